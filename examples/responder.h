@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RESPONDER_H
+#define RESPONDER_H
+
+#include <stdbool.h>
+
+#include <libmemif.h>
+
+#include "options.h"
+
+/* Packets of one burst. */
+#define RESPONDER_BURST 64
+
+/* Who answers. */
+struct responder {
+    uint8_t ip[4];
+    uint8_t mac[6];
+    memif_interface_mode_t mode;
+};
+
+/* A receive queue, and the transmit queue that its answers go to. One thread at a time. */
+struct responder_queue {
+    const struct responder *responder;
+    memif_conn_handle_t conn;
+    uint16_t rx_qid;
+    uint16_t tx_qid;
+    uint16_t reserved;                  /* tx buffers filled and not sent */
+    memif_buffer_t tx[RESPONDER_BURST]; /* the first `reserved` are in use */
+};
+
+/* 192.168.<id + 1>.2, with a hardware address made from the id. */
+void responder_init(struct responder *responder, const struct options *options);
+
+/* Prepares a queue of a connection that has just come up. */
+void responder_queue_init(struct responder_queue *queue, const struct responder *responder,
+                          memif_conn_handle_t conn, uint16_t rx_qid, uint16_t tx_qid);
+
+/* How many queues the connection has; 0 of each when it is not up. Returns a memif_err_t. */
+int responder_count_queues(memif_conn_handle_t conn, uint16_t *rx, uint16_t *tx);
+
+/*
+ * Receives one burst and answers it. What finds no room in the transmit ring is dropped.
+ *
+ * Returns MEMIF_ERR_SUCCESS when the queue was drained, MEMIF_ERR_NOBUF when more packets wait,
+ * or what went wrong.
+ */
+int responder_serve(struct responder_queue *queue);
+
+/* Serves the queue until it is drained, something went wrong, or the program is asked to stop. */
+int responder_drain(struct responder_queue *queue);
+
+/* Prints what went wrong in `call`, if anything did. A connection that went down is not an error:
+ * its on_disconnect tells. */
+void responder_report(const char *call, int err);
+
+/* The connection or queue is gone: serving it again makes no sense. */
+bool responder_is_over(int err);
+
+#endif

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the control plane for Python programs: one hub and one thread for the process.
+
+The thread serves handshakes and reconnections while the program computes. It starts with the first
+interface, ends with the last, and never touches a packet.
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import threading
+from pathlib import Path
+
+from .hub import Hub
+from .native import Native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .endpoint import Endpoint, Observer, Settings
+
+
+def _load() -> Any:
+    """The extension module. cffi's runtime comes from the environment, or from our own copy."""
+    try:
+        from . import _native
+    except ModuleNotFoundError as error:
+        copy = Path(__file__).parent / "_runtime"
+        if error.name != "_cffi_backend" or not copy.is_dir():
+            raise
+        sys.path.append(str(copy))
+        from . import _native
+    return _native
+
+
+_module = _load()
+ffi, lib = _module.ffi, _module.lib
+lib.mif_debug_init()
+native = Native(ffi, lib)
+native.check(lib.mif_data_path_init(), "set-up of the data path")
+
+_hubs: dict[int, Hub] = {}
+
+
+@ffi.def_extern(name="mif_python_control", error=native.codes["SYSCALL"])
+def _control(pointer: int, fd: int, events: int) -> int:
+    hub = _hubs.get(pointer)
+    if hub is None:
+        return 0
+    try:
+        hub.control(fd, events)
+    except Exception as error:
+        native.debug(f"control: {error!r}")
+        return native.code_of(error)
+    return 0
+
+
+class ControlThread:
+    """A hub with the thread that polls it."""
+
+    def __init__(self) -> None:
+        """Open the hub and start the thread."""
+        self._pointer = lib.mif_native_hub_new()
+        if self._pointer == ffi.NULL:
+            raise native.error(lib.mif_error_from_errno(ffi.errno), "hub")
+        self._key = int(ffi.cast("uintptr_t", self._pointer))
+        self.users = 0
+        self._stopping = False
+        try:
+            self.hub = Hub(native, self._pointer, b"libmemif_py")
+        except BaseException:
+            lib.mif_hub_free(self._pointer)
+            raise
+        _hubs[self._key] = self.hub
+        self._thread = threading.Thread(target=self._run, name="memif-control", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            lib.mif_hub_poll(self._pointer, -1)
+
+    def stop(self) -> None:
+        """Close what is left, end the thread, free the hub."""
+        self._stopping = True
+        lib.mif_hub_cancel(self._pointer)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+        self.hub.close()
+        lib.mif_hub_close(self._pointer)
+        del _hubs[self._key]
+        lib.mif_hub_free(self._pointer)
+
+
+_lock = threading.Lock()
+_thread: ControlThread | None = None
+
+
+def add(settings: Settings, observer: Observer) -> Endpoint:
+    """A new interface on the process's hub."""
+    global _thread  # noqa: PLW0603 - one per process is what this module is for
+    with _lock:
+        thread = _thread or ControlThread()
+        try:
+            endpoint = thread.hub.add(settings, observer, ffi.NULL, ffi.NULL)
+        except BaseException:
+            if thread.users == 0:
+                thread.stop()
+            raise
+        thread.users += 1
+        _thread = thread
+        return endpoint
+
+
+def remove(endpoint: Endpoint) -> None:
+    """End an interface, and the thread with the last one."""
+    global _thread  # noqa: PLW0603
+    with _lock:
+        thread = _thread
+        endpoint.hub.remove(endpoint)
+        thread.users -= 1
+        if thread.users == 0:
+            _thread = None
+            thread.stop()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Peers are told, and no thread is left inside C when the interpreter goes down."""
+    global _thread
+    with _lock:
+        thread, _thread = _thread, None
+        if thread is not None:
+            thread.stop()

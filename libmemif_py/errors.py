@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The errors of libmemif as exceptions, one class for each error code of the C interface.
+
+The class says which code it is (`code`, the name without the prefix MEMIF_ERR_) and is also the
+builtin exception that fits, so `except ConnectionError` and the like work as usual.
+"""
+
+from __future__ import annotations
+
+
+class MemifError(Exception):
+    """Anything that the library reports. `code` names the error code of the C interface."""
+
+    code = "SYSCALL"
+
+
+class SystemCallError(MemifError, OSError):
+    """A system call failed; the message says which and why."""
+
+
+class ConnectionRefused(MemifError, ConnectionRefusedError):
+    """Nobody listens on the socket."""
+
+    code = "CONNREFUSED"
+
+
+class AccessError(MemifError, PermissionError):
+    """Permission denied on the socket's path."""
+
+    code = "ACCES"
+
+
+class NoFileError(MemifError, FileNotFoundError):
+    """The socket's folder does not exist."""
+
+    code = "NO_FILE"
+
+
+class FileLimitError(MemifError, OSError):
+    """The system is out of file descriptors."""
+
+    code = "FILE_LIMIT"
+
+
+class ProcessFileLimitError(MemifError, OSError):
+    """The process is out of file descriptors."""
+
+    code = "PROC_FILE_LIMIT"
+
+
+class AlreadyError(MemifError, OSError):
+    """Another process listens on the socket already."""
+
+    code = "ALREADY"
+
+
+class AgainError(MemifError, BlockingIOError):
+    """Temporarily not possible."""
+
+    code = "AGAIN"
+
+
+class BadFileError(MemifError, OSError):
+    """Not a file descriptor of the library."""
+
+    code = "BAD_FD"
+
+
+class NoMemoryError(MemifError, MemoryError):
+    """Out of memory."""
+
+    code = "NOMEM"
+
+
+class ArgumentError(MemifError, ValueError):
+    """An argument is out of its range."""
+
+    code = "INVAL_ARG"
+
+
+class NoConnectionError(MemifError, ConnectionError):
+    """The interface was closed."""
+
+    code = "NOCONN"
+
+
+class FileNotSocketError(MemifError, OSError):
+    """The socket path exists and is not a socket."""
+
+    code = "FILE_NOT_SOCK"
+
+
+class CallbackError(MemifError, RuntimeError):
+    """The application's file descriptor callback failed."""
+
+    code = "CB_FDUPDATE"
+
+
+class CookieError(MemifError, ConnectionError):
+    """A ring of the peer has no cookie."""
+
+    code = "COOKIE"
+
+
+class RingFullError(MemifError, BufferError):
+    """Not enough free slots in the ring."""
+
+    code = "NOBUF_RING"
+
+
+class MoreWaitingError(MemifError, BufferError):
+    """More packets wait than buffers were offered."""
+
+    code = "NOBUF"
+
+
+class DetailsSizeError(MemifError, BufferError):
+    """The buffer for the details is too small."""
+
+    code = "NOBUF_DET"
+
+
+class SignalError(MemifError, OSError):
+    """The peer could not be signalled."""
+
+    code = "INT_WRITE"
+
+
+class QueueError(MemifError, IndexError):
+    """No such queue."""
+
+    code = "QID"
+
+
+class ProtocolMismatchError(MemifError, ConnectionError):
+    """The peers have no protocol version in common, or one spoke out of turn."""
+
+    code = "PROTO"
+
+
+class InterfaceIdError(MemifError, ValueError):
+    """No interface has this id, or two would."""
+
+    code = "ID"
+
+
+class AlreadyConnectedError(MemifError, ConnectionError):
+    """The interface is connected already."""
+
+    code = "ALRCONN"
+
+
+class RegionLimitError(MemifError, ConnectionError):
+    """Too many regions, or a region that cannot be used."""
+
+    code = "MAXREG"
+
+
+class RingLimitError(MemifError, ConnectionError):
+    """Too many rings."""
+
+    code = "MAXRING"
+
+
+class RingSizeError(MemifError, ValueError):
+    """The ring is too large, or too small for the protocol version."""
+
+    code = "MAX_RING"
+
+
+class Disconnected(MemifError, ConnectionError):
+    """The interface is not connected."""
+
+    code = "DISCONNECTED"
+
+
+class PollCancelled(MemifError):
+    """Polling was cancelled."""
+
+    code = "POLL_CANCEL"
+
+
+BY_CODE: dict[str, type[MemifError]] = {
+    kind.code: kind
+    for kind in list(globals().values())
+    if isinstance(kind, type) and issubclass(kind, MemifError) and kind is not MemifError
+}
+BY_CODE["SYSCALL"] = SystemCallError
+
+
+def make(code: str, text: str) -> MemifError:
+    """The exception for an error code's name."""
+    error = BY_CODE.get(code, MemifError)(text)
+    error.code = code
+    return error

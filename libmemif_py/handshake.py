@@ -1,0 +1,528 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: RUF023 - the order of __slots__ is the order of the arguments
+"""How a memif connection comes up: one state machine for the master, one for the slave.
+
+Bytes and file descriptors go in, a list of actions comes out; no sockets, memory or clocks here.
+The shell around a machine executes the actions in order and drops the rest of a list when one of
+them fails. The rules:
+
+* The master speaks first (HELLO). After that the slave asks and the master answers: INIT,
+  ADD_REGION and ADD_RING get ACK, CONNECT gets CONNECTED. A slave sends nothing before the answer
+  to its last message.
+* The slave offers its regions, then its S2M rings, then its M2S rings, then CONNECT. The master
+  does not insist on that order, only that CONNECT comes last and finds everything complete.
+* HELLO is sent before the master knows which interface is meant, so its limits are those of the
+  library; INIT selects the interface, and from then on that interface's limits hold.
+* DISCONNECT may come from either side at any time, and is the only message once the link is up.
+* What may come when is in the tables `MasterHandshake.TRANSITIONS` and
+  `SlaveHandshake.TRANSITIONS`; anything that is not there is a violation by the peer.
+* A violation raises `ProtocolError` and closes the machine; `refuse` then gives the DISCONNECT to
+  send. Calling a machine at the wrong time raises `HandshakeMisuse`.
+* A machine never closes a file descriptor. Each one given to `receive` leaves again exactly once:
+  in an action, or in `fds` of the ProtocolError raised. A HandshakeMisuse takes nothing: the
+  descriptors are still the caller's. Those given to `offer` stay the shell's; a Send names one
+  that is to travel along, and the shell closes it when it no longer needs it.
+"""
+
+from __future__ import annotations
+
+from .wire import (
+    DISCONNECT_SIZE,
+    MAX_LOG2_RING_SIZE,
+    MAX_REGION_INDEX,
+    MAX_RING_INDEX,
+    VERSION_1,
+    VERSION_2,
+    Ack,
+    AddRegion,
+    AddRing,
+    Connect,
+    Connected,
+    Disconnect,
+    Hello,
+    Init,
+    Message,
+    Record,
+    UnknownTypeError,
+    WireError,
+    decode,
+    encode,
+    secrets_equal,
+    up_to_nul,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, ClassVar, Protocol
+
+    class MasterTerms(Protocol):
+        """What a master interface demands and allows."""
+
+        if_name: bytes
+        mode: int
+        secret: bytes
+        num_s2m_rings: int
+        num_m2s_rings: int
+        min_version: int
+        max_version: int
+
+    class SlaveTerms(Protocol):
+        """What a slave interface wants from its master."""
+
+        app_name: bytes
+        if_name: bytes
+        interface_id: int
+        mode: int
+        secret: bytes
+        num_s2m_rings: int
+        num_m2s_rings: int
+        log2_ring_size: int
+        min_version: int
+        max_version: int
+
+
+NEW = "NEW"
+HELLO_SENT = "HELLO_SENT"
+ADDING = "ADDING"
+MAPPING = "MAPPING"
+WAIT_HELLO = "WAIT_HELLO"
+INIT_SENT = "INIT_SENT"
+OFFERING = "OFFERING"
+CONNECT_SENT = "CONNECT_SENT"
+CONNECTED = "CONNECTED"
+CLOSED = "CLOSED"
+
+# The messages that carry a descriptor, and what it is called when it is missing.
+_FD_MISSING = {AddRegion: "NO_SHMFD", AddRing: "NO_INTFD"}
+
+
+class ProtocolError(Exception):
+    """The peer broke the rules, or was refused.
+
+    `code` names the error as the C interface does (without the prefix), `reason` is for people and
+    travels in DISCONNECT, `fds` are received descriptors that the catcher now owns.
+    """
+
+    def __init__(self, code: str, reason: str, fds: Sequence[Any] = ()) -> None:
+        """Keep all three as attributes."""
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+        self.reason = reason
+        self.fds = tuple(fds)
+
+
+class HandshakeMisuse(RuntimeError):
+    """A machine was called at a time, or with values, that its rules do not allow."""
+
+
+class Action(Record):
+    """Something for the shell to do."""
+
+    __slots__ = ()
+
+
+class Send(Action):
+    """Send these bytes, with a copy of `fd` unless it is None."""
+
+    __slots__ = ("data", "fd")
+    hidden = ("data",)  # an INIT contains the secret
+    data: bytes
+    fd: Any
+
+    def __init__(self, data: bytes, fd: Any = None) -> None:
+        """Most messages travel without a descriptor."""
+        super().__init__(data, fd)
+
+
+class Select(Action):
+    """Master: the peer passed all checks of INIT, mark this interface as taken."""
+
+    __slots__ = ("terms",)
+    hidden = ("terms",)  # they contain the secret
+    terms: MasterTerms
+
+
+class TakeRegion(Action):
+    """Master: own `fd`, check that it is `size` bytes of memory, map it."""
+
+    __slots__ = ("index", "size", "fd")
+    index: int
+    size: int
+    fd: Any
+
+
+class TakeRing(Action):
+    """Master: own `fd`, the eventfd of this ring."""
+
+    __slots__ = ("ring", "fd")
+    ring: AddRing
+    fd: Any
+
+
+class Establish(Action):
+    """Master: check and map the queues, then call `accept` or `refuse`."""
+
+    __slots__ = ()
+
+
+class Prepare(Action):
+    """Slave: create memory and eventfds for these rings and call `offer` before going on."""
+
+    __slots__ = ("version", "num_s2m", "num_m2s", "log2_ring_size", "max_region")
+    version: int
+    num_s2m: int
+    num_m2s: int
+    log2_ring_size: int
+    max_region: int
+
+
+class Established(Action):
+    """Slave: the link is up."""
+
+    __slots__ = ("remote_if_name",)
+    remote_if_name: bytes
+
+
+class Closed(Action):
+    """The peer ended the connection."""
+
+    __slots__ = ("code", "reason")
+    code: int
+    reason: bytes
+
+
+class _Handshake:
+    """What both machines share: the dispatch through the table, and the ways to end."""
+
+    TRANSITIONS: ClassVar[dict[tuple[str, type[Message]], str]]
+
+    def __init__(self, state: str) -> None:
+        self.state = state
+        self.version = 0
+        self.remote_name = b""
+        self.remote_if_name = b""
+
+    def receive(self, data: bytes, fds: Sequence[Any] = ()) -> list[Action]:
+        """Take one datagram and what travelled with it; return what to do about it."""
+        if self.state in (NEW, CLOSED):
+            raise HandshakeMisuse(f"receive called in state {self.state}")
+        try:
+            return self._dispatch(data, fds)
+        except ProtocolError as error:
+            self.state = CLOSED
+            error.fds = tuple(fds)
+            raise
+
+    def disconnect(self, reason: bytes | str) -> list[Action]:
+        """End the connection for our own reasons, whatever the state."""
+        self.state = CLOSED
+        return [self._send(Disconnect(0, _fitting(reason)))]
+
+    def refuse(self, error: ProtocolError) -> list[Action]:
+        """End the connection because of the peer, and tell it why."""
+        return self.disconnect(error.reason)
+
+    def _dispatch(self, data: bytes, fds: Sequence[Any]) -> list[Action]:
+        message = self._decode(data)
+        handler = self.TRANSITIONS.get((self.state, type(message)))
+        if handler is None:
+            raise ProtocolError("PROTO", f"{message.label} is not allowed in state {self.state}")
+        return getattr(self, handler)(message, _only_fd(message, fds))
+
+    def _decode(self, data: bytes) -> Message:
+        try:
+            # An ADD_RING before the version is agreed is refused for its time, not its layout.
+            return decode(data, self.version or VERSION_2)
+        except UnknownTypeError as error:
+            raise ProtocolError("UNKNOWN_MSG", str(error)) from error
+        except WireError as error:
+            raise ProtocolError("MFMSG", str(error)) from error
+
+    def _send(self, message: Message, fd: Any = None) -> Send:
+        return Send(encode(message, self.version), fd)
+
+    def _take_disconnect(self, message: Disconnect, _fd: None) -> list[Action]:
+        self.state = CLOSED
+        return [Closed(message.code, message.reason)]
+
+    def _require_state(self, call: str, *allowed: str) -> None:
+        if self.state not in allowed:
+            raise HandshakeMisuse(
+                f"{call} called in state {self.state}, not {' or '.join(allowed)}"
+            )
+
+
+class MasterHandshake(_Handshake):
+    """The master's side of one control connection.
+
+    `find_interface` is called with the interface id of INIT and returns the interface's terms, or
+    raises ProtocolError with ID, ACCSLAVE or ALRCONN. After CONNECT, `regions` maps index to size,
+    `s2m` and `m2s` map index to AddRing; both sets of rings are complete from 0 on.
+    """
+
+    TRANSITIONS: ClassVar[dict[tuple[str, type[Message]], str]] = {
+        (HELLO_SENT, Init): "_take_init",
+        (ADDING, AddRegion): "_take_region",
+        (ADDING, AddRing): "_take_ring",
+        (ADDING, Connect): "_take_connect",
+        (HELLO_SENT, Disconnect): "_take_disconnect",
+        (ADDING, Disconnect): "_take_disconnect",
+        (MAPPING, Disconnect): "_take_disconnect",
+        (CONNECTED, Disconnect): "_take_disconnect",
+    }
+
+    def __init__(
+        self,
+        app_name: bytes,
+        find_interface: Callable[[int], MasterTerms],
+        *,
+        min_version: int = VERSION_1,
+        max_version: int = VERSION_2,
+        max_ring_index: int = MAX_RING_INDEX,
+    ) -> None:
+        """Prepare to say HELLO as `app_name`, with these limits."""
+        super().__init__(NEW)
+        self._find_interface = find_interface
+        self._hello = Hello(
+            name=app_name,
+            min_version=min_version,
+            max_version=max_version,
+            max_region=MAX_REGION_INDEX,
+            max_m2s_ring=max_ring_index,
+            max_s2m_ring=max_ring_index,
+            max_log2_ring_size=MAX_LOG2_RING_SIZE,
+        )
+        self.terms: MasterTerms | None = None
+        self.regions: dict[int, int] = {}
+        self.s2m: dict[int, AddRing] = {}
+        self.m2s: dict[int, AddRing] = {}
+
+    def start(self) -> list[Action]:
+        """Greet a peer that has just connected."""
+        self._require_state("start", NEW)
+        self.state = HELLO_SENT
+        return [self._send(self._hello)]
+
+    def accept(self) -> list[Action]:
+        """Answer CONNECT: the queues that Establish asked for are mapped and good."""
+        self._require_state("accept", MAPPING)
+        self.state = CONNECTED
+        return [self._send(Connected(self.terms.if_name))]
+
+    def _take_init(self, init: Init, _fd: None) -> list[Action]:
+        _check_version(init.version, self._hello)
+        terms = self._find_interface(init.interface_id)
+        _check_version(init.version, terms)
+        _check_mode(init.mode, terms.mode)
+        _check_secret(init.secret, terms.secret)
+        self.version = init.version
+        self.remote_name = init.name
+        self.terms = terms
+        self.state = ADDING
+        return [Select(terms), self._send(Ack())]
+
+    def _take_region(self, region: AddRegion, fd: Any) -> list[Action]:
+        if region.index > self._hello.max_region:
+            limit = self._hello.max_region
+            raise ProtocolError("MAXREG", f"region index {region.index}, at most {limit} allowed")
+        if region.index in self.regions:
+            raise ProtocolError("PROTO", f"region {region.index} was added before")
+        self.regions[region.index] = region.size
+        return [TakeRegion(region.index, region.size, fd), self._send(Ack())]
+
+    def _take_ring(self, ring: AddRing, fd: Any) -> list[Action]:
+        self._check_ring_index(ring)
+        _check_ring_size(ring.log2_ring_size, self.version)
+        if ring.private_hdr_size:
+            size = ring.private_hdr_size
+            raise ProtocolError("PRIVHDR", f"private headers of {size} bytes, only 0 supported")
+        self._rings(ring)[ring.index] = ring
+        return [TakeRing(ring, fd), self._send(Ack())]
+
+    def _take_connect(self, connect: Connect, _fd: None) -> list[Action]:
+        if not self.s2m and not self.m2s:
+            raise ProtocolError("PROTO", "CONNECT without any ring")
+        _check_complete("S2M", self.s2m)
+        _check_complete("M2S", self.m2s)
+        for ring in (*self.s2m.values(), *self.m2s.values()):
+            self._check_ring_region(ring)
+        self.remote_if_name = connect.if_name
+        self.state = MAPPING
+        return [Establish()]
+
+    def _rings(self, ring: AddRing) -> dict[int, AddRing]:
+        return self.s2m if ring.s2m else self.m2s
+
+    def _check_ring_index(self, ring: AddRing) -> None:
+        configured = self.terms.num_s2m_rings if ring.s2m else self.terms.num_m2s_rings
+        # Both ring limits of our HELLO are the same.
+        allowed = min(configured, self._hello.max_s2m_ring + 1)
+        if ring.index >= allowed:
+            reason = f"{_direction(ring)} ring index {ring.index}, at most {allowed} rings allowed"
+            raise ProtocolError("MAXRING", reason)
+        if ring.index in self._rings(ring):
+            raise ProtocolError("PROTO", f"{_direction(ring)} ring {ring.index} was added before")
+
+    def _check_ring_region(self, ring: AddRing) -> None:
+        if ring.region not in self.regions:
+            where = f"{_direction(ring)} ring {ring.index} lies in region {ring.region}"
+            raise ProtocolError("PROTO", f"{where}, which was never added")
+
+
+class SlaveHandshake(_Handshake):
+    """The slave's side of one control connection. It has nothing to say before HELLO comes."""
+
+    TRANSITIONS: ClassVar[dict[tuple[str, type[Message]], str]] = {
+        (WAIT_HELLO, Hello): "_take_hello",
+        (INIT_SENT, Ack): "_send_next",
+        (OFFERING, Ack): "_send_next",
+        (CONNECT_SENT, Connected): "_take_connected",
+        (WAIT_HELLO, Disconnect): "_take_disconnect",
+        (INIT_SENT, Disconnect): "_take_disconnect",
+        (OFFERING, Disconnect): "_take_disconnect",
+        (CONNECT_SENT, Disconnect): "_take_disconnect",
+        (CONNECTED, Disconnect): "_take_disconnect",
+    }
+
+    def __init__(self, terms: SlaveTerms) -> None:
+        """Prepare to ask for `terms`."""
+        super().__init__(WAIT_HELLO)
+        self.terms = terms
+        self._prepare: Prepare | None = None
+        self._unsent: list[Send] | None = None
+
+    def offer(
+        self,
+        regions: Sequence[tuple[int, Any]],
+        s2m: Sequence[tuple[int, int, Any]],
+        m2s: Sequence[tuple[int, int, Any]],
+    ) -> None:
+        """Answer Prepare: regions as (size, fd), rings as (region, offset, fd), by index."""
+        self._require_state("offer", INIT_SENT)
+        self._check_offer(regions, s2m, m2s)
+        self._unsent = [
+            *(self._send(AddRegion(i, size), fd) for i, (size, fd) in enumerate(regions)),
+            *(self._send_ring(True, i, ring) for i, ring in enumerate(s2m)),
+            *(self._send_ring(False, i, ring) for i, ring in enumerate(m2s)),
+        ]
+
+    def _take_hello(self, hello: Hello, _fd: None) -> list[Action]:
+        self.remote_name = hello.name
+        self.version = _common_version(hello, self.terms)
+        log2_ring_size = min(self.terms.log2_ring_size, hello.max_log2_ring_size)
+        _check_ring_size(log2_ring_size, self.version)
+        self._prepare = Prepare(
+            version=self.version,
+            num_s2m=min(self.terms.num_s2m_rings, hello.max_s2m_ring + 1),
+            num_m2s=min(self.terms.num_m2s_rings, hello.max_m2s_ring + 1),
+            log2_ring_size=log2_ring_size,
+            max_region=min(hello.max_region, MAX_REGION_INDEX),
+        )
+        self.state = INIT_SENT
+        return [self._prepare, self._send(self._init())]
+
+    def _init(self) -> Init:
+        terms = self.terms
+        return Init(self.version, terms.interface_id, terms.mode, terms.secret, terms.app_name)
+
+    def _send_next(self, _ack: Ack, _fd: None) -> list[Action]:
+        if self._unsent is None:
+            raise HandshakeMisuse("ACK received before offer was called")
+        if self._unsent:
+            self.state = OFFERING
+            return [self._unsent.pop(0)]
+        self.state = CONNECT_SENT
+        return [self._send(Connect(self.terms.if_name))]
+
+    def _take_connected(self, connected: Connected, _fd: None) -> list[Action]:
+        self.remote_if_name = connected.if_name
+        self.state = CONNECTED
+        return [Established(connected.if_name)]
+
+    def _send_ring(self, s2m: bool, index: int, ring: tuple[int, int, Any]) -> Send:
+        region, offset, fd = ring
+        return self._send(AddRing(s2m, index, region, offset, self._prepare.log2_ring_size, 0), fd)
+
+    def _check_offer(self, regions: Sequence, s2m: Sequence, m2s: Sequence) -> None:
+        asked = (self._prepare.num_s2m, self._prepare.num_m2s)
+        if (len(s2m), len(m2s)) != asked:
+            offered = f"{len(s2m)} S2M and {len(m2s)} M2S rings"
+            raise HandshakeMisuse(f"{offered} offered, Prepare asked for {asked[0]} and {asked[1]}")
+        for region, _offset, _fd in (*s2m, *m2s):
+            if not 0 <= region < len(regions):
+                raise HandshakeMisuse(f"a ring lies in region {region} of {len(regions)} offered")
+        if len(regions) > self._prepare.max_region + 1:
+            self.state = CLOSED
+            allowed = self._prepare.max_region + 1
+            raise ProtocolError("MAXREG", f"{len(regions)} regions needed, peer allows {allowed}")
+
+
+def _only_fd(message: Message, fds: Sequence[Any]) -> Any:
+    missing = _FD_MISSING.get(type(message))
+    expected = 0 if missing is None else 1
+    if len(fds) > expected:
+        raise ProtocolError("MFMSG", f"{message.label} with {len(fds)} fds, expected {expected}")
+    if len(fds) < expected:
+        raise ProtocolError(missing, f"{message.label} came without its fd")
+    return fds[0] if fds else None
+
+
+def _check_version(version: int, limits: Hello | MasterTerms) -> None:
+    inside = limits.min_version <= version <= limits.max_version
+    if version not in (VERSION_1, VERSION_2) or not inside:
+        allowed = f"{limits.min_version} to {limits.max_version}"
+        raise ProtocolError("PROTO", f"protocol version {version}, supported are {allowed}")
+
+
+def _check_mode(mode: int, expected: int) -> None:
+    if mode != expected:
+        raise ProtocolError("MODE", f"mode {mode}, the interface is in mode {expected}")
+
+
+def _check_secret(secret: bytes, expected: bytes) -> None:
+    """An interface without a secret admits everybody, also a peer that gives one."""
+    if not up_to_nul(expected):
+        return
+    if not up_to_nul(secret):
+        raise ProtocolError("NOSECRET", "a secret is required")
+    if not secrets_equal(secret, expected):
+        raise ProtocolError("SECRET", "incorrect secret")
+
+
+def _check_ring_size(log2_ring_size: int, version: int) -> None:
+    # A masked ring (256) holds one packet less than its slots: one slot would hold none.
+    smallest = 1 if version == VERSION_1 else 0
+    if not smallest <= log2_ring_size <= MAX_LOG2_RING_SIZE:
+        allowed = f"{smallest} to {MAX_LOG2_RING_SIZE}"
+        reason = f"log2 ring size {log2_ring_size}, version {version} allows {allowed}"
+        raise ProtocolError("MAX_RING", reason)
+
+
+def _check_complete(direction: str, rings: dict[int, AddRing]) -> None:
+    for index in range(len(rings)):
+        if index not in rings:
+            raise ProtocolError("PROTO", f"{direction} ring {index} is missing at CONNECT")
+
+
+def _common_version(hello: Hello, terms: SlaveTerms) -> int:
+    lowest = max(hello.min_version, terms.min_version)
+    highest = min(hello.max_version, terms.max_version)
+    for version in (VERSION_2, VERSION_1):
+        if lowest <= version <= highest:
+            return version
+    theirs = f"{hello.min_version} to {hello.max_version}"
+    ours = f"{terms.min_version} to {terms.max_version}"
+    raise ProtocolError("PROTO", f"peer speaks versions {theirs}, we speak {ours}")
+
+
+def _direction(ring: AddRing) -> str:
+    return "S2M" if ring.s2m else "M2S"
+
+
+def _fitting(reason: bytes | str) -> bytes:
+    """The reason in at most the bytes DISCONNECT has, without a character cut in half."""
+    if isinstance(reason, bytes):
+        return reason[:DISCONNECT_SIZE]
+    cut = reason.encode("utf-8", "replace")[:DISCONNECT_SIZE]
+    return cut.decode("utf-8", "ignore").encode()

@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hub: the interfaces of one group, their listeners and timers, one event at a time.
+
+Every public method runs under the control lock, one for the process, so the control plane is
+single-threaded in effect. Observers are called with the lock released: they may call back in, from
+their own or other threads, so after each such call the state is looked at afresh.
+"""
+
+from __future__ import annotations
+
+import _thread
+import time
+
+from . import channel, errors, handshake
+from .endpoint import Endpoint
+from .link import Link, MasterLink, SlaveLink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .endpoint import Observer, Settings
+    from .native import Native
+
+RETRY_INTERVAL = 2.0
+HANDSHAKE_TIMEOUT = 10.0
+# A listener that ran out of descriptors, or a master whose queue is full: try again soon.
+SHORT_PAUSE = 0.05
+# Connections that have not named their interface yet; beyond it the oldest has to go.
+MAX_STRANGERS = 256
+
+
+class ControlLock:
+    """A re-entrant lock that can be let go of entirely around a callback."""
+
+    def __init__(self) -> None:
+        """Unlocked."""
+        self._lock = _thread.RLock()
+
+    def __enter__(self) -> None:
+        """Wait for the lock."""
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        """Undo one enter."""
+        self._lock.release()
+
+    def unlocked(self) -> Unlocked:
+        """A context in which this thread holds the lock not at all."""
+        return Unlocked(self._lock)
+
+
+class Unlocked:
+    """See ControlLock.unlocked."""
+
+    def __init__(self, lock: _thread.RLock) -> None:
+        """For one use."""
+        self._lock = lock
+        self._state: Any = None
+
+    def __enter__(self) -> None:
+        """Let go, however often the lock was taken."""
+        self._state = self._lock._release_save()
+
+    def __exit__(self, *_: object) -> None:
+        """Take the lock as often again."""
+        self._lock._acquire_restore(self._state)
+
+
+LOCK = ControlLock()
+
+
+class Listener:
+    """The master interfaces that share one socket path."""
+
+    def __init__(self, hub: Hub, path: bytes) -> None:
+        """Bind, listen, and have the hub watch."""
+        self.hub = hub
+        self.path = path
+        self.endpoints: dict[int, Endpoint] = {}
+        self._strangers: list[MasterLink] = []
+        self._socket = channel.ListeningSocket(path)
+        try:
+            hub.watch(self._socket.fileno(), self)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def add(self, endpoint: Endpoint) -> None:
+        """Answer for one more interface. Raises InterfaceIdError when its id is taken."""
+        number = endpoint.settings.interface_id
+        if number in self.endpoints:
+            path = self.path.decode("utf-8", "replace")
+            text = f"interface id {number} is in use on {path!r}, choose another"
+            raise errors.InterfaceIdError(text)
+        self.endpoints[number] = endpoint
+
+    def on_ready(self, _events: int) -> None:
+        """Accept one connection."""
+        try:
+            accepted = self._socket.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.hub.native.debug(f"accept: {error.strerror}")
+            self.hub.unwatch(self._socket.fileno())
+            self.hub.set_deadline(self, SHORT_PAUSE)
+            return
+        self._begin(accepted)
+
+    def timed_out(self) -> None:
+        """The pause after a failed accept is over."""
+        self.hub.watch(self._socket.fileno(), self)
+
+    def _begin(self, accepted: channel.Channel) -> None:
+        self._strangers = [link for link in self._strangers if link.is_stranger()]
+        if len(self._strangers) >= MAX_STRANGERS:
+            self._strangers.pop(0).disconnect("too many connections wait for their handshake")
+        link = MasterLink(self.hub, accepted, self.find, self._versions())
+        self._strangers.append(link)
+        self.hub.add_link(link)
+        link.start()
+
+    def _versions(self) -> tuple[int, int]:
+        """HELLO is sent before we know which interface is meant: what any of them allows."""
+        terms = [endpoint.settings for endpoint in self.endpoints.values()]
+        return min(t.min_version for t in terms), max(t.max_version for t in terms)
+
+    def find(self, interface_id: int) -> Endpoint:
+        """The interface that a peer asks for. Raises ProtocolError."""
+        endpoint = self.endpoints.get(interface_id)
+        if endpoint is None:
+            raise handshake.ProtocolError("ID", f"no interface with id {interface_id}")
+        if endpoint.link is not None:
+            raise handshake.ProtocolError("ALRCONN", f"interface {interface_id} is connected")
+        return endpoint
+
+    def close(self) -> None:
+        """Stop listening; drop who has not named an interface."""
+        self.hub.cancel_deadline(self)
+        for link in self._strangers:
+            if link.is_stranger():
+                link.close("listener closed")
+        self.hub.unwatch(self._socket.fileno())
+        self._socket.close()
+
+
+class Hub:
+    """A group of interfaces on one copy of the core and one C hub."""
+
+    def __init__(
+        self, native: Native, pointer: Any, app_name: bytes, retry_interval: float = RETRY_INTERVAL
+    ) -> None:
+        """`pointer` is an open struct mif_hub, the caller's; retry_interval in seconds."""
+        self.native = native
+        self.app_name = app_name
+        self.retry_interval = retry_interval
+        self._pointer = pointer
+        self._endpoints: dict[Any, Endpoint] = {}
+        self._listeners: dict[bytes, Listener] = {}
+        self._links: list[Link] = []
+        self._handlers: dict[int, Any] = {}
+        self._deadlines: dict[Any, float] = {}
+        self._armed: float | None = None
+        self._timer = native.lib.mif_timer_open()
+        if self._timer < 0:
+            code = native.lib.mif_error_from_errno(native.ffi.errno)
+            raise native.error(code, "timer")
+        with LOCK:
+            self.watch(self._timer, self)
+
+    def unlocked(self) -> Unlocked:
+        """For the time of a callback into the application."""
+        return LOCK.unlocked()
+
+    # ---- interfaces ----
+
+    def add(
+        self, settings: Settings, observer: Observer, interrupt: Any, private_ctx: Any
+    ) -> Endpoint:
+        """A new interface: a master listens at once, a slave makes its first attempt at once.
+
+        Raises MemifError, OSError; nothing is left behind then.
+        """
+        with LOCK:
+            channel.address(settings.path)  # a path that can never work is the caller's mistake
+            endpoint = Endpoint(self, settings, observer)
+            endpoint.open(interrupt, private_ctx)
+            try:
+                if settings.is_master:
+                    self._listen(endpoint)
+                else:
+                    self.set_deadline(endpoint, 0)
+            except BaseException:
+                endpoint.close()
+                raise
+            self._endpoints[endpoint.handle] = endpoint
+            return endpoint
+
+    def find(self, handle: Any) -> Endpoint:
+        """The interface of a handle. Raises NoConnectionError."""
+        with LOCK:
+            endpoint = self._endpoints.get(handle)
+            if endpoint is None:
+                raise errors.NoConnectionError("the handle names no interface")
+            return endpoint
+
+    def remove(self, endpoint: Endpoint) -> None:
+        """Disconnect and end an interface. Raises NoConnectionError if it is gone already."""
+        with LOCK:
+            if self._endpoints.pop(endpoint.handle, None) is None:
+                raise errors.NoConnectionError("the interface was removed already")
+            endpoint.removed = True
+            self.cancel_deadline(endpoint)
+            if endpoint.settings.is_master:
+                self._stop_listening(endpoint)
+            if endpoint.link is None:
+                endpoint.close()
+            else:
+                endpoint.link.disconnect("interface deleted")
+
+    def _listen(self, endpoint: Endpoint) -> None:
+        path = endpoint.settings.path
+        listener = self._listeners.get(path)
+        fresh = listener is None
+        if fresh:
+            listener = Listener(self, path)
+            self._listeners[path] = listener
+        listener.add(endpoint)
+
+    def _stop_listening(self, endpoint: Endpoint) -> None:
+        listener = self._listeners[endpoint.settings.path]
+        del listener.endpoints[endpoint.settings.interface_id]
+        if not listener.endpoints:
+            del self._listeners[endpoint.settings.path]
+            listener.close()
+
+    # ---- slaves ----
+
+    def retry_later(self, endpoint: Endpoint) -> None:
+        """A slave lost its link, or found nobody."""
+        self.set_deadline(endpoint, self.retry_interval)
+
+    def attempt(self, endpoint: Endpoint) -> None:
+        """Try to connect a slave now; on failure again later."""
+        try:
+            made = channel.connect(endpoint.settings.path)
+        except OSError as error:
+            endpoint.last_error = f"connect: {error.strerror}"
+            pause = SHORT_PAUSE if isinstance(error, BlockingIOError) else self.retry_interval
+            self.set_deadline(endpoint, pause)
+            return
+        link = SlaveLink(self, made, endpoint)
+        endpoint.linked(link)
+        self.add_link(link)
+
+    # ---- links ----
+
+    def add_link(self, link: Link) -> None:
+        """Watch a new link's channel, for a limited time until it is up."""
+        self._links.append(link)
+        try:
+            self.watch(link.channel.fileno(), link)
+            self.set_deadline(link, HANDSHAKE_TIMEOUT)
+        except errors.MemifError as error:
+            link.close(str(error))
+
+    def forget_link(self, link: Link) -> None:
+        """The link is being taken apart."""
+        if link in self._links:
+            self._links.remove(link)
+
+    # ---- fds ----
+
+    def watch(self, fd: int, handler: Any) -> None:
+        """Have `handler.on_ready(events)` called when the fd can be read. Raises MemifError."""
+        self._handlers[fd] = handler
+        code = self._watch(fd, self.native.lib.MIF_WATCH_CONTROL, self.native.ffi.NULL, 0)
+        if code:
+            del self._handlers[fd]
+            raise self.native.error(code, f"watching fd {fd}")
+
+    def watch_interrupt(self, fd: int, handle: Any, qid: int) -> None:
+        """Have the C side call the endpoint's interrupt callback. Raises MemifError."""
+        code = self._watch(fd, self.native.lib.MIF_WATCH_INTERRUPT, handle, qid)
+        self.native.check(code, f"watching the eventfd of queue {qid}")
+
+    def _watch(self, fd: int, kind: int, handle: Any, qid: int) -> int:
+        with self.unlocked():  # the application may poll, and is told of the fd
+            return self.native.lib.mif_hub_watch(self._pointer, fd, kind, handle, qid)
+
+    def unwatch(self, fd: int) -> None:
+        """Before the fd is closed."""
+        self._handlers.pop(fd, None)
+        with self.unlocked():
+            self.native.lib.mif_hub_unwatch(self._pointer, fd)
+
+    def control(self, fd: int, events: int) -> None:
+        """Serve a control fd that is ready."""
+        with LOCK:
+            handler = self._handlers.get(fd)
+            if handler is not None:
+                handler.on_ready(events)
+
+    # ---- time ----
+
+    def set_deadline(self, owner: Any, seconds: float) -> None:
+        """Have `owner.timed_out()` called (an Endpoint: an attempt made) after so many seconds."""
+        when = time.monotonic() + seconds
+        self._deadlines[owner] = when
+        if self._armed is None or when < self._armed:
+            self._arm()
+
+    def cancel_deadline(self, owner: Any) -> None:
+        """Forget it. With nothing left to wait for, the timer is off."""
+        if self._deadlines.pop(owner, None) is not None and not self._deadlines:
+            self._arm()
+
+    def _arm(self) -> None:
+        self._armed = min(self._deadlines.values(), default=None)
+        if self._armed is None:
+            wait = -1
+        else:
+            wait = max(0, int((self._armed - time.monotonic()) * 1e6))
+        self.native.lib.mif_timer_arm(self._timer, wait)
+
+    def on_ready(self, _events: int) -> None:
+        """The timer fired."""
+        self.native.lib.mif_timer_read(self._timer)
+        now = time.monotonic()
+        for owner in [o for o, when in self._deadlines.items() if when <= now]:
+            # What came before in this loop may have cancelled it.
+            if self._deadlines.get(owner, now + 1) <= now:
+                del self._deadlines[owner]
+                self._expire(owner)
+        self._arm()
+
+    def _expire(self, owner: Any) -> None:
+        if isinstance(owner, Endpoint):
+            self.attempt(owner)
+        else:
+            owner.timed_out()
+
+    # ---- the end ----
+
+    def close(self) -> None:
+        """Remove every interface and close every fd. The C hub stays the caller's."""
+        with LOCK:
+            for endpoint in list(self._endpoints.values()):
+                if not endpoint.removed:
+                    self.remove(endpoint)
+            for link in list(self._links):
+                link.close("hub closed")
+            self.unwatch(self._timer)
+            channel.close_fds([self._timer])

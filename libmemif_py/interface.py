@@ -1,0 +1,494 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A memif interface for Python programs."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from . import control, errors
+from .endpoint import DEFAULT_PATH, Endpoint, Settings
+from .wire import VERSION_1, VERSION_2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+
+_DEFAULT_PATH = DEFAULT_PATH.decode()
+_MODES = {"ethernet": 0, "ip": 1, "punt-inject": 2}
+_MAX_PACKET = 65535
+# While a ring is full or polled there is nothing to wait on: sleep a little, then more.
+_FIRST_NAP = 10e-6
+_LONGEST_NAP = 1e-3
+
+Role = Literal["master", "slave"]
+Mode = Literal["ethernet", "ip", "punt-inject"]
+RxMode = Literal["interrupt", "polling"]
+
+
+class Timeout(errors.MemifError, TimeoutError):
+    """Nothing came, or nothing could be sent, within the given time."""
+
+    code = "AGAIN"
+
+
+@dataclass(frozen=True)
+class Details:
+    """What is known of an interface and its link at one moment."""
+
+    path: str
+    """Socket path; "@name" is abstract."""
+    id: int
+    role: Role
+    mode: Mode
+    name: str
+    app_name: str
+    remote_name: str
+    """The peer's interface name; empty when disconnected."""
+    remote_app_name: str
+    connected: bool
+    version: int
+    """Protocol version in use, 256 or 512; 0 when disconnected."""
+    rx_rings: tuple[int, ...]
+    """Slots of each receive ring, by queue id; empty when disconnected."""
+    tx_rings: tuple[int, ...]
+    buffer_size: int
+    """Bytes of a buffer as configured here; a master uses what the slave offers."""
+    last_error: str
+    """Why the last connection ended or could not be made."""
+
+
+class Interface:
+    """One end of a memif: send and receive packets as bytes.
+
+    Connects (slave) or listens (master) from the start, and again whenever the link goes down,
+    served by a thread of the library. Different queues may be used by different threads at the
+    same time; calls on one queue wait for each other.
+
+    Args:
+        path: socket path, at most 107 bytes; "@name" for an abstract socket.
+        role: "slave" connects and provides the memory, "master" listens.
+        id: interface id, the same on both sides, 0 to 2**32 - 1.
+        name: interface name told to the peer, at most 32 bytes.
+        app_name: application name told to the peer, at most 32 bytes.
+        secret: at most 24 bytes; None or empty for none.
+        mode: must equal the peer's.
+        s2m_rings: slave-to-master rings, 1 to 256; as master: the most to accept.
+        m2s_rings: master-to-slave rings, likewise.
+        ring_size: slots of a ring, a power of two from 1 to 16384 (slave).
+        buffer_size: bytes of a buffer, 1 to 65535 (slave). Longer packets take several.
+        version: 256 or 512 to speak only that protocol version; None for the best in common.
+        on_connect: called with the interface when the link is up, on the library's thread.
+        on_disconnect: called with the interface and a reason when it went down, likewise.
+
+    Raises:
+        ArgumentError: a value is out of its range.
+        NoFileError, AccessError, AlreadyError, FileNotSocketError: the master cannot listen.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] = _DEFAULT_PATH,
+        *,
+        role: Role = "slave",
+        id: int = 0,
+        name: str = "",
+        app_name: str = "libmemif_py",
+        secret: str | bytes | None = None,
+        mode: Mode = "ethernet",
+        s2m_rings: int = 1,
+        m2s_rings: int = 1,
+        ring_size: int = 1024,
+        buffer_size: int = 2048,
+        version: int | None = None,
+        on_connect: Callable[[Interface], object] | None = None,
+        on_disconnect: Callable[[Interface, str], object] | None = None,
+    ) -> None:
+        """See the class."""
+        settings = Settings(
+            path=os.fsencode(path),
+            is_master=_choice("role", role, ("slave", "master")) == "master",
+            interface_id=id,
+            if_name=_text("name", name, 32),
+            app_name=_text("app_name", app_name, 32),
+            secret=_text("secret", secret or b"", 24),
+            mode=_MODES[_choice("mode", mode, tuple(_MODES))],
+            num_s2m_rings=s2m_rings,
+            num_m2s_rings=m2s_rings,
+            buffer_size=buffer_size,
+            log2_ring_size=_log2(ring_size),
+            min_version=_choice("version", version, (None, VERSION_1, VERSION_2)) or VERSION_1,
+            max_version=version or VERSION_2,
+        )
+        self._on_connect = on_connect
+        self._on_disconnect = on_disconnect
+        self._changed = threading.Condition()
+        self._up = False
+        self._closed = False
+        self._rx_waits = [_ReadyFd() for _ in range(s2m_rings if settings.is_master else m2s_rings)]
+        self._rx_locks = [threading.Lock() for _ in self._rx_waits]
+        tx_count = m2s_rings if settings.is_master else s2m_rings
+        self._tx_locks = [threading.Lock() for _ in range(tx_count)]
+        self._polling: set[int] = set()
+        try:
+            self._endpoint = control.add(settings, _Observer(self))
+        except BaseException:
+            self._close_waits()
+            raise
+
+    # ---- life ----
+
+    def close(self) -> None:
+        """Tell the peer, release everything. May be called twice."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._changed.notify_all()
+        for wait in self._rx_waits:
+            wait.wake()
+        control.remove(self._endpoint)
+        for lock in self._rx_locks:
+            with lock:
+                pass  # whoever waits in recv has seen `_closed` and left
+        self._close_waits()
+
+    def _close_waits(self) -> None:
+        for wait in self._rx_waits:
+            wait.close()
+
+    def __enter__(self) -> Interface:
+        """Close at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """See close."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Role, path, id, state. Never the secret."""
+        settings = self._endpoint.settings
+        role = "master" if settings.is_master else "slave"
+        state = "closed" if self._closed else "connected" if self._up else "disconnected"
+        path = os.fsdecode(settings.path)
+        return f"<Interface {role} {path!r} id={settings.interface_id} {state}>"
+
+    @property
+    def connected(self) -> bool:
+        """True while the link is up."""
+        return self._up
+
+    def wait_connected(self, timeout: float | None = None) -> None:
+        """Wait up to `timeout` seconds (None: for ever) for the link. Raises Timeout."""
+        with self._changed:
+            done = self._changed.wait_for(lambda: self._up or self._closed, timeout)
+            self._check_open()
+        if not done:
+            reason = self._endpoint.last_error
+            raise Timeout(f"no link within {timeout} s" + (f" ({reason})" if reason else ""))
+
+    def details(self) -> Details:
+        """What is known at this moment; works whether connected or not."""
+        with self._changed:
+            settings, link = self._endpoint.settings, self._endpoint.link
+            machine = link.machine if link is not None and link.up else None
+            return Details(
+                path=os.fsdecode(settings.path),
+                id=settings.interface_id,
+                role="master" if settings.is_master else "slave",
+                mode=list(_MODES)[settings.mode],
+                name=settings.if_name.decode("utf-8", "replace"),
+                app_name=settings.app_name.decode("utf-8", "replace"),
+                remote_name=machine.remote_if_name.decode("utf-8", "replace") if machine else "",
+                remote_app_name=machine.remote_name.decode("utf-8", "replace") if machine else "",
+                connected=machine is not None,
+                version=machine.version if machine else 0,
+                rx_rings=tuple(link.rings(False)) if machine else (),
+                tx_rings=tuple(link.rings(True)) if machine else (),
+                buffer_size=settings.buffer_size,
+                last_error=self._endpoint.last_error,
+            )
+
+    # ---- told by the control plane, through _Observer ----
+
+    def _went_up(self, endpoint: Endpoint) -> None:
+        with self._changed:
+            self._up = True
+            for queue, efd in enumerate(endpoint.link.rx_efds()):
+                self._rx_waits[queue].attach(efd)
+                self._apply_rx_mode(endpoint.handle, queue)
+            self._changed.notify_all()
+        if self._on_connect is not None:
+            self._on_connect(self)
+
+    def _went_down(self, reason: str) -> None:
+        with self._changed:
+            self._up = False
+            for wait in self._rx_waits:
+                wait.detach()
+            self._changed.notify_all()
+        if self._on_disconnect is not None:
+            self._on_disconnect(self, reason)
+
+    # ---- receive ----
+
+    def recv(self, timeout: float | None = None, *, queue: int = 0) -> bytes:
+        """The next packet of a queue.
+
+        Waits up to `timeout` seconds (None: for ever, 0: not at all), also for the link.
+        Raises Timeout, Disconnected (no link when the time was up), QueueError.
+        """
+        return self.recv_burst(1, timeout, queue=queue)[0]
+
+    def recv_burst(
+        self, count: int = 256, timeout: float | None = None, *, queue: int = 0
+    ) -> list[bytes]:
+        """At least one and at most `count` packets of a queue, in order. See recv."""
+        if count < 1:
+            raise errors.ArgumentError(f"count {count}, expected at least 1")
+        wait = self._item("receive queue", self._rx_waits, queue)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        nap = _FIRST_NAP
+        with self._rx_locks[queue]:
+            while True:
+                packets = self._take(queue, min(count, _MAX_BURST))
+                if packets:
+                    return packets
+                left = self._time_left(deadline, timeout, f"no packet within {timeout} s")
+                if queue in self._polling:
+                    nap = _sleep(nap, left)
+                else:
+                    wait.wait(left)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Packets of queue 0 as they come, until the interface is closed."""
+        while True:
+            try:
+                yield self.recv()
+            except errors.NoConnectionError:
+                return
+
+    def fileno(self, queue: int = 0) -> int:
+        """A descriptor for select and epoll that stays the same over reconnections.
+
+        Readable when the queue may have packets (in interrupt mode) or the link changed; then call
+        recv or recv_burst with timeout 0.
+        """
+        return self._item("receive queue", self._rx_waits, queue).fileno()
+
+    def set_rx_mode(self, mode: RxMode, *, queue: int = 0) -> None:
+        """Whether the peer signals a queue ("interrupt", the default) or we poll it.
+
+        Lasts until changed, over reconnections. Raises QueueError.
+        """
+        self._item("receive queue", self._rx_waits, queue)
+        polling = _choice("mode", mode, ("interrupt", "polling")) == "polling"
+        with self._changed:
+            (self._polling.add if polling else self._polling.discard)(queue)
+            if self._up:
+                self._apply_rx_mode(self._endpoint.handle, queue)
+
+    def _apply_rx_mode(self, handle: Any, queue: int) -> None:
+        code = control.lib.mif_queue_set_polling(handle, queue, queue in self._polling)
+        if code not in (0, control.native.codes["QID"], control.native.codes["DISCONNECTED"]):
+            raise control.native.error(code, f"rx mode of queue {queue}")
+
+    def _take(self, queue: int, count: int) -> list[bytes]:
+        """Copy what waits and give the slots back."""
+        self._check_open()
+        ffi, lib, handle = control.ffi, control.lib, self._endpoint.handle
+        bufs, done = _scratch(count)
+        code = lib.mif_packet_rx(handle, queue, bufs, count, done)
+        received = done[0]
+        if received == 0:
+            self._check_burst(code, "receive", queue)
+            return []
+        packets = [ffi.buffer(bufs[i].data, bufs[i].data_len)[:] for i in range(received)]
+        lib.mif_packet_free(handle, queue, bufs, received, done)
+        return packets
+
+    # ---- transmit ----
+
+    def send(self, packet: bytes, timeout: float | None = None, *, queue: int = 0) -> None:
+        """Send one packet (any bytes-like object, at most 65535 bytes).
+
+        Waits up to `timeout` seconds (None: for ever, 0: not at all) for the link and for room.
+        Raises Timeout, Disconnected, ArgumentError, QueueError.
+        """
+        self.send_burst([packet], timeout, queue=queue)
+
+    def send_burst(
+        self, packets: Iterable[bytes], timeout: float | None = None, *, queue: int = 0
+    ) -> int:
+        """Send packets in order; returns how many.
+
+        Waits like send. When the time is up after some were sent, returns their number.
+        """
+        todo = [_packet(p) for p in packets]
+        lock = self._item("transmit queue", self._tx_locks, queue)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        nap = _FIRST_NAP
+        sent = 0
+        with lock:
+            while sent < len(todo):
+                step = self._put(queue, todo[sent : sent + _MAX_BURST])
+                sent += step
+                if step:
+                    nap = _FIRST_NAP
+                    continue
+                try:
+                    left = self._time_left(deadline, timeout, f"no room within {timeout} s")
+                except errors.MemifError:
+                    if sent:
+                        return sent
+                    raise
+                nap = _sleep(nap, left)
+        return sent
+
+    def _put(self, queue: int, packets: list[memoryview]) -> int:
+        """Reserve, copy, send as many as there is room for."""
+        self._check_open()
+        ffi, lib, handle = control.ffi, control.lib, self._endpoint.handle
+        bufs, done = _scratch(len(packets))
+        ready = 0
+        for packet in packets:
+            code = lib.mif_packet_alloc(handle, queue, bufs + ready, 1, done, packet.nbytes)
+            if done[0] == 0:
+                break
+            ffi.memmove(bufs[ready].data, packet, packet.nbytes)
+            bufs[ready].data_len = packet.nbytes
+            ready += 1
+        if ready == 0:
+            self._check_burst(code, "send", queue)
+            return 0
+        lib.mif_packet_tx(handle, queue, bufs, ready, done)
+        return done[0]
+
+    # ---- shared ----
+
+    def _check_burst(self, code: int, what: str, queue: int) -> None:
+        """Raise for what waiting cannot mend."""
+        codes = control.native.codes
+        waitable = (0, codes["DISCONNECTED"], codes["NOBUF_RING"], codes["NOBUF"])
+        if code not in waitable:
+            raise control.native.error(code, f"{what} on queue {queue}")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise errors.NoConnectionError("the interface is closed")
+
+    def _time_left(self, deadline: float | None, timeout: float | None, what: str) -> float | None:
+        if deadline is None:
+            return None
+        left = deadline - time.monotonic()
+        if left > 0:
+            return left
+        if not self._up:
+            reason = self._endpoint.last_error
+            raise errors.Disconnected(
+                f"not connected for {timeout} s" + (f": {reason}" if reason else "")
+            )
+        raise Timeout(what)
+
+    def _item(self, what: str, items: list, queue: int) -> object:
+        if not 0 <= queue < len(items):
+            raise errors.QueueError(f"{what} {queue}, expected 0 to {len(items) - 1}")
+        return items[queue]
+
+
+_MAX_BURST = 256
+
+
+class _Observer:
+    """Keeps the control plane's calls out of the public class."""
+
+    def __init__(self, interface: Interface) -> None:
+        self._interface = interface
+
+    def connected(self, endpoint: Endpoint) -> None:
+        self._interface._went_up(endpoint)
+
+    def disconnected(self, _endpoint: Endpoint, reason: str) -> None:
+        self._interface._went_down(reason)
+
+
+class _ReadyFd:
+    """An epoll set that outlives connections: a queue's current eventfd, and our own wake-up."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._attached = -1
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def attach(self, efd: int) -> None:
+        self._epoll.register(efd, select.EPOLLIN)
+        self._attached = efd
+        self.wake()
+
+    def detach(self) -> None:
+        """While the eventfd is still open."""
+        if self._attached >= 0:
+            self._epoll.unregister(self._attached)
+            self._attached = -1
+        self.wake()
+
+    def wake(self) -> None:
+        os.eventfd_write(self._wake, 1)
+
+    def wait(self, seconds: float | None) -> None:
+        for fd, _ in self._epoll.poll(seconds):
+            if fd == self._wake:
+                os.eventfd_read(self._wake)
+
+    def close(self) -> None:
+        self._epoll.close()
+        os.close(self._wake)
+
+
+def _scratch(count: int) -> tuple:
+    return control.ffi.new("memif_buffer_t[]", count), control.ffi.new("uint16_t *")
+
+
+def _sleep(nap: float, left: float | None) -> float:
+    """Sleep `nap` seconds or what is left; returns the next nap."""
+    time.sleep(nap if left is None else min(nap, left))
+    return min(nap * 2, _LONGEST_NAP)
+
+
+def _packet(packet: bytes) -> memoryview:
+    view = memoryview(packet).cast("B")
+    if view.nbytes > _MAX_PACKET:
+        raise errors.ArgumentError(f"packet of {view.nbytes} bytes, expected at most {_MAX_PACKET}")
+    return view
+
+
+def _choice(what: str, value: object, choices: tuple) -> object:
+    if value not in choices:
+        raise errors.ArgumentError(f"{what} {value!r}, expected one of {choices}")
+    return value
+
+
+def _text(what: str, value: str | bytes, limit: int) -> bytes:
+    data = value.encode() if isinstance(value, str) else value
+    if len(data) > limit:
+        raise errors.ArgumentError(f"{what} of {len(data)} bytes, expected at most {limit}")
+    return data
+
+
+def _log2(ring_size: int) -> int:
+    if ring_size < 1 or ring_size & (ring_size - 1):
+        raise errors.ArgumentError(f"ring_size {ring_size}, expected a power of two")
+    return ring_size.bit_length() - 1

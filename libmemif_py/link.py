@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One control connection and everything that lives as long as it: the shell of a handshake.
+
+A link owns its channel, the eventfds of its queues and, through the endpoint's handle, the mapped
+regions and queues. Whatever happens it is taken apart in one place, `_take_apart`, in this order:
+watches off (the application hears DEL before an fd is closed), queues down (no burst inside any
+more), the application told (it can still read its buffers), memory unmapped, fds closed.
+"""
+
+from __future__ import annotations
+
+import os
+
+from . import errors, handshake, regions
+from .channel import close_fds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .channel import Channel
+    from .endpoint import Endpoint
+    from .hub import Hub
+    from .wire import AddRing
+
+
+class Link:
+    """What master and slave links share: messages in, actions out, and the end."""
+
+    machine: handshake.MasterHandshake | handshake.SlaveHandshake
+
+    def __init__(self, hub: Hub, channel: Channel) -> None:
+        """Own the channel. The hub calls `on_ready` when it can be read."""
+        self.hub = hub
+        self.native = hub.native
+        self.channel = channel
+        self.endpoint: Endpoint | None = None
+        self.up = False
+        self.closing = False
+        self._efds: list[int] = []
+        self._watched_efds: list[int] = []
+        self._ring_sizes: tuple[list[int], list[int]] = ([], [])
+        self._perform: dict[type, Callable] = {
+            handshake.Send: self._send,
+            handshake.Closed: self._closed_by_peer,
+        }
+
+    # ---- events ----
+
+    def on_ready(self, _events: int) -> None:
+        """Take one message; more will make the socket ready again."""
+        if self.closing:
+            return
+        try:
+            data, fds = self.channel.receive()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.close(f"control socket: {error.strerror}")
+            return
+        if data:
+            self._receive(data, fds)
+        else:
+            close_fds(fds)
+            self._ended()
+
+    def timed_out(self) -> None:
+        """The handshake took too long."""
+        self.disconnect("handshake timed out")
+
+    def _ended(self) -> None:
+        """The channel has no more to read: the peer left, or the data path found it cheating."""
+        fault = (
+            self.native.lib.mif_connection_fault(self.endpoint.handle) if self.endpoint else None
+        )
+        if fault:
+            self.disconnect(self.native.ffi.string(fault).decode())
+        else:
+            self.close("peer closed the connection")
+
+    def _receive(self, data: bytes, fds: list[int]) -> None:
+        try:
+            actions = self.machine.receive(data, fds)
+        except handshake.ProtocolError as error:
+            close_fds(error.fds)
+            self._refuse(error)
+            return
+        except handshake.HandshakeMisuse:
+            close_fds(fds)
+            self.disconnect("unexpected message")
+            return
+        self._execute(actions)
+
+    def _execute(self, actions: list[handshake.Action]) -> None:
+        """Perform actions in order; after a failure, own and close the fds of the rest."""
+        pending = list(actions)
+        try:
+            while pending and not self.closing:
+                action = pending.pop(0)
+                self._perform[type(action)](action)
+        except handshake.ProtocolError as error:
+            self._refuse(error)
+        except errors.MemifError as error:
+            self.disconnect(str(error))
+        except OSError as error:
+            self.disconnect(f"cannot set the connection up: {error.strerror}")
+        finally:
+            close_fds([a.fd for a in pending if isinstance(a, _TAKING)])
+
+    # ---- actions ----
+
+    def _send(self, action: handshake.Send) -> None:
+        self.channel.send(action.data, action.fd)
+
+    def _closed_by_peer(self, action: handshake.Closed) -> None:
+        reason = action.reason.decode("utf-8", "replace") or f"code {action.code}"
+        self.close(f"disconnected by the peer: {reason}")
+
+    # ---- up ----
+
+    def _raise(self) -> None:
+        """The handshake is through: open the queues and tell the application."""
+        endpoint = self.endpoint
+        handle = endpoint.handle
+        self.hub.cancel_deadline(self)
+        self.native.check(
+            self.native.lib.mif_connection_up(handle, self.channel.fileno()), "queues"
+        )
+        self.up = True
+        endpoint.last_error = ""
+        self._watch_interrupts()
+        self.native.debug(f"{self.describe()}: connected, protocol version {self.machine.version}")
+        with self.hub.unlocked():
+            endpoint.observer.connected(endpoint)
+
+    def _watch_interrupts(self) -> None:
+        if self.endpoint.interrupt == self.native.ffi.NULL:
+            return
+        for qid, efd in enumerate(self.rx_efds()):
+            self.hub.watch_interrupt(efd, self.endpoint.handle, qid)
+            self._watched_efds.append(efd)
+
+    def rx_efds(self) -> list[int]:
+        """The eventfds of our receive queues, by queue id."""
+        raise NotImplementedError
+
+    def rings(self, is_tx: bool) -> list[int]:
+        """The sizes, in slots, of our receive or transmit rings, by queue id."""
+        return self._ring_sizes[is_tx]
+
+    def _add_queues(self, configs: list[dict]) -> None:
+        native = self.native
+        for values in configs:
+            config = native.ffi.new("struct mif_queue_config *", values)
+            code = native.lib.mif_connection_add_queue(self.endpoint.handle, config)
+            native.check(code, f"{'tx' if values['is_tx'] else 'rx'} queue {values['qid']}")
+            self._ring_sizes[values["is_tx"]].append(1 << values["log2_ring_size"])
+
+    # ---- down ----
+
+    def disconnect(self, reason: str) -> None:
+        """End the connection and tell the peer why."""
+        self._refuse(handshake.ProtocolError("DISCONNECT", reason))
+
+    def _refuse(self, error: handshake.ProtocolError) -> None:
+        try:
+            for action in self.machine.refuse(error):
+                self.channel.send(action.data)
+        except OSError:
+            pass  # the peer is gone or does not read: it will see the socket close
+        self.close(error.reason)
+
+    def close(self, reason: str) -> None:
+        """End the connection without a word to the peer."""
+        if self.closing:
+            return
+        self.closing = True
+        self.native.debug(f"{self.describe()}: {reason}", depth=2)
+        self._take_apart(reason)
+
+    def _take_apart(self, reason: str) -> None:
+        hub, endpoint = self.hub, self.endpoint
+        hub.cancel_deadline(self)
+        hub.forget_link(self)
+        for efd in self._watched_efds:
+            hub.unwatch(efd)
+        hub.unwatch(self.channel.fileno())
+        if endpoint is not None:
+            self.native.lib.mif_connection_down(endpoint.handle)
+            if self.up:
+                self.up = False
+                with hub.unlocked():
+                    endpoint.observer.disconnected(endpoint, reason)
+            self.native.lib.mif_connection_release(endpoint.handle)
+        close_fds(self._efds)
+        self._efds = []
+        self.channel.close()
+        if endpoint is not None:
+            endpoint.unlinked(reason)
+
+    def describe(self) -> str:
+        """For debug lines."""
+        if self.endpoint is None:
+            return "new connection"
+        settings = self.endpoint.settings
+        role = "master" if settings.is_master else "slave"
+        name = settings.if_name.decode("utf-8", "replace")
+        return f"{role} {name or '-'} id {settings.interface_id}"
+
+
+_TAKING = (handshake.TakeRegion, handshake.TakeRing)
+
+
+class MasterLink(Link):
+    """A connection that was accepted; it has no endpoint before INIT names one."""
+
+    def __init__(
+        self, hub: Hub, channel: Channel, find: Callable[[int], Endpoint], versions: tuple[int, int]
+    ) -> None:
+        """`find` gives the endpoint for an interface id or raises ProtocolError."""
+        super().__init__(hub, channel)
+        self._find = find
+        self._candidate: Endpoint | None = None
+        self._s2m: dict[int, tuple[AddRing, int]] = {}
+        self._m2s: dict[int, tuple[AddRing, int]] = {}
+        self.machine = handshake.MasterHandshake(
+            hub.app_name, self._terms, min_version=versions[0], max_version=versions[1]
+        )
+        self._perform |= {
+            handshake.Select: self._select,
+            handshake.TakeRegion: self._take_region,
+            handshake.TakeRing: self._take_ring,
+            handshake.Establish: self._establish,
+        }
+
+    def is_stranger(self) -> bool:
+        """True before INIT has named an interface."""
+        return self.endpoint is None and not self.closing
+
+    def start(self) -> None:
+        """Say HELLO."""
+        self._execute(self.machine.start())
+
+    def _terms(self, interface_id: int) -> handshake.MasterTerms:
+        self._candidate = self._find(interface_id)
+        return self._candidate.settings
+
+    def _select(self, _action: handshake.Select) -> None:
+        self.endpoint = self._candidate
+        self.endpoint.linked(self)
+
+    def _take_region(self, action: handshake.TakeRegion) -> None:
+        try:
+            regions.check_peer_region(action.fd, action.size, self.channel.peer())
+            code = self.native.lib.mif_connection_map(
+                self.endpoint.handle, action.index, action.fd, action.size
+            )
+            self.native.check(code, f"region {action.index}")
+        finally:
+            os.close(action.fd)
+
+    def _take_ring(self, action: handshake.TakeRing) -> None:
+        self._efds.append(action.fd)
+        rings = self._s2m if action.ring.s2m else self._m2s
+        rings[action.ring.index] = (action.ring, action.fd)
+
+    def _establish(self, _action: handshake.Establish) -> None:
+        self._add_queues([self._queue(*self._s2m[i], is_tx=False) for i in sorted(self._s2m)])
+        self._add_queues([self._queue(*self._m2s[i], is_tx=True) for i in sorted(self._m2s)])
+        self._execute(self.machine.accept())
+        if not self.closing:
+            self._raise()
+
+    def _queue(self, ring: AddRing, efd: int, *, is_tx: bool) -> dict:
+        return {
+            "version": self.machine.version,
+            "is_slave": 0,
+            "is_tx": is_tx,
+            "qid": ring.index,
+            "region": ring.region,
+            "offset": ring.offset,
+            "log2_ring_size": ring.log2_ring_size,
+            "efd": efd,
+        }
+
+    def rx_efds(self) -> list[int]:
+        """The slave sends on S2M rings."""
+        return [self._s2m[i][1] for i in sorted(self._s2m)]
+
+
+class SlaveLink(Link):
+    """A connection that we made for an endpoint."""
+
+    def __init__(self, hub: Hub, channel: Channel, endpoint: Endpoint) -> None:
+        """The endpoint has no other link."""
+        super().__init__(hub, channel)
+        self.endpoint = endpoint
+        self._m2s_efds: list[int] = []
+        self.machine = handshake.SlaveHandshake(endpoint.settings)
+        self._region_fds: list[int] = []
+        self._perform |= {
+            handshake.Prepare: self._prepare,
+            handshake.Established: self._established,
+        }
+
+    def _prepare(self, action: handshake.Prepare) -> None:
+        layout = regions.Layout(
+            action.version,
+            action.num_s2m,
+            action.num_m2s,
+            action.log2_ring_size,
+            self.endpoint.settings.buffer_size,
+        )
+        self._create_regions(layout.sizes)
+        s2m = self._create_queues(action, layout.s2m, is_tx=True)
+        m2s = self._create_queues(action, layout.m2s, is_tx=False)
+        self._m2s_efds = [efd for _, _, efd in m2s]
+        self.machine.offer(list(zip(layout.sizes, self._region_fds, strict=True)), s2m, m2s)
+
+    def _create_regions(self, sizes: list[int]) -> None:
+        for index, size in enumerate(sizes):
+            fd = regions.create(size, f"memif region {index}")
+            self._region_fds.append(fd)
+            code = self.native.lib.mif_connection_map(self.endpoint.handle, index, fd, size)
+            self.native.check(code, f"region {index} of {size} bytes")
+
+    def _create_queues(
+        self, action: handshake.Prepare, places: list[regions.Place], *, is_tx: bool
+    ) -> list[tuple[int, int, int]]:
+        efds = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in places]
+        self._efds += efds
+        self._add_queues(
+            [
+                self._queue(action, place, qid, efd, is_tx)
+                for qid, (place, efd) in enumerate(zip(places, efds, strict=True))
+            ]
+        )
+        return [(p.region, p.offset, efd) for p, efd in zip(places, efds, strict=True)]
+
+    def _queue(
+        self, action: handshake.Prepare, place: regions.Place, qid: int, efd: int, is_tx: bool
+    ) -> dict:
+        return {
+            "version": action.version,
+            "is_slave": 1,
+            "is_tx": is_tx,
+            "qid": qid,
+            "region": place.region,
+            "offset": place.offset,
+            "log2_ring_size": action.log2_ring_size,
+            "efd": efd,
+            "buffer_region": place.buffer_region,
+            "buffer_offset": place.buffer_offset,
+            "buffer_size": self.endpoint.settings.buffer_size,
+        }
+
+    def _established(self, _action: handshake.Established) -> None:
+        self._close_region_fds()
+        self._raise()
+
+    def _close_region_fds(self) -> None:
+        close_fds(self._region_fds)
+        self._region_fds = []
+
+    def _take_apart(self, reason: str) -> None:
+        self._close_region_fds()
+        super()._take_apart(reason)
+
+    def rx_efds(self) -> list[int]:
+        """The master sends on M2S rings."""
+        return self._m2s_efds

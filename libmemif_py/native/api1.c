@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The 1.0 interface: checks arguments, serves what needs no control plane, and hands the rest to
+ * libmemif_py/abi1.py. The functions are documented in libmemif.h.
+ */
+#include "api1.h"
+
+#include "connection.h"
+#include "debug.h"
+#include "embed.h"
+#include "errors.h"
+#include "packet.h"
+
+/* Implemented in Python; they answer with core codes. */
+int mif_python_init(const char *app_name);
+int mif_python_cleanup(void);
+int mif_python_create(void **handle, const memif_conn_args_t *args,
+                      memif_connection_update_t *on_connect,
+                      memif_connection_update_t *on_disconnect, mif_interrupt_fn *on_interrupt,
+                      void *private_ctx);
+int mif_python_delete(void *handle);
+int mif_python_control(uintptr_t hub, int fd, uint32_t events);
+int mif_python_details(void *handle, memif_details_t *details, char *buf, size_t size);
+
+static struct mif_hub hub = MIF_HUB_INIT;
+static memif_control_fd_update_t *control_fd_update;
+
+/* ---- what the control plane needs of us ---- */
+
+static int announce(struct mif_hub *ours, int fd, uint32_t events)
+{
+    (void)ours;
+    return control_fd_update(fd, (uint8_t)events);
+}
+
+static int control(uintptr_t ours, int fd, uint32_t events)
+{
+    int err = mif_embed_check();
+    return err == MIF_ERR_SUCCESS ? mif_python_control(ours, fd, events) : err;
+}
+
+int mif_api1_mode(const memif_conn_args_t *args)
+{
+    return (int)args->mode;
+}
+
+struct mif_hub *mif_api1_hub(void)
+{
+    return &hub;
+}
+
+int mif_api1_hub_open(void)
+{
+    return mif_hub_open(&hub, control_fd_update == NULL ? NULL : announce, control);
+}
+
+void mif_api1_hub_close(void)
+{
+    mif_hub_close(&hub);
+}
+
+/* ---- control ---- */
+
+int memif_init(memif_control_fd_update_t *on_control_fd_update, char *app_name)
+{
+    int err = mif_embed_start();
+    if (err != MIF_ERR_SUCCESS)
+        return mif_error_to_1(err);
+    if (atomic_load(&hub.open))
+        return MEMIF_ERR_ALREADY;
+    control_fd_update = on_control_fd_update;
+    if (app_name == NULL || *app_name == '\0')
+        app_name = MEMIF_DEFAULT_APP_NAME;
+    MIF_DEBUG("app name: %s", app_name);
+    return mif_error_to_1(mif_python_init(app_name));
+}
+
+int memif_cleanup(void)
+{
+    int err = mif_embed_check();
+    if (err == MIF_ERR_SUCCESS && atomic_load(&hub.open))
+        err = mif_python_cleanup();
+    /* Without memif_init there is nothing to clean up. */
+    return mif_in_forked_child() ? mif_error_to_1(err) : MEMIF_ERR_SUCCESS;
+}
+
+int memif_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
+                 memif_connection_update_t *on_connect, memif_connection_update_t *on_disconnect,
+                 memif_interrupt_t *on_interrupt, void *private_ctx)
+{
+    if (conn == NULL || args == NULL)
+        return MEMIF_ERR_INVAL_ARG;
+    if (*conn != NULL)
+        return MEMIF_ERR_CONN;
+    if (!atomic_load(&hub.open))
+        return MEMIF_ERR_INVAL_ARG; /* memif_init comes first */
+    int err = mif_embed_check();
+    if (err != MIF_ERR_SUCCESS)
+        return mif_error_to_1(err);
+    return mif_error_to_1(
+        mif_python_create(conn, args, on_connect, on_disconnect, on_interrupt, private_ctx));
+}
+
+int memif_delete(memif_conn_handle_t *conn)
+{
+    if (conn == NULL || mif_lookup(*conn) == NULL)
+        return MEMIF_ERR_NOCONN;
+    int err = mif_embed_check();
+    if (err == MIF_ERR_SUCCESS)
+        err = mif_python_delete(*conn);
+    if (err == MIF_ERR_SUCCESS)
+        *conn = NULL;
+    return mif_error_to_1(err);
+}
+
+int memif_get_details(memif_conn_handle_t conn, memif_details_t *md, char *buf, ssize_t buflen)
+{
+    if (mif_lookup(conn) == NULL)
+        return MEMIF_ERR_NOCONN;
+    if (md == NULL || (buf == NULL && buflen > 0) || buflen < 0)
+        return MEMIF_ERR_INVAL_ARG;
+    int err = mif_embed_check();
+    if (err == MIF_ERR_SUCCESS)
+        err = mif_python_details(conn, md, buf, (size_t)buflen);
+    return mif_error_to_1(err);
+}
+
+/* ---- polling; Python runs only when a control fd is ready ---- */
+
+int memif_control_fd_handler(int fd, uint8_t events)
+{
+    if (!atomic_load(&hub.open))
+        return MEMIF_ERR_INVAL_ARG;
+    return mif_error_to_1(mif_hub_dispatch(&hub, fd, events));
+}
+
+int memif_poll_event(int timeout)
+{
+    return mif_error_to_1(mif_hub_poll(&hub, timeout));
+}
+
+int memif_cancel_poll_event(void)
+{
+    return mif_error_to_1(mif_hub_cancel(&hub));
+}
+
+int memif_set_rx_mode(memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t qid)
+{
+    if (rx_mode != MEMIF_RX_MODE_INTERRUPT && rx_mode != MEMIF_RX_MODE_POLLING)
+        return MEMIF_ERR_INVAL_ARG;
+    return mif_error_to_1(mif_queue_set_polling(conn, qid, rx_mode == MEMIF_RX_MODE_POLLING));
+}
+
+int memif_get_queue_efd(memif_conn_handle_t conn, uint16_t qid, int *fd)
+{
+    if (fd == NULL)
+        return MEMIF_ERR_INVAL_ARG;
+    *fd = -1;
+    return mif_error_to_1(mif_queue_efd(conn, qid, fd));
+}
+
+/* ---- packets ---- */
+
+/* The counters are outputs of every call, so that a program that ignores the code sees none. */
+#define CHECK_BURST(bufs, count, out)                                                              \
+    do {                                                                                           \
+        if (__builtin_expect((out) == NULL || ((bufs) == NULL && (count) > 0), 0))                 \
+            return MEMIF_ERR_INVAL_ARG;                                                            \
+    } while (0)
+
+int memif_rx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
+                   uint16_t *rx)
+{
+    CHECK_BURST(bufs, count, rx);
+    return mif_error_to_1(mif_packet_rx(conn, qid, bufs, count, rx));
+}
+
+int memif_buffer_free(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
+                      uint16_t *count_out)
+{
+    CHECK_BURST(bufs, count, count_out);
+    return mif_error_to_1(mif_packet_free(conn, qid, bufs, count, count_out));
+}
+
+/* The header offers this name with five arguments too. */
+#undef memif_buffer_alloc
+int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
+                       uint16_t *count_out, uint16_t size)
+{
+    CHECK_BURST(bufs, count, count_out);
+    return mif_error_to_1(mif_packet_alloc(conn, qid, bufs, count, count_out, size));
+}
+
+int memif_tx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
+                   uint16_t *tx)
+{
+    CHECK_BURST(bufs, count, tx);
+    return mif_error_to_1(mif_packet_tx(conn, qid, bufs, count, tx));
+}
+
+char *memif_strerror(int err_code)
+{
+    int code = mif_error_from_1(err_code);
+    return (char *)(uintptr_t)mif_error_text(code);
+}

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Install step: byte-compiles the package, for the embedded interpreter never writes bytecode.
+
+Usage: compile_package.py FOLDER (as installed; DESTDIR is added here).
+"""
+
+import compileall
+import os
+import sys
+from pathlib import Path
+
+installed = Path(sys.argv[1])
+destdir = os.environ.get("DESTDIR", "")
+staged = Path(destdir) / installed.relative_to("/") if destdir else installed
+good = compileall.compile_dir(
+    str(staged), quiet=1, ddir=str(installed), invalidation_mode=None, force=True
+)
+sys.exit(0 if good else 1)

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "connection.h"
+
+#include "engine.h"
+#include "errors.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+struct mif_arena mif_arena;
+
+/* Held while queues go down, and by control functions that need one to stay up. */
+static pthread_mutex_t queue_lock = PTHREAD_MUTEX_INITIALIZER;
+/* Guards the free list and the opening of slots, nothing else. */
+static pthread_mutex_t arena_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint32_t arena_slots;     /* how many fit the reserved address range */
+static uint64_t next_serial = 1; /* never reused, so neither is a handle */
+static uint16_t *closed_line;    /* slots that were closed, oldest first, as a circle */
+static uint32_t closed_first, closed_count;
+static atomic_bool forked_child;
+static int membarrier_command; /* 0: not available */
+
+/* ---- one-time set-up ---- */
+
+static long membarrier(int command)
+{
+    return syscall(SYS_membarrier, command, 0, 0);
+}
+
+static void choose_membarrier(void)
+{
+    long supported = membarrier(MEMBARRIER_CMD_QUERY);
+    if (supported < 0)
+        return;
+    if ((supported & MEMBARRIER_CMD_PRIVATE_EXPEDITED) &&
+        membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0)
+        membarrier_command = MEMBARRIER_CMD_PRIVATE_EXPEDITED;
+    else if (supported & MEMBARRIER_CMD_GLOBAL)
+        membarrier_command = MEMBARRIER_CMD_GLOBAL;
+}
+
+/* A full memory barrier on every running thread of the process. Where the kernel (or a seccomp
+ * filter) has no membarrier, a change of protection on a page in use interrupts every processor
+ * that runs one of our threads, which orders as well. */
+static void barrier_on_all_threads(void)
+{
+    if (membarrier_command != 0 && membarrier(membarrier_command) == 0)
+        return;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    volatile uint8_t *p =
+        mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return;
+    p[0] = 1;
+    (void)mprotect((void *)p, page, PROT_READ);
+    (void)munmap((void *)p, page);
+}
+
+/* The rings are shared with the parent: a child must not touch them, nor the interpreter. */
+static void on_fork_child(void)
+{
+    atomic_store(&forked_child, true);
+    uint32_t opened = atomic_load(&mif_arena.opened);
+    for (uint32_t i = 0; i < opened; i++) {
+        struct mif_connection *conn = mif_slot_of(i);
+        if (conn == NULL || atomic_load(&conn->handle) == 0)
+            continue;
+        for (uint32_t q = 0; q < conn->rx_count; q++)
+            atomic_store(&conn->queues[q].rx.owner, 0);
+        for (uint32_t q = 0; q < conn->tx_count; q++)
+            atomic_store(&conn->queues[q].tx.owner, 0);
+    }
+}
+
+bool mif_in_forked_child(void)
+{
+    return atomic_load_explicit(&forked_child, memory_order_relaxed);
+}
+
+/* Address space only: no page is committed before a slot is opened. A process with a tight
+ * address limit gets fewer slots. */
+static int reserve_arena(void)
+{
+    for (uint32_t slots = 1u << MIF_SLOT_BITS; slots >= 16; slots /= 2) {
+        void *base = mmap(NULL, slots * MIF_SLOT_STRIDE, PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (base == MAP_FAILED)
+            continue;
+        closed_line = calloc(slots, sizeof(*closed_line));
+        if (closed_line == NULL) {
+            (void)munmap(base, slots * MIF_SLOT_STRIDE);
+            return MIF_ERR_NOMEM;
+        }
+        arena_slots = slots;
+        mif_arena.base = base;
+        return MIF_ERR_SUCCESS;
+    }
+    return MIF_ERR_NOMEM;
+}
+
+int mif_data_path_init(void)
+{
+    int err = MIF_ERR_SUCCESS;
+    pthread_mutex_lock(&arena_lock);
+    if (mif_arena.base == NULL) {
+        choose_membarrier();
+        err = reserve_arena();
+        if (err == MIF_ERR_SUCCESS && pthread_atfork(NULL, NULL, on_fork_child) != 0)
+            err = MIF_ERR_NOMEM;
+    }
+    pthread_mutex_unlock(&arena_lock);
+    return err;
+}
+
+/* ---- slots ---- */
+
+static int take_slot(uint32_t *index)
+{
+    uint32_t opened = atomic_load(&mif_arena.opened);
+    if (closed_count > MIF_QUARANTINE || (closed_count > 0 && opened == arena_slots)) {
+        *index = closed_line[closed_first];
+        closed_first = (closed_first + 1) % arena_slots;
+        closed_count--;
+        return MIF_ERR_SUCCESS;
+    }
+    if (opened == arena_slots)
+        return MIF_ERR_NOMEM;
+    if (mprotect(mif_arena.base + opened * MIF_SLOT_STRIDE, MIF_SLOT_STRIDE,
+                 PROT_READ | PROT_WRITE) != 0)
+        return MIF_ERR_NOMEM;
+    *index = opened;
+    atomic_store_explicit(&mif_arena.opened, opened + 1, memory_order_release);
+    return MIF_ERR_SUCCESS;
+}
+
+int mif_connection_open(void **handle, mif_interrupt_fn *interrupt, void *private_ctx)
+{
+    uint32_t index = 0;
+    pthread_mutex_lock(&arena_lock);
+    int err = arena_slots == 0 ? MIF_ERR_INVAL_ARG : take_slot(&index);
+    uint64_t serial = next_serial++;
+    pthread_mutex_unlock(&arena_lock);
+    if (err != MIF_ERR_SUCCESS)
+        return err;
+    struct mif_connection *conn = mif_slot_of(index);
+    conn->private_ctx = private_ctx;
+    atomic_store(&conn->control_fd, -1);
+    atomic_store(&conn->interrupt, interrupt);
+    uintptr_t value = (uintptr_t)(serial << MIF_SLOT_BITS) | index;
+    atomic_store_explicit(&conn->handle, value, memory_order_release);
+    *handle = (void *)value;
+    return MIF_ERR_SUCCESS;
+}
+
+void mif_connection_close(void *handle)
+{
+    struct mif_connection *conn = mif_lookup(handle);
+    if (conn == NULL)
+        return;
+    uint32_t index = (uint32_t)((uintptr_t)handle & ((1u << MIF_SLOT_BITS) - 1));
+    atomic_store(&conn->handle, 0);
+    /* Gives the memory back and leaves zeroes: no owner, no queue, readable by late look-ups. */
+    (void)madvise(conn, MIF_SLOT_STRIDE, MADV_DONTNEED);
+    pthread_mutex_lock(&arena_lock);
+    closed_line[(closed_first + closed_count) % arena_slots] = (uint16_t)index;
+    closed_count++;
+    pthread_mutex_unlock(&arena_lock);
+}
+
+int mif_why_not(const void *handle, uint16_t qid, enum mif_direction direction)
+{
+    struct mif_connection *conn = mif_lookup(handle);
+    if (conn == NULL)
+        return MIF_ERR_NOCONN;
+    if (!atomic_load(&conn->up))
+        return MIF_ERR_DISCONNECTED;
+    uint32_t count = direction == MIF_RX ? conn->rx_count : conn->tx_count;
+    return qid < count ? MIF_ERR_DISCONNECTED : MIF_ERR_QID;
+}
+
+/* ---- building a connection ---- */
+
+int mif_connection_map(void *handle, uint16_t index, int fd, uint64_t size)
+{
+    struct mif_connection *conn = mif_lookup(handle);
+    if (conn == NULL)
+        return MIF_ERR_NOCONN;
+    if (index >= MIF_MAX_REGIONS || conn->regions[index].size != 0 || size == 0)
+        return MIF_ERR_MAXREG;
+    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (base == MAP_FAILED)
+        return mif_error_from_errno(errno);
+    conn->regions[index] = (struct mif_region){.base = base, .size = size};
+    if (index >= conn->region_count)
+        conn->region_count = (uint16_t)(index + 1);
+    return MIF_ERR_SUCCESS;
+}
+
+static uint64_t ring_bytes(uint16_t version, uint8_t log2_ring_size)
+{
+    size_t desc = version == MIF_VERSION_1 ? sizeof(struct mif_desc_1) : sizeof(struct mif_desc_2);
+    return sizeof(struct mif_ring) + ((uint64_t)desc << log2_ring_size);
+}
+
+/* True if [offset, offset + length) lies in a mapped region; never overflows. */
+static bool in_region(const struct mif_connection *conn, uint16_t region, uint64_t offset,
+                      uint64_t length)
+{
+    if (region >= MIF_MAX_REGIONS)
+        return false;
+    uint64_t size = conn->regions[region].size;
+    return length <= size && offset <= size - length;
+}
+
+static int check_config(const struct mif_connection *conn, const struct mif_queue_config *config)
+{
+    uint8_t least = config->version == MIF_VERSION_1 ? 1 : 0; /* 256 keeps one slot empty */
+    if (config->qid >= MIF_MAX_QUEUES)
+        return MIF_ERR_MAXRING;
+    if (config->log2_ring_size > MIF_MAX_LOG2_RING_SIZE || config->log2_ring_size < least)
+        return MIF_ERR_MAX_RING;
+    /* The accessors of engine.h need natural alignment for single reads of whole words. */
+    if (config->offset % sizeof(uint64_t) != 0)
+        return MIF_ERR_INVAL_ARG;
+    if (!in_region(conn, config->region, config->offset,
+                   ring_bytes(config->version, config->log2_ring_size)))
+        return MIF_ERR_INVAL_ARG;
+    if (config->is_slave && !in_region(conn, config->buffer_region, config->buffer_offset,
+                                       (uint64_t)config->buffer_size << config->log2_ring_size))
+        return MIF_ERR_INVAL_ARG;
+    return MIF_ERR_SUCCESS;
+}
+
+static enum mif_kind kind_of(const struct mif_queue_config *config)
+{
+    if (config->version == MIF_VERSION_1)
+        return config->is_slave ? MIF_KIND_1_SLAVE : MIF_KIND_1_MASTER;
+    return config->is_slave ? MIF_KIND_2_SLAVE : MIF_KIND_2_MASTER;
+}
+
+/* As slave, the memory is ours: say where each buffer lies, privately and in the ring. */
+static void lay_out_slave_buffers(const struct mif_connection *conn, struct mif_queue *q,
+                                  const struct mif_queue_config *config)
+{
+    for (uint32_t i = 0; i <= q->mask; i++) {
+        uint64_t offset = config->buffer_offset + (uint64_t)i * config->buffer_size;
+        q->slots[i] = (struct mif_slot){
+            .data = conn->regions[config->buffer_region].base + offset,
+            .capacity = config->buffer_size,
+            .offset = offset,
+            .region = config->buffer_region,
+        };
+        mif_desc_post(q, (uint16_t)i);
+    }
+}
+
+/* Which shared index is ours and which the peer's (see the table in docs/architecture.md):
+ * version 256: the producer owns head, the consumer tail;
+ * version 512: the slave owns head and the master tail, in both directions. */
+static void bind_indices(struct mif_queue *q, bool is_slave, bool is_tx)
+{
+    bool v1 = q->kind == MIF_KIND_1_MASTER || q->kind == MIF_KIND_1_SLAVE;
+    bool own_head = v1 ? is_tx : is_slave;
+    q->own_index = own_head ? &q->ring->head : &q->ring->tail;
+    q->peer_index = own_head ? &q->ring->tail : &q->ring->head;
+    q->next = q->done = q->peer_raw = 0;
+    /* A producer that counts from the consumer's index starts with the whole ring free; in
+     * version 512 the master may only use what the slave has posted. */
+    q->limit = is_tx && q->kind != MIF_KIND_2_MASTER ? q->capacity : 0;
+}
+
+int mif_connection_add_queue(void *handle, const struct mif_queue_config *config)
+{
+    struct mif_connection *conn = mif_lookup(handle);
+    if (conn == NULL)
+        return MIF_ERR_NOCONN;
+    int err = check_config(conn, config);
+    if (err != MIF_ERR_SUCCESS)
+        return err;
+    struct mif_queue *q =
+        config->is_tx ? &conn->queues[config->qid].tx : &conn->queues[config->qid].rx;
+    uint16_t *count = config->is_tx ? &conn->tx_count : &conn->rx_count;
+    if (config->qid != *count)
+        return MIF_ERR_QID; /* queues are added in order, so that a count describes them */
+    struct mif_ring *ring = (void *)(conn->regions[config->region].base + config->offset);
+    uint32_t cookie = config->version == MIF_VERSION_1 ? MIF_COOKIE_1 : MIF_COOKIE_2;
+    if (!config->is_slave && atomic_load_explicit(&ring->cookie, memory_order_acquire) != cookie)
+        return MIF_ERR_COOKIE;
+    uint32_t size = 1u << config->log2_ring_size;
+    struct mif_slot *slots = calloc(size, sizeof(*slots));
+    if (slots == NULL)
+        return MIF_ERR_NOMEM;
+    *q = (struct mif_queue){
+        .mask = (uint16_t)(size - 1),
+        .capacity = (uint16_t)(config->version == MIF_VERSION_1 ? size - 1 : size),
+        .kind = (uint8_t)kind_of(config),
+        .region_count = conn->region_count,
+        .descs = ring + 1,
+        .slots = slots,
+        .regions = conn->regions,
+        .ring = ring,
+        .efd = config->efd,
+        .qid = config->qid,
+        .region = config->region,
+        .buffer_size = config->buffer_size,
+    };
+    bind_indices(q, config->is_slave, config->is_tx);
+    if (config->is_slave) {
+        lay_out_slave_buffers(conn, q, config);
+        atomic_store_explicit(&ring->cookie, cookie, memory_order_release);
+        /* A slave of version 512 posts every receive buffer before the master may send. */
+        if (q->kind == MIF_KIND_2_SLAVE && !config->is_tx)
+            atomic_store_explicit(&ring->head, q->capacity, memory_order_release);
+    }
+    (*count)++;
+    return MIF_ERR_SUCCESS;
+}
+
+int mif_connection_up(void *handle, int control_fd)
+{
+    struct mif_connection *conn = mif_lookup(handle);
+    if (conn == NULL)
+        return MIF_ERR_NOCONN;
+    atomic_store(&conn->fault, NULL);
+    atomic_store(&conn->control_fd, control_fd);
+    atomic_store(&conn->up, 1);
+    for (uint32_t i = 0; i < conn->rx_count; i++)
+        atomic_store_explicit(&conn->queues[i].rx.owner, (uintptr_t)handle, memory_order_release);
+    for (uint32_t i = 0; i < conn->tx_count; i++)
+        atomic_store_explicit(&conn->queues[i].tx.owner, (uintptr_t)handle, memory_order_release);
+    return MIF_ERR_SUCCESS;
+}
+
+/* ---- taking it down ---- */
+
+static void wait_until_left(struct mif_queue *q)
+{
+    for (unsigned spins = 0; atomic_load_explicit(&q->busy, memory_order_acquire); spins++) {
+        if (spins < 100)
+            sched_yield();
+        else
+            (void)nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    }
+}
+
+void mif_connection_down(void *handle)
+{
+    struct mif_connection *conn = mif_lookup(handle);
+    if (conn == NULL)
+        return;
+    pthread_mutex_lock(&queue_lock);
+    atomic_store(&conn->up, 0);
+    for (uint32_t i = 0; i < conn->rx_count; i++)
+        atomic_store(&conn->queues[i].rx.owner, 0);
+    for (uint32_t i = 0; i < conn->tx_count; i++)
+        atomic_store(&conn->queues[i].tx.owner, 0);
+    barrier_on_all_threads();
+    for (uint32_t i = 0; i < conn->rx_count; i++)
+        wait_until_left(&conn->queues[i].rx);
+    for (uint32_t i = 0; i < conn->tx_count; i++)
+        wait_until_left(&conn->queues[i].tx);
+    atomic_store(&conn->control_fd, -1);
+    pthread_mutex_unlock(&queue_lock);
+}
+
+static void release_queue(struct mif_queue *q)
+{
+    for (uint32_t i = 0; q->slots != NULL && i <= q->mask; i++)
+        free(q->slots[i].bounce);
+    free(q->slots);
+    q->slots = NULL;
+    q->descs = NULL;
+    q->ring = NULL;
+    q->own_index = q->peer_index = NULL;
+}
+
+void mif_connection_release(void *handle)
+{
+    struct mif_connection *conn = mif_lookup(handle);
+    if (conn == NULL)
+        return;
+    for (uint32_t i = 0; i < conn->rx_count; i++)
+        release_queue(&conn->queues[i].rx);
+    for (uint32_t i = 0; i < conn->tx_count; i++)
+        release_queue(&conn->queues[i].tx);
+    for (uint32_t i = 0; i < conn->region_count; i++)
+        if (conn->regions[i].size != 0)
+            (void)munmap(conn->regions[i].base, conn->regions[i].size);
+    memset(conn->regions, 0, sizeof(conn->regions));
+    conn->rx_count = conn->tx_count = conn->region_count = 0;
+}
+
+/* ---- signals, faults, modes ---- */
+
+bool mif_efd_signal(int efd)
+{
+    const uint64_t one = 1;
+    for (;;) {
+        if (write(efd, &one, sizeof(one)) == (ssize_t)sizeof(one) || errno == EAGAIN)
+            return true;
+        if (errno != EINTR)
+            return false;
+    }
+}
+
+void mif_fault(struct mif_queue *q, const char *reason)
+{
+    uintptr_t handle = atomic_load_explicit(&q->owner, memory_order_relaxed);
+    struct mif_connection *conn = mif_lookup((void *)handle);
+    const char *none = NULL;
+    if (conn == NULL || !atomic_compare_exchange_strong(&conn->fault, &none, reason))
+        return;
+    /* The control plane sees its socket end and finds the reason. The fd cannot be reused under
+     * us: it is closed after mif_connection_down, which waits for this burst. */
+    int fd = atomic_load(&conn->control_fd);
+    if (fd >= 0)
+        (void)shutdown(fd, SHUT_RD);
+}
+
+const char *mif_connection_fault(void *handle)
+{
+    struct mif_connection *conn = mif_lookup(handle);
+    return conn == NULL ? NULL : atomic_load(&conn->fault);
+}
+
+void mif_connection_set_interrupt(void *handle, mif_interrupt_fn *interrupt)
+{
+    struct mif_connection *conn = mif_lookup(handle);
+    if (conn != NULL)
+        atomic_store(&conn->interrupt, interrupt);
+}
+
+/* An rx queue that is up, for a control function; the caller holds queue_lock, which keeps it up.
+ * The busy mark is no help here: it belongs to the one thread that bursts on the queue. */
+static struct mif_queue *locked_rx_queue(const void *handle, uint16_t qid)
+{
+    struct mif_connection *conn = mif_lookup(handle);
+    if (conn == NULL || qid >= MIF_MAX_QUEUES)
+        return NULL;
+    struct mif_queue *q = &conn->queues[qid].rx;
+    return atomic_load(&q->owner) == (uintptr_t)handle ? q : NULL;
+}
+
+int mif_queue_set_polling(void *handle, uint16_t qid, int polling)
+{
+    pthread_mutex_lock(&queue_lock);
+    struct mif_queue *q = locked_rx_queue(handle, qid);
+    int err = q == NULL ? mif_why_not(handle, qid, MIF_RX) : MIF_ERR_SUCCESS;
+    if (q != NULL) {
+        bool was_polling = atomic_exchange(&q->polling, polling ? 1 : 0) != 0;
+        atomic_store(&q->ring->flags, polling ? MIF_RING_MASK_INT : 0);
+        if (polling)
+            mif_efd_drain(q->efd); /* a wake-up from before is of no use now */
+        else if (was_polling)
+            mif_efd_signal(q->efd); /* look once more: packets came while signals were masked */
+    }
+    pthread_mutex_unlock(&queue_lock);
+    return err;
+}
+
+int mif_queue_efd(void *handle, uint16_t qid, int *fd)
+{
+    pthread_mutex_lock(&queue_lock);
+    struct mif_queue *q = locked_rx_queue(handle, qid);
+    int err = q == NULL ? mif_why_not(handle, qid, MIF_RX) : MIF_ERR_SUCCESS;
+    if (q != NULL)
+        *fd = q->efd;
+    pthread_mutex_unlock(&queue_lock);
+    return err;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the environment may ask for.
+ *
+ * Debug lines on stderr: "MEMIF_DEBUG:file:function:line: text". On in a debug build, and in any
+ * build when the environment has LIBMEMIF_DEBUG=1 (ignored in a setuid program). The data path
+ * prints nothing.
+ */
+#ifndef MIF_DEBUG_H
+#define MIF_DEBUG_H
+
+#include <stdbool.h>
+
+extern bool mif_debug_on;
+
+/* Looks at the build and the environment. */
+void mif_debug_init(void);
+
+/* The one protocol version that LIBMEMIF_PROTOCOL (256 or 512) asks for, 0 = any. For tests and
+ * for peers that claim a version they do not speak; ignored in a setuid program. */
+int mif_protocol_wish(void);
+
+void mif_debug_line(const char *file, const char *function, int line, const char *text);
+
+__attribute__((format(printf, 4, 5))) void mif_debug_format(const char *file, const char *function,
+                                                            int line, const char *format, ...);
+
+#define MIF_DEBUG(...)                                                                             \
+    do {                                                                                           \
+        if (mif_debug_on)                                                                          \
+            mif_debug_format(__FILE__, __func__, __LINE__, __VA_ARGS__);                           \
+    } while (0)
+
+#endif

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why it is done by hand and not left to cffi: cffi would start Python with the host's environment
+ * (PYTHONPATH and friends, site, locale) and end the process when that fails. Here nothing but the
+ * paths below decides what code runs: where the standard library was when we were built (or beside
+ * libpython, should both have moved together), and where our own package lies relative to this
+ * library's file.
+ */
+#include <Python.h>
+
+#include "embed.h"
+
+#include "connection.h"
+#include "debug.h"
+#include "errors.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PYTHON_DIR "python" MIF_PYTHON_VERSION
+#define MAX_PATHS 8
+
+enum state { NOT_STARTED, RUNNING, FAILED };
+
+static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic int state = NOT_STARTED;
+static atomic_bool ready;
+static atomic_bool closing;
+static bool hosted; /* written once, under start_lock */
+
+/* ---- reports ---- */
+
+static void complain(const char *what, const char *detail)
+{
+    fprintf(stderr, "libmemif: cannot start the control plane: %s%s%s\n", what,
+            detail == NULL ? "" : ": ", detail == NULL ? "" : detail);
+}
+
+void mif_embed_ready(void)
+{
+    atomic_store(&ready, true);
+}
+
+void mif_embed_failed(const char *reason)
+{
+    complain(reason, NULL);
+}
+
+void mif_embed_closing(void)
+{
+    atomic_store(&closing, true);
+}
+
+bool mif_embed_hosted(void)
+{
+    return hosted;
+}
+
+/* ---- where things are ---- */
+
+struct paths {
+    char stdlib[PATH_MAX];
+    const char *list[MAX_PATHS];
+    size_t count;
+    char storage[MAX_PATHS][PATH_MAX];
+};
+
+/* Joins, resolves links and dots, and checks that `probe` exists there. */
+static bool existing_dir(char out[PATH_MAX], const char *base, const char *relative,
+                         const char *probe)
+{
+    char joined[PATH_MAX];
+    char probed[PATH_MAX + 64];
+    int n = snprintf(joined, sizeof(joined), "%s%s%s", base, *relative ? "/" : "", relative);
+    if (n < 0 || (size_t)n >= sizeof(joined) || realpath(joined, out) == NULL)
+        return false;
+    n = snprintf(probed, sizeof(probed), "%s/%s", out, probe);
+    return n > 0 && (size_t)n < sizeof(probed) && access(probed, R_OK) == 0;
+}
+
+/* The folder of the file that holds the given address. */
+static bool dir_of_address(char out[PATH_MAX], const void *address)
+{
+    Dl_info info;
+    if (dladdr(address, &info) == 0 || info.dli_fname == NULL ||
+        realpath(info.dli_fname, out) == NULL)
+        return false;
+    char *slash = strrchr(out, '/');
+    if (slash == NULL)
+        return false;
+    *slash = '\0';
+    return true;
+}
+
+/* An address inside libpython, without converting a function pointer to an object pointer. */
+static const void *libpython_address(void)
+{
+    return &PyType_Type;
+}
+
+static bool find_stdlib(struct paths *paths)
+{
+    static const char *const beside_libpython[] = {PYTHON_DIR, "../" PYTHON_DIR,
+                                                   "../lib/" PYTHON_DIR};
+    char dir[PATH_MAX];
+    if (existing_dir(paths->stdlib, MIF_PYTHON_STDLIB, "", "os.py"))
+        return true;
+    if (!dir_of_address(dir, libpython_address()))
+        return false;
+    for (size_t i = 0; i < sizeof(beside_libpython) / sizeof(*beside_libpython); i++)
+        if (existing_dir(paths->stdlib, dir, beside_libpython[i], "os.py"))
+            return true;
+    return false;
+}
+
+static void add_path(struct paths *paths, const char *base, const char *relative, const char *probe)
+{
+    if (paths->count == MAX_PATHS)
+        return;
+    char *out = paths->storage[paths->count];
+    if (existing_dir(out, base, relative, probe))
+        paths->list[paths->count++] = out;
+}
+
+/* The package's parent folder: this library lies inside the package (wheel, build tree), or where
+ * it was installed relative to it. Then whatever may hold cffi's runtime. */
+static bool find_package(struct paths *paths)
+{
+    char dir[PATH_MAX];
+    if (!dir_of_address(dir, &state))
+        return false;
+    size_t before = paths->count;
+    const char *folder = strrchr(dir, '/');
+    if (folder != NULL && strcmp(folder, "/libmemif_py") == 0)
+        add_path(paths, dir, "..", "libmemif_py/wire.py");
+    if (paths->count == before)
+        add_path(paths, dir, MIF_PACKAGE_RELATIVE, "libmemif_py/wire.py");
+    if (paths->count == before)
+        return false;
+    add_path(paths, paths->list[before], "libmemif_py/_runtime", "");
+    if (*MIF_CFFI_DIR)
+        add_path(paths, MIF_CFFI_DIR, "", "");
+    return true;
+}
+
+static bool find_paths(struct paths *paths)
+{
+    paths->count = 0;
+    if (!find_stdlib(paths)) {
+        complain("no standard library of Python " MIF_PYTHON_VERSION " at", MIF_PYTHON_STDLIB);
+        return false;
+    }
+    add_path(paths, paths->stdlib, "", "os.py");
+    add_path(paths, paths->stdlib, "lib-dynload", "");
+    if (!find_package(paths)) {
+        complain("the package libmemif_py is missing; it belongs at " MIF_PACKAGE_RELATIVE
+                 " relative to the library",
+                 NULL);
+        return false;
+    }
+    return true;
+}
+
+/* ---- starting Python ---- */
+
+/* A host that loaded us with RTLD_LOCAL hides libpython from the extension modules that need it. */
+static void promote_libpython(void)
+{
+    Dl_info info;
+    if (dladdr(libpython_address(), &info) != 0 && info.dli_fname != NULL)
+        (void)dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_GLOBAL);
+}
+
+static PyStatus set_string(PyConfig *config, wchar_t **field, const char *value)
+{
+    return PyConfig_SetBytesString(config, field, value);
+}
+
+static PyStatus set_search_paths(PyConfig *config, const struct paths *paths)
+{
+    config->module_search_paths_set = 1;
+    for (size_t i = 0; i < paths->count; i++) {
+        wchar_t *wide = Py_DecodeLocale(paths->list[i], NULL);
+        if (wide == NULL)
+            return PyStatus_NoMemory();
+        PyStatus status = PyWideStringList_Append(&config->module_search_paths, wide);
+        PyMem_RawFree(wide);
+        if (PyStatus_Exception(status))
+            return status;
+    }
+    return PyStatus_Ok();
+}
+
+/* Every path is given, so that nothing is derived from $PATH or the working directory. */
+static PyStatus set_paths(PyConfig *config, const struct paths *paths)
+{
+    static const char executable[] = "/libmemif"; /* looked for nowhere, since it has a slash */
+    char prefix[PATH_MAX];
+    if (!existing_dir(prefix, paths->stdlib, "../..", "."))
+        return PyStatus_Error("the standard library has no prefix");
+    wchar_t **const prefixes[] = {&config->home, &config->prefix, &config->base_prefix,
+                                  &config->exec_prefix, &config->base_exec_prefix};
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(*prefixes); i++) {
+        PyStatus status = set_string(config, prefixes[i], prefix);
+        if (PyStatus_Exception(status))
+            return status;
+    }
+    wchar_t **const programs[] = {&config->program_name, &config->executable,
+                                  &config->base_executable};
+    for (size_t i = 0; i < sizeof(programs) / sizeof(*programs); i++) {
+        PyStatus status = set_string(config, programs[i], executable);
+        if (PyStatus_Exception(status))
+            return status;
+    }
+    return set_search_paths(config, paths);
+}
+
+static PyStatus start_isolated(const struct paths *paths)
+{
+    PyPreConfig preconfig;
+    PyPreConfig_InitIsolatedConfig(&preconfig);
+    preconfig.utf8_mode = 1;
+    preconfig.configure_locale = 0;
+    preconfig.coerce_c_locale = 0;
+    PyStatus status = Py_PreInitialize(&preconfig);
+    if (PyStatus_Exception(status))
+        return status;
+    PyConfig config;
+    PyConfig_InitIsolatedConfig(&config);
+    config.site_import = 0;
+    config.write_bytecode = 0;
+    config.install_signal_handlers = 0;
+    config.pathconfig_warnings = 0;
+    status = set_paths(&config, paths);
+    if (!PyStatus_Exception(status))
+        status = Py_InitializeFromConfig(&config);
+    PyConfig_Clear(&config);
+    return status;
+}
+
+static bool start_python(const struct paths *paths)
+{
+    promote_libpython();
+    PyStatus status = start_isolated(paths);
+    if (PyStatus_Exception(status)) {
+        complain("Python did not start", status.err_msg);
+        return false;
+    }
+    (void)PyEval_SaveThread();
+    return true;
+}
+
+/* ---- loading the control plane ---- */
+
+static void complain_of_exception(void)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    PyObject *text = value == NULL ? NULL : PyObject_Str(value);
+    const char *utf8 = text == NULL ? NULL : PyUnicode_AsUTF8(text);
+    complain("an import failed", utf8 == NULL ? "unknown reason" : utf8);
+    PyErr_Clear();
+    Py_XDECREF(text);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+}
+
+/* Where Python is the host's own, our folders join its path only for as long as we import. */
+static const char import_code[] = "import sys\n"
+                                  "saved = sys.path[:]\n"
+                                  "sys.path.extend(p for p in paths if p not in saved)\n"
+                                  "try:\n"
+                                  "    import _cffi_backend\n"
+                                  "    import " MIF_ABI_MODULE "\n"
+                                  "finally:\n"
+                                  "    sys.path[:] = saved\n";
+
+static PyObject *globals_with_paths(const struct paths *paths)
+{
+    PyObject *list = PyList_New(0);
+    PyObject *globals = PyDict_New();
+    bool good = list != NULL && globals != NULL &&
+                PyDict_SetItemString(globals, "__builtins__", PyEval_GetBuiltins()) == 0 &&
+                PyDict_SetItemString(globals, "paths", list) == 0;
+    for (size_t i = 0; good && i < paths->count; i++) {
+        PyObject *path = PyUnicode_DecodeFSDefault(paths->list[i]);
+        good = path != NULL && PyList_Append(list, path) == 0;
+        Py_XDECREF(path);
+    }
+    Py_XDECREF(list);
+    if (!good)
+        Py_CLEAR(globals);
+    return globals;
+}
+
+/* What cffi imports when it starts is imported here first, so that a failure is one line of ours
+ * and not a traceback of cffi's. */
+static bool import_control_plane(const struct paths *paths)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    PyObject *globals = globals_with_paths(paths);
+    PyObject *result =
+        globals == NULL ? NULL : PyRun_String(import_code, Py_file_input, globals, globals);
+    bool good = result != NULL;
+    if (!good)
+        complain_of_exception();
+    Py_XDECREF(result);
+    Py_XDECREF(globals);
+    PyGILState_Release(gil);
+    return good;
+}
+
+/* Our own build decides which Python this may run in; another one would abort the process. */
+static bool version_matches(void)
+{
+    const char *running = Py_GetVersion();
+    size_t n = strlen(MIF_PYTHON_VERSION);
+    if (strncmp(running, MIF_PYTHON_VERSION, n) == 0 && (running[n] < '0' || running[n] > '9'))
+        return true;
+    complain("this process runs another Python than " MIF_PYTHON_VERSION, running);
+    return false;
+}
+
+static bool start_all(void)
+{
+    static struct paths paths; /* large for a small stack; used once, under start_lock */
+    mif_debug_init();
+    if (!version_matches() || mif_data_path_init() != MIF_ERR_SUCCESS || !find_paths(&paths))
+        return false;
+    hosted = Py_IsInitialized();
+    if (!hosted && !start_python(&paths))
+        return false;
+    return import_control_plane(&paths) && mif_embed_start_cffi() == 0 && atomic_load(&ready);
+}
+
+int mif_embed_start(void)
+{
+    if (mif_in_forked_child())
+        return MIF_ERR_SYSCALL;
+    if (atomic_load_explicit(&state, memory_order_acquire) == NOT_STARTED) {
+        /* A host that is Python may call with the GIL held; the thread that starts needs it. */
+        PyThreadState *saved =
+            Py_IsInitialized() && PyGILState_Check() ? PyEval_SaveThread() : NULL;
+        pthread_mutex_lock(&start_lock);
+        if (state == NOT_STARTED)
+            atomic_store_explicit(&state, start_all() ? RUNNING : FAILED, memory_order_release);
+        pthread_mutex_unlock(&start_lock);
+        if (saved != NULL)
+            PyEval_RestoreThread(saved);
+    }
+    return mif_embed_check();
+}
+
+int mif_embed_check(void)
+{
+    if (atomic_load_explicit(&state, memory_order_acquire) != RUNNING || atomic_load(&closing) ||
+        mif_in_forked_child())
+        return MIF_ERR_SYSCALL;
+    return MIF_ERR_SUCCESS;
+}

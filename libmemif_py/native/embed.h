@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The interpreter inside the library: started at the first call that needs the control plane, in
+ * isolation from the host's environment, and never finalised.
+ */
+#ifndef MIF_EMBED_H
+#define MIF_EMBED_H
+
+#include <stdbool.h>
+
+/* Makes sure that the control plane runs. SUCCESS, or a core error code; the first failure is told
+ * on stderr in one line, and every later call fails the same way without another attempt. */
+int mif_embed_start(void);
+
+/* SUCCESS when the control plane may be called: it was started, the process is not a forked child
+ * and the host's interpreter is not going down. */
+int mif_embed_check(void);
+
+/* Called by the control plane. */
+void mif_embed_ready(void);
+void mif_embed_failed(const char *reason);
+void mif_embed_closing(void);
+/* True when the interpreter was there before us: the host is Python. */
+bool mif_embed_hosted(void);
+
+/* In the generated source of the embedded module: loads the module and runs its start-up code. */
+int mif_embed_start_cffi(void);
+
+#endif

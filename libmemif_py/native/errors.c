@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "errors.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+const char *mif_error_text(int code)
+{
+#define MIF_ERROR_TEXT(name, number, text) [number] = (text),
+    static const char *const texts[] = {MIF_ERRORS(MIF_ERROR_TEXT)};
+#undef MIF_ERROR_TEXT
+    if (code < 0 || code >= MIF_ERR_COUNT)
+        return "unknown error code";
+    return texts[code];
+}
+
+const char *mif_error_name(int code)
+{
+#define MIF_ERROR_NAME(name, number, text) [number] = #name,
+    static const char *const names[] = {MIF_ERRORS(MIF_ERROR_NAME)};
+#undef MIF_ERROR_NAME
+    return code < 0 || code >= MIF_ERR_COUNT ? NULL : names[code];
+}
+
+int mif_error_from_errno(int error)
+{
+    switch (error) {
+    case 0:
+        return MIF_ERR_SUCCESS;
+    case ECONNREFUSED:
+        return MIF_ERR_CONNREFUSED;
+    case EACCES:
+    case EPERM:
+        return MIF_ERR_ACCES;
+    case ENOENT:
+    case ENOTDIR:
+        return MIF_ERR_NO_FILE;
+    case ENFILE:
+        return MIF_ERR_FILE_LIMIT;
+    case EMFILE:
+        return MIF_ERR_PROC_FILE_LIMIT;
+    case EALREADY:
+        return MIF_ERR_ALREADY;
+    case EAGAIN:
+        return MIF_ERR_AGAIN;
+    case EBADF:
+        return MIF_ERR_BAD_FD;
+    case ENOMEM:
+        return MIF_ERR_NOMEM;
+    default:
+        return MIF_ERR_SYSCALL;
+    }
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hub.h"
+
+#include "connection.h"
+#include "debug.h"
+#include "engine.h"
+#include "errors.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+/* How deep this thread is inside mif_hub_poll, per hub that it polls last: a callback may close
+ * the hub that called it. */
+static _Thread_local struct mif_hub *polling_here;
+
+/* ---- life ---- */
+
+static int add_to_epoll(struct mif_hub *hub, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    if (epoll_ctl(hub->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+        return mif_error_from_errno(errno);
+    return MIF_ERR_SUCCESS;
+}
+
+static void close_own_fds(struct mif_hub *hub)
+{
+    if (hub->epoll_fd >= 0)
+        (void)close(hub->epoll_fd);
+    if (hub->cancel_fd >= 0)
+        (void)close(hub->cancel_fd);
+    hub->epoll_fd = hub->cancel_fd = -1;
+}
+
+static int open_own_fds(struct mif_hub *hub)
+{
+    hub->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    hub->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int err = hub->epoll_fd < 0 || hub->cancel_fd < 0 ? mif_error_from_errno(errno)
+                                                      : add_to_epoll(hub, hub->cancel_fd);
+    if (err != MIF_ERR_SUCCESS)
+        close_own_fds(hub);
+    return err;
+}
+
+int mif_hub_open(struct mif_hub *hub, mif_announce_fn *announce, mif_control_fn *control)
+{
+    hub->announce = announce;
+    hub->control = control;
+    int err = announce == NULL ? open_own_fds(hub) : MIF_ERR_SUCCESS;
+    if (err == MIF_ERR_SUCCESS)
+        atomic_store(&hub->open, true);
+    return err;
+}
+
+void mif_hub_close(struct mif_hub *hub)
+{
+    if (!atomic_exchange(&hub->open, false))
+        return;
+    uint32_t own = polling_here == hub ? 1 : 0;
+    while (atomic_load(&hub->pollers) > own) {
+        (void)mif_efd_signal(hub->cancel_fd);
+        sched_yield();
+    }
+    close_own_fds(hub);
+    pthread_mutex_lock(&hub->lock);
+    free(hub->watches);
+    hub->watches = NULL;
+    hub->watch_count = 0;
+    pthread_mutex_unlock(&hub->lock);
+}
+
+struct mif_hub *mif_hub_new(void)
+{
+    struct mif_hub *hub = malloc(sizeof(*hub));
+    if (hub != NULL)
+        *hub = (struct mif_hub)MIF_HUB_INIT;
+    return hub;
+}
+
+void mif_hub_free(struct mif_hub *hub)
+{
+    if (hub == NULL)
+        return;
+    mif_hub_close(hub);
+    pthread_mutex_destroy(&hub->lock);
+    free(hub);
+}
+
+/* ---- watches ---- */
+
+static int remember(struct mif_hub *hub, int fd, struct mif_watch watch)
+{
+    int err = MIF_ERR_SUCCESS;
+    pthread_mutex_lock(&hub->lock);
+    if (fd >= hub->watch_count) {
+        int count = (fd + 64) & ~63;
+        struct mif_watch *grown = realloc(hub->watches, (size_t)count * sizeof(*grown));
+        if (grown == NULL) {
+            err = MIF_ERR_NOMEM;
+        } else {
+            for (int i = hub->watch_count; i < count; i++)
+                grown[i] = (struct mif_watch){.kind = MIF_WATCH_NONE};
+            hub->watches = grown;
+            hub->watch_count = count;
+        }
+    }
+    if (err == MIF_ERR_SUCCESS)
+        hub->watches[fd] = watch;
+    pthread_mutex_unlock(&hub->lock);
+    return err;
+}
+
+static struct mif_watch recall(struct mif_hub *hub, int fd, bool forget)
+{
+    struct mif_watch watch = {.kind = MIF_WATCH_NONE};
+    pthread_mutex_lock(&hub->lock);
+    if (fd >= 0 && fd < hub->watch_count) {
+        watch = hub->watches[fd];
+        if (forget)
+            hub->watches[fd].kind = MIF_WATCH_NONE;
+    }
+    pthread_mutex_unlock(&hub->lock);
+    return watch;
+}
+
+int mif_hub_watch(struct mif_hub *hub, int fd, enum mif_watch_kind kind, void *handle, uint16_t qid)
+{
+    if (fd < 0)
+        return MIF_ERR_BAD_FD;
+    int err = remember(hub, fd, (struct mif_watch){.kind = kind, .handle = handle, .qid = qid});
+    if (err != MIF_ERR_SUCCESS)
+        return err;
+    if (hub->announce == NULL)
+        err = add_to_epoll(hub, fd);
+    else if (hub->announce(hub, fd, MIF_EVENT_READ) != 0)
+        err = MIF_ERR_CB_FDUPDATE;
+    if (err != MIF_ERR_SUCCESS)
+        (void)recall(hub, fd, true);
+    return err;
+}
+
+void mif_hub_unwatch(struct mif_hub *hub, int fd)
+{
+    if (recall(hub, fd, true).kind == MIF_WATCH_NONE)
+        return;
+    if (hub->announce == NULL)
+        (void)epoll_ctl(hub->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    else
+        (void)hub->announce(hub, fd, MIF_EVENT_DEL);
+}
+
+/* ---- events ---- */
+
+/* The rx queue's eventfd stays readable until a burst has emptied the ring, so whatever the
+ * callback leaves behind brings it back here. */
+static int interrupt(const struct mif_watch *watch)
+{
+    struct mif_connection *conn = mif_lookup(watch->handle);
+    if (conn == NULL)
+        return MIF_ERR_NOCONN;
+    struct mif_queue *q = &conn->queues[watch->qid].rx;
+    mif_interrupt_fn *callback = atomic_load(&conn->interrupt);
+    if (callback == NULL || atomic_load_explicit(&q->polling, memory_order_relaxed)) {
+        int fd;
+        if (mif_queue_efd(watch->handle, watch->qid, &fd) == MIF_ERR_SUCCESS)
+            mif_efd_drain(fd);
+        return MIF_ERR_SUCCESS;
+    }
+    int answer = callback(watch->handle, conn->private_ctx, watch->qid);
+    if (answer != 0)
+        MIF_DEBUG("on_interrupt of queue %u returned %d", watch->qid, answer);
+    return MIF_ERR_SUCCESS;
+}
+
+int mif_hub_dispatch(struct mif_hub *hub, int fd, uint32_t events)
+{
+    struct mif_watch watch = recall(hub, fd, false);
+    switch (watch.kind) {
+    case MIF_WATCH_INTERRUPT:
+        return interrupt(&watch);
+    case MIF_WATCH_CONTROL:
+        return hub->control((uintptr_t)hub, fd, events);
+    default:
+        return MIF_ERR_BAD_FD;
+    }
+}
+
+static uint32_t from_epoll(uint32_t events)
+{
+    uint32_t bits = 0;
+    if (events & EPOLLIN)
+        bits |= MIF_EVENT_READ;
+    if (events & EPOLLOUT)
+        bits |= MIF_EVENT_WRITE;
+    if (events & (EPOLLERR | EPOLLHUP))
+        bits |= MIF_EVENT_ERROR;
+    return bits;
+}
+
+/* One event a turn: serving it may close or reuse any other fd. */
+static int poll_once(struct mif_hub *hub, int timeout)
+{
+    struct epoll_event event;
+    int ready = epoll_wait(hub->epoll_fd, &event, 1, timeout);
+    if (ready < 0)
+        return errno == EINTR ? -1 : mif_error_from_errno(errno);
+    if (ready == 0)
+        return MIF_ERR_SUCCESS;
+    if (event.data.fd == hub->cancel_fd) {
+        mif_efd_drain(hub->cancel_fd);
+        return MIF_ERR_POLL_CANCEL;
+    }
+    int err = mif_hub_dispatch(hub, event.data.fd, from_epoll(event.events));
+    /* Another thread may have taken the fd away since the wait: nothing to serve. */
+    return err == MIF_ERR_BAD_FD ? MIF_ERR_SUCCESS : err;
+}
+
+int mif_hub_poll(struct mif_hub *hub, int timeout)
+{
+    int err = MIF_ERR_INVAL_ARG;
+    struct mif_hub *outer = polling_here;
+    if (outer != hub)
+        atomic_fetch_add(&hub->pollers, 1);
+    if (atomic_load(&hub->open) && hub->epoll_fd >= 0) {
+        polling_here = hub;
+        err = poll_once(hub, timeout);
+        polling_here = outer;
+    }
+    if (outer != hub)
+        atomic_fetch_sub(&hub->pollers, 1);
+    return err;
+}
+
+int mif_hub_cancel(struct mif_hub *hub)
+{
+    if (!atomic_load(&hub->open) || hub->cancel_fd < 0)
+        return MIF_ERR_INVAL_ARG;
+    return mif_efd_signal(hub->cancel_fd) ? MIF_ERR_SUCCESS : MIF_ERR_SYSCALL;
+}
+
+/* ---- timer ---- */
+
+int mif_timer_open(void)
+{
+    return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+}
+
+int mif_timer_arm(int fd, int64_t microseconds)
+{
+    struct itimerspec when = {0};
+    if (microseconds > 0) {
+        when.it_value.tv_sec = microseconds / 1000000;
+        when.it_value.tv_nsec = microseconds % 1000000 * 1000;
+    } else if (microseconds == 0) {
+        when.it_value.tv_nsec = 1; /* zero would disarm */
+    }
+    return timerfd_settime(fd, 0, &when, NULL) == 0 ? MIF_ERR_SUCCESS : mif_error_from_errno(errno);
+}
+
+void mif_timer_read(int fd)
+{
+    uint64_t expiries;
+    (void)!read(fd, &expiries, sizeof(expiries));
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A hub: the file descriptors of a group of interfaces, and what happens when one is ready.
+ *
+ * Either the hub polls by itself (an epoll set), or the application does and is told of each fd
+ * through `announce`. An interrupt fd leads straight to the application's callback; every other fd
+ * belongs to the control plane and leads to `control`.
+ *
+ * A hub is in place for the life of the process or until mif_hub_free; open and close start and
+ * end its use. Closing wakes and waits for every thread that is inside mif_hub_poll, except the
+ * one that closes.
+ */
+#ifndef MIF_HUB_H
+#define MIF_HUB_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The event bits of both C interfaces. */
+#define MIF_EVENT_READ 1u
+#define MIF_EVENT_WRITE 2u
+#define MIF_EVENT_ERROR 4u
+#define MIF_EVENT_DEL 8u
+#define MIF_EVENT_MOD 16u
+
+enum mif_watch_kind { MIF_WATCH_NONE, MIF_WATCH_CONTROL, MIF_WATCH_INTERRUPT };
+
+struct mif_hub;
+
+/* The application's fd callback; non-zero = it failed. */
+typedef int mif_announce_fn(struct mif_hub *hub, int fd, uint32_t events);
+/* The control plane; returns a core error code. */
+typedef int mif_control_fn(uintptr_t hub, int fd, uint32_t events);
+
+struct mif_watch {
+    enum mif_watch_kind kind;
+    uint16_t qid;
+    void *handle;
+};
+
+struct mif_hub {
+    pthread_mutex_t lock;      /* guards watches */
+    struct mif_watch *watches; /* by fd */
+    int watch_count;
+    int epoll_fd;  /* -1: the application polls */
+    int cancel_fd; /* an eventfd; -1 likewise */
+    mif_announce_fn *announce;
+    mif_control_fn *control;
+    _Atomic uint32_t pollers;
+    atomic_bool open;
+};
+
+#define MIF_HUB_INIT {.lock = PTHREAD_MUTEX_INITIALIZER, .epoll_fd = -1, .cancel_fd = -1}
+
+/* All: a core error code, unless said. */
+int mif_hub_open(struct mif_hub *hub, mif_announce_fn *announce, mif_control_fn *control);
+void mif_hub_close(struct mif_hub *hub);
+/* On the heap, not yet open; NULL when out of memory. */
+struct mif_hub *mif_hub_new(void);
+void mif_hub_free(struct mif_hub *hub);
+
+int mif_hub_watch(struct mif_hub *hub, int fd, enum mif_watch_kind kind, void *handle,
+                  uint16_t qid);
+/* Must come before the fd is closed. */
+void mif_hub_unwatch(struct mif_hub *hub, int fd);
+/* Serves one ready fd. */
+int mif_hub_dispatch(struct mif_hub *hub, int fd, uint32_t events);
+/* Waits up to timeout ms (-1 = for ever) and serves one ready fd. SUCCESS, POLL_CANCEL, an error,
+ * or -1 when a signal ended the wait. */
+int mif_hub_poll(struct mif_hub *hub, int timeout);
+/* Makes the running or next mif_hub_poll return POLL_CANCEL. */
+int mif_hub_cancel(struct mif_hub *hub);
+
+/* A timer that the control plane arms. Returns the fd or -1. */
+int mif_timer_open(void);
+/* Fires once after `microseconds` (0 = as soon as possible); negative = never. */
+int mif_timer_arm(int fd, int64_t microseconds);
+/* Takes an expiry back so that the fd is quiet. */
+void mif_timer_read(int fd);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The shared memory of a connection, as both sides see it.
+ *
+ * Everything here lives in memory that the peer maps writable too. The rule for all code that
+ * includes this file: read a shared field once, with one of the accessors of engine.h, into a
+ * local; check the local; use only the local.
+ */
+#ifndef MIF_LAYOUT_H
+#define MIF_LAYOUT_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "memif is little-endian in memory");
+
+#define MIF_CACHE_LINE 64
+
+#define MIF_VERSION_1 256
+#define MIF_VERSION_2 512
+#define MIF_COOKIE_1 0x3E31F10u
+#define MIF_COOKIE_2 0x3E31F20u
+
+#define MIF_MAX_QUEUES 256
+#define MIF_MAX_REGIONS 256
+#define MIF_MAX_LOG2_RING_SIZE 14
+
+#define MIF_DESC_NEXT 1u     /* the packet goes on in the next slot */
+#define MIF_RING_MASK_INT 1u /* the receiver polls: do not signal */
+
+/* Cookie and flags and head on one line, tail on the next: each index has one writer. */
+struct mif_ring {
+    _Atomic uint32_t cookie;
+    _Atomic uint16_t flags;
+    _Atomic uint16_t head;
+    uint8_t pad0[MIF_CACHE_LINE - 8];
+    _Atomic uint16_t tail;
+    uint8_t pad1[MIF_CACHE_LINE - 2];
+};
+
+/* Descriptors are read and written as whole 64-bit words, so that a field cannot change between
+ * two reads of it. Word by word, low bits first:
+ *   version 256: flags:16 region:16 buffer_length:32 | length:32 reserved:32 | offset:64 | metadata
+ *   version 512: flags:16 region:16 length:32 | offset:32 metadata:32 */
+struct mif_desc_1 {
+    _Atomic uint64_t flags_region_capacity;
+    _Atomic uint64_t length;
+    _Atomic uint64_t offset;
+    _Atomic uint64_t metadata;
+};
+
+struct mif_desc_2 {
+    _Atomic uint64_t flags_region_length;
+    _Atomic uint64_t offset_metadata;
+};
+
+_Static_assert(offsetof(struct mif_ring, flags) == 4, "ring layout");
+_Static_assert(offsetof(struct mif_ring, head) == 6, "ring layout");
+_Static_assert(offsetof(struct mif_ring, tail) == 64, "ring layout");
+_Static_assert(sizeof(struct mif_ring) == 128, "ring layout");
+_Static_assert(sizeof(struct mif_desc_1) == 32, "descriptor layout of version 256");
+_Static_assert(sizeof(struct mif_desc_2) == 16, "descriptor layout of version 512");
+
+#endif

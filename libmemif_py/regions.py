@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shared memory: where a slave puts its rings and buffers, and which memory of a peer is fit.
+
+Memory is sealed against shrinking, ours and the peer's: a mapping behind whose back the file gets
+shorter would end the process with SIGBUS at the next access.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from . import errors
+from .wire import VERSION_1
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RING_HEADER = 128
+_DESCRIPTOR = {VERSION_1: 32}
+_DESCRIPTOR_2 = 16
+_ALIGN = 64
+# Descriptors of version 512 have 32 bits for an offset; half of that keeps sizes far from the edge.
+_MAX_BUFFER_REGION = 1 << 31
+
+
+class Place:
+    """Where one queue of a slave lies: its ring, and its buffers slot by slot."""
+
+    __slots__ = ("buffer_offset", "buffer_region", "offset", "region")
+
+    def __init__(self, region: int, offset: int, buffer_region: int, buffer_offset: int) -> None:
+        """All in bytes from the start of the region."""
+        self.region = region
+        self.offset = offset
+        self.buffer_region = buffer_region
+        self.buffer_offset = buffer_offset
+
+
+class Layout:
+    """A slave's memory: sizes of its regions, and the places of its S2M and M2S queues."""
+
+    def __init__(
+        self, version: int, num_s2m: int, num_m2s: int, log2_ring_size: int, buffer_size: int
+    ) -> None:
+        """Rings first, one after the other, then buffers.
+
+        Version 256 has everything in region 0, as its peers expect. Version 512 has the buffers in
+        regions of their own, as many as its 32 bit offsets make necessary.
+        """
+        count = num_s2m + num_m2s
+        descriptor = _DESCRIPTOR.get(version, _DESCRIPTOR_2)
+        ring = _aligned(RING_HEADER + (descriptor << log2_ring_size))
+        buffers = buffer_size << log2_ring_size
+        self.sizes = [ring * count]
+        places = []
+        for i in range(count):
+            if version != VERSION_1 and (i == 0 or self.sizes[-1] + buffers > _MAX_BUFFER_REGION):
+                self.sizes.append(0)
+            places.append(Place(0, ring * i, len(self.sizes) - 1, self.sizes[-1]))
+            self.sizes[-1] += buffers
+        self.s2m = places[:num_s2m]
+        self.m2s = places[num_s2m:]
+
+
+def _aligned(size: int) -> int:
+    return (size + _ALIGN - 1) & ~(_ALIGN - 1)
+
+
+def create(size: int, name: str) -> int:
+    """A memfd of `size` bytes that cannot shrink. The caller owns it. Raises OSError."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(fd, size)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def check_peer_region(fd: int, size: int, peer: Sequence[int]) -> None:
+    """Raise RegionLimitError unless `size` bytes of the peer's `fd` can be mapped for good.
+
+    Memory that cannot be sealed is taken only from a peer (pid, uid, gid) that is root or our own
+    user: DPDK exports its packet memory so, and such a peer could do worse than end us.
+    """
+    sealed = _seal_against_shrinking(fd)
+    if not sealed and peer[1] not in (0, os.geteuid()):
+        text = f"region memory can shrink and comes from user {peer[1]}, expected a sealed memfd"
+        raise errors.RegionLimitError(text)
+    # The size counts only after the seal: before it, it could still change.
+    available = os.fstat(fd).st_size
+    if not 0 < size <= available:
+        raise errors.RegionLimitError(f"region of {size} bytes announced, its file has {available}")
+
+
+def _seal_against_shrinking(fd: int) -> bool:
+    try:
+        if fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
+            return True
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    except OSError:
+        return False
+    return True
