@@ -78,19 +78,20 @@ class ControlThread:
         self._thread.start()
 
     def _run(self) -> None:
+        """Poll until stopped. The thread itself frees the hub: nobody is inside it then."""
         while not self._stopping:
             lib.mif_hub_poll(self._pointer, -1)
-
-    def stop(self) -> None:
-        """Close what is left, end the thread, free the hub."""
-        self._stopping = True
-        lib.mif_hub_cancel(self._pointer)
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
         self.hub.close()
         lib.mif_hub_close(self._pointer)
         del _hubs[self._key]
         lib.mif_hub_free(self._pointer)
+
+    def stop(self) -> None:
+        """End the thread, and with it the hub and its interfaces. May be called on that thread."""
+        self._stopping = True
+        lib.mif_hub_cancel(self._pointer)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
 
 
 _lock = threading.Lock()
@@ -115,14 +116,21 @@ def add(settings: Settings, observer: Observer) -> Endpoint:
 
 def remove(endpoint: Endpoint) -> None:
     """End an interface, and the thread with the last one."""
+    endpoint.hub.remove(endpoint)  # calls back into the program, so without our lock
+    _release(endpoint.hub)
+
+
+def _release(hub: Hub) -> None:
     global _thread  # noqa: PLW0603
     with _lock:
         thread = _thread
-        endpoint.hub.remove(endpoint)
+        if thread is None or thread.hub is not hub:
+            return  # closed at exit
         thread.users -= 1
-        if thread.users == 0:
-            _thread = None
-            thread.stop()
+        if thread.users > 0:
+            return
+        _thread = None
+    thread.stop()
 
 
 @atexit.register
@@ -131,5 +139,5 @@ def _close_all() -> None:
     global _thread
     with _lock:
         thread, _thread = _thread, None
-        if thread is not None:
-            thread.stop()
+    if thread is not None:
+        thread.stop()

@@ -166,8 +166,12 @@ class Hub:
         if self._timer < 0:
             code = native.lib.mif_error_from_errno(native.ffi.errno)
             raise native.error(code, "timer")
-        with LOCK:
-            self.watch(self._timer, self)
+        try:
+            with LOCK:
+                self.watch(self._timer, self)
+        except BaseException:
+            channel.close_fds([self._timer])
+            raise
 
     def unlocked(self) -> Unlocked:
         """For the time of a callback into the application."""

@@ -102,8 +102,9 @@ class Link:
             self._refuse(error)
         except errors.MemifError as error:
             self.disconnect(str(error))
-        except OSError as error:
-            self.disconnect(f"cannot set the connection up: {error.strerror}")
+        except Exception as error:
+            # Whatever it was, it ends this connection and nothing else.
+            self.disconnect(f"cannot set the connection up: {error}")
         finally:
             close_fds([a.fd for a in pending if isinstance(a, _TAKING)])
 

@@ -452,6 +452,8 @@ static struct mif_queue *locked_rx_queue(const void *handle, uint16_t qid)
 
 int mif_queue_set_polling(void *handle, uint16_t qid, int polling)
 {
+    if (mif_in_forked_child())
+        return MIF_ERR_DISCONNECTED; /* a lock may have been held when the process forked */
     pthread_mutex_lock(&queue_lock);
     struct mif_queue *q = locked_rx_queue(handle, qid);
     int err = q == NULL ? mif_why_not(handle, qid, MIF_RX) : MIF_ERR_SUCCESS;
@@ -469,6 +471,8 @@ int mif_queue_set_polling(void *handle, uint16_t qid, int polling)
 
 int mif_queue_efd(void *handle, uint16_t qid, int *fd)
 {
+    if (mif_in_forked_child())
+        return MIF_ERR_DISCONNECTED;
     pthread_mutex_lock(&queue_lock);
     struct mif_queue *q = locked_rx_queue(handle, qid);
     int err = q == NULL ? mif_why_not(handle, qid, MIF_RX) : MIF_ERR_SUCCESS;

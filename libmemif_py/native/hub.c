@@ -180,6 +180,8 @@ static int interrupt(const struct mif_watch *watch)
 
 int mif_hub_dispatch(struct mif_hub *hub, int fd, uint32_t events)
 {
+    if (mif_in_forked_child())
+        return MIF_ERR_SYSCALL; /* the events are the parent's */
     struct mif_watch watch = recall(hub, fd, false);
     switch (watch.kind) {
     case MIF_WATCH_INTERRUPT:
@@ -223,6 +225,8 @@ static int poll_once(struct mif_hub *hub, int timeout)
 
 int mif_hub_poll(struct mif_hub *hub, int timeout)
 {
+    if (mif_in_forked_child())
+        return MIF_ERR_SYSCALL;
     int err = MIF_ERR_INVAL_ARG;
     struct mif_hub *outer = polling_here;
     if (outer != hub)
@@ -239,7 +243,7 @@ int mif_hub_poll(struct mif_hub *hub, int timeout)
 
 int mif_hub_cancel(struct mif_hub *hub)
 {
-    if (!atomic_load(&hub->open) || hub->cancel_fd < 0)
+    if (mif_in_forked_child() || !atomic_load(&hub->open) || hub->cancel_fd < 0)
         return MIF_ERR_INVAL_ARG;
     return mif_efd_signal(hub->cancel_fd) ? MIF_ERR_SUCCESS : MIF_ERR_SYSCALL;
 }
