@@ -317,9 +317,6 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
     if (config->is_slave) {
         lay_out_slave_buffers(conn, q, config);
         atomic_store_explicit(&ring->cookie, cookie, memory_order_release);
-        /* A slave of version 512 posts every receive buffer before the master may send. */
-        if (q->kind == MIF_KIND_2_SLAVE && !config->is_tx)
-            atomic_store_explicit(&ring->head, q->capacity, memory_order_release);
     }
     (*count)++;
     return MIF_ERR_SUCCESS;
@@ -333,8 +330,14 @@ int mif_connection_up(void *handle, int control_fd)
     atomic_store(&conn->fault, NULL);
     atomic_store(&conn->control_fd, control_fd);
     atomic_store(&conn->up, 1);
-    for (uint32_t i = 0; i < conn->rx_count; i++)
-        atomic_store_explicit(&conn->queues[i].rx.owner, (uintptr_t)handle, memory_order_release);
+    for (uint32_t i = 0; i < conn->rx_count; i++) {
+        struct mif_queue *q = &conn->queues[i].rx;
+        /* A slave of version 512 posts its receive buffers only now: DPDK as master clears both
+         * indices of every ring when it answers CONNECT. */
+        if (q->kind == MIF_KIND_2_SLAVE)
+            mif_publish(q, true, MIF_KIND_2_SLAVE);
+        atomic_store_explicit(&q->owner, (uintptr_t)handle, memory_order_release);
+    }
     for (uint32_t i = 0; i < conn->tx_count; i++)
         atomic_store_explicit(&conn->queues[i].tx.owner, (uintptr_t)handle, memory_order_release);
     return MIF_ERR_SUCCESS;
