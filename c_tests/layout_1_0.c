@@ -9,24 +9,7 @@
 
 #include <libmemif.h>
 
-#define VALUE(name, value) _Static_assert((name) == (value), #name " is " #value)
-#define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type " has " #bytes " bytes")
-#define FIELD(type, field, offset, field_type)                                                     \
-    _Static_assert(offsetof(type, field) == (offset), #type "." #field " is at " #offset);         \
-    _Static_assert(_Generic(&((type *)0)->field, field_type *: 1, default: 0),                     \
-                   #type "." #field " is " #field_type)
-#define TEXT(type, field, offset, bytes)                                                           \
-    _Static_assert(offsetof(type, field) == (offset), #type "." #field " is at " #offset);         \
-    _Static_assert(_Generic(&((type *)0)->field, uint8_t (*)[bytes]: 1, default: 0),               \
-                   #type "." #field " is uint8_t[" #bytes "]")
-#define SAME(type, other)                                                                          \
-    _Static_assert(_Generic((type *)0, other *: 1, default: 0), #type " is " #other)
-#define FUNCTION_TYPE(type, ...)                                                                   \
-    _Static_assert(_Generic((type *)0, int (*)(__VA_ARGS__): 1, default: 0),                       \
-                   #type " is int (" #__VA_ARGS__ ")")
-#define FUNCTION(name, ...)                                                                        \
-    _Static_assert(_Generic(&name, int (*)(__VA_ARGS__): 1, default: 0),                           \
-                   #name " is int (" #__VA_ARGS__ ")")
+#include "layout.h"
 
 /* memif.h */
 
@@ -184,10 +167,9 @@ SIZE(memif_rx_mode_t, 4);
 #endif
 
 SAME(memif_conn_handle_t, void *);
-/* Function types, not pointers: programs declare parameters and variables as `type *`. */
-FUNCTION_TYPE(memif_control_fd_update_t, int, uint8_t);
-FUNCTION_TYPE(memif_connection_update_t, void *, void *);
-FUNCTION_TYPE(memif_interrupt_t, void *, void *, uint16_t);
+FUNCTION_TYPE(int, memif_control_fd_update_t, int, uint8_t);
+FUNCTION_TYPE(int, memif_connection_update_t, void *, void *);
+FUNCTION_TYPE(int, memif_interrupt_t, void *, void *, uint16_t);
 
 SIZE(memif_conn_args_t, 112);
 FIELD(memif_conn_args_t, socket_filename, 0, uint8_t *);
@@ -228,24 +210,26 @@ FIELD(memif_details_t, rx_queues, 72, memif_queue_details_t *);
 FIELD(memif_details_t, tx_queues, 80, memif_queue_details_t *);
 FIELD(memif_details_t, link_up_down, 88, uint8_t);
 
-FUNCTION(memif_init, memif_control_fd_update_t *, char *);
-FUNCTION(memif_cleanup, void);
-FUNCTION(memif_create, memif_conn_handle_t *, memif_conn_args_t *, memif_connection_update_t *,
+FUNCTION(int, memif_init, memif_control_fd_update_t *, char *);
+FUNCTION(int, memif_cleanup, void);
+FUNCTION(int, memif_create, memif_conn_handle_t *, memif_conn_args_t *, memif_connection_update_t *,
          memif_connection_update_t *, memif_interrupt_t *, void *);
-FUNCTION(memif_control_fd_handler, int, uint8_t);
-FUNCTION(memif_delete, memif_conn_handle_t *);
-FUNCTION(memif_poll_event, int);
-FUNCTION(memif_cancel_poll_event, void);
-FUNCTION(memif_get_queue_efd, memif_conn_handle_t, uint16_t, int *);
-FUNCTION(memif_set_rx_mode, memif_conn_handle_t, memif_rx_mode_t, uint16_t);
-FUNCTION(memif_rx_burst, memif_conn_handle_t, uint16_t, memif_buffer_t *, uint16_t, uint16_t *);
-FUNCTION(memif_buffer_free, memif_conn_handle_t, uint16_t, memif_buffer_t *, uint16_t, uint16_t *);
-FUNCTION(memif_buffer_alloc, memif_conn_handle_t, uint16_t, memif_buffer_t *, uint16_t, uint16_t *,
-         uint16_t);
-FUNCTION(memif_tx_burst, memif_conn_handle_t, uint16_t, memif_buffer_t *, uint16_t, uint16_t *);
-FUNCTION(memif_get_details, memif_conn_handle_t, memif_details_t *, char *, ssize_t);
-_Static_assert(_Generic(&memif_strerror, char *(*)(int): 1, default: 0),
-               "memif_strerror is char *(int)");
+FUNCTION(int, memif_control_fd_handler, int, uint8_t);
+FUNCTION(int, memif_delete, memif_conn_handle_t *);
+FUNCTION(int, memif_poll_event, int);
+FUNCTION(int, memif_cancel_poll_event, void);
+FUNCTION(int, memif_get_queue_efd, memif_conn_handle_t, uint16_t, int *);
+FUNCTION(int, memif_set_rx_mode, memif_conn_handle_t, memif_rx_mode_t, uint16_t);
+FUNCTION(int, memif_rx_burst, memif_conn_handle_t, uint16_t, memif_buffer_t *, uint16_t,
+         uint16_t *);
+FUNCTION(int, memif_buffer_free, memif_conn_handle_t, uint16_t, memif_buffer_t *, uint16_t,
+         uint16_t *);
+FUNCTION(int, memif_buffer_alloc, memif_conn_handle_t, uint16_t, memif_buffer_t *, uint16_t,
+         uint16_t *, uint16_t);
+FUNCTION(int, memif_tx_burst, memif_conn_handle_t, uint16_t, memif_buffer_t *, uint16_t,
+         uint16_t *);
+FUNCTION(int, memif_get_details, memif_conn_handle_t, memif_details_t *, char *, ssize_t);
+FUNCTION(char *, memif_strerror, int);
 
 /* Both generations of memif_buffer_alloc; sizeof does not call. */
 #define ALLOC(...) sizeof(memif_buffer_alloc(__VA_ARGS__))

@@ -30,6 +30,7 @@ enum {
     IP_SOURCE = 12,
     IP_DESTINATION = 16,
     IP_HEADER = 20,
+    IP_NO_OPTIONS = 4 << 4 | IP_HEADER / 4, /* first byte of an IPv4 header without options */
     IP_MORE_OR_OFFSET = 0x3fff,
     IP_FIRST_MULTICAST = 224,
     PROTOCOL_ICMP = 1,
@@ -37,8 +38,14 @@ enum {
     ICMP_CHECKSUM = 2,
     ICMP_HEADER = 8,
     ICMP_ECHO_REPLY = 0,
-    ICMP_ECHO_REQUEST = 8
+    ICMP_ECHO_REQUEST = 8,
+
+    /* As much of a frame as an answer changes: an ARP packet, or IP and ICMP headers */
+    FRAME_HEAD = ETHERNET_HEADER + ARP_PACKET
 };
+
+/* Turns an IP packet into its answer. Returns the bytes of the answer, or 0. */
+typedef size_t(ip_answer_t)(uint8_t *packet, size_t len, const uint8_t *ip);
 
 static uint16_t get16(const uint8_t *at)
 {
@@ -101,6 +108,18 @@ static bool is_icmp_for_us(const uint8_t *packet, size_t header, size_t total, c
     return packet[IP_PROTOCOL] == PROTOCOL_ICMP && memcmp(packet + IP_DESTINATION, ip, IP_LEN) == 0;
 }
 
+/* The header of an answer of `total` bytes, from the header of its request. */
+static void put_ip_header(uint8_t *packet, size_t total, const uint8_t *ip)
+{
+    packet[0] = IP_NO_OPTIONS;
+    put16(packet + IP_TOTAL_LENGTH, (uint16_t)total);
+    put16(packet + IP_FRAGMENT, 0);
+    packet[IP_TTL] = 64;
+    memcpy(packet + IP_DESTINATION, packet + IP_SOURCE, IP_LEN);
+    memcpy(packet + IP_SOURCE, ip, IP_LEN);
+    put_checksum(packet, IP_HEADER, IP_CHECKSUM);
+}
+
 /* Returns the bytes of the echo reply that replaces the request at `packet`, or 0. */
 static size_t answer_ip(uint8_t *packet, size_t len, const uint8_t *ip)
 {
@@ -120,20 +139,35 @@ static size_t answer_ip(uint8_t *packet, size_t len, const uint8_t *ip)
 
     /* The sender's IP options are not ours to repeat. */
     memmove(packet + IP_HEADER, icmp, icmp_len);
-    total = IP_HEADER + icmp_len;
-    packet[0] = 4 << 4 | IP_HEADER / 4;
-    put16(packet + IP_TOTAL_LENGTH, (uint16_t)total);
-    put16(packet + IP_FRAGMENT, 0);
-    packet[IP_TTL] = 64;
-    memcpy(packet + IP_DESTINATION, packet + IP_SOURCE, IP_LEN);
-    memcpy(packet + IP_SOURCE, ip, IP_LEN);
-    put_checksum(packet, IP_HEADER, IP_CHECKSUM);
+    put_ip_header(packet, IP_HEADER + icmp_len, ip);
+    return IP_HEADER + icmp_len;
+}
+
+/* Like answer_ip, but of the packet only IP_HEADER + ICMP_HEADER bytes are at `head`. The checksum
+ * of the message is brought up to date without a look at the message: what the request got wrong
+ * stays wrong in the reply. */
+static size_t answer_ip_head(uint8_t *head, size_t len, const uint8_t *ip)
+{
+    if (len < IP_HEADER + ICMP_HEADER || head[0] != IP_NO_OPTIONS)
+        return 0;
+    size_t total = get16(head + IP_TOTAL_LENGTH);
+    if (total > len || !is_icmp_for_us(head, IP_HEADER, total, ip))
+        return 0;
+
+    uint8_t *icmp = head + IP_HEADER;
+    if (icmp[0] != ICMP_ECHO_REQUEST || icmp[1] != 0)
+        return 0;
+    icmp[0] = ICMP_ECHO_REPLY;
+    uint32_t sum = (uint32_t)get16(icmp + ICMP_CHECKSUM) + (ICMP_ECHO_REQUEST << 8);
+    put16(icmp + ICMP_CHECKSUM, (uint16_t)(sum + (sum >> 16)));
+    put_ip_header(head, total, ip);
     return total;
 }
 
 /* The destination address is not compared with ours: behind a memif is one peer, and the address
  * that is asked for decides. */
-static size_t answer_ethernet(uint8_t *frame, size_t len, const uint8_t *ip, const uint8_t *mac)
+static size_t answer_ethernet(uint8_t *frame, size_t len, const uint8_t *ip, const uint8_t *mac,
+                              ip_answer_t *answer_packet)
 {
     if (len < ETHERNET_HEADER || (frame[ETHERNET_SOURCE] & 1) != 0)
         return 0;
@@ -145,7 +179,7 @@ static size_t answer_ethernet(uint8_t *frame, size_t len, const uint8_t *ip, con
         answer = answer_arp(payload, len - ETHERNET_HEADER, ip, mac);
         break;
     case ETHERTYPE_IP:
-        answer = answer_ip(payload, len - ETHERNET_HEADER, ip);
+        answer = answer_packet(payload, len - ETHERNET_HEADER, ip);
         break;
     default:
         break;
@@ -164,5 +198,18 @@ size_t icmp_respond(const uint8_t *in, size_t in_len, uint8_t *out, size_t out_s
         return 0;
     /* The peer can change `in` at any moment: check and answer a copy. */
     memcpy(out, in, in_len);
-    return mac == NULL ? answer_ip(out, in_len, ip) : answer_ethernet(out, in_len, ip, mac);
+    return mac == NULL ? answer_ip(out, in_len, ip)
+                       : answer_ethernet(out, in_len, ip, mac, answer_ip);
+}
+
+size_t icmp_respond_in_place(uint8_t *packet, size_t len, const uint8_t *ip, const uint8_t *mac)
+{
+    uint8_t head[FRAME_HEAD] = {0};
+
+    /* The peer can change the packet at any moment: check and answer a copy. */
+    memcpy(head, packet, len < FRAME_HEAD ? len : FRAME_HEAD);
+    size_t answer = mac == NULL ? answer_ip_head(head, len, ip)
+                                : answer_ethernet(head, len, ip, mac, answer_ip_head);
+    memcpy(packet, head, answer < FRAME_HEAD ? answer : FRAME_HEAD);
+    return answer;
 }

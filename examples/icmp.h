@@ -20,6 +20,15 @@
 size_t icmp_respond(const uint8_t *in, size_t in_len, uint8_t *out, size_t out_size,
                     const uint8_t *ip, const uint8_t *mac);
 
+/*
+ * Answers one packet where it lies, which may be shared memory: only its headers are read and
+ * changed. Arguments as above.
+ *
+ * Returns the bytes of the answer, `len` at most, or 0 when there is nothing to send or when the
+ * packet is one for icmp_respond; it is unchanged then.
+ */
+size_t icmp_respond_in_place(uint8_t *packet, size_t len, const uint8_t *ip, const uint8_t *mac);
+
 /* The Internet checksum of RFC 1071. 0 over data that contains its own, correct checksum. */
 uint16_t icmp_checksum(const uint8_t *data, size_t len);
 

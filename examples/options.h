@@ -6,6 +6,8 @@
 
 #include <libmemif.h>
 
+#include "parse.h"
+
 /* What the command line says about the interface to create. */
 struct options {
     char *socket;
@@ -26,11 +28,5 @@ int options_parse(struct options *options, int argc, char **argv, const char *al
 
 /* What memif_create wants; it points into `options`. */
 void options_to_args(const struct options *options, memif_conn_args_t *args);
-
-/* A decimal number from 0 to max. False, and `*value` untouched, for any other text. */
-bool parse_number(const char *text, uint32_t max, uint32_t *value);
-
-/* Four bytes from a dotted quad. False, and `ip` untouched, for any other text. */
-bool parse_ip(const char *text, uint8_t *ip);
 
 #endif

@@ -133,10 +133,7 @@ class ListeningSocket:
 
     def accept(self) -> Channel:
         """The next connection. Raises BlockingIOError when none waits, OSError."""
-        fd, _ = self._socket._accept()
-        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fd)
-        sock.setblocking(False)
-        return Channel(sock)
+        return _accept_from(self._socket)
 
     def close(self) -> None:
         """Close the socket and remove its file, unless another one has taken its place."""
@@ -168,6 +165,47 @@ class ListeningSocket:
         if _somebody_listens(self._address):
             raise errors.AlreadyError(f"another process listens on {path!r}")
         _unlink(self._address)
+
+
+class AdoptedSocket:
+    """A listening control socket that somebody else made and keeps."""
+
+    def __init__(self, fd: int) -> None:
+        """Raises ArgumentError unless `fd` is a listening unix socket of the right type."""
+        try:
+            copy = os.dup(fd)
+            self._socket = _socket.socket(-1, -1, -1, copy)
+            good = (
+                self._socket.family == _socket.AF_UNIX
+                and self._socket.type == _socket.SOCK_SEQPACKET
+                and self._socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
+            )
+        except OSError as error:
+            raise errors.ArgumentError(f"fd {fd} is no socket: {error.strerror}") from error
+        self._fd = fd
+        if not good:
+            self.close()
+            text = f"fd {fd} is not a listening AF_UNIX socket of type SOCK_SEQPACKET"
+            raise errors.ArgumentError(text)
+
+    def fileno(self) -> int:
+        """The descriptor that was adopted."""
+        return self._fd
+
+    def accept(self) -> Channel:
+        """As ListeningSocket.accept; the socket itself may be a blocking one."""
+        return _accept_from(self._socket)
+
+    def close(self) -> None:
+        """Let go of it; it stays open."""
+        self._socket.close()
+
+
+def _accept_from(listening: _socket.socket) -> Channel:
+    fd, _ = listening._accept()
+    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fd)
+    sock.setblocking(False)
+    return Channel(sock)
 
 
 def _somebody_listens(where: bytes) -> bool:

@@ -104,6 +104,7 @@ class Endpoint:
         self.observer = observer
         self.handle: Any = hub.native.ffi.NULL
         self.interrupt: Any = hub.native.ffi.NULL
+        self.private_ctx: Any = hub.native.ffi.NULL
         self.link: Link | None = None
         self.removed = False
         self.last_error = ""
@@ -117,7 +118,9 @@ class Endpoint:
         """Take a handle. Both arguments are C pointers, for the interrupt callback."""
         native = self.hub.native
         handle = native.ffi.new("void **")
-        native.check(native.lib.mif_connection_open(handle, interrupt, private_ctx), "new handle")
+        code = native.lib.mif_connection_open(handle, self.hub.pointer, interrupt, private_ctx)
+        native.check(code, "new handle")
+        self.private_ctx = private_ctx
         self.handle = handle[0]
         self.interrupt = interrupt
 

@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .abi4 import External
     from .endpoint import Observer, Settings
     from .native import Native
 
@@ -73,13 +74,17 @@ LOCK = ControlLock()
 class Listener:
     """The master interfaces that share one socket path."""
 
-    def __init__(self, hub: Hub, path: bytes) -> None:
-        """Bind, listen, and have the hub watch."""
+    def __init__(self, hub: Hub, path: bytes, adopted_fd: int | None = None) -> None:
+        """Bind and listen, or take over what another did, and have the hub watch."""
         self.hub = hub
         self.path = path
         self.endpoints: dict[int, Endpoint] = {}
         self._strangers: list[MasterLink] = []
-        self._socket = channel.ListeningSocket(path)
+        self._socket = (
+            channel.ListeningSocket(path)
+            if adopted_fd is None
+            else channel.AdoptedSocket(adopted_fd)
+        )
         try:
             hub.watch(self._socket.fileno(), self)
         except BaseException:
@@ -126,6 +131,10 @@ class Listener:
         terms = [endpoint.settings for endpoint in self.endpoints.values()]
         return min(t.min_version for t in terms), max(t.max_version for t in terms)
 
+    def fileno(self) -> int:
+        """The listening socket's descriptor."""
+        return self._socket.fileno()
+
     def find(self, interface_id: int) -> Endpoint:
         """The interface that a peer asks for. Raises ProtocolError."""
         endpoint = self.endpoints.get(interface_id)
@@ -149,13 +158,31 @@ class Hub:
     """A group of interfaces on one copy of the core and one C hub."""
 
     def __init__(
-        self, native: Native, pointer: Any, app_name: bytes, retry_interval: float = RETRY_INTERVAL
+        self,
+        native: Native,
+        pointer: Any,
+        app_name: bytes,
+        *,
+        retry_interval: float | None = RETRY_INTERVAL,
+        eager: bool = False,
+        application_posts: bool = False,
+        external: External | None = None,
     ) -> None:
-        """`pointer` is an open struct mif_hub, the caller's; retry_interval in seconds."""
+        """`pointer` is an open struct mif_hub, the caller's.
+
+        `retry_interval`: seconds until a disconnected slave tries again, None for never. `eager`:
+        a slave makes its first attempt inside `add`, not at the next turn of polling.
+        `application_posts`: as slave of version 512 the application posts receive buffers itself.
+        `external`: the application's own memory for regions.
+        """
         self.native = native
         self.app_name = app_name
         self.retry_interval = retry_interval
-        self._pointer = pointer
+        self.external = external
+        self.pointer = pointer
+        self._eager = eager
+        self.application_posts = application_posts
+        self._adopted_fd: int | None = None
         self._endpoints: dict[Any, Endpoint] = {}
         self._listeners: dict[bytes, Listener] = {}
         self._links: list[Link] = []
@@ -193,13 +220,23 @@ class Hub:
             try:
                 if settings.is_master:
                     self._listen(endpoint)
-                else:
-                    self.set_deadline(endpoint, 0)
             except BaseException:
                 endpoint.close()
                 raise
             self._endpoints[endpoint.handle] = endpoint
+            if not settings.is_master:
+                self._first_attempt(endpoint)
             return endpoint
+
+    def _first_attempt(self, endpoint: Endpoint) -> None:
+        if self._eager:
+            self.attempt(endpoint)
+        else:
+            self.set_deadline(endpoint, 0)
+
+    def in_use(self) -> bool:
+        """True while there are interfaces."""
+        return bool(self._endpoints)
 
     def find(self, handle: Any) -> Endpoint:
         """The interface of a handle. Raises NoConnectionError."""
@@ -228,7 +265,7 @@ class Hub:
         listener = self._listeners.get(path)
         fresh = listener is None
         if fresh:
-            listener = Listener(self, path)
+            listener = Listener(self, path, self._adopted_fd)
             self._listeners[path] = listener
         listener.add(endpoint)
 
@@ -239,22 +276,67 @@ class Hub:
             del self._listeners[endpoint.settings.path]
             listener.close()
 
+    def adopt_listener(self, fd: int) -> None:
+        """Listen on a socket that somebody else has bound; it stays theirs.
+
+        Raises AlreadyError when masters are listening on one of our own, ArgumentError.
+        """
+        with LOCK:
+            if self._listeners:
+                raise errors.AlreadyError("there is a listening socket already")
+            channel.AdoptedSocket(fd).close()  # only to see that it is good
+            self._adopted_fd = fd
+
+    def listener_fd(self, path: bytes) -> int:
+        """The listening socket for a path, or -1."""
+        with LOCK:
+            if path in self._listeners:
+                return self._listeners[path].fileno()
+            return -1 if self._adopted_fd is None else self._adopted_fd
+
     # ---- slaves ----
+
+    def set_retry(self, first: float | None, interval: float | None) -> None:
+        """Have disconnected slaves try again after `first` seconds, then at each interval."""
+        with LOCK:
+            self.retry_interval = interval
+            for endpoint in self._endpoints.values():
+                if endpoint.link is None and not endpoint.settings.is_master:
+                    self.cancel_deadline(endpoint)
+                    if (when := first or interval) is not None:
+                        self.set_deadline(endpoint, when)
 
     def retry_later(self, endpoint: Endpoint) -> None:
         """A slave lost its link, or found nobody."""
-        self.set_deadline(endpoint, self.retry_interval)
+        if self.retry_interval is not None:
+            self.set_deadline(endpoint, self.retry_interval)
 
     def attempt(self, endpoint: Endpoint) -> None:
         """Try to connect a slave now; on failure again later."""
         try:
-            made = channel.connect(endpoint.settings.path)
+            self._connect(endpoint)
+        except BlockingIOError:
+            self.set_deadline(endpoint, SHORT_PAUSE)  # the master's queue of connections is full
         except OSError as error:
             endpoint.last_error = f"connect: {error.strerror}"
-            pause = SHORT_PAUSE if isinstance(error, BlockingIOError) else self.retry_interval
-            self.set_deadline(endpoint, pause)
-            return
-        link = SlaveLink(self, made, endpoint)
+            self.retry_later(endpoint)
+
+    def request(self, endpoint: Endpoint) -> None:
+        """Connect a slave now. Raises AlreadyConnectedError, ArgumentError, OSError."""
+        with LOCK:
+            if endpoint.settings.is_master:
+                raise errors.ArgumentError("a master cannot request a connection, it listens")
+            if endpoint.link is not None:
+                raise errors.AlreadyConnectedError("the interface has a connection already")
+            self.cancel_deadline(endpoint)
+            try:
+                self._connect(endpoint)
+            except OSError:
+                self.retry_later(endpoint)
+                raise
+
+    def _connect(self, endpoint: Endpoint) -> None:
+        link = SlaveLink(self, channel.connect(endpoint.settings.path), endpoint)
         endpoint.linked(link)
         self.add_link(link)
 
@@ -291,13 +373,13 @@ class Hub:
 
     def _watch(self, fd: int, kind: int, handle: Any, qid: int) -> int:
         with self.unlocked():  # the application may poll, and is told of the fd
-            return self.native.lib.mif_hub_watch(self._pointer, fd, kind, handle, qid)
+            return self.native.lib.mif_hub_watch(self.pointer, fd, kind, handle, qid)
 
     def unwatch(self, fd: int) -> None:
         """Before the fd is closed."""
         self._handlers.pop(fd, None)
         with self.unlocked():
-            self.native.lib.mif_hub_unwatch(self._pointer, fd)
+            self.native.lib.mif_hub_unwatch(self.pointer, fd)
 
     def control(self, fd: int, events: int) -> None:
         """Serve a control fd that is ready."""

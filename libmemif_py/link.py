@@ -13,15 +13,36 @@ import os
 
 from . import errors, handshake, regions
 from .channel import close_fds
+from .wire import VERSION_1
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from .channel import Channel
     from .endpoint import Endpoint
     from .hub import Hub
     from .wire import AddRing
+
+
+class Region:
+    """One region of a link, for details and for the end.
+
+    `fd` is open and ours until the link ends, unless `borrowed`: then it is the application's.
+    `external` memory was provided or mapped by the application.
+    """
+
+    __slots__ = ("address", "borrowed", "external", "fd", "index", "size")
+
+    def __init__(self, index: int, size: int, fd: int) -> None:
+        """Ordinary memory, mapped by the core."""
+        self.index = index
+        self.size = size
+        self.fd = fd
+        self.external = False
+        self.borrowed = False
+        self.address: Any = None
 
 
 class Link:
@@ -37,6 +58,7 @@ class Link:
         self.endpoint: Endpoint | None = None
         self.up = False
         self.closing = False
+        self.regions: list[Region] = []
         self._efds: list[int] = []
         self._watched_efds: list[int] = []
         self._ring_sizes: tuple[list[int], list[int]] = ([], [])
@@ -193,11 +215,53 @@ class Link:
                 with hub.unlocked():
                     endpoint.observer.disconnected(endpoint, reason)
             self.native.lib.mif_connection_release(endpoint.handle)
+            self._give_regions_back(endpoint)
         close_fds(self._efds)
         self._efds = []
         self.channel.close()
         if endpoint is not None:
             endpoint.unlinked(reason)
+
+    # ---- regions ----
+
+    def _check_external_size(self, size: int) -> None:
+        """The application's callbacks count in 32 bits."""
+        if size >= 1 << 32:
+            text = f"external region of {size} bytes, expected less than 4 GiB"
+            raise errors.RegionLimitError(text)
+
+    def _map(self, region: Region) -> None:
+        """Have the core map it."""
+        code = self.native.lib.mif_connection_map(
+            self.endpoint.handle, region.index, region.fd, region.size
+        )
+        self.native.check(code, f"region {region.index} of {region.size} bytes")
+
+    def _adopt(self, region: Region) -> None:
+        """Have the core use what the application has mapped."""
+        region.external = True
+        code = self.native.lib.mif_connection_adopt(
+            self.endpoint.handle, region.index, region.address, region.size
+        )
+        self.native.check(code, f"external region {region.index} of {region.size} bytes")
+
+    def _close_region_fds(self) -> None:
+        """The mappings stay; only details still could show the fds."""
+        if self.hub.external is not None:
+            return  # the application sees them in details, and is given them back at the end
+        close_fds([region.fd for region in self.regions])
+        for region in self.regions:
+            region.fd = -1
+
+    def _give_regions_back(self, endpoint: Endpoint) -> None:
+        regions_, self.regions = self.regions, []
+        for region in regions_:
+            if region.address is not None:
+                with self.hub.unlocked():
+                    self.hub.external.delete(
+                        region.address, region.size, region.fd, endpoint.private_ctx
+                    )
+        close_fds([r.fd for r in regions_ if r.fd >= 0 and not r.borrowed])
 
     def describe(self) -> str:
         """For debug lines."""
@@ -208,6 +272,9 @@ class Link:
         name = settings.if_name.decode("utf-8", "replace")
         return f"{role} {name or '-'} id {settings.interface_id}"
 
+
+# The application provides one region for all buffers.
+_ANY_SIZE = 1 << 63
 
 _TAKING = (handshake.TakeRegion, handshake.TakeRing)
 
@@ -251,14 +318,18 @@ class MasterLink(Link):
         self.endpoint.linked(self)
 
     def _take_region(self, action: handshake.TakeRegion) -> None:
-        try:
-            regions.check_peer_region(action.fd, action.size, self.channel.peer())
-            code = self.native.lib.mif_connection_map(
-                self.endpoint.handle, action.index, action.fd, action.size
-            )
-            self.native.check(code, f"region {action.index}")
-        finally:
-            os.close(action.fd)
+        region = Region(action.index, action.size, action.fd)
+        self.regions.append(region)
+        regions.check_peer_region(region.fd, region.size, self.channel.peer())
+        external = self.hub.external
+        if region.index > 0 and external is not None and external.maps():
+            self._check_external_size(region.size)
+            with self.hub.unlocked():
+                address = external.map(region.size, region.fd, self.endpoint.private_ctx)
+            region.address = address
+            self._adopt(region)
+        else:
+            self._map(region)
 
     def _take_ring(self, action: handshake.TakeRing) -> None:
         self._efds.append(action.fd)
@@ -268,6 +339,7 @@ class MasterLink(Link):
     def _establish(self, _action: handshake.Establish) -> None:
         self._add_queues([self._queue(*self._s2m[i], is_tx=False) for i in sorted(self._s2m)])
         self._add_queues([self._queue(*self._m2s[i], is_tx=True) for i in sorted(self._m2s)])
+        self._close_region_fds()
         self._execute(self.machine.accept())
         if not self.closing:
             self._raise()
@@ -282,6 +354,7 @@ class MasterLink(Link):
             "offset": ring.offset,
             "log2_ring_size": ring.log2_ring_size,
             "efd": efd,
+            "buffer_size": self.endpoint.settings.buffer_size,
         }
 
     def rx_efds(self) -> list[int]:
@@ -298,7 +371,6 @@ class SlaveLink(Link):
         self.endpoint = endpoint
         self._m2s_efds: list[int] = []
         self.machine = handshake.SlaveHandshake(endpoint.settings)
-        self._region_fds: list[int] = []
         self._perform |= {
             handshake.Prepare: self._prepare,
             handshake.Established: self._established,
@@ -311,19 +383,48 @@ class SlaveLink(Link):
             action.num_m2s,
             action.log2_ring_size,
             self.endpoint.settings.buffer_size,
+            max_buffer_region=_ANY_SIZE if self._uses_external() else regions.MAX_BUFFER_REGION,
         )
-        self._create_regions(layout.sizes)
+        if self._uses_external():
+            self._create_external(action.version, layout)
+        else:
+            self._create_regions(layout.sizes)
         s2m = self._create_queues(action, layout.s2m, is_tx=True)
         m2s = self._create_queues(action, layout.m2s, is_tx=False)
         self._m2s_efds = [efd for _, _, efd in m2s]
-        self.machine.offer(list(zip(layout.sizes, self._region_fds, strict=True)), s2m, m2s)
+        self.machine.offer([(r.size, r.fd) for r in self.regions], s2m, m2s)
 
     def _create_regions(self, sizes: list[int]) -> None:
         for index, size in enumerate(sizes):
-            fd = regions.create(size, f"memif region {index}")
-            self._region_fds.append(fd)
-            code = self.native.lib.mif_connection_map(self.endpoint.handle, index, fd, size)
-            self.native.check(code, f"region {index} of {size} bytes")
+            region = Region(index, size, regions.create(size, f"memif region {index}"))
+            self.regions.append(region)
+            self._map(region)
+
+    def _uses_external(self) -> bool:
+        return self.hub.external is not None and self.hub.external.provides()
+
+    def _create_external(self, version: int, layout: regions.Layout) -> None:
+        """Region 0 with the rings is ours, region 1 with the buffers the application's."""
+        if version == VERSION_1:
+            raise errors.ProtocolMismatchError("external regions need protocol version 512")
+        size = layout.sizes[1]
+        self._check_external_size(size)
+        self._create_regions(layout.sizes[:1])
+        with self.hub.unlocked():
+            address, fd = self.hub.external.add(size, self.endpoint.private_ctx)
+        region = Region(1, size, fd)
+        region.address, region.borrowed = address, True
+        self.regions.append(region)
+        self._adopt(region)
+
+    def _buffer_offsets(self, log2_ring_size: int) -> Any:
+        """As the application lays its buffers out; NULL: one after the other."""
+        ffi = self.native.ffi
+        if not self._uses_external():
+            return ffi.NULL
+        with self.hub.unlocked():
+            offsets = self.hub.external.offsets(1 << log2_ring_size, self.endpoint.private_ctx)
+        return ffi.NULL if offsets is None else ffi.new("uint32_t[]", offsets)
 
     def _create_queues(
         self, action: handshake.Prepare, places: list[regions.Place], *, is_tx: bool
@@ -344,6 +445,8 @@ class SlaveLink(Link):
         return {
             "version": action.version,
             "is_slave": 1,
+            "post_at_start": not self.hub.application_posts,
+            "buffer_offsets": self._buffer_offsets(action.log2_ring_size),
             "is_tx": is_tx,
             "qid": qid,
             "region": place.region,
@@ -358,14 +461,6 @@ class SlaveLink(Link):
     def _established(self, _action: handshake.Established) -> None:
         self._close_region_fds()
         self._raise()
-
-    def _close_region_fds(self) -> None:
-        close_fds(self._region_fds)
-        self._region_fds = []
-
-    def _take_apart(self, reason: str) -> None:
-        self._close_region_fds()
-        super()._take_apart(reason)
 
     def rx_efds(self) -> list[int]:
         """The master sends on M2S rings."""

@@ -22,7 +22,7 @@ _DESCRIPTOR = {VERSION_1: 32}
 _DESCRIPTOR_2 = 16
 _ALIGN = 64
 # Descriptors of version 512 have 32 bits for an offset; half of that keeps sizes far from the edge.
-_MAX_BUFFER_REGION = 1 << 31
+MAX_BUFFER_REGION = 1 << 31
 
 
 class Place:
@@ -42,12 +42,19 @@ class Layout:
     """A slave's memory: sizes of its regions, and the places of its S2M and M2S queues."""
 
     def __init__(
-        self, version: int, num_s2m: int, num_m2s: int, log2_ring_size: int, buffer_size: int
+        self,
+        version: int,
+        num_s2m: int,
+        num_m2s: int,
+        log2_ring_size: int,
+        buffer_size: int,
+        *,
+        max_buffer_region: int = MAX_BUFFER_REGION,
     ) -> None:
         """Rings first, one after the other, then buffers.
 
         Version 256 has everything in region 0, as its peers expect. Version 512 has the buffers in
-        regions of their own, as many as its 32 bit offsets make necessary.
+        regions of their own, none longer than `max_buffer_region` bytes.
         """
         count = num_s2m + num_m2s
         descriptor = _DESCRIPTOR.get(version, _DESCRIPTOR_2)
@@ -56,7 +63,7 @@ class Layout:
         self.sizes = [ring * count]
         places = []
         for i in range(count):
-            if version != VERSION_1 and (i == 0 or self.sizes[-1] + buffers > _MAX_BUFFER_REGION):
+            if version != VERSION_1 and (i == 0 or self.sizes[-1] + buffers > max_buffer_region):
                 self.sizes.append(0)
             places.append(Place(0, ring * i, len(self.sizes) - 1, self.sizes[-1]))
             self.sizes[-1] += buffers

@@ -27,9 +27,10 @@ static memif_control_fd_update_t *control_fd_update;
 
 /* ---- what the control plane needs of us ---- */
 
-static int announce(struct mif_hub *ours, int fd, uint32_t events)
+static int announce(struct mif_hub *ours, int fd, uint32_t events, void *context)
 {
     (void)ours;
+    (void)context;
     return control_fd_update(fd, (uint8_t)events);
 }
 
@@ -131,7 +132,7 @@ int memif_control_fd_handler(int fd, uint8_t events)
 {
     if (!atomic_load(&hub.open))
         return MEMIF_ERR_INVAL_ARG;
-    return mif_error_to_1(mif_hub_dispatch(&hub, fd, events));
+    return mif_error_to_1(mif_hub_dispatch(fd, events));
 }
 
 int memif_poll_event(int timeout)

@@ -3,6 +3,7 @@
 
 #include "engine.h"
 #include "errors.h"
+#include "hub.h"
 
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -142,7 +143,8 @@ static int take_slot(uint32_t *index)
     return MIF_ERR_SUCCESS;
 }
 
-int mif_connection_open(void **handle, mif_interrupt_fn *interrupt, void *private_ctx)
+int mif_connection_open(void **handle, struct mif_hub *hub, mif_interrupt_fn *interrupt,
+                        void *private_ctx)
 {
     uint32_t index = 0;
     pthread_mutex_lock(&arena_lock);
@@ -152,6 +154,7 @@ int mif_connection_open(void **handle, mif_interrupt_fn *interrupt, void *privat
     if (err != MIF_ERR_SUCCESS)
         return err;
     struct mif_connection *conn = mif_slot_of(index);
+    conn->hub = hub;
     conn->private_ctx = private_ctx;
     atomic_store(&conn->control_fd, -1);
     atomic_store(&conn->interrupt, interrupt);
@@ -189,6 +192,28 @@ int mif_why_not(const void *handle, uint16_t qid, enum mif_direction direction)
 
 /* ---- building a connection ---- */
 
+static void *allocate(const struct mif_connection *conn, size_t size)
+{
+    bool custom = conn->hub != NULL && conn->hub->allocator.alloc != NULL;
+    return custom ? conn->hub->allocator.alloc(size) : malloc(size);
+}
+
+static void deallocate(const struct mif_connection *conn, void *pointer)
+{
+    bool custom = conn->hub != NULL && conn->hub->allocator.free != NULL;
+    if (custom)
+        conn->hub->allocator.free(pointer);
+    else
+        free(pointer);
+}
+
+static void set_region(struct mif_connection *conn, uint16_t index, struct mif_region region)
+{
+    conn->regions[index] = region;
+    if (index >= conn->region_count)
+        conn->region_count = (uint16_t)(index + 1);
+}
+
 int mif_connection_map(void *handle, uint16_t index, int fd, uint64_t size)
 {
     struct mif_connection *conn = mif_lookup(handle);
@@ -199,9 +224,18 @@ int mif_connection_map(void *handle, uint16_t index, int fd, uint64_t size)
     void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (base == MAP_FAILED)
         return mif_error_from_errno(errno);
-    conn->regions[index] = (struct mif_region){.base = base, .size = size};
-    if (index >= conn->region_count)
-        conn->region_count = (uint16_t)(index + 1);
+    set_region(conn, index, (struct mif_region){.base = base, .size = size});
+    return MIF_ERR_SUCCESS;
+}
+
+int mif_connection_adopt(void *handle, uint16_t index, void *base, uint64_t size)
+{
+    struct mif_connection *conn = mif_lookup(handle);
+    if (conn == NULL)
+        return MIF_ERR_NOCONN;
+    if (index >= MIF_MAX_REGIONS || conn->regions[index].size != 0 || size == 0 || base == NULL)
+        return MIF_ERR_MAXREG;
+    set_region(conn, index, (struct mif_region){.base = base, .size = size, .foreign = true});
     return MIF_ERR_SUCCESS;
 }
 
@@ -221,6 +255,20 @@ static bool in_region(const struct mif_connection *conn, uint16_t region, uint64
     return length <= size && offset <= size - length;
 }
 
+/* Where a slave says that its buffers lie. */
+static int check_buffers(const struct mif_connection *conn, const struct mif_queue_config *config)
+{
+    if (config->buffer_offsets == NULL)
+        return in_region(conn, config->buffer_region, config->buffer_offset,
+                         (uint64_t)config->buffer_size << config->log2_ring_size)
+                   ? MIF_ERR_SUCCESS
+                   : MIF_ERR_INVAL_ARG;
+    for (uint32_t i = 0; i < 1u << config->log2_ring_size; i++)
+        if (!in_region(conn, config->buffer_region, config->buffer_offsets[i], config->buffer_size))
+            return MIF_ERR_INVAL_ARG;
+    return MIF_ERR_SUCCESS;
+}
+
 static int check_config(const struct mif_connection *conn, const struct mif_queue_config *config)
 {
     uint8_t least = config->version == MIF_VERSION_1 ? 1 : 0; /* 256 keeps one slot empty */
@@ -234,10 +282,7 @@ static int check_config(const struct mif_connection *conn, const struct mif_queu
     if (!in_region(conn, config->region, config->offset,
                    ring_bytes(config->version, config->log2_ring_size)))
         return MIF_ERR_INVAL_ARG;
-    if (config->is_slave && !in_region(conn, config->buffer_region, config->buffer_offset,
-                                       (uint64_t)config->buffer_size << config->log2_ring_size))
-        return MIF_ERR_INVAL_ARG;
-    return MIF_ERR_SUCCESS;
+    return config->is_slave ? check_buffers(conn, config) : MIF_ERR_SUCCESS;
 }
 
 static enum mif_kind kind_of(const struct mif_queue_config *config)
@@ -252,7 +297,9 @@ static void lay_out_slave_buffers(const struct mif_connection *conn, struct mif_
                                   const struct mif_queue_config *config)
 {
     for (uint32_t i = 0; i <= q->mask; i++) {
-        uint64_t offset = config->buffer_offset + (uint64_t)i * config->buffer_size;
+        uint64_t offset = config->buffer_offsets != NULL
+                              ? config->buffer_offsets[i]
+                              : config->buffer_offset + (uint64_t)i * config->buffer_size;
         q->slots[i] = (struct mif_slot){
             .data = conn->regions[config->buffer_region].base + offset,
             .capacity = config->buffer_size,
@@ -276,6 +323,9 @@ static void bind_indices(struct mif_queue *q, bool is_slave, bool is_tx)
     /* A producer that counts from the consumer's index starts with the whole ring free; in
      * version 512 the master may only use what the slave has posted. */
     q->limit = is_tx && q->kind != MIF_KIND_2_MASTER ? q->capacity : 0;
+    /* Buffers that are not posted at the start are the application's to post: a ring of them. */
+    if (!is_tx && q->kind == MIF_KIND_2_SLAVE && !q->post_at_start)
+        q->done = (uint16_t)-q->capacity;
 }
 
 int mif_connection_add_queue(void *handle, const struct mif_queue_config *config)
@@ -296,9 +346,10 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
     if (!config->is_slave && atomic_load_explicit(&ring->cookie, memory_order_acquire) != cookie)
         return MIF_ERR_COOKIE;
     uint32_t size = 1u << config->log2_ring_size;
-    struct mif_slot *slots = calloc(size, sizeof(*slots));
+    struct mif_slot *slots = allocate(conn, size * sizeof(*slots));
     if (slots == NULL)
         return MIF_ERR_NOMEM;
+    memset(slots, 0, size * sizeof(*slots));
     *q = (struct mif_queue){
         .mask = (uint16_t)(size - 1),
         .capacity = (uint16_t)(config->version == MIF_VERSION_1 ? size - 1 : size),
@@ -312,6 +363,7 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
         .qid = config->qid,
         .region = config->region,
         .buffer_size = config->buffer_size,
+        .post_at_start = config->post_at_start,
     };
     bind_indices(q, config->is_slave, config->is_tx);
     if (config->is_slave) {
@@ -375,11 +427,12 @@ void mif_connection_down(void *handle)
     pthread_mutex_unlock(&queue_lock);
 }
 
-static void release_queue(struct mif_queue *q)
+static void release_queue(const struct mif_connection *conn, struct mif_queue *q)
 {
     for (uint32_t i = 0; q->slots != NULL && i <= q->mask; i++)
         free(q->slots[i].bounce);
-    free(q->slots);
+    if (q->slots != NULL)
+        deallocate(conn, q->slots);
     q->slots = NULL;
     q->descs = NULL;
     q->ring = NULL;
@@ -392,11 +445,11 @@ void mif_connection_release(void *handle)
     if (conn == NULL)
         return;
     for (uint32_t i = 0; i < conn->rx_count; i++)
-        release_queue(&conn->queues[i].rx);
+        release_queue(conn, &conn->queues[i].rx);
     for (uint32_t i = 0; i < conn->tx_count; i++)
-        release_queue(&conn->queues[i].tx);
+        release_queue(conn, &conn->queues[i].tx);
     for (uint32_t i = 0; i < conn->region_count; i++)
-        if (conn->regions[i].size != 0)
+        if (conn->regions[i].size != 0 && !conn->regions[i].foreign)
             (void)munmap(conn->regions[i].base, conn->regions[i].size);
     memset(conn->regions, 0, sizeof(conn->regions));
     conn->rx_count = conn->tx_count = conn->region_count = 0;
@@ -483,4 +536,30 @@ int mif_queue_efd(void *handle, uint16_t qid, int *fd)
         *fd = q->efd;
     pthread_mutex_unlock(&queue_lock);
     return err;
+}
+
+int mif_queue_look(void *handle, uint16_t qid, int is_tx, struct mif_queue_state *state)
+{
+    struct mif_connection *conn = mif_lookup(handle);
+    if (conn == NULL || qid >= (is_tx ? conn->tx_count : conn->rx_count))
+        return MIF_ERR_QID;
+    struct mif_queue *q = is_tx ? &conn->queues[qid].tx : &conn->queues[qid].rx;
+    uint16_t flags = atomic_load_explicit(&q->ring->flags, memory_order_relaxed);
+    *state = (struct mif_queue_state){
+        .region = q->region,
+        .head = atomic_load_explicit(&q->ring->head, memory_order_relaxed),
+        .tail = atomic_load_explicit(&q->ring->tail, memory_order_relaxed),
+        .polling = (flags & MIF_RING_MASK_INT) != 0,
+    };
+    return MIF_ERR_SUCCESS;
+}
+
+int mif_region_look(void *handle, uint16_t index, void **base, uint64_t *size)
+{
+    struct mif_connection *conn = mif_lookup(handle);
+    if (conn == NULL || index >= MIF_MAX_REGIONS)
+        return MIF_ERR_MAXREG;
+    *base = conn->regions[index].base;
+    *size = conn->regions[index].size;
+    return MIF_ERR_SUCCESS;
 }

@@ -33,6 +33,8 @@
 
 #include <stdbool.h>
 
+struct mif_hub;
+
 typedef int mif_interrupt_fn(void *handle, void *private_ctx, uint16_t qid);
 
 /* How the indices of a ring are used, from our end. */
@@ -48,6 +50,7 @@ enum mif_direction { MIF_RX, MIF_TX };
 struct mif_region {
     uint8_t *base;
     uint64_t size; /* as mapped; 0 = no such region */
+    bool foreign;  /* the application mapped it and takes it back */
 };
 
 /* What we know, privately, of one ring slot. */
@@ -56,6 +59,7 @@ struct mif_slot {
     uint32_t capacity; /* bytes at data */
     uint32_t segment;  /* bytes of a packet of several slots that lie in this one */
     uint64_t offset;   /* slave: of data in its region, to post it again */
+    uint32_t headroom; /* slave rx: bytes at data that the peer was told to leave free */
     uint16_t region;
     uint16_t chain;  /* first slot of a packet of several: how many; else 0 */
     uint32_t length; /* of such a packet: bytes reserved or received */
@@ -91,8 +95,9 @@ struct mif_queue {
     int efd;
     uint16_t qid;
     uint16_t region;
-    uint16_t chains; /* packets of several slots between done and next */
-    uint32_t buffer_size;
+    uint16_t chains;      /* packets of several slots between done and next */
+    uint32_t buffer_size; /* as configured; a master's peer may post others */
+    bool post_at_start;   /* slave rx: all buffers are posted when the connection comes up */
     _Atomic uint64_t packets;
     _Atomic uint64_t bytes;
 };
@@ -109,6 +114,7 @@ struct mif_connection {
     _Atomic(const char *) fault; /* what the data path found wrong; NULL = nothing */
     _Atomic(mif_interrupt_fn *) interrupt;
     void *private_ctx;
+    struct mif_hub *hub; /* NULL or the group it belongs to, whose allocator serves it */
     uint16_t rx_count;
     uint16_t tx_count;
     uint16_t region_count;
@@ -164,6 +170,21 @@ static inline struct mif_queue *mif_enter(const void *handle, uint16_t qid,
     return q;
 }
 
+/* The same for a queue that an entry of the application names; NULL also when it names none. */
+static inline struct mif_queue *mif_enter_queue(void *pointer)
+{
+    size_t at = (uintptr_t)pointer - (uintptr_t)mif_arena.base;
+    size_t in_slot = at % MIF_SLOT_STRIDE - offsetof(struct mif_connection, queues);
+    if (at / MIF_SLOT_STRIDE >= atomic_load_explicit(&mif_arena.opened, memory_order_acquire) ||
+        in_slot >= sizeof(((struct mif_connection *)NULL)->queues) ||
+        in_slot % sizeof(struct mif_queue) != 0)
+        return NULL;
+    struct mif_queue *q = pointer;
+    uintptr_t owner = atomic_load_explicit(&q->owner, memory_order_acquire);
+    enum mif_direction direction = in_slot % sizeof(struct mif_queue_pair) == 0 ? MIF_RX : MIF_TX;
+    return owner == 0 ? NULL : mif_enter((void *)owner, q->qid, direction);
+}
+
 static inline void mif_leave(struct mif_queue *q)
 {
     atomic_store_explicit(&q->busy, 0, memory_order_release);
@@ -190,15 +211,21 @@ struct mif_queue_config {
     /* slave only: where its buffers lie, slot by slot */
     uint16_t buffer_region;
     uint64_t buffer_offset;
+    const uint32_t *buffer_offsets; /* NULL, or of each slot's buffer, instead of buffer_offset */
+    uint8_t post_at_start;
+    /* both */
     uint32_t buffer_size;
 };
 
 /* A new handle, never NULL on success. interrupt may be NULL. */
-int mif_connection_open(void **handle, mif_interrupt_fn *interrupt, void *private_ctx);
+int mif_connection_open(void **handle, struct mif_hub *hub, mif_interrupt_fn *interrupt,
+                        void *private_ctx);
 /* Ends a handle. The connection must have been released. */
 void mif_connection_close(void *handle);
 /* Maps size bytes of fd as region index. The fd stays the caller's. */
 int mif_connection_map(void *handle, uint16_t index, int fd, uint64_t size);
+/* Takes memory that the application has mapped as region index; it stays the application's. */
+int mif_connection_adopt(void *handle, uint16_t index, void *base, uint64_t size);
 /* As slave: writes the ring header and descriptors. As master: checks the cookie. */
 int mif_connection_add_queue(void *handle, const struct mif_queue_config *config);
 /* Opens all queues to bursts. control_fd is what mif_fault shuts down. */
@@ -213,6 +240,15 @@ void mif_connection_set_interrupt(void *handle, mif_interrupt_fn *interrupt);
 /* Both: a core error code; DISCONNECTED and QID as for bursts. */
 int mif_queue_set_polling(void *handle, uint16_t qid, int polling);
 int mif_queue_efd(void *handle, uint16_t qid, int *fd);
+
+/* For details; what is read may be on its way to change. */
+struct mif_queue_state {
+    uint16_t region, head, tail;
+    uint8_t polling;
+};
+int mif_queue_look(void *handle, uint16_t qid, int is_tx, struct mif_queue_state *state);
+/* Address and size of a region; size 0 = there is none. */
+int mif_region_look(void *handle, uint16_t index, void **base, uint64_t *size);
 
 /* One-time set-up of the arena, membarrier and fork protection. */
 int mif_data_path_init(void);

@@ -127,6 +127,12 @@ static void add_path(struct paths *paths, const char *base, const char *relative
         paths->list[paths->count++] = out;
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
 /* The package's parent folder: this library lies inside the package (wheel, build tree), or where
  * it was installed relative to it. Then whatever may hold cffi's runtime. */
 static bool find_package(struct paths *paths)
@@ -135,9 +141,10 @@ static bool find_package(struct paths *paths)
     if (!dir_of_address(dir, &state))
         return false;
     size_t before = paths->count;
-    const char *folder = strrchr(dir, '/');
-    if (folder != NULL && strcmp(folder, "/libmemif_py") == 0)
+    if (ends_with(dir, "/libmemif_py"))
         add_path(paths, dir, "..", "libmemif_py/wire.py");
+    if (ends_with(dir, "/libmemif_py/libmemif4"))
+        add_path(paths, dir, "../..", "libmemif_py/wire.py");
     if (paths->count == before)
         add_path(paths, dir, MIF_PACKAGE_RELATIVE, "libmemif_py/wire.py");
     if (paths->count == before)

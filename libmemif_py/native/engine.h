@@ -16,6 +16,7 @@
 #define MIF_ENGINE_H
 
 #include "connection.h"
+#include "errors.h"
 
 #include <unistd.h>
 
@@ -89,7 +90,15 @@ MIF_INLINE void mif_desc_fill(struct mif_queue *q, uint16_t slot, uint16_t flags
                           memory_order_relaxed);
 }
 
-/* Offers a slot of ours (we are the slave) to be filled: whole, empty, at its place. */
+/* Says that the bytes of a slot of ours begin `moved` into its buffer (slave of version 512). */
+MIF_INLINE void mif_desc_place(struct mif_queue *q, uint16_t slot, uint32_t moved)
+{
+    struct mif_desc_2 *shared = (struct mif_desc_2 *)q->descs + slot;
+    atomic_store_explicit(&shared->offset_metadata, (uint32_t)q->slots[slot].offset + moved,
+                          memory_order_relaxed);
+}
+
+/* Offers a slot of ours (we are the slave) to be filled: empty, at its place, less the headroom. */
 MIF_INLINE void mif_desc_post(struct mif_queue *q, uint16_t slot)
 {
     const struct mif_slot *own = &q->slots[slot];
@@ -104,9 +113,11 @@ MIF_INLINE void mif_desc_post(struct mif_queue *q, uint16_t slot)
     }
     struct mif_desc_2 *shared = (struct mif_desc_2 *)q->descs + slot;
     atomic_store_explicit(&shared->flags_region_length,
-                          (uint64_t)own->region << 16 | (uint64_t)own->capacity << 32,
+                          (uint64_t)own->region << 16 | (uint64_t)(own->capacity - own->headroom)
+                                                            << 32,
                           memory_order_relaxed);
-    atomic_store_explicit(&shared->offset_metadata, (uint32_t)own->offset, memory_order_relaxed);
+    atomic_store_explicit(&shared->offset_metadata, (uint32_t)(own->offset + own->headroom),
+                          memory_order_relaxed);
 }
 
 /* The address of [offset, offset + length) of a region of the peer's choice, or NULL. */
@@ -174,5 +185,120 @@ MIF_INLINE bool mif_notify(struct mif_queue *q)
         return true;
     return mif_efd_signal(q->efd);
 }
+
+/* ---- what both faces do ---- */
+
+/* What a step of a burst came to. */
+enum mif_step {
+    MIF_STEP_OK,    /* done with all that is known to be there */
+    MIF_STEP_WAIT,  /* what comes next is not complete yet */
+    MIF_STEP_FULL,  /* what comes next does not fit the caller's array */
+    MIF_STEP_FAULT, /* the peer broke the rules */
+    MIF_STEP_NOMEM,
+};
+
+static inline int mif_step_error(enum mif_step step, int otherwise)
+{
+    switch (step) {
+    case MIF_STEP_FAULT:
+        return MIF_ERR_DISCONNECTED;
+    case MIF_STEP_NOMEM:
+        return MIF_ERR_NOMEM;
+    default:
+        return otherwise;
+    }
+}
+
+MIF_INLINE enum mif_step mif_advance(struct mif_queue *q, enum mif_kind kind)
+{
+    if (MIF_LIKELY(mif_refresh(q, kind)))
+        return MIF_STEP_OK;
+    mif_fault(q, "ring index out of range");
+    return MIF_STEP_FAULT;
+}
+
+/* Checks the filled slot against what we know of its buffer; NULL = the peer lies. */
+MIF_INLINE uint8_t *mif_received_data(const struct mif_queue *q, uint16_t slot,
+                                      const struct mif_desc *desc, enum mif_kind kind)
+{
+    if (mif_kind_is_slave(kind)) /* our own buffer: the peer has no say in where it lies */
+        return desc->length <= q->slots[slot].capacity ? q->slots[slot].data : NULL;
+    return mif_peer_data(q, desc->region, desc->offset, desc->length);
+}
+
+/* Makes sure that we know the buffer of a free slot: a master takes what the peer has posted. */
+MIF_INLINE enum mif_step mif_know_tx_slot(struct mif_queue *q, uint16_t slot, enum mif_kind kind)
+{
+    if (mif_kind_is_slave(kind))
+        return MIF_STEP_OK;
+    struct mif_desc desc = mif_desc_read(q, slot, kind);
+    uint8_t *data = mif_peer_data(q, desc.region, desc.offset, desc.capacity);
+    if (MIF_UNLIKELY(data == NULL || desc.capacity == 0)) {
+        mif_fault(q, "posted buffer out of range or empty");
+        return MIF_STEP_FAULT;
+    }
+    struct mif_slot *own = &q->slots[slot];
+    own->data = data;
+    own->capacity = desc.capacity;
+    own->region = desc.region;
+    return MIF_STEP_OK;
+}
+
+/* Receives from the slots that are known to be filled, from entry *n of the caller's array on. */
+typedef enum mif_step mif_take_fn(struct mif_queue *q, void *to, uint16_t count, uint16_t *n,
+                                  uint64_t *bytes, enum mif_kind kind);
+
+/* A receive burst of either face.
+ *
+ * In interrupt mode the eventfd is drained only when the ring was seen empty, and the ring is
+ * looked at again afterwards: a signal that arrived with its packet in between is not lost. What
+ * does not fit the array leaves the eventfd readable. */
+MIF_INLINE int mif_rx_burst(struct mif_queue *q, void *to, uint16_t count, uint16_t *rx,
+                            mif_take_fn *take, enum mif_kind kind)
+{
+    bool interrupt = !atomic_load_explicit(&q->polling, memory_order_relaxed);
+    bool drained = false;
+    uint16_t n = 0;
+    uint64_t bytes = 0;
+    enum mif_step step;
+    for (;;) {
+        step = take(q, to, count, &n, &bytes, kind);
+        if (step > MIF_STEP_WAIT)
+            break;
+        uint16_t before = q->limit;
+        step = mif_advance(q, kind);
+        if (step != MIF_STEP_OK)
+            break;
+        if (q->limit != before)
+            continue;
+        if (n == count || !interrupt || drained)
+            break;
+        mif_efd_drain(q->efd);
+        drained = true;
+    }
+    *rx = n;
+    mif_count(&q->packets, n);
+    mif_count(&q->bytes, bytes);
+    if (MIF_UNLIKELY(drained && (step == MIF_STEP_FULL || step == MIF_STEP_NOMEM)))
+        (void)mif_efd_signal(q->efd);
+    return mif_step_error(step, step == MIF_STEP_FULL ? MIF_ERR_NOBUF : MIF_ERR_SUCCESS);
+}
+
+/* Calls the instance of an always-inlined function for the queue's kind. */
+#define MIF_FOR_KIND(q, result, function, ...)                                                     \
+    switch ((enum mif_kind)(q)->kind) {                                                            \
+    case MIF_KIND_1_MASTER:                                                                        \
+        result = function(q, __VA_ARGS__, MIF_KIND_1_MASTER);                                      \
+        break;                                                                                     \
+    case MIF_KIND_1_SLAVE:                                                                         \
+        result = function(q, __VA_ARGS__, MIF_KIND_1_SLAVE);                                       \
+        break;                                                                                     \
+    case MIF_KIND_2_MASTER:                                                                        \
+        result = function(q, __VA_ARGS__, MIF_KIND_2_MASTER);                                      \
+        break;                                                                                     \
+    case MIF_KIND_2_SLAVE:                                                                         \
+        result = function(q, __VA_ARGS__, MIF_KIND_2_SLAVE);                                       \
+        break;                                                                                     \
+    }
 
 #endif

@@ -14,9 +14,92 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+/* All watches of the process, by fd. */
+static struct {
+    pthread_mutex_t lock;
+    struct mif_watch *by_fd;
+    int count;
+    int used; /* entries that are watches */
+    uint64_t last_serial;
+} table = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+#define CONTEXT_FD_BITS 22 /* the kernel allows no more than 2^20 fds unless told otherwise */
+
 /* How deep this thread is inside mif_hub_poll, per hub that it polls last: a callback may close
  * the hub that called it. */
 static _Thread_local struct mif_hub *polling_here;
+
+/* ---- the table ---- */
+
+/* The caller holds the lock. */
+static bool make_room(int fd)
+{
+    if (fd < table.count)
+        return true;
+    int count = (fd + 64) & ~63;
+    struct mif_watch *grown = realloc(table.by_fd, (size_t)count * sizeof(*grown));
+    if (grown == NULL)
+        return false;
+    for (int i = table.count; i < count; i++)
+        grown[i] = (struct mif_watch){.kind = MIF_WATCH_NONE};
+    table.by_fd = grown;
+    table.count = count;
+    return true;
+}
+
+/* The caller holds the lock. The table goes away with its last watch. */
+static void forget(int fd)
+{
+    table.by_fd[fd].kind = MIF_WATCH_NONE;
+    if (--table.used > 0)
+        return;
+    free(table.by_fd);
+    table.by_fd = NULL;
+    table.count = 0;
+}
+
+static void *context_of(const struct mif_watch *watch, int fd)
+{
+    return (void *)(uintptr_t)(watch->serial << CONTEXT_FD_BITS | (uint64_t)fd);
+}
+
+static int remember(int fd, struct mif_watch watch, void **context)
+{
+    int err = MIF_ERR_NOMEM;
+    pthread_mutex_lock(&table.lock);
+    if (make_room(fd)) {
+        watch.serial = ++table.last_serial;
+        table.used += table.by_fd[fd].kind == MIF_WATCH_NONE;
+        table.by_fd[fd] = watch;
+        *context = context_of(&watch, fd);
+        err = MIF_ERR_SUCCESS;
+    }
+    pthread_mutex_unlock(&table.lock);
+    return err;
+}
+
+static struct mif_watch recall(int fd, bool and_forget)
+{
+    struct mif_watch watch = {.kind = MIF_WATCH_NONE};
+    pthread_mutex_lock(&table.lock);
+    if (fd >= 0 && fd < table.count) {
+        watch = table.by_fd[fd];
+        if (and_forget && watch.kind != MIF_WATCH_NONE)
+            forget(fd);
+    }
+    pthread_mutex_unlock(&table.lock);
+    return watch;
+}
+
+/* What is still watched, should the control plane have failed to take it back. */
+static void forget_hub(const struct mif_hub *hub)
+{
+    pthread_mutex_lock(&table.lock);
+    for (int i = 0; i < table.count; i++)
+        if (table.by_fd[i].kind != MIF_WATCH_NONE && table.by_fd[i].hub == hub)
+            forget(i);
+    pthread_mutex_unlock(&table.lock);
+}
 
 /* ---- life ---- */
 
@@ -68,11 +151,7 @@ void mif_hub_close(struct mif_hub *hub)
         sched_yield();
     }
     close_own_fds(hub);
-    pthread_mutex_lock(&hub->lock);
-    free(hub->watches);
-    hub->watches = NULL;
-    hub->watch_count = 0;
-    pthread_mutex_unlock(&hub->lock);
+    forget_hub(hub);
 }
 
 struct mif_hub *mif_hub_new(void)
@@ -88,71 +167,40 @@ void mif_hub_free(struct mif_hub *hub)
     if (hub == NULL)
         return;
     mif_hub_close(hub);
-    pthread_mutex_destroy(&hub->lock);
     free(hub);
 }
 
 /* ---- watches ---- */
 
-static int remember(struct mif_hub *hub, int fd, struct mif_watch watch)
-{
-    int err = MIF_ERR_SUCCESS;
-    pthread_mutex_lock(&hub->lock);
-    if (fd >= hub->watch_count) {
-        int count = (fd + 64) & ~63;
-        struct mif_watch *grown = realloc(hub->watches, (size_t)count * sizeof(*grown));
-        if (grown == NULL) {
-            err = MIF_ERR_NOMEM;
-        } else {
-            for (int i = hub->watch_count; i < count; i++)
-                grown[i] = (struct mif_watch){.kind = MIF_WATCH_NONE};
-            hub->watches = grown;
-            hub->watch_count = count;
-        }
-    }
-    if (err == MIF_ERR_SUCCESS)
-        hub->watches[fd] = watch;
-    pthread_mutex_unlock(&hub->lock);
-    return err;
-}
-
-static struct mif_watch recall(struct mif_hub *hub, int fd, bool forget)
-{
-    struct mif_watch watch = {.kind = MIF_WATCH_NONE};
-    pthread_mutex_lock(&hub->lock);
-    if (fd >= 0 && fd < hub->watch_count) {
-        watch = hub->watches[fd];
-        if (forget)
-            hub->watches[fd].kind = MIF_WATCH_NONE;
-    }
-    pthread_mutex_unlock(&hub->lock);
-    return watch;
-}
-
 int mif_hub_watch(struct mif_hub *hub, int fd, enum mif_watch_kind kind, void *handle, uint16_t qid)
 {
-    if (fd < 0)
+    if (fd < 0 || fd >= 1 << CONTEXT_FD_BITS)
         return MIF_ERR_BAD_FD;
-    int err = remember(hub, fd, (struct mif_watch){.kind = kind, .handle = handle, .qid = qid});
+    struct mif_watch watch = {.kind = kind, .handle = handle, .qid = qid, .hub = hub};
+    void *context;
+    int err = remember(fd, watch, &context);
     if (err != MIF_ERR_SUCCESS)
         return err;
     if (hub->announce == NULL)
         err = add_to_epoll(hub, fd);
-    else if (hub->announce(hub, fd, MIF_EVENT_READ) != 0)
+    else if (hub->announce(hub, fd, MIF_EVENT_READ, context) != 0)
         err = MIF_ERR_CB_FDUPDATE;
     if (err != MIF_ERR_SUCCESS)
-        (void)recall(hub, fd, true);
+        (void)recall(fd, true);
     return err;
 }
 
+/* The context stays good until the application has heard of the end. */
 void mif_hub_unwatch(struct mif_hub *hub, int fd)
 {
-    if (recall(hub, fd, true).kind == MIF_WATCH_NONE)
+    struct mif_watch watch = recall(fd, false);
+    if (watch.kind == MIF_WATCH_NONE)
         return;
     if (hub->announce == NULL)
         (void)epoll_ctl(hub->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
     else
-        (void)hub->announce(hub, fd, MIF_EVENT_DEL);
+        (void)hub->announce(hub, fd, MIF_EVENT_DEL, context_of(&watch, fd));
+    (void)recall(fd, true);
 }
 
 /* ---- events ---- */
@@ -178,19 +226,30 @@ static int interrupt(const struct mif_watch *watch)
     return MIF_ERR_SUCCESS;
 }
 
-int mif_hub_dispatch(struct mif_hub *hub, int fd, uint32_t events)
+static int serve(const struct mif_watch *watch, int fd, uint32_t events)
+{
+    if (watch->kind == MIF_WATCH_INTERRUPT)
+        return interrupt(watch);
+    return watch->hub->control((uintptr_t)watch->hub, fd, events);
+}
+
+int mif_hub_dispatch(int fd, uint32_t events)
 {
     if (mif_in_forked_child())
         return MIF_ERR_SYSCALL; /* the events are the parent's */
-    struct mif_watch watch = recall(hub, fd, false);
-    switch (watch.kind) {
-    case MIF_WATCH_INTERRUPT:
-        return interrupt(&watch);
-    case MIF_WATCH_CONTROL:
-        return hub->control((uintptr_t)hub, fd, events);
-    default:
-        return MIF_ERR_BAD_FD;
-    }
+    struct mif_watch watch = recall(fd, false);
+    return watch.kind == MIF_WATCH_NONE ? MIF_ERR_BAD_FD : serve(&watch, fd, events);
+}
+
+int mif_hub_dispatch_context(const void *context, uint32_t events)
+{
+    if (mif_in_forked_child())
+        return MIF_ERR_SYSCALL;
+    int fd = (int)((uintptr_t)context & ((1u << CONTEXT_FD_BITS) - 1));
+    struct mif_watch watch = recall(fd, false);
+    if (watch.kind == MIF_WATCH_NONE || context_of(&watch, fd) != context)
+        return MIF_ERR_INVAL_ARG;
+    return serve(&watch, fd, events);
 }
 
 static uint32_t from_epoll(uint32_t events)
@@ -218,7 +277,7 @@ static int poll_once(struct mif_hub *hub, int timeout)
         mif_efd_drain(hub->cancel_fd);
         return MIF_ERR_POLL_CANCEL;
     }
-    int err = mif_hub_dispatch(hub, event.data.fd, from_epoll(event.events));
+    int err = mif_hub_dispatch(event.data.fd, from_epoll(event.events));
     /* Another thread may have taken the fd away since the wait: nothing to serve. */
     return err == MIF_ERR_BAD_FD ? MIF_ERR_SUCCESS : err;
 }

@@ -6,6 +6,9 @@
  * through `announce`. An interrupt fd leads straight to the application's callback; every other fd
  * belongs to the control plane and leads to `control`.
  *
+ * Watches are kept in one table for all hubs, by fd, so that an event can be served by its fd alone
+ * or by the context that came with its announcement.
+ *
  * A hub is in place for the life of the process or until mif_hub_free; open and close start and
  * end its use. Closing wakes and waits for every thread that is inside mif_hub_poll, except the
  * one that closes.
@@ -16,6 +19,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* The event bits of both C interfaces. */
@@ -29,8 +33,9 @@ enum mif_watch_kind { MIF_WATCH_NONE, MIF_WATCH_CONTROL, MIF_WATCH_INTERRUPT };
 
 struct mif_hub;
 
-/* The application's fd callback; non-zero = it failed. */
-typedef int mif_announce_fn(struct mif_hub *hub, int fd, uint32_t events);
+/* The application's fd callback; non-zero = it failed. The context is a number, not an address: it
+ * names this watch of the fd and no later one. */
+typedef int mif_announce_fn(struct mif_hub *hub, int fd, uint32_t events, void *context);
 /* The control plane; returns a core error code. */
 typedef int mif_control_fn(uintptr_t hub, int fd, uint32_t events);
 
@@ -38,21 +43,27 @@ struct mif_watch {
     enum mif_watch_kind kind;
     uint16_t qid;
     void *handle;
+    struct mif_hub *hub;
+    uint64_t serial;
+};
+
+/* For the per-connection memory of the C side; NULL members mean the C library's. */
+struct mif_allocator {
+    void *(*alloc)(size_t size);
+    void (*free)(void *pointer);
 };
 
 struct mif_hub {
-    pthread_mutex_t lock;      /* guards watches */
-    struct mif_watch *watches; /* by fd */
-    int watch_count;
     int epoll_fd;  /* -1: the application polls */
     int cancel_fd; /* an eventfd; -1 likewise */
     mif_announce_fn *announce;
     mif_control_fn *control;
+    struct mif_allocator allocator;
     _Atomic uint32_t pollers;
     atomic_bool open;
 };
 
-#define MIF_HUB_INIT {.lock = PTHREAD_MUTEX_INITIALIZER, .epoll_fd = -1, .cancel_fd = -1}
+#define MIF_HUB_INIT {.epoll_fd = -1, .cancel_fd = -1}
 
 /* All: a core error code, unless said. */
 int mif_hub_open(struct mif_hub *hub, mif_announce_fn *announce, mif_control_fn *control);
@@ -65,8 +76,10 @@ int mif_hub_watch(struct mif_hub *hub, int fd, enum mif_watch_kind kind, void *h
                   uint16_t qid);
 /* Must come before the fd is closed. */
 void mif_hub_unwatch(struct mif_hub *hub, int fd);
-/* Serves one ready fd. */
-int mif_hub_dispatch(struct mif_hub *hub, int fd, uint32_t events);
+/* Serves one ready fd; BAD_FD when nobody watches it. */
+int mif_hub_dispatch(int fd, uint32_t events);
+/* The same by the context of its announcement; INVAL_ARG for one that is over or made up. */
+int mif_hub_dispatch_context(const void *context, uint32_t events);
 /* Waits up to timeout ms (-1 = for ever) and serves one ready fd. SUCCESS, POLL_CANCEL, an error,
  * or -1 when a signal ended the wait. */
 int mif_hub_poll(struct mif_hub *hub, int timeout);

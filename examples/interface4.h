@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef INTERFACE4_H
+#define INTERFACE4_H
+
+#include <stdbool.h>
+
+#include <libmemif.h>
+
+/* Interfaces of the 4.0 programs: their options, how they are made, how a program polls. */
+
+/* What the command line says about the interface to create. Zero or NULL means the default. */
+struct interface_options {
+    const char *socket;
+    bool is_master;
+    uint8_t queues; /* in each direction */
+    uint8_t log2_ring_size;
+    uint16_t buffer_size;
+    uint32_t id;
+    memif_interface_mode_t mode;
+};
+
+/* The letters that interface_option understands, as for getopt. */
+#define INTERFACE_OPTIONS "s:mi:q:l:b:t:"
+#define INTERFACE_USAGE                                                                            \
+    "  -s  control socket (default /run/vpp/memif.sock)\n"                                         \
+    "  -m  be the master (default: the slave)\n"                                                   \
+    "  -i  interface id (default 0)\n"                                                             \
+    "  -q  queues in each direction (default 1)\n"                                                 \
+    "  -l  log2 of the ring size (default 10)\n"                                                   \
+    "  -b  buffer size in bytes (default 2048)\n"                                                  \
+    "  -t  what packets begin with: ethernet (default) or ip\n"
+
+/* One option with its value. False when it is unknown or the value cannot be. */
+bool interface_option(struct interface_options *options, int option, const char *value);
+
+/*
+ * Reads the command line, which has options only. Passes each of `letters` (as for getopt) with its
+ * value to `take`; prints `usage` and ends the program for -h, for what `take` refuses and for what
+ * is no option.
+ */
+void parse_options(int argc, char **argv, const char *letters, const char *usage,
+                   bool (*take)(int option, char *value));
+
+/*
+ * Creates the socket, with a timer by which a slave tries again every 2 s.
+ *
+ * path: NULL means the default.
+ * update: NULL: the library polls; `private_ctx` is passed to it.
+ */
+int interface_socket(memif_socket_handle_t *sock, const char *path, const char *app_name,
+                     memif_control_fd_update_t *update, void *private_ctx);
+
+/* What memif_create wants. */
+void interface_args(const struct interface_options *options, memif_socket_handle_t sock,
+                    memif_conn_args_t *args);
+
+/* A memif_control_fd_update_t: watches for control_serve. `private_ctx` points to the epoll set. */
+int control_update(memif_fd_event_t fde, void *private_ctx);
+
+enum control_result { CONTROL_SERVED, CONTROL_TIMEOUT, CONTROL_INTERRUPTED };
+
+/* Waits for one event of the library's and serves it. timeout: milliseconds, or -1. */
+enum control_result control_serve(int epoll_fd, int timeout);
+
+/* Prints what went wrong in `call`, if anything did. A connection that went down is not an error:
+ * its on_disconnect tells. */
+void interface_report(const char *call, int err);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef _MEMIF_H_
+#define _MEMIF_H_
+
+/*
+ * The memif protocol, version 512 (2.0), as it is spoken on the control channel and laid out in
+ * shared memory. Integers are in host byte order. The slave (client) owns the memory, the master
+ * (server) listens on the socket.
+ */
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The protocol puts the parts of a ring header 64 bytes apart, whatever the machine's own lines. */
+#ifndef MEMIF_CACHELINE_SIZE
+#define MEMIF_CACHELINE_SIZE 64
+#endif
+
+/* First word of every ring of this version. */
+#define MEMIF_COOKIE 0x3E31F20
+#define MEMIF_VERSION_MAJOR 2
+#define MEMIF_VERSION_MINOR 0
+#define MEMIF_VERSION ((MEMIF_VERSION_MAJOR << 8) | MEMIF_VERSION_MINOR)
+
+typedef enum {
+    MEMIF_MSG_TYPE_NONE = 0,
+    MEMIF_MSG_TYPE_ACK = 1,
+    MEMIF_MSG_TYPE_HELLO = 2,
+    MEMIF_MSG_TYPE_INIT = 3,
+    MEMIF_MSG_TYPE_ADD_REGION = 4,
+    MEMIF_MSG_TYPE_ADD_RING = 5,
+    MEMIF_MSG_TYPE_CONNECT = 6,
+    MEMIF_MSG_TYPE_CONNECTED = 7,
+    MEMIF_MSG_TYPE_DISCONNECT = 8
+} memif_msg_type_t;
+
+typedef enum {
+    MEMIF_RING_S2M = 0, /* slave to master */
+    MEMIF_RING_M2S = 1  /* master to slave */
+} memif_ring_type_t;
+
+/* libmemif.h has the same definition, for programs that do without this header. */
+#ifndef _LIBMEMIF_H_
+typedef enum {
+    MEMIF_INTERFACE_MODE_ETHERNET = 0,
+    MEMIF_INTERFACE_MODE_IP = 1,
+    MEMIF_INTERFACE_MODE_PUNT_INJECT = 2
+} memif_interface_mode_t;
+#endif
+
+typedef uint16_t memif_region_index_t;
+typedef uint32_t memif_region_offset_t; /* bytes from the start of a region */
+typedef uint64_t memif_region_size_t;   /* bytes */
+typedef uint16_t memif_ring_index_t;
+typedef uint32_t memif_interface_id_t;
+typedef uint16_t memif_version_t;
+typedef uint8_t memif_log2_ring_size_t;
+
+/* Control channel: each message is one datagram of 128 bytes, zero-padded. */
+
+/* Master, on accept. The max_*_ring and max_region fields are highest indices, not counts. */
+typedef struct __attribute__((packed)) {
+    uint8_t name[32];
+    memif_version_t min_version;
+    memif_version_t max_version;
+    memif_region_index_t max_region;
+    memif_ring_index_t max_m2s_ring;
+    memif_ring_index_t max_s2m_ring;
+    memif_log2_ring_size_t max_log2_ring_size;
+} memif_msg_hello_t;
+
+/* Slave: selects one of the interfaces behind the socket. */
+__extension__ typedef struct __attribute__((packed)) {
+    memif_version_t version;
+    memif_interface_id_t id;
+    memif_interface_mode_t mode : 8;
+    uint8_t secret[24];
+    uint8_t name[32];
+} memif_msg_init_t;
+
+/* Slave: one region of shared memory, its descriptor beside the message. */
+typedef struct __attribute__((packed)) {
+    memif_region_index_t index;
+    memif_region_size_t size;
+} memif_msg_add_region_t;
+
+/* Set: a slave-to-master ring. Clear: a master-to-slave ring. */
+#define MEMIF_MSG_ADD_RING_FLAG_S2M (1 << 0)
+
+/* Slave: where one ring lies, its eventfd beside the message. */
+typedef struct __attribute__((packed)) {
+    uint16_t flags;
+    memif_ring_index_t index;
+    memif_region_index_t region;
+    memif_region_offset_t offset;
+    memif_log2_ring_size_t log2_ring_size;
+    uint16_t private_hdr_size; /* bytes of private data before each packet; 0: none */
+} memif_msg_add_ring_t;
+
+/* Slave: everything is announced. */
+typedef struct __attribute__((packed)) {
+    uint8_t if_name[32];
+} memif_msg_connect_t;
+
+/* Master: the rings are mapped, packets may flow. */
+typedef struct __attribute__((packed)) {
+    uint8_t if_name[32];
+} memif_msg_connected_t;
+
+/* Either: the connection ends, with a reason for people. */
+typedef struct __attribute__((packed)) {
+    uint32_t code;
+    uint8_t string[96];
+} memif_msg_disconnect_t;
+
+__extension__ typedef struct __attribute__((packed)) {
+    memif_msg_type_t type : 16;
+    union {
+        memif_msg_hello_t hello;
+        memif_msg_init_t init;
+        memif_msg_add_region_t add_region;
+        memif_msg_add_ring_t add_ring;
+        memif_msg_connect_t connect;
+        memif_msg_connected_t connected;
+        memif_msg_disconnect_t disconnect;
+        uint8_t payload[126]; /* a message is always 128 bytes, whatever it says */
+    };
+} memif_msg_t;
+
+/* Shared memory */
+
+/* The packet goes on in the descriptor of the next slot. */
+#define MEMIF_DESC_FLAG_NEXT (1 << 0)
+
+typedef struct {
+    uint16_t flags;
+    memif_region_index_t region;
+    uint32_t length; /* bytes of packet in the buffer; of an empty buffer: bytes that it holds */
+    memif_region_offset_t offset;
+    uint32_t metadata;
+} memif_desc_t;
+
+/* Set by the receiver of a ring while it polls: the sender need not signal the eventfd. */
+#define MEMIF_RING_FLAG_MASK_INT (1 << 0)
+
+/*
+ * A ring: the header, then a power of two of descriptors. head and tail run freely, the slot is the
+ * index modulo the ring size; head - tail is the ring size at most. The slave moves head and the
+ * master moves tail, in both rings: in a slave-to-master ring the slave produces and the master
+ * consumes; in a master-to-slave ring the slave posts empty buffers up to head, and the master
+ * fills them up to tail. Both lie in memory that the other process writes too: use atomic loads and
+ * stores.
+ */
+__extension__ typedef struct {
+    uint32_t cookie;
+    uint16_t flags;
+    uint16_t head;
+    uint16_t tail __attribute__((aligned(MEMIF_CACHELINE_SIZE)));
+    memif_desc_t desc[] __attribute__((aligned(MEMIF_CACHELINE_SIZE)));
+} memif_ring_t;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* _MEMIF_H_ */
