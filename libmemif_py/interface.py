@@ -377,6 +377,7 @@ class Interface:
 
     def _check_burst(self, code: int, what: str, queue: int) -> None:
         """Raise for what waiting cannot mend."""
+        code = control.lib.mif_error_from_1(code)
         codes = control.native.codes
         waitable = (0, codes["DISCONNECTED"], codes["NOBUF_RING"], codes["NOBUF"])
         if code not in waitable:

@@ -173,14 +173,14 @@ int memif_rx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
                    uint16_t *rx)
 {
     CHECK_BURST(bufs, count, rx);
-    return mif_error_to_1(mif_packet_rx(conn, qid, bufs, count, rx));
+    return mif_packet_rx(conn, qid, bufs, count, rx);
 }
 
 int memif_buffer_free(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                       uint16_t *count_out)
 {
     CHECK_BURST(bufs, count, count_out);
-    return mif_error_to_1(mif_packet_free(conn, qid, bufs, count, count_out));
+    return mif_packet_free(conn, qid, bufs, count, count_out);
 }
 
 /* The header offers this name with five arguments too. */
@@ -189,14 +189,14 @@ int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *b
                        uint16_t *count_out, uint16_t size)
 {
     CHECK_BURST(bufs, count, count_out);
-    return mif_error_to_1(mif_packet_alloc(conn, qid, bufs, count, count_out, size));
+    return mif_packet_alloc(conn, qid, bufs, count, count_out, size);
 }
 
 int memif_tx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                    uint16_t *tx)
 {
     CHECK_BURST(bufs, count, tx);
-    return mif_error_to_1(mif_packet_tx(conn, qid, bufs, count, tx));
+    return mif_packet_tx(conn, qid, bufs, count, tx);
 }
 
 char *memif_strerror(int err_code)

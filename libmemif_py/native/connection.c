@@ -70,10 +70,10 @@ static void barrier_on_all_threads(void)
 static void on_fork_child(void)
 {
     atomic_store(&forked_child, true);
-    uint32_t opened = atomic_load(&mif_arena.opened);
-    for (uint32_t i = 0; i < opened; i++) {
-        struct mif_connection *conn = mif_slot_of(i);
-        if (conn == NULL || atomic_load(&conn->handle) == 0)
+    size_t opened = atomic_load(&mif_arena.opened);
+    for (size_t at = 0; at < opened; at += MIF_SLOT_STRIDE) {
+        struct mif_connection *conn = (void *)(mif_arena.base + at);
+        if (atomic_load(&conn->handle) == 0)
             continue;
         for (uint32_t q = 0; q < conn->rx_count; q++)
             atomic_store(&conn->queues[q].rx.owner, 0);
@@ -91,7 +91,7 @@ bool mif_in_forked_child(void)
  * address limit gets fewer slots. */
 static int reserve_arena(void)
 {
-    for (uint32_t slots = 1u << MIF_SLOT_BITS; slots >= 16; slots /= 2) {
+    for (uint32_t slots = MIF_MAX_SLOTS; slots >= 16; slots /= 2) {
         void *base = mmap(NULL, slots * MIF_SLOT_STRIDE, PROT_NONE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (base == MAP_FAILED)
@@ -126,20 +126,18 @@ int mif_data_path_init(void)
 
 static int take_slot(uint32_t *index)
 {
-    uint32_t opened = atomic_load(&mif_arena.opened);
-    if (closed_count > MIF_QUARANTINE || (closed_count > 0 && opened == arena_slots)) {
+    size_t opened = atomic_load(&mif_arena.opened);
+    bool all_open = opened == arena_slots * MIF_SLOT_STRIDE;
+    if (closed_count > MIF_QUARANTINE || (closed_count > 0 && all_open)) {
         *index = closed_line[closed_first];
         closed_first = (closed_first + 1) % arena_slots;
         closed_count--;
         return MIF_ERR_SUCCESS;
     }
-    if (opened == arena_slots)
+    if (all_open || mprotect(mif_arena.base + opened, MIF_SLOT_STRIDE, PROT_READ | PROT_WRITE) != 0)
         return MIF_ERR_NOMEM;
-    if (mprotect(mif_arena.base + opened * MIF_SLOT_STRIDE, MIF_SLOT_STRIDE,
-                 PROT_READ | PROT_WRITE) != 0)
-        return MIF_ERR_NOMEM;
-    *index = opened;
-    atomic_store_explicit(&mif_arena.opened, opened + 1, memory_order_release);
+    *index = (uint32_t)(opened / MIF_SLOT_STRIDE);
+    atomic_store_explicit(&mif_arena.opened, opened + MIF_SLOT_STRIDE, memory_order_release);
     return MIF_ERR_SUCCESS;
 }
 
@@ -153,12 +151,13 @@ int mif_connection_open(void **handle, struct mif_hub *hub, mif_interrupt_fn *in
     pthread_mutex_unlock(&arena_lock);
     if (err != MIF_ERR_SUCCESS)
         return err;
-    struct mif_connection *conn = mif_slot_of(index);
+    size_t offset = index * MIF_SLOT_STRIDE;
+    struct mif_connection *conn = (void *)(mif_arena.base + offset);
     conn->hub = hub;
     conn->private_ctx = private_ctx;
     atomic_store(&conn->control_fd, -1);
     atomic_store(&conn->interrupt, interrupt);
-    uintptr_t value = (uintptr_t)(serial << MIF_SLOT_BITS) | index;
+    uintptr_t value = (uintptr_t)(serial << MIF_PLACE_BITS) | offset / MIF_PAGE;
     atomic_store_explicit(&conn->handle, value, memory_order_release);
     *handle = (void *)value;
     return MIF_ERR_SUCCESS;
@@ -169,7 +168,7 @@ void mif_connection_close(void *handle)
     struct mif_connection *conn = mif_lookup(handle);
     if (conn == NULL)
         return;
-    uint32_t index = (uint32_t)((uintptr_t)handle & ((1u << MIF_SLOT_BITS) - 1));
+    size_t index = (size_t)((uint8_t *)conn - mif_arena.base) / MIF_SLOT_STRIDE;
     atomic_store(&conn->handle, 0);
     /* Gives the memory back and leaves zeroes: no owner, no queue, readable by late look-ups. */
     (void)madvise(conn, MIF_SLOT_STRIDE, MADV_DONTNEED);
@@ -303,10 +302,10 @@ static void lay_out_slave_buffers(const struct mif_connection *conn, struct mif_
         q->slots[i] = (struct mif_slot){
             .data = conn->regions[config->buffer_region].base + offset,
             .capacity = config->buffer_size,
-            .offset = offset,
             .region = config->buffer_region,
         };
-        mif_desc_post(q, (uint16_t)i);
+        mif_desc_post(q->descs, (uint16_t)i, &q->slots[i],
+                      conn->regions[config->buffer_region].base, (enum mif_kind)q->kind);
     }
 }
 
@@ -346,10 +345,12 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
     if (!config->is_slave && atomic_load_explicit(&ring->cookie, memory_order_acquire) != cookie)
         return MIF_ERR_COOKIE;
     uint32_t size = 1u << config->log2_ring_size;
-    struct mif_slot *slots = allocate(conn, size * sizeof(*slots));
+    /* One piece: the slots, then the notes on chains, which few connections touch. */
+    size_t bytes = size * (sizeof(struct mif_slot) + sizeof(struct mif_chain));
+    struct mif_slot *slots = allocate(conn, bytes);
     if (slots == NULL)
         return MIF_ERR_NOMEM;
-    memset(slots, 0, size * sizeof(*slots));
+    memset(slots, 0, bytes);
     *q = (struct mif_queue){
         .mask = (uint16_t)(size - 1),
         .capacity = (uint16_t)(config->version == MIF_VERSION_1 ? size - 1 : size),
@@ -357,6 +358,7 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
         .region_count = conn->region_count,
         .descs = ring + 1,
         .slots = slots,
+        .chain_of = (struct mif_chain *)(void *)(slots + size),
         .regions = conn->regions,
         .ring = ring,
         .efd = config->efd,
@@ -429,8 +431,8 @@ void mif_connection_down(void *handle)
 
 static void release_queue(const struct mif_connection *conn, struct mif_queue *q)
 {
-    for (uint32_t i = 0; q->slots != NULL && i <= q->mask; i++)
-        free(q->slots[i].bounce);
+    for (uint32_t i = 0; q->chains > 0 && i <= q->mask; i++)
+        free(q->chain_of[i].bounce);
     if (q->slots != NULL)
         deallocate(conn, q->slots);
     q->slots = NULL;

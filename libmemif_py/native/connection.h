@@ -2,8 +2,8 @@
 /*
  * Connections and queues: the C state behind a handle, who owns it and when it may go away.
  *
- * A handle is a number, not a pointer: the low bits select a slot of the arena, the rest is a
- * serial number that is never used twice. Slots are never unmapped while the process lives, so a
+ * A handle is a number, not a pointer: the low bits say where its slot lies, the rest is a serial
+ * number that is never used twice. Slots are never unmapped while the process lives, so a
  * stale or made-up handle can be looked up safely and simply matches nothing.
  *
  * Ownership. One side, the control plane, builds a connection (regions, queues), raises it, takes
@@ -53,17 +53,21 @@ struct mif_region {
     bool foreign;  /* the application mapped it and takes it back */
 };
 
-/* What we know, privately, of one ring slot. */
+/* What we know, privately, of the buffer of one ring slot: ours as slave, the peer's last posted
+ * one as sending master. Sixteen bytes, for a burst walks over them. */
 struct mif_slot {
-    uint8_t *data;     /* slave: our buffer; master tx: the buffer the peer posted, checked */
+    uint8_t *data;
     uint32_t capacity; /* bytes at data */
-    uint32_t segment;  /* bytes of a packet of several slots that lie in this one */
-    uint64_t offset;   /* slave: of data in its region, to post it again */
-    uint32_t headroom; /* slave rx: bytes at data that the peer was told to leave free */
     uint16_t region;
-    uint16_t chain;  /* first slot of a packet of several: how many; else 0 */
-    uint32_t length; /* of such a packet: bytes reserved or received */
-    uint8_t *bounce; /* of such a packet: memory of ours that stands in for scattered buffers */
+    uint16_t headroom; /* slave rx: bytes at data that the peer was told to leave free */
+};
+
+/* A packet of several slots, noted at its first one. */
+struct mif_chain {
+    uint8_t *bounce;  /* memory of ours that stands in for scattered buffers, or NULL */
+    uint32_t length;  /* bytes reserved or received */
+    uint32_t segment; /* of each slot: the bytes that lie in it */
+    uint16_t count;   /* slots; 0 = no such packet starts here */
 };
 
 /*
@@ -71,9 +75,10 @@ struct mif_slot {
  *      done <= next <= limit <= done + capacity
  * rx: [done, next) is with the application, [next, limit) waits to be received.
  * tx: [done, next) is with the application, [next, limit) is free to be allocated.
+ *
+ * The first line is what every burst touches; one thread writes it.
  */
 struct mif_queue {
-    /* The line that every burst touches. */
     _Alignas(MIF_CACHE_LINE) _Atomic uintptr_t owner;
     _Atomic uint32_t busy;
     uint16_t next;
@@ -82,25 +87,30 @@ struct mif_queue {
     uint16_t peer_raw; /* the peer's index as last read */
     uint16_t mask;
     uint16_t capacity;
+    uint16_t chains; /* packets of several slots between done and next */
     uint8_t kind;
     _Atomic uint8_t polling; /* rx: the application polls, the peer need not signal */
-    uint16_t region_count;
     _Atomic uint16_t *own_index;
     _Atomic uint16_t *peer_index;
     void *descs;
     struct mif_slot *slots;
-    /* Less often. */
-    struct mif_region *regions;
-    struct mif_ring *ring;
-    int efd;
-    uint16_t qid;
-    uint16_t region;
-    uint16_t chains;      /* packets of several slots between done and next */
-    uint32_t buffer_size; /* as configured; a master's peer may post others */
-    bool post_at_start;   /* slave rx: all buffers are posted when the connection comes up */
+    /* The second line: once a burst. */
     _Atomic uint64_t packets;
     _Atomic uint64_t bytes;
+    struct mif_ring *ring;
+    struct mif_region *regions;
+    struct mif_chain *chain_of; /* by slot */
+    int efd;
+    uint32_t buffer_size; /* as configured; a master's peer may post others */
+    uint16_t region_count;
+    uint16_t recent_region; /* that the last descriptor pointed to: likely the next one's */
+    uint16_t qid;
+    uint16_t region;    /* of the ring */
+    bool post_at_start; /* slave rx: all buffers are posted when the connection comes up */
 };
+
+_Static_assert(offsetof(struct mif_queue, packets) == MIF_CACHE_LINE, "queue layout");
+_Static_assert(sizeof(struct mif_slot) == 16, "slot layout");
 
 struct mif_queue_pair {
     struct mif_queue rx;
@@ -122,32 +132,39 @@ struct mif_connection {
     struct mif_queue_pair queues[MIF_MAX_QUEUES];
 };
 
-/* The arena. Read by the data path without a lock: base and stride never change once set, opened
- * only grows. */
+/* The arena. Read by the data path without a lock: base never changes once set, opened (bytes) only
+ * grows. */
 struct mif_arena {
     uint8_t *base;
-    _Atomic uint32_t opened;
+    _Atomic size_t opened;
 };
 extern struct mif_arena mif_arena;
 
-#define MIF_SLOT_BITS 12
-#define MIF_SLOT_STRIDE ((sizeof(struct mif_connection) + 4095u) & ~(size_t)4095u)
+/* A handle is serial << MIF_PLACE_BITS | place, where place is the slot's offset in pages. */
+#define MIF_PAGE 4096u
+#define MIF_PLACE_BITS 20
+#define MIF_SLOT_STRIDE ((sizeof(struct mif_connection) + MIF_PAGE - 1) / MIF_PAGE * MIF_PAGE)
+#define MIF_MAX_SLOTS 4096u
 #define MIF_QUARANTINE 64
 
-static inline struct mif_connection *mif_slot_of(uintptr_t handle)
+/* May point into the middle of a slot when the handle is made up: only to be compared with. */
+static inline struct mif_connection *mif_place_of(uintptr_t handle)
 {
-    uint32_t index = (uint32_t)(handle & ((1u << MIF_SLOT_BITS) - 1));
-    if (index >= atomic_load_explicit(&mif_arena.opened, memory_order_acquire))
+    size_t offset = (handle & ((1u << MIF_PLACE_BITS) - 1)) * MIF_PAGE;
+    if (__builtin_expect(offset >= atomic_load_explicit(&mif_arena.opened, memory_order_acquire),
+                         0))
         return NULL;
-    return (struct mif_connection *)(void *)(mif_arena.base + (size_t)index * MIF_SLOT_STRIDE);
+    return (struct mif_connection *)(void *)(mif_arena.base + offset);
 }
 
 /* The connection that a handle names, or NULL. */
 static inline struct mif_connection *mif_lookup(const void *handle)
 {
-    struct mif_connection *conn = mif_slot_of((uintptr_t)handle);
-    if (conn == NULL || handle == NULL ||
-        atomic_load_explicit(&conn->handle, memory_order_relaxed) != (uintptr_t)handle)
+    struct mif_connection *conn = mif_place_of((uintptr_t)handle);
+    if (__builtin_expect(conn == NULL || handle == NULL ||
+                             atomic_load_explicit(&conn->handle, memory_order_relaxed) !=
+                                 (uintptr_t)handle,
+                         0))
         return NULL;
     return conn;
 }
@@ -175,7 +192,7 @@ static inline struct mif_queue *mif_enter_queue(void *pointer)
 {
     size_t at = (uintptr_t)pointer - (uintptr_t)mif_arena.base;
     size_t in_slot = at % MIF_SLOT_STRIDE - offsetof(struct mif_connection, queues);
-    if (at / MIF_SLOT_STRIDE >= atomic_load_explicit(&mif_arena.opened, memory_order_acquire) ||
+    if (at >= atomic_load_explicit(&mif_arena.opened, memory_order_acquire) ||
         in_slot >= sizeof(((struct mif_connection *)NULL)->queues) ||
         in_slot % sizeof(struct mif_queue) != 0)
         return NULL;
@@ -195,7 +212,7 @@ int mif_why_not(const void *handle, uint16_t qid, enum mif_direction direction);
 
 /* The peer broke the rules: note why and have the control plane close the connection. Called
  * inside a burst; the reason must be a string constant. */
-void mif_fault(struct mif_queue *q, const char *reason);
+__attribute__((cold)) void mif_fault(struct mif_queue *q, const char *reason);
 
 /* ---- For the control plane; one thread at a time. All return a core error code. ---- */
 

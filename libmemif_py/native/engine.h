@@ -37,99 +37,141 @@ MIF_INLINE bool mif_kind_is_slave(enum mif_kind kind)
     return kind == MIF_KIND_1_SLAVE || kind == MIF_KIND_2_SLAVE;
 }
 
-/* A private copy of a descriptor: whatever the peer does now, this stays. */
+/* A private copy of a descriptor: whatever the peer does now, this stays. `head` is its first word,
+ * from which the rest is taken. */
 struct mif_desc {
-    uint16_t flags;
-    uint16_t region;
+    uint64_t head; /* flags:16 region:16 length:32 (512) or capacity:32 (256) */
     uint32_t length;
-    uint32_t capacity; /* of the buffer; version 512 has it in length until it is filled */
     uint64_t offset;
 };
 
-MIF_INLINE struct mif_desc mif_desc_read(const struct mif_queue *q, uint16_t slot,
-                                         enum mif_kind kind)
+MIF_INLINE struct mif_desc mif_desc_read(const void *descs, uint16_t slot, enum mif_kind kind)
 {
     if (mif_kind_is_v1(kind)) {
-        struct mif_desc_1 *shared = (struct mif_desc_1 *)q->descs + slot;
+        const struct mif_desc_1 *shared = (const struct mif_desc_1 *)descs + slot;
         uint64_t w0 = atomic_load_explicit(&shared->flags_region_capacity, memory_order_relaxed);
         uint64_t w1 = atomic_load_explicit(&shared->length, memory_order_relaxed);
         uint64_t w2 = atomic_load_explicit(&shared->offset, memory_order_relaxed);
-        return (struct mif_desc){.flags = (uint16_t)w0,
-                                 .region = (uint16_t)(w0 >> 16),
-                                 .length = (uint32_t)w1,
-                                 .capacity = (uint32_t)(w0 >> 32),
-                                 .offset = w2};
+        return (struct mif_desc){.head = w0, .length = (uint32_t)w1, .offset = w2};
     }
-    struct mif_desc_2 *shared = (struct mif_desc_2 *)q->descs + slot;
+    const struct mif_desc_2 *shared = (const struct mif_desc_2 *)descs + slot;
     uint64_t w0 = atomic_load_explicit(&shared->flags_region_length, memory_order_relaxed);
     uint64_t w1 = atomic_load_explicit(&shared->offset_metadata, memory_order_relaxed);
-    uint32_t length = (uint32_t)(w0 >> 32);
-    return (struct mif_desc){.flags = (uint16_t)w0,
-                             .region = (uint16_t)(w0 >> 16),
-                             .length = length,
-                             .capacity = length,
-                             .offset = (uint32_t)w1};
+    return (struct mif_desc){.head = w0, .length = (uint32_t)(w0 >> 32), .offset = (uint32_t)w1};
 }
 
-/* Says how much of a slot's buffer is filled. Region and offset stay as they are posted; they are
- * written from our copy, so that no shared memory is read. */
-MIF_INLINE void mif_desc_fill(struct mif_queue *q, uint16_t slot, uint16_t flags, uint32_t length,
-                              enum mif_kind kind)
+MIF_INLINE bool mif_desc_has_next(const struct mif_desc *desc)
 {
-    const struct mif_slot *own = &q->slots[slot];
+    return desc->head & MIF_DESC_NEXT;
+}
+
+/* Of a posted buffer: version 512 has it where the length goes later. */
+MIF_INLINE uint32_t mif_desc_capacity(const struct mif_desc *desc)
+{
+    return (uint32_t)(desc->head >> 32);
+}
+
+/* Says how much of a slot's buffer is filled. Region, capacity and offset stay as they are posted;
+ * they are written from our copy, so that no shared memory is read. */
+MIF_INLINE void mif_desc_fill(void *descs, uint16_t slot, const struct mif_slot *own,
+                              uint16_t flags, uint32_t length, enum mif_kind kind)
+{
     uint64_t flags_region = flags | (uint64_t)own->region << 16;
     if (mif_kind_is_v1(kind)) {
-        struct mif_desc_1 *shared = (struct mif_desc_1 *)q->descs + slot;
+        struct mif_desc_1 *shared = (struct mif_desc_1 *)descs + slot;
         atomic_store_explicit(&shared->flags_region_capacity,
                               flags_region | (uint64_t)own->capacity << 32, memory_order_relaxed);
         atomic_store_explicit(&shared->length, length, memory_order_relaxed);
         return;
     }
-    struct mif_desc_2 *shared = (struct mif_desc_2 *)q->descs + slot;
+    struct mif_desc_2 *shared = (struct mif_desc_2 *)descs + slot;
     atomic_store_explicit(&shared->flags_region_length, flags_region | (uint64_t)length << 32,
                           memory_order_relaxed);
 }
 
-/* Says that the bytes of a slot of ours begin `moved` into its buffer (slave of version 512). */
-MIF_INLINE void mif_desc_place(struct mif_queue *q, uint16_t slot, uint32_t moved)
+/* Says where in its region the bytes of a filled slot begin (slave of version 512). */
+MIF_INLINE void mif_desc_place(void *descs, uint16_t slot, uint32_t offset)
 {
-    struct mif_desc_2 *shared = (struct mif_desc_2 *)q->descs + slot;
-    atomic_store_explicit(&shared->offset_metadata, (uint32_t)q->slots[slot].offset + moved,
-                          memory_order_relaxed);
+    struct mif_desc_2 *shared = (struct mif_desc_2 *)descs + slot;
+    atomic_store_explicit(&shared->offset_metadata, offset, memory_order_relaxed);
 }
 
-/* Offers a slot of ours (we are the slave) to be filled: empty, at its place, less the headroom. */
-MIF_INLINE void mif_desc_post(struct mif_queue *q, uint16_t slot)
+/* Offers a slot of ours (we are the slave) to be filled: empty, at its place, less the headroom.
+ * `base` is where the buffer's region begins. */
+MIF_INLINE void mif_desc_post(void *descs, uint16_t slot, const struct mif_slot *own,
+                              const uint8_t *base, enum mif_kind kind)
 {
-    const struct mif_slot *own = &q->slots[slot];
-    if (mif_kind_is_v1((enum mif_kind)q->kind)) {
-        struct mif_desc_1 *shared = (struct mif_desc_1 *)q->descs + slot;
-        atomic_store_explicit(&shared->flags_region_capacity,
-                              (uint64_t)own->region << 16 | (uint64_t)own->capacity << 32,
+    uint64_t region = (uint64_t)own->region << 16;
+    uint64_t offset = (uint64_t)(own->data - base) + own->headroom;
+    uint64_t capacity = own->capacity - own->headroom;
+    if (mif_kind_is_v1(kind)) {
+        struct mif_desc_1 *shared = (struct mif_desc_1 *)descs + slot;
+        atomic_store_explicit(&shared->flags_region_capacity, region | capacity << 32,
                               memory_order_relaxed);
         atomic_store_explicit(&shared->length, 0, memory_order_relaxed);
-        atomic_store_explicit(&shared->offset, own->offset, memory_order_relaxed);
+        atomic_store_explicit(&shared->offset, offset, memory_order_relaxed);
         return;
     }
-    struct mif_desc_2 *shared = (struct mif_desc_2 *)q->descs + slot;
-    atomic_store_explicit(&shared->flags_region_length,
-                          (uint64_t)own->region << 16 | (uint64_t)(own->capacity - own->headroom)
-                                                            << 32,
+    struct mif_desc_2 *shared = (struct mif_desc_2 *)descs + slot;
+    atomic_store_explicit(&shared->flags_region_length, region | capacity << 32,
                           memory_order_relaxed);
-    atomic_store_explicit(&shared->offset_metadata, (uint32_t)(own->offset + own->headroom),
-                          memory_order_relaxed);
+    atomic_store_explicit(&shared->offset_metadata, (uint32_t)offset, memory_order_relaxed);
 }
 
-/* The address of [offset, offset + length) of a region of the peer's choice, or NULL. */
-MIF_INLINE uint8_t *mif_peer_data(const struct mif_queue *q, uint16_t region, uint64_t offset,
-                                  uint32_t length)
+/* Gives `count` slots from q->done on to the peer again; as slave of version 512 that is to post
+ * them. */
+MIF_INLINE void mif_post_slots(struct mif_queue *q, uint16_t count, enum mif_kind kind)
 {
-    if (MIF_UNLIKELY(region >= q->region_count))
+    void *descs = q->descs;
+    const struct mif_slot *slots = q->slots;
+    const struct mif_region *regions = q->regions;
+    uint16_t done = q->done, mask = q->mask;
+    for (uint16_t i = 0; kind == MIF_KIND_2_SLAVE && i < count; i++) {
+        uint16_t slot = (uint16_t)(done + i) & mask;
+        const struct mif_slot *own = &slots[slot];
+        mif_desc_post(descs, slot, own, regions[own->region].base, kind);
+    }
+    q->done = (uint16_t)(done + count);
+}
+
+/* A region as it was last used: descriptors in a row mostly point to the same one. */
+struct mif_window {
+    uint8_t *base;
+    uint64_t size;
+    uint16_t index;
+};
+
+MIF_INLINE struct mif_window mif_window_of(const struct mif_queue *q, uint16_t index)
+{
+    const struct mif_region *r = &q->regions[index];
+    return (struct mif_window){.base = r->base, .size = r->size, .index = index};
+}
+
+/* True if the bytes that a descriptor names lie in the window; its region is checked elsewhere. */
+MIF_INLINE bool mif_in_window(const struct mif_window *window, const struct mif_desc *desc,
+                              enum mif_kind kind)
+{
+    if (mif_kind_is_v1(kind)) /* 64 bits of offset, the sum could overflow */
+        return desc->length <= window->size && desc->offset <= window->size - desc->length;
+    return desc->offset + desc->length <= window->size;
+}
+
+/* The address of `length` bytes where a descriptor of the peer says, or NULL: they do not lie in a
+ * region. */
+MIF_INLINE uint8_t *mif_peer_data(struct mif_queue *q, struct mif_window *window,
+                                  const struct mif_desc *desc, uint32_t length)
+{
+    uint16_t region = (uint16_t)(desc->head >> 16);
+    if (MIF_UNLIKELY(region != window->index)) {
+        if (region >= q->region_count)
+            return NULL;
+        q->recent_region = region;
+        *window = mif_window_of(q, region);
+    }
+    /* Offsets of version 256 have 64 bits, so that the sum could overflow. */
+    if (MIF_UNLIKELY(length > window->size || desc->offset > window->size - length))
         return NULL;
-    const struct mif_region *r = &q->regions[region];
-    if (MIF_UNLIKELY(length > r->size || offset > r->size - length))
-        return NULL;
-    return r->base + offset;
+    return window->base + desc->offset;
 }
 
 /* Takes note of how far the peer has come. False: its index is impossible. */
@@ -149,16 +191,18 @@ MIF_INLINE bool mif_refresh(struct mif_queue *q, enum mif_kind kind)
     return true;
 }
 
-/* Shows the peer that we are done with all slots before q->done. A slave of version 512 receives
- * into slots that it posted a ring ahead. */
+/* What we show the peer: that we are done with all slots before q->done. A slave of version 512
+ * receives into slots that it posted a ring ahead. */
+MIF_INLINE uint16_t mif_own_index(const struct mif_queue *q, bool is_rx, enum mif_kind kind)
+{
+    if (mif_kind_is_v1(kind))
+        return q->done & q->mask;
+    return is_rx && kind == MIF_KIND_2_SLAVE ? (uint16_t)(q->done + q->capacity) : q->done;
+}
+
 MIF_INLINE void mif_publish(struct mif_queue *q, bool is_rx, enum mif_kind kind)
 {
-    uint16_t index = q->done;
-    if (mif_kind_is_v1(kind))
-        index &= q->mask;
-    else if (is_rx && kind == MIF_KIND_2_SLAVE)
-        index = (uint16_t)(index + q->capacity);
-    atomic_store_explicit(q->own_index, index, memory_order_release);
+    atomic_store_explicit(q->own_index, mif_own_index(q, is_rx, kind), memory_order_release);
 }
 
 /* Adds to a counter that one thread writes and others read. */
@@ -177,16 +221,18 @@ static inline void mif_efd_drain(int efd)
 /* False when the signal could not be sent; a counter that is full is a signal already. */
 bool mif_efd_signal(int efd);
 
-/* Wakes the peer for what was published, unless it polls. */
-MIF_INLINE bool mif_notify(struct mif_queue *q)
+/* Publishes what was sent and wakes the peer for it, unless it polls. The exchange is the store of
+ * the index and the full barrier in one. False when the signal could not be sent. */
+MIF_INLINE bool mif_publish_sent(struct mif_queue *q, enum mif_kind kind)
 {
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&q->ring->flags, memory_order_relaxed) & MIF_RING_MASK_INT)
+    (void)atomic_exchange_explicit(q->own_index, mif_own_index(q, false, kind),
+                                   memory_order_seq_cst);
+    if (MIF_LIKELY(atomic_load_explicit(&q->ring->flags, memory_order_relaxed) & MIF_RING_MASK_INT))
         return true;
     return mif_efd_signal(q->efd);
 }
 
-/* ---- what both faces do ---- */
+/* ---- steps of a burst ---- */
 
 /* What a step of a burst came to. */
 enum mif_step {
@@ -197,108 +243,74 @@ enum mif_step {
     MIF_STEP_NOMEM,
 };
 
-static inline int mif_step_error(enum mif_step step, int otherwise)
+MIF_INLINE int mif_step_error(enum mif_step step, int otherwise)
 {
-    switch (step) {
-    case MIF_STEP_FAULT:
-        return MIF_ERR_DISCONNECTED;
-    case MIF_STEP_NOMEM:
-        return MIF_ERR_NOMEM;
-    default:
+    if (MIF_LIKELY(step < MIF_STEP_FAULT))
         return otherwise;
-    }
+    return step == MIF_STEP_FAULT ? MIF_ERR_DISCONNECTED : MIF_ERR_NOMEM;
+}
+
+/* mif_fault, for the place where a step ends. */
+MIF_INLINE enum mif_step mif_step_fault(struct mif_queue *q, const char *reason)
+{
+    mif_fault(q, reason);
+    return MIF_STEP_FAULT;
 }
 
 MIF_INLINE enum mif_step mif_advance(struct mif_queue *q, enum mif_kind kind)
 {
     if (MIF_LIKELY(mif_refresh(q, kind)))
         return MIF_STEP_OK;
-    mif_fault(q, "ring index out of range");
-    return MIF_STEP_FAULT;
+    return mif_step_fault(q, "ring index out of range");
 }
 
-/* Checks the filled slot against what we know of its buffer; NULL = the peer lies. */
-MIF_INLINE uint8_t *mif_received_data(const struct mif_queue *q, uint16_t slot,
-                                      const struct mif_desc *desc, enum mif_kind kind)
+/* Where the bytes of a filled slot are; NULL = the peer lies. As slave the buffer is our own and
+ * the peer has no say in where it lies. */
+MIF_INLINE uint8_t *mif_received_data(struct mif_queue *q, struct mif_window *window,
+                                      const struct mif_slot *own, const struct mif_desc *desc,
+                                      enum mif_kind kind)
 {
-    if (mif_kind_is_slave(kind)) /* our own buffer: the peer has no say in where it lies */
-        return desc->length <= q->slots[slot].capacity ? q->slots[slot].data : NULL;
-    return mif_peer_data(q, desc->region, desc->offset, desc->length);
+    if (!mif_kind_is_slave(kind))
+        return mif_peer_data(q, window, desc, desc->length);
+    return MIF_LIKELY(desc->length <= own->capacity - own->headroom) ? own->data + own->headroom
+                                                                     : NULL;
 }
 
-/* Makes sure that we know the buffer of a free slot: a master takes what the peer has posted. */
-MIF_INLINE enum mif_step mif_know_tx_slot(struct mif_queue *q, uint16_t slot, enum mif_kind kind)
+/* As sending master: takes note of the buffer that the peer has posted. False: there is none. */
+MIF_INLINE bool mif_take_posted(struct mif_queue *q, struct mif_window *window, uint16_t slot,
+                                enum mif_kind kind)
 {
-    if (mif_kind_is_slave(kind))
-        return MIF_STEP_OK;
-    struct mif_desc desc = mif_desc_read(q, slot, kind);
-    uint8_t *data = mif_peer_data(q, desc.region, desc.offset, desc.capacity);
-    if (MIF_UNLIKELY(data == NULL || desc.capacity == 0)) {
-        mif_fault(q, "posted buffer out of range or empty");
-        return MIF_STEP_FAULT;
+    struct mif_desc desc = mif_desc_read(q->descs, slot, kind);
+    uint32_t capacity = mif_desc_capacity(&desc);
+    uint8_t *data = mif_peer_data(q, window, &desc, capacity);
+    q->slots[slot] = (struct mif_slot){
+        .data = data, .capacity = capacity, .region = (uint16_t)(desc.head >> 16)};
+    return MIF_LIKELY(data != NULL && capacity > 0);
+}
+
+/* Makes sure that a slot may be filled and its buffer is known. */
+MIF_INLINE enum mif_step mif_free_slot(struct mif_queue *q, struct mif_window *window,
+                                       uint16_t counter, enum mif_kind kind)
+{
+    if (counter == q->limit) {
+        enum mif_step step = mif_advance(q, kind);
+        if (step != MIF_STEP_OK)
+            return step;
+        if (counter == q->limit)
+            return MIF_STEP_WAIT;
     }
-    struct mif_slot *own = &q->slots[slot];
-    own->data = data;
-    own->capacity = desc.capacity;
-    own->region = desc.region;
+    if (!mif_kind_is_slave(kind) &&
+        MIF_UNLIKELY(!mif_take_posted(q, window, counter & q->mask, kind)))
+        return mif_step_fault(q, "posted buffer out of range or empty");
     return MIF_STEP_OK;
 }
 
-/* Receives from the slots that are known to be filled, from entry *n of the caller's array on. */
-typedef enum mif_step mif_take_fn(struct mif_queue *q, void *to, uint16_t count, uint16_t *n,
-                                  uint64_t *bytes, enum mif_kind kind);
-
-/* A receive burst of either face.
- *
- * In interrupt mode the eventfd is drained only when the ring was seen empty, and the ring is
- * looked at again afterwards: a signal that arrived with its packet in between is not lost. What
- * does not fit the array leaves the eventfd readable. */
-MIF_INLINE int mif_rx_burst(struct mif_queue *q, void *to, uint16_t count, uint16_t *rx,
-                            mif_take_fn *take, enum mif_kind kind)
+/* How many of `most` slots from a counter on lie side by side, that is before the ring's end. Loops
+ * go over such runs: pointers that move on, no masks. */
+MIF_INLINE uint32_t mif_run(const struct mif_queue *q, uint16_t counter, uint32_t most)
 {
-    bool interrupt = !atomic_load_explicit(&q->polling, memory_order_relaxed);
-    bool drained = false;
-    uint16_t n = 0;
-    uint64_t bytes = 0;
-    enum mif_step step;
-    for (;;) {
-        step = take(q, to, count, &n, &bytes, kind);
-        if (step > MIF_STEP_WAIT)
-            break;
-        uint16_t before = q->limit;
-        step = mif_advance(q, kind);
-        if (step != MIF_STEP_OK)
-            break;
-        if (q->limit != before)
-            continue;
-        if (n == count || !interrupt || drained)
-            break;
-        mif_efd_drain(q->efd);
-        drained = true;
-    }
-    *rx = n;
-    mif_count(&q->packets, n);
-    mif_count(&q->bytes, bytes);
-    if (MIF_UNLIKELY(drained && (step == MIF_STEP_FULL || step == MIF_STEP_NOMEM)))
-        (void)mif_efd_signal(q->efd);
-    return mif_step_error(step, step == MIF_STEP_FULL ? MIF_ERR_NOBUF : MIF_ERR_SUCCESS);
+    uint32_t to_end = (uint32_t)q->mask + 1 - (counter & q->mask);
+    return most < to_end ? most : to_end;
 }
-
-/* Calls the instance of an always-inlined function for the queue's kind. */
-#define MIF_FOR_KIND(q, result, function, ...)                                                     \
-    switch ((enum mif_kind)(q)->kind) {                                                            \
-    case MIF_KIND_1_MASTER:                                                                        \
-        result = function(q, __VA_ARGS__, MIF_KIND_1_MASTER);                                      \
-        break;                                                                                     \
-    case MIF_KIND_1_SLAVE:                                                                         \
-        result = function(q, __VA_ARGS__, MIF_KIND_1_SLAVE);                                       \
-        break;                                                                                     \
-    case MIF_KIND_2_MASTER:                                                                        \
-        result = function(q, __VA_ARGS__, MIF_KIND_2_MASTER);                                      \
-        break;                                                                                     \
-    case MIF_KIND_2_SLAVE:                                                                         \
-        result = function(q, __VA_ARGS__, MIF_KIND_2_SLAVE);                                       \
-        break;                                                                                     \
-    }
 
 #endif

@@ -1,36 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "entry.h"
 
-#include "engine.h"
+#define MIF_FACE_ERROR(code) (code)
+#include "face.h"
 
 #include <stddef.h>
 
 /* ---- receive ---- */
 
-MIF_INLINE uint8_t *entry_data(const struct mif_queue *q, uint16_t slot,
-                               const struct mif_desc *desc, enum mif_kind kind)
+MIF_INLINE bool read_entry(struct mif_queue *q, struct mif_window *window, uint16_t slot,
+                           memif_buffer_t *buf, enum mif_kind kind)
 {
-    if (!mif_kind_is_slave(kind))
-        return mif_peer_data(q, desc->region, desc->offset, desc->length);
-    const struct mif_slot *own = &q->slots[slot];
-    return desc->length <= own->capacity - own->headroom ? own->data + own->headroom : NULL;
-}
-
-MIF_INLINE bool read_entry(struct mif_queue *q, uint16_t slot, memif_buffer_t *buf,
-                           enum mif_kind kind)
-{
-    struct mif_desc desc = mif_desc_read(q, slot, kind);
-    uint8_t *data = entry_data(q, slot, &desc, kind);
-    if (MIF_UNLIKELY(data == NULL)) {
-        mif_fault(q, "descriptor out of range");
-        return false;
-    }
-    buf->desc_index = slot;
-    buf->queue = q;
-    buf->len = desc.length;
-    buf->flags = (uint8_t)(desc.flags & MIF_DESC_NEXT);
-    buf->data = data;
-    return true;
+    struct mif_desc desc = mif_desc_read(q->descs, slot, kind);
+    uint8_t *data = mif_received_data(q, window, &q->slots[slot], &desc, kind);
+    *buf = (memif_buffer_t){.desc_index = slot,
+                            .queue = q,
+                            .len = desc.length,
+                            .flags = (uint8_t)(desc.head & MIF_DESC_NEXT),
+                            .data = data};
+    return MIF_LIKELY(data != NULL);
 }
 
 /* The whole ring is one packet, and still it goes on. */
@@ -41,10 +29,10 @@ static bool chain_is_endless(const struct mif_queue *q)
 
 /* Hands out whole packets while they fit; one that is longer than all of bufs goes out in pieces.
  */
-MIF_INLINE enum mif_step take_entries(struct mif_queue *q, void *to, uint16_t count, uint16_t *n,
-                                      uint64_t *bytes, enum mif_kind kind)
+MIF_INLINE enum mif_step take_entries(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
+                                      uint16_t *n, uint64_t *bytes, enum mif_kind kind)
 {
-    memif_buffer_t *bufs = to;
+    struct mif_window window = mif_window_of(q, q->recent_region);
     enum mif_step step = MIF_STEP_OK;
     uint16_t counter = q->next, read = *n;
     uint64_t read_bytes = *bytes;
@@ -54,8 +42,8 @@ MIF_INLINE enum mif_step take_entries(struct mif_queue *q, void *to, uint16_t co
             step = MIF_STEP_FULL;
             break;
         }
-        if (!read_entry(q, counter++ & q->mask, &bufs[read], kind))
-            return MIF_STEP_FAULT;
+        if (MIF_UNLIKELY(!read_entry(q, &window, counter++ & q->mask, &bufs[read], kind)))
+            return mif_step_fault(q, "descriptor out of range");
         read_bytes += bufs[read].len;
         in_chain = bufs[read++].flags & MIF_DESC_NEXT;
         if (MIF_LIKELY(!in_chain)) {
@@ -72,17 +60,16 @@ MIF_INLINE enum mif_step take_entries(struct mif_queue *q, void *to, uint16_t co
         *bytes = read_bytes;
     } else if (step == MIF_STEP_OK) {
         step = MIF_STEP_WAIT;
-        if (chain_is_endless(q)) {
-            mif_fault(q, "chain without an end");
-            step = MIF_STEP_FAULT;
-        }
+        if (chain_is_endless(q))
+            step = mif_step_fault(q, "chain without an end");
     }
     return step;
 }
 
 MIF_INLINE int rx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx,
-                        enum mif_kind kind)
+                        uint16_t size, enum mif_kind kind)
 {
+    (void)size;
     return mif_rx_burst(q, bufs, count, rx, take_entries, kind);
 }
 
@@ -96,13 +83,10 @@ MIF_INLINE int refill(struct mif_queue *q, uint16_t count, uint16_t headroom, en
         return MIF_ERR_INVAL_ARG;
     if (count > consumed)
         count = consumed;
-    for (uint16_t i = 0; post && i < count; i++) {
-        uint16_t slot = (uint16_t)(q->done + i) & q->mask;
-        q->slots[slot].headroom = headroom;
-        mif_desc_post(q, slot);
-    }
-    q->done = (uint16_t)(q->done + count);
-    if (count > 0)
+    for (uint16_t i = 0; post && i < count; i++)
+        q->slots[(uint16_t)(q->done + i) & q->mask].headroom = headroom;
+    mif_post_slots(q, count, kind);
+    if (MIF_LIKELY(count > 0))
         mif_publish(q, true, kind);
     return MIF_ERR_SUCCESS;
 }
@@ -117,22 +101,10 @@ static uint32_t entries_allowed(const struct mif_queue *q, uint16_t size)
     return entries > 0 ? entries : 1;
 }
 
-/* Makes sure that the slot is free and its buffer known. */
-MIF_INLINE enum mif_step free_slot(struct mif_queue *q, uint16_t counter, enum mif_kind kind)
-{
-    if (counter == q->limit) {
-        enum mif_step step = mif_advance(q, kind);
-        if (step != MIF_STEP_OK)
-            return step;
-        if (counter == q->limit)
-            return MIF_STEP_WAIT;
-    }
-    return mif_know_tx_slot(q, counter & q->mask, kind);
-}
-
 /* Reserves one packet, or none of it. */
-MIF_INLINE enum mif_step alloc_packet(struct mif_queue *q, memif_buffer_t *bufs, uint16_t *entries,
-                                      uint16_t size, uint32_t allowed, enum mif_kind kind)
+MIF_INLINE enum mif_step alloc_packet(struct mif_queue *q, struct mif_window *window,
+                                      memif_buffer_t *bufs, uint16_t *entries, uint16_t size,
+                                      uint32_t allowed, enum mif_kind kind)
 {
     uint32_t left = size;
     uint16_t n = 0;
@@ -140,7 +112,7 @@ MIF_INLINE enum mif_step alloc_packet(struct mif_queue *q, memif_buffer_t *bufs,
         uint16_t counter = (uint16_t)(q->next + n);
         if (n == allowed)
             return MIF_STEP_WAIT; /* the peer's buffers are smaller than ours are said to be */
-        enum mif_step step = free_slot(q, counter, kind);
+        enum mif_step step = mif_free_slot(q, window, counter, kind);
         if (MIF_UNLIKELY(step != MIF_STEP_OK))
             return step;
         const struct mif_slot *own = &q->slots[counter & q->mask];
@@ -159,11 +131,12 @@ MIF_INLINE enum mif_step alloc_packet(struct mif_queue *q, memif_buffer_t *bufs,
 MIF_INLINE int alloc_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
                            uint16_t *allocated, uint16_t size, enum mif_kind kind)
 {
+    struct mif_window window = mif_window_of(q, q->recent_region);
     enum mif_step step = MIF_STEP_OK;
     uint32_t allowed = entries_allowed(q, size);
     uint16_t total = 0, entries = 0;
     for (uint16_t i = 0; i < count; i++) {
-        step = alloc_packet(q, bufs + total, &entries, size, allowed, kind);
+        step = alloc_packet(q, &window, bufs + total, &entries, size, allowed, kind);
         if (MIF_UNLIKELY(step != MIF_STEP_OK))
             break;
         total = (uint16_t)(total + entries);
@@ -189,75 +162,78 @@ static int set_next_free(struct mif_queue *q, const memif_buffer_t *buf)
     return MIF_ERR_SUCCESS;
 }
 
-/* How far the entry's data has moved forward in its buffer; -1 when the entry is not good to send:
- * not the oldest reserved one, outside its buffer, or moved where the buffer is not ours. */
-MIF_INLINE ptrdiff_t sendable_at(const struct mif_queue *q, const memif_buffer_t *buf,
-                                 uint16_t slot, enum mif_kind kind)
+/* True if the entry is the reserved one of this slot and lies in its buffer. Only a slave of
+ * version 512 may have moved the data forward: other buffers stay where the peer has them. */
+MIF_INLINE bool is_sendable(const struct mif_queue *q, const memif_buffer_t *buf, uint16_t slot,
+                            const struct mif_slot *own, enum mif_kind kind)
 {
-    const struct mif_slot *own = &q->slots[slot];
     uintptr_t moved = (uintptr_t)buf->data - (uintptr_t)own->data;
-    if (MIF_UNLIKELY(buf->desc_index != slot || buf->queue != q || moved > own->capacity ||
-                     buf->len > own->capacity - moved))
-        return -1;
-    if (MIF_UNLIKELY(moved != 0 && kind != MIF_KIND_2_SLAVE))
-        return -1;
-    return (ptrdiff_t)moved;
+    bool placed = kind == MIF_KIND_2_SLAVE
+                      ? moved <= own->capacity && buf->len <= own->capacity - moved
+                      : moved == 0 && buf->len <= own->capacity;
+    return MIF_LIKELY(buf->desc_index == slot && buf->queue == q && placed);
 }
 
-/* Sends whole packets; the beginning of one whose end is not in bufs stays reserved. */
-MIF_INLINE int tx_burst(struct mif_queue *q, const memif_buffer_t *bufs, uint16_t count,
-                        uint16_t *tx, enum mif_kind kind)
+/* Fills slots with the entries in order; returns how many belong to whole packets. The beginning of
+ * a packet whose end is not in bufs stays reserved. */
+MIF_INLINE uint16_t fill_entries(struct mif_queue *q, const memif_buffer_t *bufs, uint16_t count,
+                                 uint64_t *bytes, int *err, enum mif_kind kind)
 {
-    int err = MIF_ERR_SUCCESS;
-    uint16_t n = 0;
-    uint64_t bytes = 0, sent_bytes = 0;
-    uint16_t counter = q->done;
+    void *descs = q->descs;
+    const struct mif_slot *slots = q->slots;
+    const struct mif_region *regions = q->regions;
+    const uint16_t done = q->done, mask = q->mask, held = (uint16_t)(q->next - done);
+    uint16_t whole = 0;
+    uint64_t sum = 0;
     for (uint16_t i = 0; i < count; i++) {
-        uint16_t slot = counter & q->mask;
-        ptrdiff_t moved = counter == q->next ? -1 : sendable_at(q, &bufs[i], slot, kind);
-        if (MIF_UNLIKELY(moved < 0)) {
-            err = MIF_ERR_INVAL_ARG;
+        uint16_t slot = (uint16_t)(done + i) & mask;
+        const struct mif_slot *own = &slots[slot];
+        if (MIF_UNLIKELY(i == held || !is_sendable(q, &bufs[i], slot, own, kind))) {
+            *err = MIF_ERR_INVAL_ARG;
             break;
         }
         uint16_t flags = bufs[i].flags & MEMIF_BUFFER_FLAG_NEXT;
-        mif_desc_fill(q, slot, flags, bufs[i].len, kind);
+        mif_desc_fill(descs, slot, own, flags, bufs[i].len, kind);
         if (kind == MIF_KIND_2_SLAVE)
-            mif_desc_place(q, slot, (uint32_t)moved);
-        bytes += bufs[i].len;
-        counter++;
+            mif_desc_place(descs, slot,
+                           (uint32_t)((uint8_t *)bufs[i].data - regions[own->region].base));
+        sum += bufs[i].len;
         if (MIF_LIKELY(!flags)) {
-            q->done = counter;
-            n = (uint16_t)(i + 1);
-            sent_bytes = bytes;
+            whole = (uint16_t)(i + 1);
+            *bytes = sum;
         }
     }
+    q->done = (uint16_t)(done + whole);
+    return whole;
+}
+
+MIF_INLINE int tx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *tx,
+                        uint16_t size, enum mif_kind kind)
+{
+    int err = MIF_ERR_SUCCESS;
+    uint64_t bytes = 0;
+    uint16_t n = fill_entries(q, bufs, count, &bytes, &err, kind);
+    (void)size;
     *tx = n;
-    if (n == 0)
+    if (MIF_UNLIKELY(n == 0))
         return err;
-    mif_publish(q, false, kind);
     mif_count(&q->packets, n);
-    mif_count(&q->bytes, sent_bytes);
-    if (MIF_UNLIKELY(!mif_notify(q)) && err == MIF_ERR_SUCCESS)
-        err = MIF_ERR_INT_WRITE;
-    return err;
+    mif_count(&q->bytes, bytes);
+    return MIF_LIKELY(mif_publish_sent(q, kind)) ? err : MIF_ERR_INT_WRITE;
 }
 
 /* ---- moving buffers without a copy (slave) ---- */
 
-/* Where memory lies in the regions of a queue's connection. */
-static bool locate(const struct mif_queue *q, const struct mif_slot *slot, uint16_t *region,
-                   uint64_t *offset)
+/* The region of a queue's connection that a buffer lies in, or -1. */
+static int locate(const struct mif_queue *q, const struct mif_slot *slot)
 {
     for (uint16_t i = 0; i < q->region_count; i++) {
         const struct mif_region *r = &q->regions[i];
         uintptr_t at = (uintptr_t)slot->data - (uintptr_t)r->base;
-        if (r->size >= slot->capacity && at <= r->size - slot->capacity) {
-            *region = i;
-            *offset = at;
-            return true;
-        }
+        if (r->size >= slot->capacity && at <= r->size - slot->capacity)
+            return i;
     }
-    return false;
+    return -1;
 }
 
 /* Two slots change their buffers. Between interfaces that works only for memory which both share,
@@ -265,9 +241,13 @@ static bool locate(const struct mif_queue *q, const struct mif_slot *slot, uint1
 static bool swap_slots(struct mif_queue *qa, uint16_t a, struct mif_queue *qb, uint16_t b)
 {
     struct mif_slot to_a = qb->slots[b], to_b = qa->slots[a];
-    if (qa->regions != qb->regions && (!locate(qa, &to_a, &to_a.region, &to_a.offset) ||
-                                       !locate(qb, &to_b, &to_b.region, &to_b.offset)))
-        return false;
+    if (qa->regions != qb->regions) {
+        int region_a = locate(qa, &to_a), region_b = locate(qb, &to_b);
+        if (region_a < 0 || region_b < 0)
+            return false;
+        to_a.region = (uint16_t)region_a;
+        to_b.region = (uint16_t)region_b;
+    }
     qa->slots[a] = to_a;
     qb->slots[b] = to_b;
     return true;
@@ -288,7 +268,8 @@ static struct mif_queue *enter_source(const memif_buffer_t *buf)
 
 static int enqueue_one(struct mif_queue *q, memif_buffer_t *buf)
 {
-    enum mif_step step = free_slot(q, q->next, MIF_KIND_2_SLAVE);
+    struct mif_window none = {0}; /* a slave's buffers are its own */
+    enum mif_step step = mif_free_slot(q, &none, q->next, MIF_KIND_2_SLAVE);
     if (step != MIF_STEP_OK)
         return mif_step_error(step, MIF_ERR_NOBUF_RING);
     if (buf->queue == q) /* it is there already; and q must not be entered twice */
@@ -322,42 +303,52 @@ static int enqueue_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t cou
     return err;
 }
 
-/* ---- the calls: enter the queue, pick the instance for its kind, leave ---- */
+/* ---- the calls ---- */
+
+MIF_INLINE int refill_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
+                            uint16_t *out, uint16_t headroom, enum mif_kind kind)
+{
+    (void)bufs;
+    (void)out;
+    return refill(q, count, headroom, kind);
+}
+
+MIF_INSTANCES(rx_burst)
+MIF_INSTANCES(refill_burst)
+MIF_INSTANCES(alloc_burst)
+MIF_INSTANCES(tx_burst)
 
 int mif_entry_rx(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count, uint16_t *rx)
 {
     struct mif_queue *q = mif_enter(handle, qid, MIF_RX);
-    int err = MIF_ERR_SUCCESS;
-    *rx = 0;
-    if (q == NULL)
-        return mif_why_not(handle, qid, MIF_RX);
-    MIF_FOR_KIND(q, err, rx_burst, bufs, count, rx)
-    mif_leave(q);
-    return err;
+    if (MIF_UNLIKELY(q == NULL))
+        return mif_burst_refused(handle, qid, MIF_RX, rx);
+    return rx_burst_of[q->kind](q, bufs, count, rx, 0);
 }
 
 int mif_entry_refill(void *handle, uint16_t qid, uint16_t count, uint16_t headroom)
 {
     struct mif_queue *q = mif_enter(handle, qid, MIF_RX);
-    int err = MIF_ERR_SUCCESS;
-    if (q == NULL)
+    if (MIF_UNLIKELY(q == NULL))
         return mif_why_not(handle, qid, MIF_RX);
-    MIF_FOR_KIND(q, err, refill, count, headroom)
-    mif_leave(q);
-    return err;
+    return refill_burst_of[q->kind](q, NULL, count, NULL, headroom);
 }
 
 int mif_entry_alloc(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                     uint16_t *allocated, uint16_t size)
 {
     struct mif_queue *q = mif_enter(handle, qid, MIF_TX);
-    int err = MIF_ERR_SUCCESS;
-    *allocated = 0;
-    if (q == NULL)
-        return mif_why_not(handle, qid, MIF_TX);
-    MIF_FOR_KIND(q, err, alloc_burst, bufs, count, allocated, size)
-    mif_leave(q);
-    return err;
+    if (MIF_UNLIKELY(q == NULL))
+        return mif_burst_refused(handle, qid, MIF_TX, allocated);
+    return alloc_burst_of[q->kind](q, bufs, count, allocated, size);
+}
+
+int mif_entry_tx(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count, uint16_t *tx)
+{
+    struct mif_queue *q = mif_enter(handle, qid, MIF_TX);
+    if (MIF_UNLIKELY(q == NULL))
+        return mif_burst_refused(handle, qid, MIF_TX, tx);
+    return tx_burst_of[q->kind](q, bufs, count, tx, 0);
 }
 
 int mif_entry_set_next_free(void *handle, uint16_t qid, const memif_buffer_t *buf)
@@ -366,18 +357,6 @@ int mif_entry_set_next_free(void *handle, uint16_t qid, const memif_buffer_t *bu
     if (q == NULL)
         return mif_why_not(handle, qid, MIF_TX);
     int err = set_next_free(q, buf);
-    mif_leave(q);
-    return err;
-}
-
-int mif_entry_tx(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count, uint16_t *tx)
-{
-    struct mif_queue *q = mif_enter(handle, qid, MIF_TX);
-    int err = MIF_ERR_SUCCESS;
-    *tx = 0;
-    if (q == NULL)
-        return mif_why_not(handle, qid, MIF_TX);
-    MIF_FOR_KIND(q, err, tx_burst, bufs, count, tx)
     mif_leave(q);
     return err;
 }

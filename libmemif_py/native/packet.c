@@ -1,25 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "packet.h"
 
-#include "engine.h"
-#include "errors.h"
+#define MIF_FACE_ERROR(code) mif_error_to_1(code)
+#include "face.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* An entry is written whole, in three stores. */
+MIF_INLINE void set_entry(memif_buffer_t *buf, uint16_t slot, uint32_t capacity, uint32_t length,
+                          uint8_t *data)
+{
+    *buf = (memif_buffer_t){
+        .desc_index = slot, .buffer_len = capacity, .data_len = length, .data = data};
+}
+
+/* ---- packets of several slots ---- */
 
 /* Marks slot `first` as the start of a packet of `count` slots. Unless its bytes lie in one piece
  * it gets memory of ours; the caller copies. */
 static enum mif_step begin_chain(struct mif_queue *q, uint16_t first, uint16_t count,
                                  uint32_t length, bool contiguous)
 {
-    struct mif_slot *slot = &q->slots[first];
-    if (!contiguous) {
-        slot->bounce = malloc(length > 0 ? length : 1);
-        if (slot->bounce == NULL)
-            return MIF_STEP_NOMEM;
-    }
-    slot->chain = count;
-    slot->length = length;
+    struct mif_chain *chain = &q->chain_of[first];
+    chain->bounce = contiguous ? NULL : malloc(length > 0 ? length : 1);
+    if (!contiguous && chain->bounce == NULL)
+        return MIF_STEP_NOMEM;
+    chain->count = count;
+    chain->length = length;
     q->chains++;
     return MIF_STEP_OK;
 }
@@ -27,55 +35,60 @@ static enum mif_step begin_chain(struct mif_queue *q, uint16_t first, uint16_t c
 /* Forgets the mark; returns how many slots the packet took. */
 static uint16_t end_chain(struct mif_queue *q, uint16_t first)
 {
-    struct mif_slot *slot = &q->slots[first];
-    uint16_t count = slot->chain;
+    struct mif_chain *chain = &q->chain_of[first];
+    uint16_t count = chain->count;
     if (count == 0)
         return 1;
-    free(slot->bounce);
-    slot->bounce = NULL;
-    slot->chain = 0;
+    free(chain->bounce);
+    chain->bounce = NULL;
+    chain->count = 0;
     q->chains--;
     return count;
 }
 
+/* Where the bytes of a marked packet are for the application. */
+static uint8_t *chain_data(const struct mif_queue *q, uint16_t first)
+{
+    uint8_t *bounce = q->chain_of[first].bounce;
+    return bounce != NULL ? bounce : q->slots[first].data;
+}
+
 /* ---- receive ---- */
 
-/* Notes each segment of the chain that starts at q->next. *count is 0 when its end is not there
- * yet. */
+/* Notes each segment of the chain that starts at q->next. MIF_STEP_WAIT: its end is not there yet.
+ */
 static enum mif_step measure_rx_chain(struct mif_queue *q, uint16_t *count, uint32_t *length,
                                       bool *contiguous, enum mif_kind kind)
 {
+    struct mif_window window = mif_window_of(q, q->recent_region);
     uint16_t available = (uint16_t)(q->limit - q->next);
     const uint8_t *end = NULL;
     *contiguous = true;
     *length = 0;
     for (uint16_t i = 0; i < available; i++) {
         uint16_t slot = (uint16_t)(q->next + i) & q->mask;
-        struct mif_desc desc = mif_desc_read(q, slot, kind);
-        uint8_t *data = mif_received_data(q, slot, &desc, kind);
-        if (data == NULL || desc.length > MIF_MAX_PACKET - *length) {
-            mif_fault(q, data == NULL ? "descriptor out of range"
-                                      : "chained packet longer than 65535 bytes");
-            return MIF_STEP_FAULT;
-        }
+        struct mif_desc desc = mif_desc_read(q->descs, slot, kind);
+        uint8_t *data = mif_received_data(q, &window, &q->slots[slot], &desc, kind);
+        if (data == NULL)
+            return mif_step_fault(q, "descriptor out of range");
+        if (desc.length > MIF_MAX_PACKET - *length)
+            return mif_step_fault(q, "chained packet longer than 65535 bytes");
         *contiguous = *contiguous && (i == 0 || data == end);
         *length += desc.length;
         end = data + desc.length;
         q->slots[slot].data = data;
-        q->slots[slot].segment = desc.length;
-        if (!(desc.flags & MIF_DESC_NEXT)) {
+        q->chain_of[slot].segment = desc.length;
+        if (!mif_desc_has_next(&desc)) {
             *count = (uint16_t)(i + 1);
             return MIF_STEP_OK;
         }
     }
-    *count = 0;
     if (available < q->capacity)
         return MIF_STEP_WAIT;
-    mif_fault(q, "chain without an end");
-    return MIF_STEP_FAULT;
+    return mif_step_fault(q, "chain without an end");
 }
 
-static enum mif_step rx_chain(struct mif_queue *q, memif_buffer_t *buf, enum mif_kind kind)
+static enum mif_step take_chain(struct mif_queue *q, memif_buffer_t *buf, enum mif_kind kind)
 {
     uint16_t count;
     uint32_t length;
@@ -87,81 +100,150 @@ static enum mif_step rx_chain(struct mif_queue *q, memif_buffer_t *buf, enum mif
     step = begin_chain(q, first, count, length, contiguous);
     if (step != MIF_STEP_OK)
         return step;
-    struct mif_slot *head = &q->slots[first];
-    uint32_t at = 0;
-    for (uint16_t i = 0; head->bounce != NULL && i < count; i++) {
-        const struct mif_slot *slot = &q->slots[(uint16_t)(first + i) & q->mask];
-        memcpy(head->bounce + at, slot->data, slot->segment);
-        at += slot->segment;
+    uint8_t *bounce = q->chain_of[first].bounce;
+    for (uint16_t i = 0; bounce != NULL && i < count; i++) {
+        uint16_t slot = (uint16_t)(first + i) & q->mask;
+        memcpy(bounce, q->slots[slot].data, q->chain_of[slot].segment);
+        bounce += q->chain_of[slot].segment;
     }
-    *buf = (memif_buffer_t){.desc_index = first,
-                            .buffer_len = length,
-                            .data_len = length,
-                            .data = head->bounce != NULL ? head->bounce : head->data};
+    set_entry(buf, first, length, length, chain_data(q, first));
     q->next = (uint16_t)(q->next + count);
     return MIF_STEP_OK;
 }
 
-/* Receives from the slots that are known to be filled. */
-MIF_INLINE enum mif_step take_packets(struct mif_queue *q, void *to, uint16_t count, uint16_t *n,
-                                      uint64_t *bytes, enum mif_kind kind)
+/* Receives up to `run` packets from slots side by side, up to the first that is more than a plain
+ * packet of one slot in the region that was used last. What the loop needs is in locals: the
+ * compiler must take every store into bufs for one into q. */
+MIF_INLINE uint32_t take_plain(struct mif_queue *q, memif_buffer_t *bufs, uint32_t run,
+                               uint64_t *bytes, enum mif_kind kind)
 {
-    memif_buffer_t *bufs = to;
-    while (q->next != q->limit) {
-        if (*n == count)
-            return MIF_STEP_FULL;
-        uint16_t slot = q->next & q->mask;
-        struct mif_desc desc = mif_desc_read(q, slot, kind);
-        memif_buffer_t *buf = &bufs[*n];
-        if (MIF_UNLIKELY(desc.flags & MIF_DESC_NEXT)) {
-            enum mif_step step = rx_chain(q, buf, kind);
-            if (step != MIF_STEP_OK)
-                return step;
+    const struct mif_window window = mif_window_of(q, q->recent_region);
+    const uint32_t first = q->next & q->mask;
+    const uint32_t plain = mif_kind_is_slave(kind) ? 0 : (uint32_t)window.index << 16;
+    const uint32_t checked = mif_kind_is_slave(kind) ? 0xFFFF : 0xFFFFFFFF;
+    const struct mif_slot *own = &q->slots[first];
+    const void *descs = q->descs;
+    uint64_t sum = 0;
+    uint32_t i = 0;
+    for (; i < run; i++) {
+        struct mif_desc desc = mif_desc_read(descs, (uint16_t)(first + i), kind);
+        if (MIF_UNLIKELY(((uint32_t)desc.head & checked) != plain))
+            break;
+        uint8_t *data;
+        if (mif_kind_is_slave(kind)) {
+            if (MIF_UNLIKELY(desc.length > own[i].capacity))
+                break;
+            data = own[i].data;
         } else {
-            uint8_t *data = mif_received_data(q, slot, &desc, kind);
-            if (MIF_UNLIKELY(data == NULL)) {
-                mif_fault(q, "descriptor out of range");
-                return MIF_STEP_FAULT;
-            }
-            buf->desc_index = slot;
-            buf->buffer_len = mif_kind_is_slave(kind) ? q->slots[slot].capacity : desc.length;
-            buf->data_len = desc.length;
-            buf->data = data;
-            q->next++;
+            if (MIF_UNLIKELY(!mif_in_window(&window, &desc, kind)))
+                break;
+            data = window.base + desc.offset;
         }
-        *bytes += buf->data_len;
-        (*n)++;
+        set_entry(&bufs[i], (uint16_t)(first + i), desc.length, desc.length, data);
+        sum += desc.length;
     }
+    q->next = (uint16_t)(q->next + i);
+    *bytes += sum;
+    return i;
+}
+
+/* Receives the one packet that take_plain stopped at. */
+static enum mif_step take_other(struct mif_queue *q, memif_buffer_t *buf, enum mif_kind kind)
+{
+    struct mif_window window = mif_window_of(q, q->recent_region);
+    uint16_t slot = q->next & q->mask;
+    struct mif_desc desc = mif_desc_read(q->descs, slot, kind);
+    if (mif_desc_has_next(&desc))
+        return take_chain(q, buf, kind);
+    uint8_t *data = mif_received_data(q, &window, &q->slots[slot], &desc, kind);
+    if (data == NULL)
+        return mif_step_fault(q, "descriptor out of range");
+    set_entry(buf, slot, desc.length, desc.length, data);
+    q->next++;
     return MIF_STEP_OK;
 }
 
-MIF_INLINE int rx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx,
-                        enum mif_kind kind)
+MIF_INLINE enum mif_step take_packets(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
+                                      uint16_t *n, uint64_t *bytes, enum mif_kind kind)
 {
+    uint32_t at = *n;
+    enum mif_step step = MIF_STEP_OK;
+    while (q->next != q->limit) {
+        if (at == count) {
+            step = MIF_STEP_FULL;
+            break;
+        }
+        uint32_t known = (uint16_t)(q->limit - q->next), room = count - at;
+        uint32_t run = mif_run(q, q->next, known < room ? known : room);
+        uint32_t taken = take_plain(q, bufs + at, run, bytes, kind);
+        at += taken;
+        if (MIF_LIKELY(taken == run))
+            continue;
+        step = take_other(q, &bufs[at], kind);
+        if (step != MIF_STEP_OK)
+            break;
+        *bytes += bufs[at++].data_len;
+    }
+    *n = (uint16_t)at;
+    return step;
+}
+
+MIF_INLINE int rx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx,
+                        uint16_t size, enum mif_kind kind)
+{
+    (void)size;
     return mif_rx_burst(q, bufs, count, rx, take_packets, kind);
 }
 
-MIF_INLINE int free_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
-                          uint16_t *freed, enum mif_kind kind)
+/* How many of the entries are, in order, the oldest that were received and not freed, all of one
+ * slot each. */
+MIF_INLINE uint32_t count_singles(const struct mif_queue *q, memif_buffer_t *bufs, uint32_t count)
 {
-    int err = MIF_ERR_SUCCESS;
-    uint16_t n = 0;
-    for (; n < count; n++) {
-        uint16_t slot = q->done & q->mask;
-        if (MIF_UNLIKELY(q->done == q->next || bufs[n].desc_index != slot)) {
-            err = MIF_ERR_INVAL_ARG; /* not the oldest packet that was received and not freed */
+    uint32_t held = (uint16_t)(q->next - q->done), n = 0;
+    if (count > held)
+        count = held;
+    while (n < count) {
+        uint32_t first = (uint32_t)(q->done + n) & q->mask;
+        uint32_t run = mif_run(q, (uint16_t)first, count - n), i = 0;
+        for (; i < run && MIF_LIKELY(bufs[n + i].desc_index == first + i); i++)
+            bufs[n + i].data = NULL;
+        n += i;
+        if (MIF_UNLIKELY(i < run))
             break;
-        }
-        uint16_t slots = MIF_UNLIKELY(q->chains) ? end_chain(q, slot) : 1;
-        for (uint16_t i = 0; kind == MIF_KIND_2_SLAVE && i < slots; i++)
-            mif_desc_post(q, (uint16_t)(slot + i) & q->mask);
-        q->done = (uint16_t)(q->done + slots);
+    }
+    return n;
+}
+
+/* The same one by one where packets of several slots are among them. */
+static uint16_t free_chains(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
+                            enum mif_kind kind)
+{
+    uint16_t n = 0;
+    for (; n < count && q->done != q->next; n++) {
+        uint16_t slot = q->done & q->mask;
+        if (bufs[n].desc_index != slot)
+            break;
         bufs[n].data = NULL;
+        mif_post_slots(q, end_chain(q, slot), kind);
+    }
+    return n;
+}
+
+MIF_INLINE int free_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
+                          uint16_t *freed, uint16_t size, enum mif_kind kind)
+{
+    uint16_t n;
+    (void)size;
+    if (MIF_UNLIKELY(q->chains > 0)) {
+        n = free_chains(q, bufs, count, kind);
+    } else {
+        n = (uint16_t)count_singles(q, bufs, count);
+        mif_post_slots(q, n, kind);
     }
     *freed = n;
-    if (n > 0)
+    if (MIF_LIKELY(n > 0))
         mif_publish(q, true, kind);
-    return err;
+    return MIF_LIKELY(n == count) ? MIF_ERR_SUCCESS : MIF_ERR_INVAL_ARG;
 }
 
 /* ---- transmit ---- */
@@ -170,6 +252,7 @@ MIF_INLINE int free_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t co
 static enum mif_step alloc_chain(struct mif_queue *q, memif_buffer_t *buf, uint16_t size,
                                  enum mif_kind kind)
 {
+    struct mif_window window = mif_window_of(q, q->recent_region);
     uint16_t first = q->next & q->mask;
     uint16_t count = 0;
     uint32_t length = 0;
@@ -177,16 +260,10 @@ static enum mif_step alloc_chain(struct mif_queue *q, memif_buffer_t *buf, uint1
     const uint8_t *end = NULL;
     while (length < size) {
         uint16_t counter = (uint16_t)(q->next + count);
-        if (counter == q->limit) {
-            enum mif_step step = mif_advance(q, kind);
-            if (step != MIF_STEP_OK || counter == q->limit)
-                return step == MIF_STEP_OK ? MIF_STEP_WAIT : step;
-        }
-        uint16_t slot = counter & q->mask;
-        enum mif_step step = mif_know_tx_slot(q, slot, kind);
+        enum mif_step step = mif_free_slot(q, &window, counter, kind);
         if (step != MIF_STEP_OK)
             return step;
-        const struct mif_slot *own = &q->slots[slot];
+        const struct mif_slot *own = &q->slots[counter & q->mask];
         contiguous = contiguous && (count == 0 || own->data == end);
         length += own->capacity;
         end = own->data + own->capacity;
@@ -195,11 +272,52 @@ static enum mif_step alloc_chain(struct mif_queue *q, memif_buffer_t *buf, uint1
     enum mif_step step = begin_chain(q, first, count, length, contiguous);
     if (step != MIF_STEP_OK)
         return step;
-    struct mif_slot *head = &q->slots[first];
-    *buf = (memif_buffer_t){.desc_index = first,
-                            .buffer_len = length,
-                            .data = head->bounce != NULL ? head->bounce : head->data};
+    set_entry(buf, first, length, 0, chain_data(q, first));
     q->next = (uint16_t)(q->next + count);
+    return MIF_STEP_OK;
+}
+
+/* Reserves up to `run` slots side by side, up to the first whose buffer is too small or, as master,
+ * is not plainly in the region that was used last. */
+MIF_INLINE uint32_t alloc_plain(struct mif_queue *q, memif_buffer_t *bufs, uint32_t run,
+                                uint32_t size, enum mif_kind kind)
+{
+    const struct mif_window window = mif_window_of(q, q->recent_region);
+    const uint32_t first = q->next & q->mask;
+    struct mif_slot *own = &q->slots[first];
+    const void *descs = q->descs;
+    uint32_t i = 0;
+    for (; i < run; i++) {
+        if (!mif_kind_is_slave(kind)) {
+            struct mif_desc desc = mif_desc_read(descs, (uint16_t)(first + i), kind);
+            desc.length = mif_desc_capacity(&desc);
+            if (MIF_UNLIKELY((uint16_t)(desc.head >> 16) != window.index || desc.length == 0 ||
+                             !mif_in_window(&window, &desc, kind)))
+                break;
+            own[i] = (struct mif_slot){
+                .data = window.base + desc.offset, .capacity = desc.length, .region = window.index};
+        }
+        if (MIF_UNLIKELY(size > own[i].capacity))
+            break;
+        set_entry(&bufs[i], (uint16_t)(first + i), own[i].capacity, 0, own[i].data);
+    }
+    q->next = (uint16_t)(q->next + i);
+    return i;
+}
+
+/* Reserves the one packet that alloc_plain stopped at. */
+static enum mif_step alloc_other(struct mif_queue *q, memif_buffer_t *buf, uint16_t size,
+                                 enum mif_kind kind)
+{
+    struct mif_window window = mif_window_of(q, q->recent_region);
+    uint16_t slot = q->next & q->mask;
+    enum mif_step step = mif_free_slot(q, &window, q->next, kind);
+    if (step != MIF_STEP_OK)
+        return step;
+    if (size > q->slots[slot].capacity)
+        return alloc_chain(q, buf, size, kind);
+    set_entry(buf, slot, q->slots[slot].capacity, 0, q->slots[slot].data);
+    q->next++;
     return MIF_STEP_OK;
 }
 
@@ -207,32 +325,20 @@ MIF_INLINE int alloc_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t c
                            uint16_t *allocated, uint16_t size, enum mif_kind kind)
 {
     enum mif_step step = MIF_STEP_OK;
-    uint16_t n = 0;
-    for (; n < count; n++) {
-        if (q->next == q->limit) {
-            step = mif_advance(q, kind);
-            if (step == MIF_STEP_OK && q->next == q->limit)
-                step = MIF_STEP_WAIT;
-            if (step != MIF_STEP_OK)
-                break;
-        }
-        uint16_t slot = q->next & q->mask;
-        step = mif_know_tx_slot(q, slot, kind);
-        if (MIF_UNLIKELY(step != MIF_STEP_OK))
-            break;
-        if (MIF_UNLIKELY(size > q->slots[slot].capacity)) {
-            step = alloc_chain(q, &bufs[n], size, kind);
-            if (step != MIF_STEP_OK)
-                break;
+    uint32_t n = 0;
+    while (n < count) {
+        uint32_t known = (uint16_t)(q->limit - q->next), room = count - n;
+        uint32_t run = mif_run(q, q->next, known < room ? known : room);
+        uint32_t taken = alloc_plain(q, bufs + n, run, size, kind);
+        n += taken;
+        if (MIF_LIKELY(taken == run && run > 0))
             continue;
-        }
-        bufs[n].desc_index = slot;
-        bufs[n].buffer_len = q->slots[slot].capacity;
-        bufs[n].data_len = 0;
-        bufs[n].data = q->slots[slot].data;
-        q->next++;
+        step = alloc_other(q, &bufs[n], size, kind); /* looks for more free slots, too */
+        if (step != MIF_STEP_OK)
+            break;
+        n++;
     }
-    *allocated = n;
+    *allocated = (uint16_t)n;
     return mif_step_error(step, step == MIF_STEP_WAIT ? MIF_ERR_NOBUF_RING : MIF_ERR_SUCCESS);
 }
 
@@ -247,111 +353,145 @@ static uint32_t segment_length(uint32_t capacity, uint32_t remaining, uint32_t f
 
 /* Lays `length` bytes out over the reserved slots and fills their descriptors. The copy runs from
  * the back, for in place each segment moves towards the end or not at all. */
-static void tx_chain(struct mif_queue *q, uint16_t first, uint32_t length, enum mif_kind kind)
+static void fill_chain(struct mif_queue *q, uint16_t first, uint32_t length, enum mif_kind kind)
 {
-    const struct mif_slot *head = &q->slots[first];
-    const uint8_t *bytes = head->bounce != NULL ? head->bounce : head->data;
-    uint16_t count = head->chain;
+    const uint8_t *bytes = chain_data(q, first);
+    uint16_t count = q->chain_of[first].count;
     uint32_t remaining = length;
     for (uint16_t i = 0; i < count; i++) {
-        struct mif_slot *slot = &q->slots[(uint16_t)(first + i) & q->mask];
-        slot->segment = segment_length(slot->capacity, remaining, (uint32_t)count - 1 - i);
-        remaining -= slot->segment;
+        uint16_t slot = (uint16_t)(first + i) & q->mask;
+        uint32_t segment =
+            segment_length(q->slots[slot].capacity, remaining, (uint32_t)count - 1 - i);
+        q->chain_of[slot].segment = segment;
+        remaining -= segment;
     }
     uint32_t at = length;
     for (uint16_t i = count; i-- > 0;) {
         uint16_t index = (uint16_t)(first + i) & q->mask;
         const struct mif_slot *slot = &q->slots[index];
-        at -= slot->segment;
+        uint32_t segment = q->chain_of[index].segment;
+        at -= segment;
         if (slot->data != bytes + at)
-            memmove(slot->data, bytes + at, slot->segment);
-        mif_desc_fill(q, index, i + 1 < count ? MIF_DESC_NEXT : 0, slot->segment, kind);
+            memmove(slot->data, bytes + at, segment);
+        mif_desc_fill(q->descs, index, slot, i + 1 < count ? MIF_DESC_NEXT : 0, segment, kind);
     }
 }
 
-MIF_INLINE int tx_burst(struct mif_queue *q, const memif_buffer_t *bufs, uint16_t count,
-                        uint16_t *tx, enum mif_kind kind)
+/* Fills slots side by side with the entries that are, in order, the oldest reserved ones. */
+MIF_INLINE uint32_t fill_run(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t run,
+                             uint64_t *bytes, enum mif_kind kind)
 {
-    int err = MIF_ERR_SUCCESS;
-    uint16_t n = 0;
-    uint64_t bytes = 0;
-    for (; n < count; n++) {
-        uint16_t slot = q->done & q->mask;
-        uint32_t length = bufs[n].data_len;
-        bool chain = MIF_UNLIKELY(q->chains) && q->slots[slot].chain != 0;
-        uint32_t capacity = chain ? q->slots[slot].length : q->slots[slot].capacity;
-        if (MIF_UNLIKELY(q->done == q->next || bufs[n].desc_index != slot || length > capacity)) {
-            err = MIF_ERR_INVAL_ARG; /* not the oldest reserved buffer, or more than it holds */
+    const uint32_t first = q->done & q->mask;
+    const struct mif_slot *own = &q->slots[first];
+    void *descs = q->descs;
+    uint64_t sum = 0;
+    uint32_t i = 0;
+    for (; i < run; i++) {
+        uint32_t length = bufs[i].data_len;
+        if (MIF_UNLIKELY(bufs[i].desc_index != first + i || length > own[i].capacity))
             break;
-        }
-        if (MIF_UNLIKELY(chain)) {
-            tx_chain(q, slot, length, kind);
-            q->done = (uint16_t)(q->done + end_chain(q, slot));
-        } else {
-            mif_desc_fill(q, slot, 0, length, kind);
-            q->done++;
-        }
-        bytes += length;
+        mif_desc_fill(descs, (uint16_t)(first + i), &own[i], 0, length, kind);
+        sum += length;
     }
-    *tx = n;
-    if (n == 0)
-        return err;
-    mif_publish(q, false, kind);
-    mif_count(&q->packets, n);
-    mif_count(&q->bytes, bytes);
-    if (MIF_UNLIKELY(!mif_notify(q)) && err == MIF_ERR_SUCCESS)
-        err = MIF_ERR_INT_WRITE;
-    return err;
+    q->done = (uint16_t)(q->done + i);
+    *bytes += sum;
+    return i;
 }
 
-/* ---- the four calls: enter the queue, pick the instance for its kind, leave ---- */
+/* All of one slot each; ends at the first that is not the next one reserved, or too long. */
+MIF_INLINE uint16_t fill_singles(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count,
+                                 uint64_t *bytes, enum mif_kind kind)
+{
+    uint32_t held = (uint16_t)(q->next - q->done), n = 0;
+    if (count > held)
+        count = held;
+    while (n < count) {
+        uint32_t run = mif_run(q, q->done, count - n);
+        uint32_t filled = fill_run(q, bufs + n, run, bytes, kind);
+        n += filled;
+        if (MIF_UNLIKELY(filled < run))
+            break;
+    }
+    return (uint16_t)n;
+}
+
+/* The same one by one where packets of several slots are among them. */
+static uint16_t fill_chains(struct mif_queue *q, const memif_buffer_t *bufs, uint16_t count,
+                            uint64_t *bytes, enum mif_kind kind)
+{
+    uint16_t n = 0;
+    for (; n < count && q->done != q->next; n++) {
+        uint16_t slot = q->done & q->mask;
+        const struct mif_chain *chain = &q->chain_of[slot];
+        uint32_t length = bufs[n].data_len;
+        if (bufs[n].desc_index != slot ||
+            length > (chain->count > 0 ? chain->length : q->slots[slot].capacity))
+            break;
+        if (chain->count > 0)
+            fill_chain(q, slot, length, kind);
+        else
+            mif_desc_fill(q->descs, slot, &q->slots[slot], 0, length, kind);
+        q->done = (uint16_t)(q->done + end_chain(q, slot));
+        *bytes += length;
+    }
+    return n;
+}
+
+MIF_INLINE int tx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *tx,
+                        uint16_t size, enum mif_kind kind)
+{
+    uint64_t bytes = 0;
+    uint16_t n = MIF_UNLIKELY(q->chains > 0) ? fill_chains(q, bufs, count, &bytes, kind)
+                                             : fill_singles(q, bufs, count, &bytes, kind);
+    (void)size;
+    *tx = n;
+    if (MIF_LIKELY(n > 0)) {
+        mif_count(&q->packets, n);
+        mif_count(&q->bytes, bytes);
+        if (MIF_UNLIKELY(!mif_publish_sent(q, kind)))
+            return MIF_ERR_INT_WRITE;
+    }
+    /* Not the oldest reserved entry, or longer than its buffer. */
+    return MIF_LIKELY(n == count) ? MIF_ERR_SUCCESS : MIF_ERR_INVAL_ARG;
+}
+
+/* ---- the four calls ---- */
+
+MIF_INSTANCES(rx_burst)
+MIF_INSTANCES(free_burst)
+MIF_INSTANCES(alloc_burst)
+MIF_INSTANCES(tx_burst)
 
 int mif_packet_rx(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count, uint16_t *rx)
 {
     struct mif_queue *q = mif_enter(handle, qid, MIF_RX);
-    int err = MIF_ERR_SUCCESS;
-    *rx = 0;
-    if (q == NULL)
-        return mif_why_not(handle, qid, MIF_RX);
-    MIF_FOR_KIND(q, err, rx_burst, bufs, count, rx)
-    mif_leave(q);
-    return err;
+    if (MIF_UNLIKELY(q == NULL))
+        return mif_burst_refused(handle, qid, MIF_RX, rx);
+    return rx_burst_of[q->kind](q, bufs, count, rx, 0);
 }
 
 int mif_packet_free(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                     uint16_t *freed)
 {
     struct mif_queue *q = mif_enter(handle, qid, MIF_RX);
-    int err = MIF_ERR_SUCCESS;
-    *freed = 0;
-    if (q == NULL)
-        return mif_why_not(handle, qid, MIF_RX);
-    MIF_FOR_KIND(q, err, free_burst, bufs, count, freed)
-    mif_leave(q);
-    return err;
+    if (MIF_UNLIKELY(q == NULL))
+        return mif_burst_refused(handle, qid, MIF_RX, freed);
+    return free_burst_of[q->kind](q, bufs, count, freed, 0);
 }
 
 int mif_packet_alloc(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                      uint16_t *allocated, uint16_t size)
 {
     struct mif_queue *q = mif_enter(handle, qid, MIF_TX);
-    int err = MIF_ERR_SUCCESS;
-    *allocated = 0;
-    if (q == NULL)
-        return mif_why_not(handle, qid, MIF_TX);
-    MIF_FOR_KIND(q, err, alloc_burst, bufs, count, allocated, size)
-    mif_leave(q);
-    return err;
+    if (MIF_UNLIKELY(q == NULL))
+        return mif_burst_refused(handle, qid, MIF_TX, allocated);
+    return alloc_burst_of[q->kind](q, bufs, count, allocated, size);
 }
 
 int mif_packet_tx(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count, uint16_t *tx)
 {
     struct mif_queue *q = mif_enter(handle, qid, MIF_TX);
-    int err = MIF_ERR_SUCCESS;
-    *tx = 0;
-    if (q == NULL)
-        return mif_why_not(handle, qid, MIF_TX);
-    MIF_FOR_KIND(q, err, tx_burst, bufs, count, tx)
-    mif_leave(q);
-    return err;
+    if (MIF_UNLIKELY(q == NULL))
+        return mif_burst_refused(handle, qid, MIF_TX, tx);
+    return tx_burst_of[q->kind](q, bufs, count, tx, 0);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The packet face: one buffer entry per packet, whatever number of slots it takes. Serves the 1.0
- * interface and the Python package. Semantics of each call: libmemif.h. Codes: errors.h.
+ * interface and the Python package. Semantics and codes of each call: libmemif.h.
  */
 #ifndef MIF_PACKET_H
 #define MIF_PACKET_H
