@@ -71,7 +71,7 @@ static void on_fork_child(void)
 {
     atomic_store(&forked_child, true);
     size_t opened = atomic_load(&mif_arena.opened);
-    for (size_t at = 0; at < opened; at += MIF_SLOT_STRIDE) {
+    for (size_t at = MIF_PAGE; at < opened; at += MIF_SLOT_STRIDE) {
         struct mif_connection *conn = (void *)(mif_arena.base + at);
         if (atomic_load(&conn->handle) == 0)
             continue;
@@ -87,22 +87,38 @@ bool mif_in_forked_child(void)
     return atomic_load_explicit(&forked_child, memory_order_relaxed);
 }
 
+static size_t arena_bytes(uint32_t slots)
+{
+    return MIF_PAGE + slots * MIF_SLOT_STRIDE;
+}
+
+/* The first page belongs to no slot: it is where a NULL handle looks, and must not find itself. */
+static bool open_first_page(uint8_t *base)
+{
+    if (mprotect(base, MIF_PAGE, PROT_READ | PROT_WRITE) != 0)
+        return false;
+    atomic_store(&((struct mif_connection *)(void *)base)->handle, UINTPTR_MAX);
+    return true;
+}
+
 /* Address space only: no page is committed before a slot is opened. A process with a tight
  * address limit gets fewer slots. */
 static int reserve_arena(void)
 {
     for (uint32_t slots = MIF_MAX_SLOTS; slots >= 16; slots /= 2) {
-        void *base = mmap(NULL, slots * MIF_SLOT_STRIDE, PROT_NONE,
+        void *base = mmap(NULL, arena_bytes(slots), PROT_NONE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (base == MAP_FAILED)
             continue;
         closed_line = calloc(slots, sizeof(*closed_line));
-        if (closed_line == NULL) {
-            (void)munmap(base, slots * MIF_SLOT_STRIDE);
+        if (closed_line == NULL || !open_first_page(base)) {
+            free(closed_line);
+            (void)munmap(base, arena_bytes(slots));
             return MIF_ERR_NOMEM;
         }
         arena_slots = slots;
         mif_arena.base = base;
+        atomic_store_explicit(&mif_arena.opened, MIF_PAGE, memory_order_release);
         return MIF_ERR_SUCCESS;
     }
     return MIF_ERR_NOMEM;
@@ -127,7 +143,7 @@ int mif_data_path_init(void)
 static int take_slot(uint32_t *index)
 {
     size_t opened = atomic_load(&mif_arena.opened);
-    bool all_open = opened == arena_slots * MIF_SLOT_STRIDE;
+    bool all_open = opened == arena_bytes(arena_slots);
     if (closed_count > MIF_QUARANTINE || (closed_count > 0 && all_open)) {
         *index = closed_line[closed_first];
         closed_first = (closed_first + 1) % arena_slots;
@@ -136,7 +152,7 @@ static int take_slot(uint32_t *index)
     }
     if (all_open || mprotect(mif_arena.base + opened, MIF_SLOT_STRIDE, PROT_READ | PROT_WRITE) != 0)
         return MIF_ERR_NOMEM;
-    *index = (uint32_t)(opened / MIF_SLOT_STRIDE);
+    *index = (uint32_t)((opened - MIF_PAGE) / MIF_SLOT_STRIDE);
     atomic_store_explicit(&mif_arena.opened, opened + MIF_SLOT_STRIDE, memory_order_release);
     return MIF_ERR_SUCCESS;
 }
@@ -151,7 +167,7 @@ int mif_connection_open(void **handle, struct mif_hub *hub, mif_interrupt_fn *in
     pthread_mutex_unlock(&arena_lock);
     if (err != MIF_ERR_SUCCESS)
         return err;
-    size_t offset = index * MIF_SLOT_STRIDE;
+    size_t offset = arena_bytes(index);
     struct mif_connection *conn = (void *)(mif_arena.base + offset);
     conn->hub = hub;
     conn->private_ctx = private_ctx;
@@ -168,7 +184,7 @@ void mif_connection_close(void *handle)
     struct mif_connection *conn = mif_lookup(handle);
     if (conn == NULL)
         return;
-    size_t index = (size_t)((uint8_t *)conn - mif_arena.base) / MIF_SLOT_STRIDE;
+    size_t index = ((size_t)((uint8_t *)conn - mif_arena.base) - MIF_PAGE) / MIF_SLOT_STRIDE;
     atomic_store(&conn->handle, 0);
     /* Gives the memory back and leaves zeroes: no owner, no queue, readable by late look-ups. */
     (void)madvise(conn, MIF_SLOT_STRIDE, MADV_DONTNEED);
@@ -299,11 +315,8 @@ static void lay_out_slave_buffers(const struct mif_connection *conn, struct mif_
         uint64_t offset = config->buffer_offsets != NULL
                               ? config->buffer_offsets[i]
                               : config->buffer_offset + (uint64_t)i * config->buffer_size;
-        q->slots[i] = (struct mif_slot){
-            .data = conn->regions[config->buffer_region].base + offset,
-            .capacity = config->buffer_size,
-            .region = config->buffer_region,
-        };
+        mif_slot_set(&q->slots[i], conn->regions[config->buffer_region].base + offset,
+                     config->buffer_size, config->buffer_region, 0);
         mif_desc_post(q->descs, (uint16_t)i, &q->slots[i],
                       conn->regions[config->buffer_region].base, (enum mif_kind)q->kind);
     }

@@ -54,13 +54,45 @@ struct mif_region {
 };
 
 /* What we know, privately, of the buffer of one ring slot: ours as slave, the peer's last posted
- * one as sending master. Sixteen bytes, for a burst walks over them. */
+ * one as sending master. Two words, for a burst walks over them. `word` is laid out as the first
+ * word of a descriptor that offers the buffer: headroom:16 region:16 capacity:32. Headroom is what
+ * a slave of version 512 wants left free at data. */
 struct mif_slot {
     uint8_t *data;
-    uint32_t capacity; /* bytes at data */
-    uint16_t region;
-    uint16_t headroom; /* slave rx: bytes at data that the peer was told to leave free */
+    uint64_t word;
 };
+
+static inline uint32_t mif_slot_capacity(const struct mif_slot *slot)
+{
+    return (uint32_t)(slot->word >> 32);
+}
+
+static inline uint16_t mif_slot_region(const struct mif_slot *slot)
+{
+    return (uint16_t)(slot->word >> 16);
+}
+
+static inline uint16_t mif_slot_headroom(const struct mif_slot *slot)
+{
+    return (uint16_t)slot->word;
+}
+
+static inline void mif_slot_set(struct mif_slot *slot, uint8_t *data, uint32_t capacity,
+                                uint16_t region, uint16_t headroom)
+{
+    *slot = (struct mif_slot){.data = data,
+                              .word = headroom | (uint64_t)region << 16 | (uint64_t)capacity << 32};
+}
+
+static inline void mif_slot_set_region(struct mif_slot *slot, uint16_t region)
+{
+    slot->word = (slot->word & ~(uint64_t)0xFFFF0000) | (uint64_t)region << 16;
+}
+
+static inline void mif_slot_set_headroom(struct mif_slot *slot, uint16_t headroom)
+{
+    slot->word = (slot->word & ~(uint64_t)0xFFFF) | headroom;
+}
 
 /* A packet of several slots, noted at its first one. */
 struct mif_chain {
@@ -157,11 +189,12 @@ static inline struct mif_connection *mif_place_of(uintptr_t handle)
     return (struct mif_connection *)(void *)(mif_arena.base + offset);
 }
 
-/* The connection that a handle names, or NULL. */
+/* The connection that a handle names, or NULL. A NULL handle leads to the first page of the arena,
+ * which says that it belongs to another handle. */
 static inline struct mif_connection *mif_lookup(const void *handle)
 {
     struct mif_connection *conn = mif_place_of((uintptr_t)handle);
-    if (__builtin_expect(conn == NULL || handle == NULL ||
+    if (__builtin_expect(conn == NULL ||
                              atomic_load_explicit(&conn->handle, memory_order_relaxed) !=
                                  (uintptr_t)handle,
                          0))
@@ -191,8 +224,8 @@ static inline struct mif_queue *mif_enter(const void *handle, uint16_t qid,
 static inline struct mif_queue *mif_enter_queue(void *pointer)
 {
     size_t at = (uintptr_t)pointer - (uintptr_t)mif_arena.base;
-    size_t in_slot = at % MIF_SLOT_STRIDE - offsetof(struct mif_connection, queues);
-    if (at >= atomic_load_explicit(&mif_arena.opened, memory_order_acquire) ||
+    size_t in_slot = (at - MIF_PAGE) % MIF_SLOT_STRIDE - offsetof(struct mif_connection, queues);
+    if (at < MIF_PAGE || at >= atomic_load_explicit(&mif_arena.opened, memory_order_acquire) ||
         in_slot >= sizeof(((struct mif_connection *)NULL)->queues) ||
         in_slot % sizeof(struct mif_queue) != 0)
         return NULL;

@@ -45,7 +45,7 @@ struct mif_desc {
     uint64_t offset;
 };
 
-MIF_INLINE struct mif_desc mif_desc_read(const void *descs, uint16_t slot, enum mif_kind kind)
+MIF_INLINE struct mif_desc mif_desc_read(const void *descs, uint32_t slot, enum mif_kind kind)
 {
     if (mif_kind_is_v1(kind)) {
         const struct mif_desc_1 *shared = (const struct mif_desc_1 *)descs + slot;
@@ -73,24 +73,24 @@ MIF_INLINE uint32_t mif_desc_capacity(const struct mif_desc *desc)
 
 /* Says how much of a slot's buffer is filled. Region, capacity and offset stay as they are posted;
  * they are written from our copy, so that no shared memory is read. */
-MIF_INLINE void mif_desc_fill(void *descs, uint16_t slot, const struct mif_slot *own,
+MIF_INLINE void mif_desc_fill(void *descs, uint32_t slot, const struct mif_slot *own,
                               uint16_t flags, uint32_t length, enum mif_kind kind)
 {
-    uint64_t flags_region = flags | (uint64_t)own->region << 16;
     if (mif_kind_is_v1(kind)) {
         struct mif_desc_1 *shared = (struct mif_desc_1 *)descs + slot;
-        atomic_store_explicit(&shared->flags_region_capacity,
-                              flags_region | (uint64_t)own->capacity << 32, memory_order_relaxed);
+        atomic_store_explicit(&shared->flags_region_capacity, own->word | flags,
+                              memory_order_relaxed);
         atomic_store_explicit(&shared->length, length, memory_order_relaxed);
         return;
     }
     struct mif_desc_2 *shared = (struct mif_desc_2 *)descs + slot;
-    atomic_store_explicit(&shared->flags_region_length, flags_region | (uint64_t)length << 32,
+    uint64_t region = own->word & 0xFFFF0000;
+    atomic_store_explicit(&shared->flags_region_length, region | flags | (uint64_t)length << 32,
                           memory_order_relaxed);
 }
 
 /* Says where in its region the bytes of a filled slot begin (slave of version 512). */
-MIF_INLINE void mif_desc_place(void *descs, uint16_t slot, uint32_t offset)
+MIF_INLINE void mif_desc_place(void *descs, uint32_t slot, uint32_t offset)
 {
     struct mif_desc_2 *shared = (struct mif_desc_2 *)descs + slot;
     atomic_store_explicit(&shared->offset_metadata, offset, memory_order_relaxed);
@@ -98,40 +98,56 @@ MIF_INLINE void mif_desc_place(void *descs, uint16_t slot, uint32_t offset)
 
 /* Offers a slot of ours (we are the slave) to be filled: empty, at its place, less the headroom.
  * `base` is where the buffer's region begins. */
-MIF_INLINE void mif_desc_post(void *descs, uint16_t slot, const struct mif_slot *own,
+MIF_INLINE void mif_desc_post(void *descs, uint32_t slot, const struct mif_slot *own,
                               const uint8_t *base, enum mif_kind kind)
 {
-    uint64_t region = (uint64_t)own->region << 16;
-    uint64_t offset = (uint64_t)(own->data - base) + own->headroom;
-    uint64_t capacity = own->capacity - own->headroom;
+    uint64_t headroom = mif_slot_headroom(own);
+    uint64_t word = own->word - headroom - (headroom << 32);
+    uint64_t offset = (uint64_t)(own->data - base) + headroom;
     if (mif_kind_is_v1(kind)) {
         struct mif_desc_1 *shared = (struct mif_desc_1 *)descs + slot;
-        atomic_store_explicit(&shared->flags_region_capacity, region | capacity << 32,
-                              memory_order_relaxed);
+        atomic_store_explicit(&shared->flags_region_capacity, word, memory_order_relaxed);
         atomic_store_explicit(&shared->length, 0, memory_order_relaxed);
         atomic_store_explicit(&shared->offset, offset, memory_order_relaxed);
         return;
     }
     struct mif_desc_2 *shared = (struct mif_desc_2 *)descs + slot;
-    atomic_store_explicit(&shared->flags_region_length, region | capacity << 32,
-                          memory_order_relaxed);
+    atomic_store_explicit(&shared->flags_region_length, word, memory_order_relaxed);
     atomic_store_explicit(&shared->offset_metadata, (uint32_t)offset, memory_order_relaxed);
+}
+
+/* How many of `most` slots from a counter on lie side by side, that is before the ring's end. Loops
+ * go over such runs: pointers that move on, no masks. */
+MIF_INLINE uint32_t mif_run(const struct mif_queue *q, uint16_t counter, uint32_t most)
+{
+    uint32_t to_end = (uint32_t)q->mask + 1 - (counter & q->mask);
+    return most < to_end ? most : to_end;
 }
 
 /* Gives `count` slots from q->done on to the peer again; as slave of version 512 that is to post
  * them. */
-MIF_INLINE void mif_post_slots(struct mif_queue *q, uint16_t count, enum mif_kind kind)
+MIF_INLINE void mif_post_slots(struct mif_queue *q, uint32_t count, enum mif_kind kind)
 {
-    void *descs = q->descs;
-    const struct mif_slot *slots = q->slots;
-    const struct mif_region *regions = q->regions;
-    uint16_t done = q->done, mask = q->mask;
-    for (uint16_t i = 0; kind == MIF_KIND_2_SLAVE && i < count; i++) {
-        uint16_t slot = (uint16_t)(done + i) & mask;
-        const struct mif_slot *own = &slots[slot];
-        mif_desc_post(descs, slot, own, regions[own->region].base, kind);
+    uint32_t left = kind == MIF_KIND_2_SLAVE ? count : 0;
+    uint16_t done = q->done;
+    while (left > 0) {
+        uint32_t first = done & q->mask, run = mif_run(q, done, left);
+        const struct mif_slot *own = &q->slots[first];
+        const struct mif_region *regions = q->regions;
+        void *descs = q->descs;
+        uint16_t region = mif_slot_region(own);
+        const uint8_t *base = regions[region].base;
+        for (uint32_t i = 0; i < run; i++) {
+            if (MIF_UNLIKELY(mif_slot_region(&own[i]) != region)) {
+                region = mif_slot_region(&own[i]);
+                base = regions[region].base;
+            }
+            mif_desc_post(descs, first + i, &own[i], base, kind);
+        }
+        done = (uint16_t)(done + run);
+        left -= run;
     }
-    q->done = (uint16_t)(done + count);
+    q->done = (uint16_t)(q->done + count);
 }
 
 /* A region as it was last used: descriptors in a row mostly point to the same one. */
@@ -272,8 +288,10 @@ MIF_INLINE uint8_t *mif_received_data(struct mif_queue *q, struct mif_window *wi
 {
     if (!mif_kind_is_slave(kind))
         return mif_peer_data(q, window, desc, desc->length);
-    return MIF_LIKELY(desc->length <= own->capacity - own->headroom) ? own->data + own->headroom
-                                                                     : NULL;
+    uint32_t headroom = mif_slot_headroom(own);
+    if (MIF_UNLIKELY(desc->length > mif_slot_capacity(own) - headroom))
+        return NULL;
+    return own->data + headroom;
 }
 
 /* As sending master: takes note of the buffer that the peer has posted. False: there is none. */
@@ -283,8 +301,7 @@ MIF_INLINE bool mif_take_posted(struct mif_queue *q, struct mif_window *window, 
     struct mif_desc desc = mif_desc_read(q->descs, slot, kind);
     uint32_t capacity = mif_desc_capacity(&desc);
     uint8_t *data = mif_peer_data(q, window, &desc, capacity);
-    q->slots[slot] = (struct mif_slot){
-        .data = data, .capacity = capacity, .region = (uint16_t)(desc.head >> 16)};
+    mif_slot_set(&q->slots[slot], data, capacity, (uint16_t)(desc.head >> 16), 0);
     return MIF_LIKELY(data != NULL && capacity > 0);
 }
 
@@ -303,14 +320,6 @@ MIF_INLINE enum mif_step mif_free_slot(struct mif_queue *q, struct mif_window *w
         MIF_UNLIKELY(!mif_take_posted(q, window, counter & q->mask, kind)))
         return mif_step_fault(q, "posted buffer out of range or empty");
     return MIF_STEP_OK;
-}
-
-/* How many of `most` slots from a counter on lie side by side, that is before the ring's end. Loops
- * go over such runs: pointers that move on, no masks. */
-MIF_INLINE uint32_t mif_run(const struct mif_queue *q, uint16_t counter, uint32_t most)
-{
-    uint32_t to_end = (uint32_t)q->mask + 1 - (counter & q->mask);
-    return most < to_end ? most : to_end;
 }
 
 #endif

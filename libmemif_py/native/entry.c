@@ -66,11 +66,19 @@ MIF_INLINE enum mif_step take_entries(struct mif_queue *q, memif_buffer_t *bufs,
     return step;
 }
 
+/* One instance for all kinds: a system call outweighs what it costs. */
+static __attribute__((noinline)) int rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs,
+                                                  uint16_t count, uint16_t *rx, uint16_t size)
+{
+    (void)size;
+    return mif_rx_interrupt(q, bufs, count, rx, take_entries, (enum mif_kind)q->kind);
+}
+
 MIF_INLINE int rx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx,
                         uint16_t size, enum mif_kind kind)
 {
     (void)size;
-    return mif_rx_burst(q, bufs, count, rx, take_entries, kind);
+    return mif_rx_burst(q, bufs, count, rx, take_entries, rx_interrupt, kind);
 }
 
 /* As slave of version 512 the buffers are posted, `headroom` bytes in; otherwise the slots are
@@ -84,7 +92,7 @@ MIF_INLINE int refill(struct mif_queue *q, uint16_t count, uint16_t headroom, en
     if (count > consumed)
         count = consumed;
     for (uint16_t i = 0; post && i < count; i++)
-        q->slots[(uint16_t)(q->done + i) & q->mask].headroom = headroom;
+        mif_slot_set_headroom(&q->slots[(uint16_t)(q->done + i) & q->mask], headroom);
     mif_post_slots(q, count, kind);
     if (MIF_LIKELY(count > 0))
         mif_publish(q, true, kind);
@@ -116,7 +124,8 @@ MIF_INLINE enum mif_step alloc_packet(struct mif_queue *q, struct mif_window *wi
         if (MIF_UNLIKELY(step != MIF_STEP_OK))
             return step;
         const struct mif_slot *own = &q->slots[counter & q->mask];
-        uint32_t length = size == 0 || left > own->capacity ? own->capacity : left;
+        uint32_t length =
+            size == 0 || left > mif_slot_capacity(own) ? mif_slot_capacity(own) : left;
         bufs[n++] = (memif_buffer_t){
             .desc_index = counter & q->mask, .queue = q, .len = length, .data = own->data};
         left -= size == 0 ? 0 : length;
@@ -168,9 +177,9 @@ MIF_INLINE bool is_sendable(const struct mif_queue *q, const memif_buffer_t *buf
                             const struct mif_slot *own, enum mif_kind kind)
 {
     uintptr_t moved = (uintptr_t)buf->data - (uintptr_t)own->data;
-    bool placed = kind == MIF_KIND_2_SLAVE
-                      ? moved <= own->capacity && buf->len <= own->capacity - moved
-                      : moved == 0 && buf->len <= own->capacity;
+    bool placed = kind == MIF_KIND_2_SLAVE ? moved <= mif_slot_capacity(own) &&
+                                                 buf->len <= mif_slot_capacity(own) - moved
+                                           : moved == 0 && buf->len <= mif_slot_capacity(own);
     return MIF_LIKELY(buf->desc_index == slot && buf->queue == q && placed);
 }
 
@@ -195,8 +204,9 @@ MIF_INLINE uint16_t fill_entries(struct mif_queue *q, const memif_buffer_t *bufs
         uint16_t flags = bufs[i].flags & MEMIF_BUFFER_FLAG_NEXT;
         mif_desc_fill(descs, slot, own, flags, bufs[i].len, kind);
         if (kind == MIF_KIND_2_SLAVE)
-            mif_desc_place(descs, slot,
-                           (uint32_t)((uint8_t *)bufs[i].data - regions[own->region].base));
+            mif_desc_place(
+                descs, slot,
+                (uint32_t)((uint8_t *)bufs[i].data - regions[mif_slot_region(own)].base));
         sum += bufs[i].len;
         if (MIF_LIKELY(!flags)) {
             whole = (uint16_t)(i + 1);
@@ -230,7 +240,7 @@ static int locate(const struct mif_queue *q, const struct mif_slot *slot)
     for (uint16_t i = 0; i < q->region_count; i++) {
         const struct mif_region *r = &q->regions[i];
         uintptr_t at = (uintptr_t)slot->data - (uintptr_t)r->base;
-        if (r->size >= slot->capacity && at <= r->size - slot->capacity)
+        if (r->size >= mif_slot_capacity(slot) && at <= r->size - mif_slot_capacity(slot))
             return i;
     }
     return -1;
@@ -245,8 +255,8 @@ static bool swap_slots(struct mif_queue *qa, uint16_t a, struct mif_queue *qb, u
         int region_a = locate(qa, &to_a), region_b = locate(qb, &to_b);
         if (region_a < 0 || region_b < 0)
             return false;
-        to_a.region = (uint16_t)region_a;
-        to_b.region = (uint16_t)region_b;
+        mif_slot_set_region(&to_a, (uint16_t)region_a);
+        mif_slot_set_region(&to_b, (uint16_t)region_b);
     }
     qa->slots[a] = to_a;
     qb->slots[b] = to_b;

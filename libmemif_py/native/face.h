@@ -9,17 +9,29 @@
 
 #include "engine.h"
 
+/* A call of either face on a queue that was entered. */
+typedef int mif_burst_fn(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *out,
+                         uint16_t size);
+
 /* Receives from the slots that are known to be filled, from entry *n of the caller's array on. */
 typedef enum mif_step mif_take_fn(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
                                   uint16_t *n, uint64_t *bytes, enum mif_kind kind);
 
-/* A receive burst of either face.
- *
- * In interrupt mode the eventfd is drained only when the ring was seen empty, and the ring is
- * looked at again afterwards: a signal that arrived with its packet in between is not lost. What
- * does not fit the array leaves the eventfd readable. */
-MIF_INLINE int mif_rx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx,
-                            mif_take_fn *take, enum mif_kind kind)
+/* What is left of a burst when its loop is over. */
+MIF_INLINE int mif_rx_end(struct mif_queue *q, uint32_t n, uint64_t bytes, uint16_t *rx,
+                          enum mif_step step)
+{
+    *rx = (uint16_t)n;
+    mif_count(&q->packets, n);
+    mif_count(&q->bytes, bytes);
+    return mif_step_error(step, step == MIF_STEP_FULL ? MIF_ERR_NOBUF : MIF_ERR_SUCCESS);
+}
+
+/* A receive burst in interrupt mode. The eventfd is drained only when the ring was seen empty, and
+ * the ring is looked at again afterwards: a signal that arrived with its packet in between is not
+ * lost. What does not fit the array leaves the eventfd readable. */
+MIF_INLINE int mif_rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
+                                uint16_t *rx, mif_take_fn *take, enum mif_kind kind)
 {
     bool drained = false;
     uint16_t n = 0;
@@ -35,24 +47,32 @@ MIF_INLINE int mif_rx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t 
             break;
         if (q->limit != before)
             continue;
-        if (n == count || drained || atomic_load_explicit(&q->polling, memory_order_relaxed))
+        if (n == count || drained)
             break;
         mif_efd_drain(q->efd);
         drained = true;
     }
-    *rx = n;
-    if (n > 0) {
-        mif_count(&q->packets, n);
-        mif_count(&q->bytes, bytes);
-    }
     if (MIF_UNLIKELY(drained && (step == MIF_STEP_FULL || step == MIF_STEP_NOMEM)))
         (void)mif_efd_signal(q->efd);
-    return mif_step_error(step, step == MIF_STEP_FULL ? MIF_ERR_NOBUF : MIF_ERR_SUCCESS);
+    return mif_rx_end(q, n, bytes, rx, step);
 }
 
-/* A call of either face on a queue that was entered. */
-typedef int mif_burst_fn(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *out,
-                         uint16_t size);
+/* A receive burst of either face. While the application polls, one look at the peer's index is
+ * enough, and none when enough packets are known to wait: what comes later is for the next call. */
+MIF_INLINE int mif_rx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx,
+                            mif_take_fn *take, mif_burst_fn *interrupt, enum mif_kind kind)
+{
+    uint16_t n = 0;
+    uint64_t bytes = 0;
+    enum mif_step step = MIF_STEP_OK;
+    if (MIF_UNLIKELY(!atomic_load_explicit(&q->polling, memory_order_relaxed)))
+        return interrupt(q, bufs, count, rx, 0);
+    if ((uint16_t)(q->limit - q->next) < count)
+        step = mif_advance(q, kind);
+    if (MIF_LIKELY(step == MIF_STEP_OK))
+        step = take(q, bufs, count, &n, &bytes, kind);
+    return mif_rx_end(q, n, bytes, rx, step);
+}
 
 /* Defines name_of[kind]: the four instances of an inlined burst function, each of which leaves the
  * queue and puts its code into the numbering of the face. */

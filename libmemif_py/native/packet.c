@@ -126,12 +126,12 @@ MIF_INLINE uint32_t take_plain(struct mif_queue *q, memif_buffer_t *bufs, uint32
     uint64_t sum = 0;
     uint32_t i = 0;
     for (; i < run; i++) {
-        struct mif_desc desc = mif_desc_read(descs, (uint16_t)(first + i), kind);
+        struct mif_desc desc = mif_desc_read(descs, first + i, kind);
         if (MIF_UNLIKELY(((uint32_t)desc.head & checked) != plain))
             break;
         uint8_t *data;
         if (mif_kind_is_slave(kind)) {
-            if (MIF_UNLIKELY(desc.length > own[i].capacity))
+            if (MIF_UNLIKELY(desc.length > mif_slot_capacity(&own[i])))
                 break;
             data = own[i].data;
         } else {
@@ -148,7 +148,8 @@ MIF_INLINE uint32_t take_plain(struct mif_queue *q, memif_buffer_t *bufs, uint32
 }
 
 /* Receives the one packet that take_plain stopped at. */
-static enum mif_step take_other(struct mif_queue *q, memif_buffer_t *buf, enum mif_kind kind)
+static __attribute__((noinline)) enum mif_step take_other(struct mif_queue *q, memif_buffer_t *buf,
+                                                          enum mif_kind kind)
 {
     struct mif_window window = mif_window_of(q, q->recent_region);
     uint16_t slot = q->next & q->mask;
@@ -188,11 +189,19 @@ MIF_INLINE enum mif_step take_packets(struct mif_queue *q, memif_buffer_t *bufs,
     return step;
 }
 
+/* One instance for all kinds: a system call outweighs what it costs. */
+static __attribute__((noinline)) int rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs,
+                                                  uint16_t count, uint16_t *rx, uint16_t size)
+{
+    (void)size;
+    return mif_rx_interrupt(q, bufs, count, rx, take_packets, (enum mif_kind)q->kind);
+}
+
 MIF_INLINE int rx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx,
                         uint16_t size, enum mif_kind kind)
 {
     (void)size;
-    return mif_rx_burst(q, bufs, count, rx, take_packets, kind);
+    return mif_rx_burst(q, bufs, count, rx, take_packets, rx_interrupt, kind);
 }
 
 /* How many of the entries are, in order, the oldest that were received and not freed, all of one
@@ -215,8 +224,8 @@ MIF_INLINE uint32_t count_singles(const struct mif_queue *q, memif_buffer_t *buf
 }
 
 /* The same one by one where packets of several slots are among them. */
-static uint16_t free_chains(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
-                            enum mif_kind kind)
+static __attribute__((noinline)) uint16_t free_chains(struct mif_queue *q, memif_buffer_t *bufs,
+                                                      uint16_t count, enum mif_kind kind)
 {
     uint16_t n = 0;
     for (; n < count && q->done != q->next; n++) {
@@ -265,8 +274,8 @@ static enum mif_step alloc_chain(struct mif_queue *q, memif_buffer_t *buf, uint1
             return step;
         const struct mif_slot *own = &q->slots[counter & q->mask];
         contiguous = contiguous && (count == 0 || own->data == end);
-        length += own->capacity;
-        end = own->data + own->capacity;
+        length += mif_slot_capacity(own);
+        end = own->data + mif_slot_capacity(own);
         count++;
     }
     enum mif_step step = begin_chain(q, first, count, length, contiguous);
@@ -289,34 +298,34 @@ MIF_INLINE uint32_t alloc_plain(struct mif_queue *q, memif_buffer_t *bufs, uint3
     uint32_t i = 0;
     for (; i < run; i++) {
         if (!mif_kind_is_slave(kind)) {
-            struct mif_desc desc = mif_desc_read(descs, (uint16_t)(first + i), kind);
+            struct mif_desc desc = mif_desc_read(descs, first + i, kind);
             desc.length = mif_desc_capacity(&desc);
             if (MIF_UNLIKELY((uint16_t)(desc.head >> 16) != window.index || desc.length == 0 ||
                              !mif_in_window(&window, &desc, kind)))
                 break;
-            own[i] = (struct mif_slot){
-                .data = window.base + desc.offset, .capacity = desc.length, .region = window.index};
+            own[i] = (struct mif_slot){.data = window.base + desc.offset,
+                                       .word = desc.head & ~(uint64_t)0xFFFF};
         }
-        if (MIF_UNLIKELY(size > own[i].capacity))
+        if (MIF_UNLIKELY(size > mif_slot_capacity(&own[i])))
             break;
-        set_entry(&bufs[i], (uint16_t)(first + i), own[i].capacity, 0, own[i].data);
+        set_entry(&bufs[i], (uint16_t)(first + i), mif_slot_capacity(&own[i]), 0, own[i].data);
     }
     q->next = (uint16_t)(q->next + i);
     return i;
 }
 
 /* Reserves the one packet that alloc_plain stopped at. */
-static enum mif_step alloc_other(struct mif_queue *q, memif_buffer_t *buf, uint16_t size,
-                                 enum mif_kind kind)
+static __attribute__((noinline)) enum mif_step alloc_other(struct mif_queue *q, memif_buffer_t *buf,
+                                                           uint16_t size, enum mif_kind kind)
 {
     struct mif_window window = mif_window_of(q, q->recent_region);
     uint16_t slot = q->next & q->mask;
     enum mif_step step = mif_free_slot(q, &window, q->next, kind);
     if (step != MIF_STEP_OK)
         return step;
-    if (size > q->slots[slot].capacity)
+    if (size > mif_slot_capacity(&q->slots[slot]))
         return alloc_chain(q, buf, size, kind);
-    set_entry(buf, slot, q->slots[slot].capacity, 0, q->slots[slot].data);
+    set_entry(buf, slot, mif_slot_capacity(&q->slots[slot]), 0, q->slots[slot].data);
     q->next++;
     return MIF_STEP_OK;
 }
@@ -361,7 +370,7 @@ static void fill_chain(struct mif_queue *q, uint16_t first, uint32_t length, enu
     for (uint16_t i = 0; i < count; i++) {
         uint16_t slot = (uint16_t)(first + i) & q->mask;
         uint32_t segment =
-            segment_length(q->slots[slot].capacity, remaining, (uint32_t)count - 1 - i);
+            segment_length(mif_slot_capacity(&q->slots[slot]), remaining, (uint32_t)count - 1 - i);
         q->chain_of[slot].segment = segment;
         remaining -= segment;
     }
@@ -388,9 +397,9 @@ MIF_INLINE uint32_t fill_run(struct mif_queue *q, const memif_buffer_t *bufs, ui
     uint32_t i = 0;
     for (; i < run; i++) {
         uint32_t length = bufs[i].data_len;
-        if (MIF_UNLIKELY(bufs[i].desc_index != first + i || length > own[i].capacity))
+        if (MIF_UNLIKELY(bufs[i].desc_index != first + i || length > mif_slot_capacity(&own[i])))
             break;
-        mif_desc_fill(descs, (uint16_t)(first + i), &own[i], 0, length, kind);
+        mif_desc_fill(descs, first + i, &own[i], 0, length, kind);
         sum += length;
     }
     q->done = (uint16_t)(q->done + i);
@@ -416,8 +425,9 @@ MIF_INLINE uint16_t fill_singles(struct mif_queue *q, const memif_buffer_t *bufs
 }
 
 /* The same one by one where packets of several slots are among them. */
-static uint16_t fill_chains(struct mif_queue *q, const memif_buffer_t *bufs, uint16_t count,
-                            uint64_t *bytes, enum mif_kind kind)
+static __attribute__((noinline)) uint16_t fill_chains(struct mif_queue *q,
+                                                      const memif_buffer_t *bufs, uint16_t count,
+                                                      uint64_t *bytes, enum mif_kind kind)
 {
     uint16_t n = 0;
     for (; n < count && q->done != q->next; n++) {
@@ -425,7 +435,7 @@ static uint16_t fill_chains(struct mif_queue *q, const memif_buffer_t *bufs, uin
         const struct mif_chain *chain = &q->chain_of[slot];
         uint32_t length = bufs[n].data_len;
         if (bufs[n].desc_index != slot ||
-            length > (chain->count > 0 ? chain->length : q->slots[slot].capacity))
+            length > (chain->count > 0 ? chain->length : mif_slot_capacity(&q->slots[slot])))
             break;
         if (chain->count > 0)
             fill_chain(q, slot, length, kind);
