@@ -170,7 +170,8 @@ struct mif_arena {
     uint8_t *base;
     _Atomic size_t opened;
 };
-extern struct mif_arena mif_arena;
+/* Hidden here too, so that it is found without a table. */
+extern __attribute__((visibility("hidden"))) struct mif_arena mif_arena;
 
 /* A handle is serial << MIF_PLACE_BITS | place, where place is the slot's offset in pages. */
 #define MIF_PAGE 4096u

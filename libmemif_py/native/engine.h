@@ -273,11 +273,13 @@ MIF_INLINE enum mif_step mif_step_fault(struct mif_queue *q, const char *reason)
     return MIF_STEP_FAULT;
 }
 
+#define MIF_BAD_INDEX "ring index out of range"
+
 MIF_INLINE enum mif_step mif_advance(struct mif_queue *q, enum mif_kind kind)
 {
     if (MIF_LIKELY(mif_refresh(q, kind)))
         return MIF_STEP_OK;
-    return mif_step_fault(q, "ring index out of range");
+    return mif_step_fault(q, MIF_BAD_INDEX);
 }
 
 /* Where the bytes of a filled slot are; NULL = the peer lies. As slave the buffer is our own and

@@ -68,17 +68,25 @@ MIF_INLINE enum mif_step take_entries(struct mif_queue *q, memif_buffer_t *bufs,
 
 /* One instance for all kinds: a system call outweighs what it costs. */
 static __attribute__((noinline)) int rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs,
-                                                  uint16_t count, uint16_t *rx, uint16_t size)
+                                                  uint16_t count, uint16_t *rx)
 {
-    (void)size;
     return mif_rx_interrupt(q, bufs, count, rx, take_entries, (enum mif_kind)q->kind);
 }
 
+/* While the application polls, one look at the peer's index is enough, and none when enough entries
+ * are known to wait: what comes later is for the next call. */
 MIF_INLINE int rx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx,
                         uint16_t size, enum mif_kind kind)
 {
+    uint16_t n = 0;
+    uint64_t bytes = 0;
     (void)size;
-    return mif_rx_burst(q, bufs, count, rx, take_entries, rx_interrupt, kind);
+    if (MIF_UNLIKELY(!atomic_load_explicit(&q->polling, memory_order_relaxed)))
+        return rx_interrupt(q, bufs, count, rx);
+    if ((uint16_t)(q->limit - q->next) < count && MIF_UNLIKELY(!mif_refresh(q, kind)))
+        return mif_rx_end(q, 0, 0, rx, mif_step_fault(q, MIF_BAD_INDEX));
+    enum mif_step step = take_entries(q, bufs, count, &n, &bytes, kind);
+    return mif_rx_end(q, n, bytes, rx, step);
 }
 
 /* As slave of version 512 the buffers are posted, `headroom` bytes in; otherwise the slots are

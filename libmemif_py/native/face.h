@@ -57,23 +57,6 @@ MIF_INLINE int mif_rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs, uint1
     return mif_rx_end(q, n, bytes, rx, step);
 }
 
-/* A receive burst of either face. While the application polls, one look at the peer's index is
- * enough, and none when enough packets are known to wait: what comes later is for the next call. */
-MIF_INLINE int mif_rx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx,
-                            mif_take_fn *take, mif_burst_fn *interrupt, enum mif_kind kind)
-{
-    uint16_t n = 0;
-    uint64_t bytes = 0;
-    enum mif_step step = MIF_STEP_OK;
-    if (MIF_UNLIKELY(!atomic_load_explicit(&q->polling, memory_order_relaxed)))
-        return interrupt(q, bufs, count, rx, 0);
-    if ((uint16_t)(q->limit - q->next) < count)
-        step = mif_advance(q, kind);
-    if (MIF_LIKELY(step == MIF_STEP_OK))
-        step = take(q, bufs, count, &n, &bytes, kind);
-    return mif_rx_end(q, n, bytes, rx, step);
-}
-
 /* Defines name_of[kind]: the four instances of an inlined burst function, each of which leaves the
  * queue and puts its code into the numbering of the face. */
 #define MIF_INSTANCE(name, suffix, kind)                                                           \

@@ -191,43 +191,54 @@ MIF_INLINE enum mif_step take_packets(struct mif_queue *q, memif_buffer_t *bufs,
 
 /* One instance for all kinds: a system call outweighs what it costs. */
 static __attribute__((noinline)) int rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs,
-                                                  uint16_t count, uint16_t *rx, uint16_t size)
+                                                  uint16_t count, uint16_t *rx)
 {
-    (void)size;
     return mif_rx_interrupt(q, bufs, count, rx, take_packets, (enum mif_kind)q->kind);
 }
 
+/* The rest of a polling burst, from entry n on. */
+static __attribute__((noinline)) int rx_any(struct mif_queue *q, memif_buffer_t *bufs,
+                                            uint16_t count, uint16_t *rx, uint16_t n,
+                                            uint64_t bytes)
+{
+    enum mif_step step = take_packets(q, bufs, count, &n, &bytes, (enum mif_kind)q->kind);
+    return mif_rx_end(q, n, bytes, rx, step);
+}
+
+/* While the application polls, one look at the peer's index is enough, and none when enough packets
+ * are known to wait: what comes later is for the next call. */
 MIF_INLINE int rx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx,
                         uint16_t size, enum mif_kind kind)
 {
+    uint64_t bytes = 0;
     (void)size;
-    return mif_rx_burst(q, bufs, count, rx, take_packets, rx_interrupt, kind);
+    if (MIF_UNLIKELY(!atomic_load_explicit(&q->polling, memory_order_relaxed)))
+        return rx_interrupt(q, bufs, count, rx);
+    if ((uint16_t)(q->limit - q->next) < count && MIF_UNLIKELY(!mif_refresh(q, kind)))
+        return mif_rx_end(q, 0, 0, rx, mif_step_fault(q, MIF_BAD_INDEX));
+    uint32_t known = (uint16_t)(q->limit - q->next);
+    uint32_t run = mif_run(q, q->next, known < count ? known : count);
+    uint32_t n = take_plain(q, bufs, run, &bytes, kind);
+    if (MIF_UNLIKELY(q->next != q->limit)) /* full, the ring's end, or no plain packet */
+        return rx_any(q, bufs, count, rx, (uint16_t)n, bytes);
+    return mif_rx_end(q, n, bytes, rx, MIF_STEP_OK);
 }
 
-/* How many of the entries are, in order, the oldest that were received and not freed, all of one
- * slot each. */
-MIF_INLINE uint32_t count_singles(const struct mif_queue *q, memif_buffer_t *bufs, uint32_t count)
+MIF_INLINE int free_end(struct mif_queue *q, uint32_t n, uint32_t count, uint16_t *freed,
+                        enum mif_kind kind)
 {
-    uint32_t held = (uint16_t)(q->next - q->done), n = 0;
-    if (count > held)
-        count = held;
-    while (n < count) {
-        uint32_t first = (uint32_t)(q->done + n) & q->mask;
-        uint32_t run = mif_run(q, (uint16_t)first, count - n), i = 0;
-        for (; i < run && MIF_LIKELY(bufs[n + i].desc_index == first + i); i++)
-            bufs[n + i].data = NULL;
-        n += i;
-        if (MIF_UNLIKELY(i < run))
-            break;
-    }
-    return n;
+    *freed = (uint16_t)n;
+    mif_publish(q, true, kind);
+    /* Not the oldest packet that was received and not freed. */
+    return MIF_LIKELY(n == count) ? MIF_ERR_SUCCESS : MIF_ERR_INVAL_ARG;
 }
 
-/* The same one by one where packets of several slots are among them. */
-static __attribute__((noinline)) uint16_t free_chains(struct mif_queue *q, memif_buffer_t *bufs,
-                                                      uint16_t count, enum mif_kind kind)
+/* Any burst, one packet after the other. */
+static __attribute__((noinline)) int free_any(struct mif_queue *q, memif_buffer_t *bufs,
+                                              uint32_t count, uint16_t *freed)
 {
-    uint16_t n = 0;
+    enum mif_kind kind = (enum mif_kind)q->kind;
+    uint32_t n = 0;
     for (; n < count && q->done != q->next; n++) {
         uint16_t slot = q->done & q->mask;
         if (bufs[n].desc_index != slot)
@@ -235,24 +246,21 @@ static __attribute__((noinline)) uint16_t free_chains(struct mif_queue *q, memif
         bufs[n].data = NULL;
         mif_post_slots(q, end_chain(q, slot), kind);
     }
-    return n;
+    return free_end(q, n, count, freed, kind);
 }
 
 MIF_INLINE int free_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
                           uint16_t *freed, uint16_t size, enum mif_kind kind)
 {
-    uint16_t n;
+    uint32_t first = q->done & q->mask, n = 0;
     (void)size;
-    if (MIF_UNLIKELY(q->chains > 0)) {
-        n = free_chains(q, bufs, count, kind);
-    } else {
-        n = (uint16_t)count_singles(q, bufs, count);
-        mif_post_slots(q, n, kind);
-    }
-    *freed = n;
-    if (MIF_LIKELY(n > 0))
-        mif_publish(q, true, kind);
-    return MIF_LIKELY(n == count) ? MIF_ERR_SUCCESS : MIF_ERR_INVAL_ARG;
+    if (MIF_UNLIKELY(q->chains > 0 || count > (uint16_t)(q->next - q->done) ||
+                     mif_run(q, q->done, count) != count))
+        return free_any(q, bufs, count, freed);
+    for (; n < count && MIF_LIKELY(bufs[n].desc_index == first + n); n++)
+        bufs[n].data = NULL;
+    mif_post_slots(q, n, kind);
+    return free_end(q, n, count, freed, kind);
 }
 
 /* ---- transmit ---- */
@@ -330,17 +338,19 @@ static __attribute__((noinline)) enum mif_step alloc_other(struct mif_queue *q, 
     return MIF_STEP_OK;
 }
 
-MIF_INLINE int alloc_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
-                           uint16_t *allocated, uint16_t size, enum mif_kind kind)
+/* Any burst, from entry n on. */
+static __attribute__((noinline)) int alloc_any(struct mif_queue *q, memif_buffer_t *bufs,
+                                               uint32_t count, uint16_t *allocated, uint16_t size,
+                                               uint32_t n)
 {
+    enum mif_kind kind = (enum mif_kind)q->kind;
     enum mif_step step = MIF_STEP_OK;
-    uint32_t n = 0;
     while (n < count) {
         uint32_t known = (uint16_t)(q->limit - q->next), room = count - n;
         uint32_t run = mif_run(q, q->next, known < room ? known : room);
         uint32_t taken = alloc_plain(q, bufs + n, run, size, kind);
         n += taken;
-        if (MIF_LIKELY(taken == run && run > 0))
+        if (taken == run && run > 0)
             continue;
         step = alloc_other(q, &bufs[n], size, kind); /* looks for more free slots, too */
         if (step != MIF_STEP_OK)
@@ -349,6 +359,21 @@ MIF_INLINE int alloc_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t c
     }
     *allocated = (uint16_t)n;
     return mif_step_error(step, step == MIF_STEP_WAIT ? MIF_ERR_NOBUF_RING : MIF_ERR_SUCCESS);
+}
+
+MIF_INLINE int alloc_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
+                           uint16_t *allocated, uint16_t size, enum mif_kind kind)
+{
+    uint32_t n = 0;
+    if (MIF_LIKELY(count <= (uint16_t)(q->limit - q->next) &&
+                   mif_run(q, q->next, count) == count)) {
+        n = alloc_plain(q, bufs, count, size, kind);
+        if (MIF_LIKELY(n == count)) {
+            *allocated = count;
+            return MIF_ERR_SUCCESS;
+        }
+    }
+    return alloc_any(q, bufs, count, allocated, size, n);
 }
 
 /* How many of the remaining bytes go into a segment: as many as fit, but at least one is kept for
@@ -407,29 +432,28 @@ MIF_INLINE uint32_t fill_run(struct mif_queue *q, const memif_buffer_t *bufs, ui
     return i;
 }
 
-/* All of one slot each; ends at the first that is not the next one reserved, or too long. */
-MIF_INLINE uint16_t fill_singles(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count,
-                                 uint64_t *bytes, enum mif_kind kind)
+/* What is left of a burst when its slots are filled. */
+MIF_INLINE int tx_end(struct mif_queue *q, uint32_t n, uint32_t count, uint64_t bytes, uint16_t *tx,
+                      enum mif_kind kind)
 {
-    uint32_t held = (uint16_t)(q->next - q->done), n = 0;
-    if (count > held)
-        count = held;
-    while (n < count) {
-        uint32_t run = mif_run(q, q->done, count - n);
-        uint32_t filled = fill_run(q, bufs + n, run, bytes, kind);
-        n += filled;
-        if (MIF_UNLIKELY(filled < run))
-            break;
+    *tx = (uint16_t)n;
+    if (MIF_LIKELY(n > 0)) {
+        mif_count(&q->packets, n);
+        mif_count(&q->bytes, bytes);
+        if (MIF_UNLIKELY(!mif_publish_sent(q, kind)))
+            return MIF_ERR_INT_WRITE;
     }
-    return (uint16_t)n;
+    /* Not the oldest reserved entry, or longer than its buffer. */
+    return MIF_LIKELY(n == count) ? MIF_ERR_SUCCESS : MIF_ERR_INVAL_ARG;
 }
 
-/* The same one by one where packets of several slots are among them. */
-static __attribute__((noinline)) uint16_t fill_chains(struct mif_queue *q,
-                                                      const memif_buffer_t *bufs, uint16_t count,
-                                                      uint64_t *bytes, enum mif_kind kind)
+/* Any burst, one packet after the other. */
+static __attribute__((noinline)) int tx_any(struct mif_queue *q, const memif_buffer_t *bufs,
+                                            uint32_t count, uint16_t *tx)
 {
-    uint16_t n = 0;
+    enum mif_kind kind = (enum mif_kind)q->kind;
+    uint64_t bytes = 0;
+    uint32_t n = 0;
     for (; n < count && q->done != q->next; n++) {
         uint16_t slot = q->done & q->mask;
         const struct mif_chain *chain = &q->chain_of[slot];
@@ -442,27 +466,21 @@ static __attribute__((noinline)) uint16_t fill_chains(struct mif_queue *q,
         else
             mif_desc_fill(q->descs, slot, &q->slots[slot], 0, length, kind);
         q->done = (uint16_t)(q->done + end_chain(q, slot));
-        *bytes += length;
+        bytes += length;
     }
-    return n;
+    return tx_end(q, n, count, bytes, tx, kind);
 }
 
 MIF_INLINE int tx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *tx,
                         uint16_t size, enum mif_kind kind)
 {
     uint64_t bytes = 0;
-    uint16_t n = MIF_UNLIKELY(q->chains > 0) ? fill_chains(q, bufs, count, &bytes, kind)
-                                             : fill_singles(q, bufs, count, &bytes, kind);
     (void)size;
-    *tx = n;
-    if (MIF_LIKELY(n > 0)) {
-        mif_count(&q->packets, n);
-        mif_count(&q->bytes, bytes);
-        if (MIF_UNLIKELY(!mif_publish_sent(q, kind)))
-            return MIF_ERR_INT_WRITE;
-    }
-    /* Not the oldest reserved entry, or longer than its buffer. */
-    return MIF_LIKELY(n == count) ? MIF_ERR_SUCCESS : MIF_ERR_INVAL_ARG;
+    if (MIF_UNLIKELY(q->chains > 0 || count > (uint16_t)(q->next - q->done) ||
+                     mif_run(q, q->done, count) != count))
+        return tx_any(q, bufs, count, tx);
+    uint32_t n = fill_run(q, bufs, count, &bytes, kind);
+    return tx_end(q, n, count, bytes, tx, kind);
 }
 
 /* ---- the four calls ---- */
