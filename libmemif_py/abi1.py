@@ -7,7 +7,7 @@ from . import errors
 from .endpoint import DEFAULT_PATH, Endpoint, Settings
 from .hub import Hub
 from .native import Native
-from .wire import VERSION_1, VERSION_2, up_to_nul
+from .wire import NAME_SIZE, VERSION_1, VERSION_2, up_to_nul
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ class Api1:
         """memif_init."""
         self.native.check(self.lib.mif_api1_hub_open(), "hub")
         try:
-            self.hub = Hub(self.native, self.lib.mif_api1_hub(), self.ffi.string(app_name))
+            name = self.ffi.string(app_name, NAME_SIZE - 1)  # peers may want a NUL behind it
+            self.hub = Hub(self.native, self.lib.mif_api1_hub(), name)
         except BaseException:
             self.lib.mif_api1_hub_close()
             raise
@@ -97,8 +98,10 @@ class Api1:
         """memif_cleanup."""
         hub, self.hub = self.hub, None
         if hub is not None:
-            hub.close()
-            self.lib.mif_api1_hub_close()
+            try:
+                hub.close()
+            finally:
+                self.lib.mif_api1_hub_close()
 
     def create(
         self, handle: Any, args: Any, on_connect: Any, on_disconnect: Any, interrupt: Any, ctx: Any

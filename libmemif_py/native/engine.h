@@ -109,6 +109,17 @@ MIF_INLINE void mif_desc_post(struct mif_queue *q, uint16_t slot)
     atomic_store_explicit(&shared->offset_metadata, (uint32_t)own->offset, memory_order_relaxed);
 }
 
+/* Takes NEXT off a slot that is about to go back to a slave of version 512: DPDK's writes a packet
+ * of one slot over an older chain without clearing the flag. The slave has no use for the slot
+ * before we publish it. */
+MIF_INLINE void mif_desc_unchain(struct mif_queue *q, uint16_t slot)
+{
+    struct mif_desc_2 *shared = (struct mif_desc_2 *)q->descs + slot;
+    uint64_t w0 = atomic_load_explicit(&shared->flags_region_length, memory_order_relaxed);
+    atomic_store_explicit(&shared->flags_region_length, w0 & ~(uint64_t)MIF_DESC_NEXT,
+                          memory_order_relaxed);
+}
+
 /* The address of [offset, offset + length) of a region of the peer's choice, or NULL. */
 MIF_INLINE uint8_t *mif_peer_data(const struct mif_queue *q, uint16_t region, uint64_t offset,
                                   uint32_t length)

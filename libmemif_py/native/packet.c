@@ -216,6 +216,8 @@ MIF_INLINE int free_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t co
         uint16_t slots = MIF_UNLIKELY(q->chains) ? end_chain(q, slot) : 1;
         for (uint16_t i = 0; kind == MIF_KIND_2_SLAVE && i < slots; i++)
             mif_desc_post(q, (uint16_t)(slot + i) & q->mask);
+        for (uint16_t i = 0; kind == MIF_KIND_2_MASTER && i + 1 < slots; i++)
+            mif_desc_unchain(q, (uint16_t)(slot + i) & q->mask);
         q->done = (uint16_t)(q->done + slots);
         bufs[n].data = NULL;
     }
@@ -271,6 +273,8 @@ static enum step alloc_chain(struct mif_queue *q, memif_buffer_t *buf, uint16_t 
         end = own->data + own->capacity;
         count++;
     }
+    if (length > MIF_MAX_PACKET)
+        length = MIF_MAX_PACKET; /* what a receiver accepts; the last buffer stays short */
     enum step step = begin_chain(q, first, count, length, contiguous);
     if (step != STEP_OK)
         return step;
