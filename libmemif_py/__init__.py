@@ -35,9 +35,8 @@ def __getattr__(name: str) -> object:
     """Load a public name from its module."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    module = import_module(f".{_HOMES[name]}", __name__)
+    # Not importlib: this also runs for `from . import errors` in a cold start.
+    module = __import__(f"{__name__}.{_HOMES[name]}", fromlist=("__name__",))
     value = module if name == "errors" else getattr(module, name)
     globals()[name] = value
     return value

@@ -6,7 +6,7 @@ from __future__ import annotations
 from . import abi, errors
 from .endpoint import DEFAULT_PATH, Settings
 from .hub import Hub
-from .wire import up_to_nul
+from .wire import NAME_SIZE, up_to_nul
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ class Api1(abi.Api):
         """memif_init."""
         self.native.check(self.lib.mif_api1_hub_open(), "hub")
         try:
-            self.hub = Hub(self.native, self.lib.mif_api1_hub(), self.ffi.string(app_name))
+            name = self.ffi.string(app_name, NAME_SIZE - 1)  # peers may want a NUL behind it
+            self.hub = Hub(self.native, self.lib.mif_api1_hub(), name)
         except BaseException:
             self.lib.mif_api1_hub_close()
             raise
@@ -33,8 +34,10 @@ class Api1(abi.Api):
         """memif_cleanup."""
         hub, self.hub = self.hub, None
         if hub is not None:
-            hub.close()
-            self.lib.mif_api1_hub_close()
+            try:
+                hub.close()
+            finally:
+                self.lib.mif_api1_hub_close()
 
     def create(
         self, handle: Any, args: Any, on_connect: Any, on_disconnect: Any, interrupt: Any, ctx: Any

@@ -343,13 +343,17 @@ class Hub:
     # ---- links ----
 
     def add_link(self, link: Link) -> None:
-        """Watch a new link's channel, for a limited time until it is up."""
+        """Watch a new link's channel, for a limited time until it is up.
+
+        Raises MemifError; the link is closed then.
+        """
         self._links.append(link)
         try:
             self.watch(link.channel.fileno(), link)
             self.set_deadline(link, HANDSHAKE_TIMEOUT)
         except errors.MemifError as error:
             link.close(str(error))
+            raise
 
     def forget_link(self, link: Link) -> None:
         """The link is being taken apart."""
@@ -414,12 +418,14 @@ class Hub:
         """The timer fired."""
         self.native.lib.mif_timer_read(self._timer)
         now = time.monotonic()
-        for owner in [o for o, when in self._deadlines.items() if when <= now]:
-            # What came before in this loop may have cancelled it.
-            if self._deadlines.get(owner, now + 1) <= now:
-                del self._deadlines[owner]
-                self._expire(owner)
-        self._arm()
+        try:
+            for owner in [o for o, when in self._deadlines.items() if when <= now]:
+                # What came before in this loop may have cancelled it.
+                if self._deadlines.get(owner, now + 1) <= now:
+                    del self._deadlines[owner]
+                    self._expire(owner)
+        finally:
+            self._arm()  # what an error kept from its turn is due at once
 
     def _expire(self, owner: Any) -> None:
         if isinstance(owner, Endpoint):

@@ -133,6 +133,9 @@ class Interface:
         self._rx_locks = [threading.Lock() for _ in self._rx_waits]
         tx_count = m2s_rings if settings.is_master else s2m_rings
         self._tx_locks = [threading.Lock() for _ in range(tx_count)]
+        # Held while the link's memory is in use, never while waiting.
+        self._rx_bursts = [threading.Lock() for _ in self._rx_locks]
+        self._tx_bursts = [threading.Lock() for _ in self._tx_locks]
         self._polling: set[int] = set()
         try:
             self._endpoint = control.add(settings, _Observer(self))
@@ -231,6 +234,10 @@ class Interface:
             self._on_connect(self)
 
     def _went_down(self, reason: str) -> None:
+        # No new burst gets buffers any more; after this call the memory of old ones goes away.
+        for lock in (*self._rx_bursts, *self._tx_bursts):
+            with lock:
+                pass
         with self._changed:
             self._up = False
             for wait in self._rx_waits:
@@ -263,6 +270,8 @@ class Interface:
                 packets = self._take(queue, min(count, _MAX_BURST))
                 if packets:
                     return packets
+                if wait.acknowledge():
+                    continue  # the link changed meanwhile: look again
                 left = self._time_left(deadline, timeout, f"no packet within {timeout} s")
                 if queue in self._polling:
                     nap = _sleep(nap, left)
@@ -307,13 +316,14 @@ class Interface:
         self._check_open()
         ffi, lib, handle = control.ffi, control.lib, self._endpoint.handle
         bufs, done = _scratch(count)
-        code = lib.mif_packet_rx(handle, queue, bufs, count, done)
-        received = done[0]
+        with self._rx_bursts[queue]:
+            code = lib.mif_packet_rx(handle, queue, bufs, count, done)
+            received = done[0]
+            packets = [ffi.buffer(bufs[i].data, bufs[i].data_len)[:] for i in range(received)]
+            if received:
+                lib.mif_packet_free(handle, queue, bufs, received, done)
         if received == 0:
             self._check_burst(code, "receive", queue)
-            return []
-        packets = [ffi.buffer(bufs[i].data, bufs[i].data_len)[:] for i in range(received)]
-        lib.mif_packet_free(handle, queue, bufs, received, done)
         return packets
 
     # ---- transmit ----
@@ -360,17 +370,18 @@ class Interface:
         ffi, lib, handle = control.ffi, control.lib, self._endpoint.handle
         bufs, done = _scratch(len(packets))
         ready = 0
-        for packet in packets:
-            code = lib.mif_packet_alloc(handle, queue, bufs + ready, 1, done, packet.nbytes)
-            if done[0] == 0:
-                break
-            ffi.memmove(bufs[ready].data, packet, packet.nbytes)
-            bufs[ready].data_len = packet.nbytes
-            ready += 1
+        with self._tx_bursts[queue]:
+            for packet in packets:
+                code = lib.mif_packet_alloc(handle, queue, bufs + ready, 1, done, packet.nbytes)
+                if done[0] == 0:
+                    break
+                ffi.memmove(bufs[ready].data, packet, packet.nbytes)
+                bufs[ready].data_len = packet.nbytes
+                ready += 1
+            if ready:
+                lib.mif_packet_tx(handle, queue, bufs, ready, done)
         if ready == 0:
             self._check_burst(code, "send", queue)
-            return 0
-        lib.mif_packet_tx(handle, queue, bufs, ready, done)
         return done[0]
 
     # ---- shared ----
@@ -449,10 +460,16 @@ class _ReadyFd:
     def wake(self) -> None:
         os.eventfd_write(self._wake, 1)
 
+    def acknowledge(self) -> bool:
+        """End the readiness that comes from wake; the eventfd's ends with its packets."""
+        try:
+            os.eventfd_read(self._wake)
+        except BlockingIOError:
+            return False
+        return True
+
     def wait(self, seconds: float | None) -> None:
-        for fd, _ in self._epoll.poll(seconds):
-            if fd == self._wake:
-                os.eventfd_read(self._wake)
+        self._epoll.poll(seconds)
 
     def close(self) -> None:
         self._epoll.close()

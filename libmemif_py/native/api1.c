@@ -24,6 +24,9 @@ int mif_python_details(void *handle, memif_details_t *details, char *buf, size_t
 
 static struct mif_hub hub = MIF_HUB_INIT;
 static memif_control_fd_update_t *control_fd_update;
+/* From the beginning of memif_init to the end of memif_cleanup: of two threads that call memif_init
+ * at the same time one wins. */
+static atomic_bool in_use;
 
 /* ---- what the control plane needs of us ---- */
 
@@ -67,20 +70,25 @@ int memif_init(memif_control_fd_update_t *on_control_fd_update, char *app_name)
     int err = mif_embed_start();
     if (err != MIF_ERR_SUCCESS)
         return mif_error_to_1(err);
-    if (atomic_load(&hub.open))
+    if (atomic_exchange(&in_use, true))
         return MEMIF_ERR_ALREADY;
     control_fd_update = on_control_fd_update;
     if (app_name == NULL || *app_name == '\0')
         app_name = MEMIF_DEFAULT_APP_NAME;
     MIF_DEBUG("app name: %s", app_name);
-    return mif_error_to_1(mif_python_init(app_name));
+    err = mif_python_init(app_name);
+    if (err != MIF_ERR_SUCCESS)
+        atomic_store(&in_use, false);
+    return mif_error_to_1(err);
 }
 
 int memif_cleanup(void)
 {
     int err = mif_embed_check();
-    if (err == MIF_ERR_SUCCESS && atomic_load(&hub.open))
+    if (err == MIF_ERR_SUCCESS && atomic_load(&hub.open)) {
         err = mif_python_cleanup();
+        atomic_store(&in_use, false);
+    }
     /* Without memif_init there is nothing to clean up. */
     return mif_in_forked_child() ? mif_error_to_1(err) : MEMIF_ERR_SUCCESS;
 }

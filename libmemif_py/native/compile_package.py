@@ -6,13 +6,16 @@ Usage: compile_package.py FOLDER (as installed; DESTDIR is added here).
 
 import compileall
 import os
+import py_compile
 import sys
 from pathlib import Path
 
 installed = Path(sys.argv[1])
 destdir = os.environ.get("DESTDIR", "")
 staged = Path(destdir) / installed.relative_to("/") if destdir else installed
+# By content and not by time: copies and packages often do not keep the times of files.
+mode = py_compile.PycInvalidationMode.CHECKED_HASH
 good = compileall.compile_dir(
-    str(staged), quiet=1, ddir=str(installed), invalidation_mode=None, force=True
+    str(staged), quiet=1, ddir=str(installed), invalidation_mode=mode, force=True
 )
 sys.exit(0 if good else 1)

@@ -9,6 +9,7 @@
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -340,6 +341,14 @@ static void bind_indices(struct mif_queue *q, bool is_slave, bool is_tx)
         q->done = (uint16_t)-q->capacity;
 }
 
+/* Leaves owner and busy alone: a thread that used the last connection on this handle may be inside
+ * mif_enter at any time, and a busy mark that got lost would let the queue be unmapped under it. */
+static void set_up(struct mif_queue *q, const struct mif_queue *fresh)
+{
+    const size_t kept = offsetof(struct mif_queue, next);
+    memcpy((uint8_t *)q + kept, (const uint8_t *)fresh + kept, sizeof(*q) - kept);
+}
+
 int mif_connection_add_queue(void *handle, const struct mif_queue_config *config)
 {
     struct mif_connection *conn = mif_lookup(handle);
@@ -350,7 +359,7 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
         return err;
     struct mif_queue *q =
         config->is_tx ? &conn->queues[config->qid].tx : &conn->queues[config->qid].rx;
-    uint16_t *count = config->is_tx ? &conn->tx_count : &conn->rx_count;
+    _Atomic uint16_t *count = config->is_tx ? &conn->tx_count : &conn->rx_count;
     if (config->qid != *count)
         return MIF_ERR_QID; /* queues are added in order, so that a count describes them */
     struct mif_ring *ring = (void *)(conn->regions[config->region].base + config->offset);
@@ -364,7 +373,7 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
     if (slots == NULL)
         return MIF_ERR_NOMEM;
     memset(slots, 0, bytes);
-    *q = (struct mif_queue){
+    const struct mif_queue fresh = {
         .mask = (uint16_t)(size - 1),
         .capacity = (uint16_t)(config->version == MIF_VERSION_1 ? size - 1 : size),
         .kind = (uint8_t)kind_of(config),
@@ -380,6 +389,7 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
         .buffer_size = config->buffer_size,
         .post_at_start = config->post_at_start,
     };
+    set_up(q, &fresh);
     bind_indices(q, config->is_slave, config->is_tx);
     if (config->is_slave) {
         lay_out_slave_buffers(conn, q, config);

@@ -156,9 +156,9 @@ struct mif_connection {
     _Atomic(const char *) fault; /* what the data path found wrong; NULL = nothing */
     _Atomic(mif_interrupt_fn *) interrupt;
     void *private_ctx;
-    struct mif_hub *hub; /* NULL or the group it belongs to, whose allocator serves it */
-    uint16_t rx_count;
-    uint16_t tx_count;
+    struct mif_hub *hub;       /* NULL or the group it belongs to, whose allocator serves it */
+    _Atomic uint16_t rx_count; /* mif_why_not reads them at any time */
+    _Atomic uint16_t tx_count;
     uint16_t region_count;
     struct mif_region regions[MIF_MAX_REGIONS];
     struct mif_queue_pair queues[MIF_MAX_QUEUES];

@@ -35,10 +35,18 @@ static bool hosted; /* written once, under start_lock */
 
 /* ---- reports ---- */
 
+/* One line, whatever the detail holds, written at once so that no other thread's output gets in. */
 static void complain(const char *what, const char *detail)
 {
-    fprintf(stderr, "libmemif: cannot start the control plane: %s%s%s\n", what,
-            detail == NULL ? "" : ": ", detail == NULL ? "" : detail);
+    char line[1024];
+    int n = snprintf(line, sizeof(line) - 1, "libmemif: cannot start the control plane: %s%s%s",
+                     what, detail == NULL ? "" : ": ", detail == NULL ? "" : detail);
+    if (n < 0)
+        return;
+    for (char *c = line; *c != '\0'; c++)
+        if (*c == '\n' || *c == '\r')
+            *c = ' ';
+    fprintf(stderr, "%s\n", line);
 }
 
 void mif_embed_ready(void)
@@ -103,17 +111,20 @@ static const void *libpython_address(void)
     return &PyType_Type;
 }
 
+/* Python itself would print its configuration, line by line, if it found no encodings. */
+static const char stdlib_probe[] = "encodings/__init__.py";
+
 static bool find_stdlib(struct paths *paths)
 {
     static const char *const beside_libpython[] = {PYTHON_DIR, "../" PYTHON_DIR,
                                                    "../lib/" PYTHON_DIR};
     char dir[PATH_MAX];
-    if (existing_dir(paths->stdlib, MIF_PYTHON_STDLIB, "", "os.py"))
+    if (existing_dir(paths->stdlib, MIF_PYTHON_STDLIB, "", stdlib_probe))
         return true;
     if (!dir_of_address(dir, libpython_address()))
         return false;
     for (size_t i = 0; i < sizeof(beside_libpython) / sizeof(*beside_libpython); i++)
-        if (existing_dir(paths->stdlib, dir, beside_libpython[i], "os.py"))
+        if (existing_dir(paths->stdlib, dir, beside_libpython[i], stdlib_probe))
             return true;
     return false;
 }
@@ -134,42 +145,41 @@ static bool ends_with(const char *text, const char *end)
 }
 
 /* The package's parent folder: this library lies inside the package (wheel, build tree), or where
- * it was installed relative to it. Then whatever may hold cffi's runtime. */
-static bool find_package(struct paths *paths)
+ * it was installed relative to it. */
+static bool find_package(char out[PATH_MAX])
 {
+    static const char probe[] = "libmemif_py/wire.py";
     char dir[PATH_MAX];
     if (!dir_of_address(dir, &state))
         return false;
-    size_t before = paths->count;
-    if (ends_with(dir, "/libmemif_py"))
-        add_path(paths, dir, "..", "libmemif_py/wire.py");
-    if (ends_with(dir, "/libmemif_py/libmemif4"))
-        add_path(paths, dir, "../..", "libmemif_py/wire.py");
-    if (paths->count == before)
-        add_path(paths, dir, MIF_PACKAGE_RELATIVE, "libmemif_py/wire.py");
-    if (paths->count == before)
-        return false;
-    add_path(paths, paths->list[before], "libmemif_py/_runtime", "");
-    if (*MIF_CFFI_DIR)
-        add_path(paths, MIF_CFFI_DIR, "", "");
-    return true;
+    if (ends_with(dir, "/libmemif_py") && existing_dir(out, dir, "..", probe))
+        return true;
+    if (ends_with(dir, "/libmemif_py/libmemif4") && existing_dir(out, dir, "../..", probe))
+        return true;
+    return existing_dir(out, dir, MIF_PACKAGE_RELATIVE, probe);
 }
 
 static bool find_paths(struct paths *paths)
 {
+    char package[PATH_MAX];
     paths->count = 0;
     if (!find_stdlib(paths)) {
         complain("no standard library of Python " MIF_PYTHON_VERSION " at", MIF_PYTHON_STDLIB);
         return false;
     }
-    add_path(paths, paths->stdlib, "", "os.py");
+    add_path(paths, paths->stdlib, "", "");
     add_path(paths, paths->stdlib, "lib-dynload", "");
-    if (!find_package(paths)) {
+    if (!find_package(package)) {
         complain("the package libmemif_py is missing; it belongs at " MIF_PACKAGE_RELATIVE
                  " relative to the library",
                  NULL);
         return false;
     }
+    /* Our own copy of cffi's runtime, if there is one, before any other version of it. */
+    add_path(paths, package, "libmemif_py/_runtime", "");
+    add_path(paths, package, "", "");
+    if (*MIF_CFFI_DIR)
+        add_path(paths, MIF_CFFI_DIR, "", "");
     return true;
 }
 
@@ -269,7 +279,9 @@ static void complain_of_exception(void)
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
-    PyObject *text = value == NULL ? NULL : PyObject_Str(value);
+    PyObject *text = value == NULL
+                         ? NULL
+                         : PyUnicode_FromFormat("%s: %S", ((PyTypeObject *)type)->tp_name, value);
     const char *utf8 = text == NULL ? NULL : PyUnicode_AsUTF8(text);
     complain("an import failed", utf8 == NULL ? "unknown reason" : utf8);
     PyErr_Clear();
@@ -279,15 +291,17 @@ static void complain_of_exception(void)
     Py_XDECREF(traceback);
 }
 
-/* Where Python is the host's own, our folders join its path only for as long as we import. */
+/* What belongs to this library is loaded from its own folders, whatever has the same name
+ * elsewhere, and without touching sys.path: Python may be the host's own. */
 static const char import_code[] = "import sys\n"
-                                  "saved = sys.path[:]\n"
-                                  "sys.path.extend(p for p in paths if p not in saved)\n"
-                                  "try:\n"
-                                  "    import _cffi_backend\n"
-                                  "    import " MIF_ABI_MODULE "\n"
-                                  "finally:\n"
-                                  "    sys.path[:] = saved\n";
+                                  "from _frozen_importlib import _load\n"
+                                  "from _frozen_importlib_external import PathFinder\n"
+                                  "for name in ('_cffi_backend', 'libmemif_py'):\n"
+                                  "    if name not in sys.modules:\n"
+                                  "        spec = PathFinder.find_spec(name, paths)\n"
+                                  "        _load(spec) if spec else __import__(name)\n"
+                                  "sys.modules['_cffi_backend']._init_cffi_1_0_external_module\n"
+                                  "import " MIF_ABI_MODULE "\n";
 
 static PyObject *globals_with_paths(const struct paths *paths)
 {
@@ -311,7 +325,6 @@ static PyObject *globals_with_paths(const struct paths *paths)
  * and not a traceback of cffi's. */
 static bool import_control_plane(const struct paths *paths)
 {
-    PyGILState_STATE gil = PyGILState_Ensure();
     PyObject *globals = globals_with_paths(paths);
     PyObject *result =
         globals == NULL ? NULL : PyRun_String(import_code, Py_file_input, globals, globals);
@@ -320,6 +333,25 @@ static bool import_control_plane(const struct paths *paths)
         complain_of_exception();
     Py_XDECREF(result);
     Py_XDECREF(globals);
+    return good;
+}
+
+/* Up to Python 3.11, cffi uses the version tag of the capsule type as a lock and takes a tag, which
+ * any attribute look-up on a capsule leaves there, for a lock that somebody holds. */
+static void clear_version_tag(void)
+{
+    PyType_Modified(&PyCapsule_Type);
+}
+
+/* With the GIL held all along, so that no other thread of a host that is Python gets between. */
+static bool start_control_plane(const struct paths *paths)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    bool good = import_control_plane(paths);
+    if (good) {
+        clear_version_tag();
+        good = mif_embed_start_cffi() == 0 && atomic_load(&ready);
+    }
     PyGILState_Release(gil);
     return good;
 }
@@ -327,24 +359,38 @@ static bool import_control_plane(const struct paths *paths)
 /* Our own build decides which Python this may run in; another one would abort the process. */
 static bool version_matches(void)
 {
+#ifdef Py_GIL_DISABLED
+    const bool free_threading = true;
+#else
+    const bool free_threading = false;
+#endif
     const char *running = Py_GetVersion();
     size_t n = strlen(MIF_PYTHON_VERSION);
-    if (strncmp(running, MIF_PYTHON_VERSION, n) == 0 && (running[n] < '0' || running[n] > '9'))
+    if (strncmp(running, MIF_PYTHON_VERSION, n) == 0 && (running[n] < '0' || running[n] > '9') &&
+        (strstr(running, "free-threading") != NULL) == free_threading)
         return true;
     complain("this process runs another Python than " MIF_PYTHON_VERSION, running);
     return false;
+}
+
+static bool start_data_path(void)
+{
+    int err = mif_data_path_init();
+    if (err != MIF_ERR_SUCCESS)
+        complain("the data path", mif_error_text(err));
+    return err == MIF_ERR_SUCCESS;
 }
 
 static bool start_all(void)
 {
     static struct paths paths; /* large for a small stack; used once, under start_lock */
     mif_debug_init();
-    if (!version_matches() || mif_data_path_init() != MIF_ERR_SUCCESS || !find_paths(&paths))
+    if (!version_matches() || !start_data_path() || !find_paths(&paths))
         return false;
     hosted = Py_IsInitialized();
     if (!hosted && !start_python(&paths))
         return false;
-    return import_control_plane(&paths) && mif_embed_start_cffi() == 0 && atomic_load(&ready);
+    return start_control_plane(&paths);
 }
 
 int mif_embed_start(void)

@@ -116,6 +116,17 @@ MIF_INLINE void mif_desc_post(void *descs, uint32_t slot, const struct mif_slot 
     atomic_store_explicit(&shared->offset_metadata, (uint32_t)offset, memory_order_relaxed);
 }
 
+/* Takes NEXT off a slot that is about to go back to a slave of version 512: DPDK's writes a packet
+ * of one slot over an older chain without clearing the flag. The slave has no use for the slot
+ * before we publish it. */
+MIF_INLINE void mif_desc_unchain(void *descs, uint32_t slot)
+{
+    struct mif_desc_2 *shared = (struct mif_desc_2 *)descs + slot;
+    uint64_t w0 = atomic_load_explicit(&shared->flags_region_length, memory_order_relaxed);
+    atomic_store_explicit(&shared->flags_region_length, w0 & ~(uint64_t)MIF_DESC_NEXT,
+                          memory_order_relaxed);
+}
+
 /* How many of `most` slots from a counter on lie side by side, that is before the ring's end. Loops
  * go over such runs: pointers that move on, no masks. */
 MIF_INLINE uint32_t mif_run(const struct mif_queue *q, uint16_t counter, uint32_t most)

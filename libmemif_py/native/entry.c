@@ -21,10 +21,29 @@ MIF_INLINE bool read_entry(struct mif_queue *q, struct mif_window *window, uint1
     return MIF_LIKELY(data != NULL);
 }
 
+/* Forgets that slots which were handed out belonged to chains; see mif_desc_unchain. */
+static void unchain_entries(struct mif_queue *q, const memif_buffer_t *bufs, uint16_t count)
+{
+    for (uint16_t i = 0; i < count; i++)
+        if (bufs[i].flags & MIF_DESC_NEXT)
+            mif_desc_unchain(q->descs, bufs[i].desc_index);
+}
+
 /* The whole ring is one packet, and still it goes on. */
 static bool chain_is_endless(const struct mif_queue *q)
 {
     return q->done == q->next && (uint16_t)(q->limit - q->next) == q->capacity;
+}
+
+/* Where a burst stands: entries before `n` are handed out. */
+MIF_INLINE void hand_out(struct mif_queue *q, const memif_buffer_t *bufs, uint16_t *n, uint16_t to,
+                         uint16_t counter, enum mif_kind kind)
+{
+    uint16_t entries = (uint16_t)(to - *n);
+    if (kind == MIF_KIND_2_MASTER && MIF_UNLIKELY(entries > 1))
+        unchain_entries(q, &bufs[*n], entries);
+    q->next = counter;
+    *n = to;
 }
 
 /* Hands out whole packets while they fit; one that is longer than all of bufs goes out in pieces.
@@ -47,21 +66,17 @@ MIF_INLINE enum mif_step take_entries(struct mif_queue *q, memif_buffer_t *bufs,
         read_bytes += bufs[read].len;
         in_chain = bufs[read++].flags & MIF_DESC_NEXT;
         if (MIF_LIKELY(!in_chain)) {
-            q->next = counter;
-            *n = read;
+            hand_out(q, bufs, n, read, counter, kind);
             *bytes = read_bytes;
         }
     }
     if (MIF_LIKELY(!in_chain))
         return step;
     if (step == MIF_STEP_FULL && *n == 0) {
-        q->next = counter;
-        *n = read;
+        hand_out(q, bufs, n, read, counter, kind);
         *bytes = read_bytes;
     } else if (step == MIF_STEP_OK) {
-        step = MIF_STEP_WAIT;
-        if (chain_is_endless(q))
-            step = mif_step_fault(q, "chain without an end");
+        step = chain_is_endless(q) ? mif_step_fault(q, "chain without an end") : MIF_STEP_WAIT;
     }
     return step;
 }
@@ -109,12 +124,12 @@ MIF_INLINE int refill(struct mif_queue *q, uint16_t count, uint16_t headroom, en
 
 /* ---- transmit ---- */
 
-/* The most entries that a packet may take, so that an array sized by the interface's own buffer
- * size is never outgrown, whatever a peer posts. */
-static uint32_t entries_allowed(const struct mif_queue *q, uint16_t size)
+/* The most entries that a burst may take, so that an array sized by the interface's own buffer size
+ * is never outgrown, whatever a peer posts. */
+MIF_INLINE uint32_t entries_allowed(const struct mif_queue *q, uint32_t count, uint32_t size)
 {
-    uint32_t entries = (size + q->buffer_size - 1) / q->buffer_size;
-    return entries > 0 ? entries : 1;
+    uint32_t each = (size + q->buffer_size - 1) / q->buffer_size;
+    return count * (each > 0 ? each : 1);
 }
 
 /* Reserves one packet, or none of it. */
@@ -150,10 +165,10 @@ MIF_INLINE int alloc_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t c
 {
     struct mif_window window = mif_window_of(q, q->recent_region);
     enum mif_step step = MIF_STEP_OK;
-    uint32_t allowed = entries_allowed(q, size);
+    uint32_t allowed = entries_allowed(q, count, size);
     uint16_t total = 0, entries = 0;
     for (uint16_t i = 0; i < count; i++) {
-        step = alloc_packet(q, &window, bufs + total, &entries, size, allowed, kind);
+        step = alloc_packet(q, &window, bufs + total, &entries, size, allowed - total, kind);
         if (MIF_UNLIKELY(step != MIF_STEP_OK))
             break;
         total = (uint16_t)(total + entries);

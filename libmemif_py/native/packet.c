@@ -244,7 +244,10 @@ static __attribute__((noinline)) int free_any(struct mif_queue *q, memif_buffer_
         if (bufs[n].desc_index != slot)
             break;
         bufs[n].data = NULL;
-        mif_post_slots(q, end_chain(q, slot), kind);
+        uint16_t slots = end_chain(q, slot);
+        for (uint16_t i = 0; kind == MIF_KIND_2_MASTER && i + 1 < slots; i++)
+            mif_desc_unchain(q->descs, (uint16_t)(slot + i) & q->mask);
+        mif_post_slots(q, slots, kind);
     }
     return free_end(q, n, count, freed, kind);
 }
@@ -286,6 +289,8 @@ static enum mif_step alloc_chain(struct mif_queue *q, memif_buffer_t *buf, uint1
         end = own->data + mif_slot_capacity(own);
         count++;
     }
+    if (length > MIF_MAX_PACKET)
+        length = MIF_MAX_PACKET; /* what a receiver accepts; the last buffer stays short */
     enum mif_step step = begin_chain(q, first, count, length, contiguous);
     if (step != MIF_STEP_OK)
         return step;

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ARP requests and ICMP echo requests as bytes, and their answers read with every field checked."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+_ETHERNET = struct.Struct("!6s6sH")
+_ARP = struct.Struct("!HHBBH6s4s6s4s")
+_IP = struct.Struct("!BBHHHBBH4s4s")
+_ICMP = struct.Struct("!BBHHH")
+
+HEADERS = _ETHERNET.size + _IP.size + _ICMP.size
+"""Bytes of an echo request before its payload."""
+
+_BROADCAST = b"\xff" * 6
+_TYPE_IP, _TYPE_ARP = 0x0800, 0x0806
+_ARP_IPV4_OVER_ETHERNET = (1, _TYPE_IP, 6, 4)
+_ARP_REQUEST, _ARP_REPLY = 1, 2
+_IPV4_WITHOUT_OPTIONS = 0x45
+_PROTOCOL_ICMP = 1
+_ECHO_REPLY, _ECHO_REQUEST = 0, 8
+_TTL = 64
+
+
+class PacketError(ValueError):
+    """A packet that is not what it should be."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """One end of a conversation."""
+
+    mac: bytes
+    ip: IPv4Address
+
+
+@dataclass(frozen=True)
+class EchoReply:
+    """What an ICMP echo reply says."""
+
+    source: IPv4Address
+    target: IPv4Address
+    ttl: int
+    identifier: int
+    sequence: int
+    payload: bytes
+
+
+def checksum(data: bytes) -> int:
+    """The internet checksum; 0 for data that holds its right checksum."""
+    total = int.from_bytes(data + b"\0" if len(data) % 2 else data, "big")
+    # Each carry is added back in, so the words add up modulo 0xffff; only zeroes add up to 0.
+    return 0xFFFF - (total % 0xFFFF or (0xFFFF if total else 0))
+
+
+def arp_request(source: Host, wanted: IPv4Address) -> bytes:
+    """Ask everybody for the MAC address of `wanted`."""
+    return _ETHERNET.pack(_BROADCAST, source.mac, _TYPE_ARP) + _ARP.pack(
+        *_ARP_IPV4_OVER_ETHERNET,
+        _ARP_REQUEST,
+        source.mac,
+        source.ip.packed,
+        bytes(6),
+        wanted.packed,
+    )
+
+
+def read_arp_reply(frame: bytes, asker: Host) -> Host:
+    """Who answered. Raises PacketError for anything but an answer to `asker`."""
+    source = _read_ethernet(frame, asker.mac, _TYPE_ARP)
+    if len(frame) < _ETHERNET.size + _ARP.size:
+        raise PacketError(f"ARP packet of {len(frame)} bytes")
+    *kind, operation, mac, ip, target_mac, target_ip = _ARP.unpack_from(frame, _ETHERNET.size)
+    if (tuple(kind), operation) != (_ARP_IPV4_OVER_ETHERNET, _ARP_REPLY):
+        raise PacketError(f"no ARP reply: {kind}, operation {operation}")
+    if (target_mac, target_ip) != (asker.mac, asker.ip.packed):
+        raise PacketError(f"ARP reply to {target_mac.hex(':')} {IPv4Address(target_ip)}")
+    if mac != source:
+        raise PacketError(f"ARP reply about {mac.hex(':')} from {source.hex(':')}")
+    return Host(mac, IPv4Address(ip))
+
+
+def echo_request(
+    source: Host, target: Host, identifier: int, sequence: int, payload: bytes
+) -> bytes:
+    """A ping from `source` to `target`."""
+    icmp = _ICMP.pack(_ECHO_REQUEST, 0, 0, identifier, sequence) + payload
+    icmp = _with_checksum(icmp, 2)
+    length = _IP.size + len(icmp)
+    addresses = source.ip.packed, target.ip.packed
+    ip = _IP.pack(_IPV4_WITHOUT_OPTIONS, 0, length, 0, 0, _TTL, _PROTOCOL_ICMP, 0, *addresses)
+    ethernet = _ETHERNET.pack(target.mac, source.mac, _TYPE_IP)
+    return ethernet + _with_checksum(ip, 10) + icmp
+
+
+def read_echo_reply(frame: bytes, asker: Host) -> EchoReply:
+    """An answer to a ping of `asker`. Raises PacketError, for a wrong checksum as well."""
+    _read_ethernet(frame, asker.mac, _TYPE_IP)
+    if len(frame) < HEADERS:
+        raise PacketError(f"echo reply of {len(frame)} bytes")
+    ip = frame[_ETHERNET.size : _ETHERNET.size + _IP.size]
+    version, _, length, _, fragment, ttl, protocol, _, source, target = _IP.unpack(ip)
+    if version != _IPV4_WITHOUT_OPTIONS or protocol != _PROTOCOL_ICMP or fragment & 0x3FFF:
+        raise PacketError(f"no whole ICMP packet: {ip.hex(' ')}")
+    if not _IP.size + _ICMP.size <= length <= len(frame) - _ETHERNET.size:
+        raise PacketError(f"IP length {length} in a frame of {len(frame)} bytes")
+    if checksum(ip) != 0:
+        raise PacketError(f"wrong IP checksum: {ip.hex(' ')}")
+    if target != asker.ip.packed:
+        raise PacketError(f"echo reply to {IPv4Address(target)}")
+    icmp = frame[_ETHERNET.size + _IP.size : _ETHERNET.size + length]
+    kind, code, _, identifier, sequence = _ICMP.unpack_from(icmp)
+    if (kind, code) != (_ECHO_REPLY, 0):
+        raise PacketError(f"no echo reply: ICMP type {kind}, code {code}")
+    if checksum(icmp) != 0:
+        raise PacketError(f"wrong ICMP checksum: {icmp[: _ICMP.size].hex(' ')}")
+    payload = icmp[_ICMP.size :]
+    return EchoReply(IPv4Address(source), IPv4Address(target), ttl, identifier, sequence, payload)
+
+
+def _with_checksum(data: bytes, at: int) -> bytes:
+    return data[:at] + checksum(data).to_bytes(2, "big") + data[at + 2 :]
+
+
+def _read_ethernet(frame: bytes, target: bytes, kind: int) -> bytes:
+    """The sender's address."""
+    if len(frame) < _ETHERNET.size:
+        raise PacketError(f"frame of {len(frame)} bytes")
+    found_target, source, found_kind = _ETHERNET.unpack_from(frame)
+    if found_kind != kind:
+        raise PacketError(f"ethertype {found_kind:#06x}, expected {kind:#06x}")
+    if found_target != target:
+        raise PacketError(f"frame to {found_target.hex(':')}, expected {target.hex(':')}")
+    return source

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds of this checkout, installed into the tests' own folders, and C programs against them."""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HOSTS = ROOT / "tests" / "hosts"
+PYTHON = Path(sys.executable)
+BASE_PYTHON = Path(sys._base_executable)
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
+STANDARD = ["-std=c11", "-D_GNU_SOURCE", *WARNINGS, "-Wl,--as-needed"]
+# What would lead a build or a program to another library or interpreter than the one under test.
+FOREIGN = ("PYTHON", "LIBMEMIF_", "LD_", "PKG_CONFIG", "MESON")
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """The caller's environment without what would change the outcome, with the tools on PATH."""
+    own = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN) and k != "DESTDIR"}
+    own["PATH"] = f"{PYTHON.parent}:{own.get('PATH', os.defpath)}"
+    return own | variables
+
+
+def run(
+    command: Sequence[Path | str],
+    *,
+    status: int | None = 0,
+    timeout: float = 60,
+    env: dict[str, str] | None = None,
+    **options,
+) -> subprocess.CompletedProcess[str]:
+    """Run to the end. Another exit status than the one given is a failure (None: all are good)."""
+    result = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=timeout,
+        env=environment() if env is None else env,
+        check=False,
+        **options,
+    )
+    if status is not None and result.returncode != status:
+        words = " ".join(map(str, command))
+        pytest.fail(f"{words}: status {result.returncode}\n{result.stdout}{result.stderr}")
+    return result
+
+
+def meson(*arguments: Path | str, env: dict[str, str] | None = None) -> str:
+    """Run meson with the interpreter that runs the tests, which then is the one built for."""
+    return run([PYTHON, "-m", "mesonbuild.mesonmain", *arguments], timeout=300, env=env).stdout
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What `meson install` made: under `prefix`, or under `root` + `prefix` when it was staged."""
+
+    prefix: Path
+    root: Path = Path("/")
+
+    @property
+    def tree(self) -> Path:
+        return self.root / self.prefix.relative_to("/")
+
+    @property
+    def library(self) -> Path:
+        (library,) = self.tree.glob("lib/**/libmemif.so.0")
+        return library
+
+    @property
+    def library_dir(self) -> Path:
+        return self.library.parent
+
+    @property
+    def include_dir(self) -> Path:
+        return self.tree / "include"
+
+    @property
+    def package(self) -> Path:
+        (module,) = self.tree.glob("lib/**/libmemif_py/wire.py")
+        return module.parent
+
+    def copy(self, folder: Path) -> "Installed":
+        """A copy for a test that breaks it."""
+        return Installed(shutil.copytree(self.tree, folder, symlinks=True))
+
+    def compile(self, program: Path, sources: Sequence[str], *arguments: str) -> Path:
+        """A program of tests/hosts against the library, which it finds by run path."""
+        rpath = f"-Wl,-rpath,{self.library_dir}"
+        return self.link(program, sources, *arguments, rpath)
+
+    def link(self, program: Path, sources: Sequence[str], *arguments: str) -> Path:
+        """The same, for a library that the dynamic linker finds by itself."""
+        paths = [f"-I{self.include_dir}", f"-L{self.library_dir}"]
+        return compile_host(program, sources, *paths, *arguments, "-lmemif")
+
+
+def compile_host(program: Path, sources: Sequence[str], *arguments: str) -> Path:
+    """A program of tests/hosts."""
+    paths = [HOSTS / source for source in sources]
+    libraries = ["-lpthread", "-ldl", "-lm"]
+    run(["cc", *STANDARD, "-o", program, *paths, *arguments, *libraries])
+    return program
+
+
+def build_and_install(
+    build: Path, prefix: Path, *options: str, root: Path = Path("/")
+) -> Installed:
+    """Configure, build and install this checkout; `root` is where it is staged."""
+    meson("setup", build, ROOT, f"--prefix={prefix}", *options)
+    meson("compile", "-C", build)
+    variables = {} if root == Path("/") else {"DESTDIR": str(root)}
+    meson("install", "-C", build, "--quiet", env=environment(**variables))
+    return Installed(prefix, root)
+
+
+def once_a_session(
+    make: Callable[[pytest.TempPathFactory], Installed],
+) -> Callable[[pytest.TempPathFactory], Installed]:
+    """Makes on the first call, and gives the same again on every later one."""
+    made: list[Installed] = []
+
+    @functools.wraps(make)
+    def get(factory: pytest.TempPathFactory) -> Installed:
+        if not made:
+            made.append(make(factory))
+        return made[0]
+
+    return get
+
+
+@once_a_session
+def release(factory: pytest.TempPathFactory) -> Installed:
+    """One release build for all tests of a session. They must not change it."""
+    folder = factory.mktemp("release")
+    return build_and_install(folder / "build", folder / "prefix", "--libdir=lib")
+
+
+@once_a_session
+def debug(factory: pytest.TempPathFactory) -> Installed:
+    """The same with --buildtype=debug."""
+    folder = factory.mktemp("debug")
+    return build_and_install(
+        folder / "build", folder / "prefix", "--libdir=lib", "--buildtype=debug"
+    )

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debug lines: off unless asked for, of one shape, and without secrets."""
+
+import re
+from pathlib import Path
+
+import builds
+import pytest
+from builds import Installed, run
+
+LINE = re.compile(r"MEMIF_DEBUG:(?P<file>[^:]+):(?P<function>[^:]+):(?P<line>\d+): (?P<text>.+)")
+RIGHT_WORD = "swordfish"
+
+
+def compiled(installed: Installed, folder: Path) -> Path:
+    return installed.compile(folder / "secrets", ["secrets.c"])
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory) -> Path:
+    """hosts/secrets.c with a release build."""
+    return compiled(builds.release(tmp_path_factory), tmp_path_factory.mktemp("hosts"))
+
+
+@pytest.fixture(scope="module")
+def debug(tmp_path_factory) -> Path:
+    """The same with a debug build."""
+    return compiled(builds.debug(tmp_path_factory), tmp_path_factory.mktemp("hosts"))
+
+
+@pytest.fixture(scope="module", params=["release", "debug"])
+def debug_output(request, tmp_path_factory) -> str:
+    """What either build prints when debug lines are on."""
+    program = request.getfixturevalue(request.param)
+    return stderr_of(program, tmp_path_factory.mktemp("sockets"), LIBMEMIF_DEBUG="1")
+
+
+def stderr_of(program: Path, folder: Path, **variables: str) -> str:
+    return run([program, folder / "socket", RIGHT_WORD], env=variables).stderr
+
+
+def test_a_release_build_is_silent(release, tmp_path):
+    assert stderr_of(release, tmp_path) == ""
+
+
+@pytest.mark.parametrize("value", ["", "0"])
+def test_a_release_build_can_be_told_to_be_silent(release, tmp_path, value):
+    assert stderr_of(release, tmp_path, LIBMEMIF_DEBUG=value) == ""
+
+
+def test_a_debug_build_prints_by_default(debug, tmp_path):
+    assert "app name: secrets" in stderr_of(debug, tmp_path)
+
+
+def test_a_debug_build_can_be_silenced(debug, tmp_path):
+    assert stderr_of(debug, tmp_path, LIBMEMIF_DEBUG="0") == ""
+
+
+def test_every_line_says_where_it_comes_from(debug_output):
+    lines = debug_output.splitlines()
+    assert lines
+    for line in lines:
+        match = LINE.fullmatch(line)
+        assert match, line
+        source = builds.ROOT / match["file"]
+        assert not Path(match["file"]).is_absolute()
+        assert source.is_file(), line
+        code = source.read_text().splitlines()
+        assert 0 < int(match["line"]) <= len(code)
+        assert any(re.search(rf"\b{match['function']}\(", text) for text in code), line
+
+
+def test_the_application_is_named(debug_output):
+    (line,) = [line for line in debug_output.splitlines() if "app name" in line]
+    match = LINE.fullmatch(line)
+    assert match["file"] == "libmemif_py/native/api1.c"
+    assert (match["function"], match["text"]) == ("memif_init", "app name: secrets")
+
+
+def test_connecting_and_refusing_are_told(debug_output):
+    assert "connected, protocol version 512" in debug_output
+    assert "secret" in debug_output.replace("app name: secrets", "")
+
+
+def test_secrets_do_not_show(debug_output):
+    assert RIGHT_WORD not in debug_output
+    assert "wrong-word" not in debug_output

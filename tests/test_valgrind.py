@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""valgrind watches a program through the whole life of its interfaces."""
+
+from pathlib import Path
+
+import builds
+import pytest
+from builds import ROOT, run
+
+MEMCHECK = (
+    "valgrind",
+    "--quiet",
+    "--error-exitcode=99",
+    "--leak-check=full",
+    "--show-leak-kinds=definite,possible",
+    "--errors-for-leak-kinds=definite,possible",
+    "--num-callers=40",
+    f"--suppressions={ROOT / 'tests' / 'valgrind.supp'}",
+)
+
+
+@pytest.fixture(scope="module")
+def lifecycle(tmp_path_factory) -> Path:
+    """hosts/lifecycle.c."""
+    installed = builds.release(tmp_path_factory)
+    program = tmp_path_factory.mktemp("hosts") / "lifecycle"
+    return installed.compile(program, ["lifecycle.c"], "-g")
+
+
+@pytest.mark.parametrize("version", ["256", "512"])
+def test_no_bad_access_and_nothing_lost(lifecycle, tmp_path, version):
+    variables = builds.environment(LIBMEMIF_PROTOCOL=version)
+    command = [*MEMCHECK, lifecycle, tmp_path / "socket"]
+    run(command, timeout=120, env=variables)
+
+
+def test_a_lost_block_would_be_found(lifecycle, tmp_path):
+    command = [*MEMCHECK, lifecycle, tmp_path / "socket", "leak"]
+    result = run(command, timeout=120, status=99)
+    assert "100 bytes in 1 blocks are definitely lost" in result.stderr
+    assert "lose_a_block (lifecycle.c:" in result.stderr
