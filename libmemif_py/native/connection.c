@@ -195,7 +195,7 @@ void mif_connection_close(void *handle)
     pthread_mutex_unlock(&arena_lock);
 }
 
-int mif_why_not(const void *handle, uint16_t qid, enum mif_direction direction)
+int mif_why_not(const void *handle, uint32_t qid, enum mif_direction direction)
 {
     struct mif_connection *conn = mif_lookup(handle);
     if (conn == NULL)
@@ -251,7 +251,8 @@ int mif_connection_adopt(void *handle, uint16_t index, void *base, uint64_t size
         return MIF_ERR_NOCONN;
     if (index >= MIF_MAX_REGIONS || conn->regions[index].size != 0 || size == 0 || base == NULL)
         return MIF_ERR_MAXREG;
-    set_region(conn, index, (struct mif_region){.base = base, .size = size, .foreign = true});
+    set_region(conn, index, (struct mif_region){.base = base, .size = size});
+    conn->foreign[index] = true;
     return MIF_ERR_SUCCESS;
 }
 
@@ -474,9 +475,10 @@ void mif_connection_release(void *handle)
     for (uint32_t i = 0; i < conn->tx_count; i++)
         release_queue(conn, &conn->queues[i].tx);
     for (uint32_t i = 0; i < conn->region_count; i++)
-        if (conn->regions[i].size != 0 && !conn->regions[i].foreign)
+        if (conn->regions[i].size != 0 && !conn->foreign[i])
             (void)munmap(conn->regions[i].base, conn->regions[i].size);
     memset(conn->regions, 0, sizeof(conn->regions));
+    memset(conn->foreign, 0, sizeof(conn->foreign));
     conn->rx_count = conn->tx_count = conn->region_count = 0;
 }
 

@@ -50,7 +50,6 @@ enum mif_direction { MIF_RX, MIF_TX };
 struct mif_region {
     uint8_t *base;
     uint64_t size; /* as mapped; 0 = no such region */
-    bool foreign;  /* the application mapped it and takes it back */
 };
 
 /* What we know, privately, of the buffer of one ring slot: ours as slave, the peer's last posted
@@ -160,6 +159,7 @@ struct mif_connection {
     _Atomic uint16_t rx_count; /* mif_why_not reads them at any time */
     _Atomic uint16_t tx_count;
     uint16_t region_count;
+    bool foreign[MIF_MAX_REGIONS]; /* regions that the application mapped and takes back */
     struct mif_region regions[MIF_MAX_REGIONS];
     struct mif_queue_pair queues[MIF_MAX_QUEUES];
 };
@@ -204,7 +204,7 @@ static inline struct mif_connection *mif_lookup(const void *handle)
 }
 
 /* Enters a queue for a burst: NULL, or a queue that stays mapped until mif_leave. */
-static inline struct mif_queue *mif_enter(const void *handle, uint16_t qid,
+static inline struct mif_queue *mif_enter(const void *handle, uint32_t qid,
                                           enum mif_direction direction)
 {
     struct mif_connection *conn = mif_lookup(handle);
@@ -242,7 +242,7 @@ static inline void mif_leave(struct mif_queue *q)
 }
 
 /* Why mif_enter said no: NOCONN, DISCONNECTED or QID. */
-int mif_why_not(const void *handle, uint16_t qid, enum mif_direction direction);
+int mif_why_not(const void *handle, uint32_t qid, enum mif_direction direction);
 
 /* The peer broke the rules: note why and have the control plane close the connection. Called
  * inside a burst; the reason must be a string constant. */

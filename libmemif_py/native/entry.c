@@ -48,7 +48,7 @@ MIF_INLINE void hand_out(struct mif_queue *q, const memif_buffer_t *bufs, uint16
 
 /* Hands out whole packets while they fit; one that is longer than all of bufs goes out in pieces.
  */
-MIF_INLINE enum mif_step take_entries(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
+MIF_INLINE enum mif_step take_entries(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
                                       uint16_t *n, uint64_t *bytes, enum mif_kind kind)
 {
     struct mif_window window = mif_window_of(q, q->recent_region);
@@ -83,15 +83,15 @@ MIF_INLINE enum mif_step take_entries(struct mif_queue *q, memif_buffer_t *bufs,
 
 /* One instance for all kinds: a system call outweighs what it costs. */
 static __attribute__((noinline)) int rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs,
-                                                  uint16_t count, uint16_t *rx)
+                                                  uint32_t count, uint16_t *rx)
 {
     return mif_rx_interrupt(q, bufs, count, rx, take_entries, (enum mif_kind)q->kind);
 }
 
 /* While the application polls, one look at the peer's index is enough, and none when enough entries
  * are known to wait: what comes later is for the next call. */
-MIF_INLINE int rx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx,
-                        uint16_t size, enum mif_kind kind)
+MIF_INLINE int rx_burst(struct mif_queue *q, uint32_t size, memif_buffer_t *bufs, uint32_t count,
+                        uint16_t *rx, enum mif_kind kind)
 {
     uint16_t n = 0;
     uint64_t bytes = 0;
@@ -106,7 +106,7 @@ MIF_INLINE int rx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t coun
 
 /* As slave of version 512 the buffers are posted, `headroom` bytes in; otherwise the slots are
  * given back as they are: in version 256 they keep their places for good. */
-MIF_INLINE int refill(struct mif_queue *q, uint16_t count, uint16_t headroom, enum mif_kind kind)
+MIF_INLINE int refill(struct mif_queue *q, uint32_t count, uint32_t headroom, enum mif_kind kind)
 {
     uint16_t consumed = (uint16_t)(q->next - q->done);
     bool post = kind == MIF_KIND_2_SLAVE;
@@ -115,7 +115,7 @@ MIF_INLINE int refill(struct mif_queue *q, uint16_t count, uint16_t headroom, en
     if (count > consumed)
         count = consumed;
     for (uint16_t i = 0; post && i < count; i++)
-        mif_slot_set_headroom(&q->slots[(uint16_t)(q->done + i) & q->mask], headroom);
+        mif_slot_set_headroom(&q->slots[(uint16_t)(q->done + i) & q->mask], (uint16_t)headroom);
     mif_post_slots(q, count, kind);
     if (MIF_LIKELY(count > 0))
         mif_publish(q, true, kind);
@@ -134,7 +134,7 @@ MIF_INLINE uint32_t entries_allowed(const struct mif_queue *q, uint32_t count, u
 
 /* Reserves one packet, or none of it. */
 MIF_INLINE enum mif_step alloc_packet(struct mif_queue *q, struct mif_window *window,
-                                      memif_buffer_t *bufs, uint16_t *entries, uint16_t size,
+                                      memif_buffer_t *bufs, uint16_t *entries, uint32_t size,
                                       uint32_t allowed, enum mif_kind kind)
 {
     uint32_t left = size;
@@ -160,8 +160,8 @@ MIF_INLINE enum mif_step alloc_packet(struct mif_queue *q, struct mif_window *wi
     return MIF_STEP_OK;
 }
 
-MIF_INLINE int alloc_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
-                           uint16_t *allocated, uint16_t size, enum mif_kind kind)
+MIF_INLINE int alloc_burst(struct mif_queue *q, uint32_t size, memif_buffer_t *bufs, uint32_t count,
+                           uint16_t *allocated, enum mif_kind kind)
 {
     struct mif_window window = mif_window_of(q, q->recent_region);
     enum mif_step step = MIF_STEP_OK;
@@ -208,7 +208,7 @@ MIF_INLINE bool is_sendable(const struct mif_queue *q, const memif_buffer_t *buf
 
 /* Fills slots with the entries in order; returns how many belong to whole packets. The beginning of
  * a packet whose end is not in bufs stays reserved. */
-MIF_INLINE uint16_t fill_entries(struct mif_queue *q, const memif_buffer_t *bufs, uint16_t count,
+MIF_INLINE uint16_t fill_entries(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count,
                                  uint64_t *bytes, int *err, enum mif_kind kind)
 {
     void *descs = q->descs;
@@ -240,8 +240,8 @@ MIF_INLINE uint16_t fill_entries(struct mif_queue *q, const memif_buffer_t *bufs
     return whole;
 }
 
-MIF_INLINE int tx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *tx,
-                        uint16_t size, enum mif_kind kind)
+MIF_INLINE int tx_burst(struct mif_queue *q, uint32_t size, memif_buffer_t *bufs, uint32_t count,
+                        uint16_t *tx, enum mif_kind kind)
 {
     int err = MIF_ERR_SUCCESS;
     uint64_t bytes = 0;
@@ -338,8 +338,8 @@ static int enqueue_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t cou
 
 /* ---- the calls ---- */
 
-MIF_INLINE int refill_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
-                            uint16_t *out, uint16_t headroom, enum mif_kind kind)
+MIF_INLINE int refill_burst(struct mif_queue *q, uint32_t headroom, memif_buffer_t *bufs,
+                            uint32_t count, uint16_t *out, enum mif_kind kind)
 {
     (void)bufs;
     (void)out;
@@ -351,37 +351,37 @@ MIF_INSTANCES(refill_burst)
 MIF_INSTANCES(alloc_burst)
 MIF_INSTANCES(tx_burst)
 
-int mif_entry_rx(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count, uint16_t *rx)
+int mif_entry_rx(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count, uint16_t *rx)
 {
     struct mif_queue *q = mif_enter(handle, qid, MIF_RX);
     if (MIF_UNLIKELY(q == NULL))
         return mif_burst_refused(handle, qid, MIF_RX, rx);
-    return rx_burst_of[q->kind](q, bufs, count, rx, 0);
+    return rx_burst_of[q->kind](q, 0, bufs, count, rx);
 }
 
-int mif_entry_refill(void *handle, uint16_t qid, uint16_t count, uint16_t headroom)
+int mif_entry_refill(void *handle, uint32_t qid, uint32_t count, uint32_t headroom)
 {
     struct mif_queue *q = mif_enter(handle, qid, MIF_RX);
     if (MIF_UNLIKELY(q == NULL))
         return mif_why_not(handle, qid, MIF_RX);
-    return refill_burst_of[q->kind](q, NULL, count, NULL, headroom);
+    return refill_burst_of[q->kind](q, headroom, NULL, count, NULL);
 }
 
-int mif_entry_alloc(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
-                    uint16_t *allocated, uint16_t size)
+int mif_entry_alloc(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count,
+                    uint16_t *allocated, uint32_t size)
 {
     struct mif_queue *q = mif_enter(handle, qid, MIF_TX);
     if (MIF_UNLIKELY(q == NULL))
         return mif_burst_refused(handle, qid, MIF_TX, allocated);
-    return alloc_burst_of[q->kind](q, bufs, count, allocated, size);
+    return alloc_burst_of[q->kind](q, size, bufs, count, allocated);
 }
 
-int mif_entry_tx(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count, uint16_t *tx)
+int mif_entry_tx(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count, uint16_t *tx)
 {
     struct mif_queue *q = mif_enter(handle, qid, MIF_TX);
     if (MIF_UNLIKELY(q == NULL))
         return mif_burst_refused(handle, qid, MIF_TX, tx);
-    return tx_burst_of[q->kind](q, bufs, count, tx, 0);
+    return tx_burst_of[q->kind](q, 0, bufs, count, tx);
 }
 
 int mif_entry_set_next_free(void *handle, uint16_t qid, const memif_buffer_t *buf)

@@ -12,12 +12,12 @@
 
 #include "libmemif.h"
 
-int mif_entry_rx(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count, uint16_t *rx);
-int mif_entry_refill(void *handle, uint16_t qid, uint16_t count, uint16_t headroom);
-int mif_entry_alloc(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
-                    uint16_t *allocated, uint16_t size);
+int mif_entry_rx(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count, uint16_t *rx);
+int mif_entry_refill(void *handle, uint32_t qid, uint32_t count, uint32_t headroom);
+int mif_entry_alloc(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count,
+                    uint16_t *allocated, uint32_t size);
 int mif_entry_set_next_free(void *handle, uint16_t qid, const memif_buffer_t *buf);
-int mif_entry_tx(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count, uint16_t *tx);
+int mif_entry_tx(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count, uint16_t *tx);
 int mif_entry_enqueue(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                       uint16_t *enqueued);
 int mif_entry_requeue(void *handle, memif_buffer_t *a, memif_buffer_t *b);

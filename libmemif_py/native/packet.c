@@ -164,7 +164,7 @@ static __attribute__((noinline)) enum mif_step take_other(struct mif_queue *q, m
     return MIF_STEP_OK;
 }
 
-MIF_INLINE enum mif_step take_packets(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
+MIF_INLINE enum mif_step take_packets(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
                                       uint16_t *n, uint64_t *bytes, enum mif_kind kind)
 {
     uint32_t at = *n;
@@ -191,14 +191,14 @@ MIF_INLINE enum mif_step take_packets(struct mif_queue *q, memif_buffer_t *bufs,
 
 /* One instance for all kinds: a system call outweighs what it costs. */
 static __attribute__((noinline)) int rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs,
-                                                  uint16_t count, uint16_t *rx)
+                                                  uint32_t count, uint16_t *rx)
 {
     return mif_rx_interrupt(q, bufs, count, rx, take_packets, (enum mif_kind)q->kind);
 }
 
 /* The rest of a polling burst, from entry n on. */
 static __attribute__((noinline)) int rx_any(struct mif_queue *q, memif_buffer_t *bufs,
-                                            uint16_t count, uint16_t *rx, uint16_t n,
+                                            uint32_t count, uint16_t *rx, uint16_t n,
                                             uint64_t bytes)
 {
     enum mif_step step = take_packets(q, bufs, count, &n, &bytes, (enum mif_kind)q->kind);
@@ -207,8 +207,8 @@ static __attribute__((noinline)) int rx_any(struct mif_queue *q, memif_buffer_t 
 
 /* While the application polls, one look at the peer's index is enough, and none when enough packets
  * are known to wait: what comes later is for the next call. */
-MIF_INLINE int rx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx,
-                        uint16_t size, enum mif_kind kind)
+MIF_INLINE int rx_burst(struct mif_queue *q, uint32_t size, memif_buffer_t *bufs, uint32_t count,
+                        uint16_t *rx, enum mif_kind kind)
 {
     uint64_t bytes = 0;
     (void)size;
@@ -252,8 +252,8 @@ static __attribute__((noinline)) int free_any(struct mif_queue *q, memif_buffer_
     return free_end(q, n, count, freed, kind);
 }
 
-MIF_INLINE int free_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
-                          uint16_t *freed, uint16_t size, enum mif_kind kind)
+MIF_INLINE int free_burst(struct mif_queue *q, uint32_t size, memif_buffer_t *bufs, uint32_t count,
+                          uint16_t *freed, enum mif_kind kind)
 {
     uint32_t first = q->done & q->mask, n = 0;
     (void)size;
@@ -269,7 +269,7 @@ MIF_INLINE int free_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t co
 /* ---- transmit ---- */
 
 /* Reserves as many slots as `size` bytes take; none of them when not all are free. */
-static enum mif_step alloc_chain(struct mif_queue *q, memif_buffer_t *buf, uint16_t size,
+static enum mif_step alloc_chain(struct mif_queue *q, memif_buffer_t *buf, uint32_t size,
                                  enum mif_kind kind)
 {
     struct mif_window window = mif_window_of(q, q->recent_region);
@@ -329,7 +329,7 @@ MIF_INLINE uint32_t alloc_plain(struct mif_queue *q, memif_buffer_t *bufs, uint3
 
 /* Reserves the one packet that alloc_plain stopped at. */
 static __attribute__((noinline)) enum mif_step alloc_other(struct mif_queue *q, memif_buffer_t *buf,
-                                                           uint16_t size, enum mif_kind kind)
+                                                           uint32_t size, enum mif_kind kind)
 {
     struct mif_window window = mif_window_of(q, q->recent_region);
     uint16_t slot = q->next & q->mask;
@@ -345,7 +345,7 @@ static __attribute__((noinline)) enum mif_step alloc_other(struct mif_queue *q, 
 
 /* Any burst, from entry n on. */
 static __attribute__((noinline)) int alloc_any(struct mif_queue *q, memif_buffer_t *bufs,
-                                               uint32_t count, uint16_t *allocated, uint16_t size,
+                                               uint32_t count, uint16_t *allocated, uint32_t size,
                                                uint32_t n)
 {
     enum mif_kind kind = (enum mif_kind)q->kind;
@@ -366,15 +366,15 @@ static __attribute__((noinline)) int alloc_any(struct mif_queue *q, memif_buffer
     return mif_step_error(step, step == MIF_STEP_WAIT ? MIF_ERR_NOBUF_RING : MIF_ERR_SUCCESS);
 }
 
-MIF_INLINE int alloc_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
-                           uint16_t *allocated, uint16_t size, enum mif_kind kind)
+MIF_INLINE int alloc_burst(struct mif_queue *q, uint32_t size, memif_buffer_t *bufs, uint32_t count,
+                           uint16_t *allocated, enum mif_kind kind)
 {
     uint32_t n = 0;
     if (MIF_LIKELY(count <= (uint16_t)(q->limit - q->next) &&
                    mif_run(q, q->next, count) == count)) {
         n = alloc_plain(q, bufs, count, size, kind);
         if (MIF_LIKELY(n == count)) {
-            *allocated = count;
+            *allocated = (uint16_t)count;
             return MIF_ERR_SUCCESS;
         }
     }
@@ -476,8 +476,8 @@ static __attribute__((noinline)) int tx_any(struct mif_queue *q, const memif_buf
     return tx_end(q, n, count, bytes, tx, kind);
 }
 
-MIF_INLINE int tx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *tx,
-                        uint16_t size, enum mif_kind kind)
+MIF_INLINE int tx_burst(struct mif_queue *q, uint32_t size, memif_buffer_t *bufs, uint32_t count,
+                        uint16_t *tx, enum mif_kind kind)
 {
     uint64_t bytes = 0;
     (void)size;
@@ -495,36 +495,36 @@ MIF_INSTANCES(free_burst)
 MIF_INSTANCES(alloc_burst)
 MIF_INSTANCES(tx_burst)
 
-int mif_packet_rx(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count, uint16_t *rx)
+int mif_packet_rx(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count, uint16_t *rx)
 {
     struct mif_queue *q = mif_enter(handle, qid, MIF_RX);
     if (MIF_UNLIKELY(q == NULL))
         return mif_burst_refused(handle, qid, MIF_RX, rx);
-    return rx_burst_of[q->kind](q, bufs, count, rx, 0);
+    return rx_burst_of[q->kind](q, 0, bufs, count, rx);
 }
 
-int mif_packet_free(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
+int mif_packet_free(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count,
                     uint16_t *freed)
 {
     struct mif_queue *q = mif_enter(handle, qid, MIF_RX);
     if (MIF_UNLIKELY(q == NULL))
         return mif_burst_refused(handle, qid, MIF_RX, freed);
-    return free_burst_of[q->kind](q, bufs, count, freed, 0);
+    return free_burst_of[q->kind](q, 0, bufs, count, freed);
 }
 
-int mif_packet_alloc(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
-                     uint16_t *allocated, uint16_t size)
+int mif_packet_alloc(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count,
+                     uint16_t *allocated, uint32_t size)
 {
     struct mif_queue *q = mif_enter(handle, qid, MIF_TX);
     if (MIF_UNLIKELY(q == NULL))
         return mif_burst_refused(handle, qid, MIF_TX, allocated);
-    return alloc_burst_of[q->kind](q, bufs, count, allocated, size);
+    return alloc_burst_of[q->kind](q, size, bufs, count, allocated);
 }
 
-int mif_packet_tx(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count, uint16_t *tx)
+int mif_packet_tx(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count, uint16_t *tx)
 {
     struct mif_queue *q = mif_enter(handle, qid, MIF_TX);
     if (MIF_UNLIKELY(q == NULL))
         return mif_burst_refused(handle, qid, MIF_TX, tx);
-    return tx_burst_of[q->kind](q, bufs, count, tx, 0);
+    return tx_burst_of[q->kind](q, 0, bufs, count, tx);
 }

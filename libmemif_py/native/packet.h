@@ -8,11 +8,11 @@
 
 #include "libmemif.h"
 
-int mif_packet_rx(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count, uint16_t *rx);
-int mif_packet_free(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
+int mif_packet_rx(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count, uint16_t *rx);
+int mif_packet_free(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count,
                     uint16_t *freed);
-int mif_packet_alloc(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
-                     uint16_t *allocated, uint16_t size);
-int mif_packet_tx(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count, uint16_t *tx);
+int mif_packet_alloc(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count,
+                     uint16_t *allocated, uint32_t size);
+int mif_packet_tx(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count, uint16_t *tx);
 
 #endif
