@@ -108,7 +108,7 @@ typedef int(memif_interrupt_t)(memif_conn_handle_t conn, void *private_ctx, uint
 /* Arguments of memif_create. Zero or NULL in a field means the default. */
 typedef struct {
     uint8_t *socket_filename;              /* default /run/vpp/memif.sock */
-    uint8_t secret[24];                    /* must equal the peer's; default: none */
+    uint8_t secret[24];                    /* one that is set must equal the peer's */
     uint8_t num_s2m_rings;                 /* slave-to-master rings; default 1 */
     uint8_t num_m2s_rings;                 /* master-to-slave rings; default 1 */
     uint16_t buffer_size;                  /* bytes; default 2048 */
@@ -186,8 +186,9 @@ int memif_cleanup(void);
  *     them.
  * private_ctx: passed to the callbacks, never looked at.
  *
- * A master listens when the call returns. A socket that lies at its path is replaced, any other
- * file is MEMIF_ERR_FILE_NOT_SOCK, a missing directory is MEMIF_ERR_NO_FILE. Masters with
+ * A master listens when the call returns. A socket at its path that nobody listens on is replaced,
+ * one that a process listens on is MEMIF_ERR_ALREADY, any other file is MEMIF_ERR_FILE_NOT_SOCK, a
+ * missing directory is MEMIF_ERR_NO_FILE. Masters with
  * different ids may share a path. A slave tries to connect whenever the library's timer fires,
  * until it succeeds, and again after each disconnect. A path that begins with '@' is the name of
  * an abstract socket.
@@ -205,8 +206,9 @@ int memif_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
  * events: MEMIF_FD_EVENT_READ, _WRITE, _ERROR, as they happened.
  *
  * Calls on_connect, on_disconnect and on_interrupt. Returns MEMIF_ERR_BAD_FD for a descriptor that
- * is not the library's, and otherwise what went wrong with a connection; that connection is down
- * then, the others go on.
+ * is not the library's, and MEMIF_ERR_CB_FDUPDATE when the program refused to watch a descriptor. A
+ * peer that is refused, that breaks the rules or goes away is no error here: its connection ends,
+ * the others go on, and the debug lines say why.
  */
 int memif_control_fd_handler(int fd, uint8_t events);
 

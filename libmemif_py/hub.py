@@ -115,7 +115,11 @@ class Listener:
 
     def timed_out(self) -> None:
         """The pause after a failed accept is over."""
-        self.hub.watch(self._socket.fileno(), self)
+        try:
+            self.hub.watch(self._socket.fileno(), self)
+        except errors.MemifError:
+            self.hub.set_deadline(self, SHORT_PAUSE)
+            raise
 
     def _begin(self, accepted: channel.Channel) -> None:
         self._strangers = [link for link in self._strangers if link.is_stranger()]

@@ -189,7 +189,7 @@ typedef struct memif_socket_args {
 /* Arguments of memif_create. Zero in a field means the default, except for `socket`. */
 __extension__ typedef struct {
     memif_socket_handle_t socket;    /* where to listen or connect; required */
-    uint8_t secret[24];              /* must equal the peer's; default: none */
+    uint8_t secret[24];              /* one that is set must equal the peer's */
     uint8_t num_s2m_rings;           /* slave-to-master rings; default 1 */
     uint8_t num_m2s_rings;           /* master-to-slave rings; default 1 */
     uint16_t buffer_size;            /* bytes; default 2048 */
@@ -350,8 +350,10 @@ int memif_request_connection(memif_conn_handle_t conn);
  * ptr: the private_ctx of the memif_fd_event_t.
  * events: MEMIF_FD_EVENT_READ, _WRITE, _ERROR, as they happened, or-ed.
  *
- * Calls on_connect, on_disconnect and on_interrupt. Returns MEMIF_ERR_INVAL_ARG for a NULL ptr, and
- * otherwise what went wrong with a connection; that connection is down then, the others go on.
+ * Calls on_connect, on_disconnect and on_interrupt. Returns MEMIF_ERR_INVAL_ARG for a ptr that is
+ * not, or no longer, that of an fd event, and MEMIF_ERR_CB_FDUPDATE when the program refused to watch
+ * a descriptor. A peer that is refused, that breaks the rules or goes away is no error here: its
+ * connection ends, the others go on, and memif_get_details says why.
  */
 int memif_control_fd_handler(void *ptr, memif_fd_event_type_t events);
 
