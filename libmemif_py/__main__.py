@@ -13,32 +13,41 @@ from . import _install
 _PACKAGE = Path(__file__).resolve().parent
 
 
-def _installed() -> tuple[Path, Path]:
-    """Folders of the headers and of the library."""
-    return (_PACKAGE / _install.INCLUDEDIR).resolve(), (_PACKAGE / _install.LIBDIR).resolve()
+# By generation of the interface: the folders of headers and library, below those of the
+# installation, and what links a program with the library.
+_GENERATIONS = {
+    "1.0": ("libmemif1", ".", _install.LINK1),
+    "4.0": ("libmemif4", "libmemif4", "-lmemif"),
+}
 
 
-def cflags() -> list[str]:
-    """Compiler arguments."""
-    return [f"-I{_installed()[0]}"]
+def cflags(api: str = "1.0") -> list[str]:
+    """Compiler arguments for a generation of the interface, "1.0" or "4.0"."""
+    folder = (_PACKAGE / _install.INCLUDEDIR / _GENERATIONS[api][0]).resolve()
+    return [f"-I{folder}"]
 
 
-def libs() -> list[str]:
+def libs(api: str = "1.0") -> list[str]:
     """Linker arguments, with a run path so that the program finds the library."""
-    folder = _installed()[1]
-    return [f"-L{folder}", f"-Wl,-rpath,{folder}", "-lmemif"]
+    _, below, link = _GENERATIONS[api]
+    folder = (_PACKAGE / _install.LIBDIR / below).resolve()
+    return [f"-L{folder}", f"-Wl,-rpath,{folder}", link]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print what was asked for; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m libmemif_py", description=__doc__)
+    parser.add_argument(
+        "--api", choices=_GENERATIONS, default="1.0", help="generation of the C interface"
+    )
     parser.add_argument("--cflags", action="store_true", help="print compiler arguments")
     parser.add_argument("--libs", action="store_true", help="print linker arguments")
     parser.add_argument("--version", action="version", version=f"libmemif-py {_install.VERSION}")
     options = parser.parse_args(arguments)
     if not (options.cflags or options.libs):
         parser.error("say --cflags, --libs or both")
-    words = (cflags() if options.cflags else []) + (libs() if options.libs else [])
+    words = cflags(options.api) if options.cflags else []
+    words += libs(options.api) if options.libs else []
     print(shlex.join(words))
     return 0
 

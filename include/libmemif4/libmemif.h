@@ -351,9 +351,9 @@ int memif_request_connection(memif_conn_handle_t conn);
  * events: MEMIF_FD_EVENT_READ, _WRITE, _ERROR, as they happened, or-ed.
  *
  * Calls on_connect, on_disconnect and on_interrupt. Returns MEMIF_ERR_INVAL_ARG for a ptr that is
- * not, or no longer, that of an fd event, and MEMIF_ERR_CB_FDUPDATE when the program refused to watch
- * a descriptor. A peer that is refused, that breaks the rules or goes away is no error here: its
- * connection ends, the others go on, and memif_get_details says why.
+ * not, or no longer, that of an fd event, and MEMIF_ERR_CB_FDUPDATE when the program refused to
+ * watch a descriptor. A peer that is refused, that breaks the rules or goes away is no error here:
+ * its connection ends, the others go on, and memif_get_details says why.
  */
 int memif_control_fd_handler(void *ptr, memif_fd_event_type_t events);
 

@@ -20,10 +20,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PYTHON_DIR "python" MIF_PYTHON_VERSION
 #define MAX_PATHS 8
+#define PATIENCE_MS 10000
 
 enum state { NOT_STARTED, RUNNING, FAILED };
 
@@ -183,6 +185,37 @@ static bool find_paths(struct paths *paths)
     return true;
 }
 
+/* ---- one start at a time ---- */
+
+/* Two threads that start Python at the same moment break it, and another copy of this library, with
+ * the other interface, may be starting as well. A lock of ours would be one for each copy. What the
+ * copies share is libpython, so a variable of its is the lock, as it is for cffi: this one has no
+ * use before Python runs. While it is taken it holds a function that any copy knows, and that does
+ * no harm should it be called. */
+typedef int input_hook(void);
+static input_hook *const taken = Py_IsInitialized;
+
+/* `before` is what to put back. False if another copy is stuck; that has been told. */
+static bool take_turn(input_hook **before)
+{
+    for (int i = 0; i < PATIENCE_MS; i++) {
+        *before = __atomic_load_n(&PyOS_InputHook, __ATOMIC_ACQUIRE);
+        if (*before != taken && __atomic_compare_exchange_n(&PyOS_InputHook, before, taken, false,
+                                                            __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            return true;
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    complain("another copy of this library is starting it and does not get done", NULL);
+    return false;
+}
+
+static void end_turn(input_hook *before)
+{
+    input_hook *expected = taken;
+    (void)__atomic_compare_exchange_n(&PyOS_InputHook, &expected, before, false, __ATOMIC_ACQ_REL,
+                                      __ATOMIC_ACQUIRE);
+}
+
 /* ---- starting Python ---- */
 
 /* A host that loaded us with RTLD_LOCAL hides libpython from the extension modules that need it. */
@@ -260,8 +293,12 @@ static PyStatus start_isolated(const struct paths *paths)
     return status;
 }
 
+/* Starts Python unless it runs. */
 static bool start_python(const struct paths *paths)
 {
+    hosted = Py_IsInitialized();
+    if (hosted)
+        return true;
     promote_libpython();
     PyStatus status = start_isolated(paths);
     if (PyStatus_Exception(status)) {
@@ -384,13 +421,16 @@ static bool start_data_path(void)
 static bool start_all(void)
 {
     static struct paths paths; /* large for a small stack; used once, under start_lock */
+    input_hook *before = NULL;
+    bool may_start = !Py_IsInitialized();
     mif_debug_init();
-    if (!version_matches() || !start_data_path() || !find_paths(&paths))
+    if (may_start && !take_turn(&before))
         return false;
-    hosted = Py_IsInitialized();
-    if (!hosted && !start_python(&paths))
-        return false;
-    return start_control_plane(&paths);
+    bool good =
+        version_matches() && start_data_path() && find_paths(&paths) && start_python(&paths);
+    if (may_start)
+        end_turn(before);
+    return good && start_control_plane(&paths);
 }
 
 int mif_embed_start(void)
