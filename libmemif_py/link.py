@@ -341,6 +341,8 @@ class MasterLink(Link):
 
     def _take_ring(self, action: handshake.TakeRing) -> None:
         self._efds.append(action.fd)
+        # A burst drains it without knowing whether it was signalled, and must not wait there.
+        os.set_blocking(action.fd, False)
         rings = self._s2m if action.ring.s2m else self._m2s
         rings[action.ring.index] = (action.ring, action.fd)
 
