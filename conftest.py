@@ -1,4 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all tests share; pytest reads this file first."""
 
+import pytest
+
 pytest_plugins = ["pytester", "c_collector"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of single tests."""
+    parser.addoption(
+        "--wakeup-rounds",
+        type=int,
+        default=200_000,
+        help="how long tests/test_wakeups.py tries to lose a wake-up; default %(default)s",
+    )

@@ -60,6 +60,39 @@ def meson(*arguments: Path | str, env: dict[str, str] | None = None) -> str:
 
 
 @dataclass(frozen=True)
+class Api:
+    """One generation of the C interface."""
+
+    name: str
+    headers: str  # below the folder for headers
+    file: str  # below the folder for libraries
+    soname: str
+    module: str  # of the control plane
+    exchange: str  # implements hosts/exchange.h
+
+    def __str__(self) -> str:
+        """For the names of tests."""
+        return self.name
+
+    @property
+    def package(self) -> str:
+        """Its name for pkg-config, whichever is the default."""
+        return self.headers
+
+    @property
+    def exported(self) -> list[str]:
+        """The promised names, in order."""
+        list_ = ROOT / "tests" / f"exported_{self.name.replace('.', '_')}.txt"
+        return list_.read_text().split()
+
+
+API_1 = Api("1.0", "libmemif1", "libmemif.so.0", "libmemif.so.0", "abi1", "exchange.c")
+API_4 = Api("4.0", "libmemif4", "libmemif4/libmemif.so", "libmemif.so", "abi4", "exchange4.c")
+APIS = [API_1, API_4]
+each_api = pytest.mark.parametrize("api", APIS, ids=str)
+
+
+@dataclass(frozen=True)
 class Installed:
     """What `meson install` made: under `prefix`, or under `root` + `prefix` when it was staged."""
 
@@ -71,13 +104,13 @@ class Installed:
         return self.root / self.prefix.relative_to("/")
 
     @property
-    def library(self) -> Path:
-        (library,) = self.tree.glob("lib/**/libmemif.so.0")
-        return library
-
-    @property
     def library_dir(self) -> Path:
-        return self.library.parent
+        """Where the plain names are."""
+        (library,) = self.tree.glob("lib/**/libmemif.so.0")
+        return library.parent
+
+    def library(self, api: Api = API_1) -> Path:
+        return self.library_dir / api.file
 
     @property
     def include_dir(self) -> Path:
@@ -92,15 +125,14 @@ class Installed:
         """A copy for a test that breaks it."""
         return Installed(shutil.copytree(self.tree, folder, symlinks=True))
 
-    def compile(self, program: Path, sources: Sequence[str], *arguments: str) -> Path:
-        """A program of tests/hosts against the library, which it finds by run path."""
-        rpath = f"-Wl,-rpath,{self.library_dir}"
-        return self.link(program, sources, *arguments, rpath)
-
-    def link(self, program: Path, sources: Sequence[str], *arguments: str) -> Path:
-        """The same, for a library that the dynamic linker finds by itself."""
-        paths = [f"-I{self.include_dir}", f"-L{self.library_dir}"]
-        return compile_host(program, sources, *paths, *arguments, "-lmemif")
+    def compile(
+        self, program: Path, sources: Sequence[str], *arguments: str, api: Api = API_1
+    ) -> Path:
+        """A program of tests/hosts against a library, which it finds by run path."""
+        library = self.library(api)
+        paths = [f"-I{self.include_dir / api.headers}", f"-L{library.parent}"]
+        link = [f"-l:{library.name}", f"-Wl,-rpath,{library.parent}"]
+        return compile_host(program, sources, *paths, *arguments, *link)
 
 
 def compile_host(program: Path, sources: Sequence[str], *arguments: str) -> Path:

@@ -17,9 +17,11 @@ from pathlib import Path
 
 import builds
 import pytest
-from builds import BASE_PYTHON, ROOT, Installed, environment, run
+from builds import API_1, API_4, APIS, BASE_PYTHON, ROOT, Api, Installed, each_api, environment, run
 
-EXPORTED = (ROOT / "tests" / "exported_1_0.txt").read_text().split()
+HEADERS = ("libmemif.h", "memif.h")
+# A wheel cannot hold links, so these are the names for linking.
+WHEEL_LIBRARIES = {API_1: "libmemif.so", API_4: "libmemif4/libmemif.so"}
 MODULES = {path.name for path in (ROOT / "libmemif_py").glob("*.py")} | {"_install.py"}
 EXTENSION_SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 BASE_PREFIX = Path(sys.base_prefix)
@@ -59,6 +61,14 @@ def usr(tmp_path_factory) -> Installed:
 
 
 @pytest.fixture(scope="module")
+def usr_4_0(tmp_path_factory) -> Installed:
+    """The same with the plain names given to the 4.0 interface."""
+    folder = tmp_path_factory.mktemp("usr_4_0")
+    options = ("-Ddefault_api=4.0",)
+    return builds.build_and_install(folder / "build", Path("/usr"), *options, root=folder / "root")
+
+
+@pytest.fixture(scope="module")
 def in_venv(tmp_path_factory) -> Installed:
     folder = tmp_path_factory.mktemp("in_venv")
     make_venv(folder / "venv", "--without-pip")
@@ -66,9 +76,16 @@ def in_venv(tmp_path_factory) -> Installed:
     return builds.build_and_install(folder / "build", folder / "venv", *options)
 
 
-@pytest.fixture(params=["plain", "usr", "in_venv"])
+@pytest.fixture(params=["plain", "usr", "usr_4_0", "in_venv"])
 def installed(request) -> Installed:
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["usr", "usr_4_0"])
+def default(request) -> tuple[Installed, Api]:
+    """An installation, and the interface that has the plain names there."""
+    api = API_1 if request.param == "usr" else API_4
+    return request.getfixturevalue(request.param), api
 
 
 def files_below(folder: Path) -> set[str]:
@@ -89,23 +106,46 @@ def test_the_package_is_installed_byte_compiled(installed):
     assert files == package_files()
 
 
-def test_nothing_else_is_installed(plain, usr):
-    for installed in (plain, usr):
+def header_files() -> set[str]:
+    """Of each interface in its folder, and those of the default one."""
+    folders = ["", *(f"{api.headers}/" for api in APIS)]
+    return {f"include/{folder}{name}" for folder in folders for name in HEADERS}
+
+
+def test_nothing_else_is_installed(plain, usr, usr_4_0):
+    for installed in (plain, usr, usr_4_0):
         library_dir = installed.library_dir.relative_to(installed.tree)
         package = installed.package.relative_to(installed.tree)
+        packages = ("libmemif", *(api.package for api in APIS))
         expected = {
-            *(f"{library_dir}/{name}" for name in ("libmemif.so", "libmemif.so.0")),
-            f"{library_dir}/pkgconfig/libmemif.pc",
-            *(f"include/{name}" for name in ("libmemif.h", "memif.h")),
+            f"{library_dir}/libmemif.so",
+            *(f"{library_dir}/{api.file}" for api in APIS),
+            *(f"{library_dir}/pkgconfig/{name}.pc" for name in packages),
+            *header_files(),
             *(f"{package}/{name}" for name in files_below(installed.package)),
         }
         assert files_below(installed.tree) == expected
-    assert [path.name for path in usr.root.iterdir()] == ["usr"]
+    for installed in (usr, usr_4_0):
+        assert [path.name for path in installed.root.iterdir()] == ["usr"]
 
 
-def test_the_name_for_linking_is_a_link(installed):
-    link = installed.library_dir / "libmemif.so"
-    assert os.readlink(link) == "libmemif.so.0"
+@each_api
+def test_headers_are_those_of_the_sources(installed, api):
+    source = ROOT / "include" / ("libmemif4" if api is API_4 else "")
+    for name in HEADERS:
+        there = installed.include_dir / api.headers / name
+        assert there.read_text() == (source / name).read_text()
+
+
+def test_the_plain_names_lead_to_the_default_interface(default):
+    installed, api = default
+    assert os.readlink(installed.library_dir / "libmemif.so") == api.file
+    for name in HEADERS:
+        there = installed.include_dir / name
+        assert there.read_text() == (installed.include_dir / api.headers / name).read_text()
+    for what in ("--cflags", "--modversion"):
+        own = pkg_config(installed, api.package, what)
+        assert pkg_config(installed, "libmemif", what) == own
 
 
 def test_a_venv_imports_what_its_prefix_got(in_venv, tmp_path):
@@ -116,6 +156,7 @@ def test_a_venv_imports_what_its_prefix_got(in_venv, tmp_path):
 
 def test_examples_are_installed_when_asked_for(in_venv):
     names = ("icmp_responder", "icmp_responder2", "icmpr_lep", "icmp_responder3")
+    names += ("icmp_responder4", "bridge4", "loopback4")
     for name in names:
         run([in_venv.prefix / "bin" / name, "-h"], env={})
 
@@ -146,14 +187,20 @@ def bracketed(values: list[str]) -> list[str]:
     return [re.search(r"\[(.*)\]", value)[1] for value in values]
 
 
-def test_exactly_the_promised_names_are_exported(installed):
-    lines = run(["nm", "-D", "--defined-only", installed.library]).stdout.splitlines()
-    assert sorted(line.split()[-1] for line in lines) == EXPORTED
+def exported_names(library: Path) -> list[str]:
+    lines = run(["nm", "-D", "--defined-only", library]).stdout.splitlines()
+    return sorted(line.split()[-1] for line in lines)
 
 
-def test_programs_are_linked_against_soname_0_and_need_nothing_unexpected(installed):
-    section = dynamic_section(installed.library)
-    assert bracketed(section["SONAME"]) == ["libmemif.so.0"]
+@each_api
+def test_exactly_the_promised_names_are_exported(installed, api):
+    assert exported_names(installed.library(api)) == api.exported
+
+
+@each_api
+def test_the_name_that_programs_carry_is_right_and_nothing_unexpected_is_needed(installed, api):
+    section = dynamic_section(installed.library(api))
+    assert bracketed(section["SONAME"]) == [api.soname]
     needed = bracketed(section["NEEDED"])
     python = sysconfig.get_config_var("INSTSONAME")
     assert python in needed
@@ -161,24 +208,28 @@ def test_programs_are_linked_against_soname_0_and_need_nothing_unexpected(instal
     assert [name for name in needed if name != python and not allowed.fullmatch(name)] == []
 
 
-def test_the_library_is_bound_at_load_and_stays_loaded(installed):
-    flags = dynamic_section(installed.library)["FLAGS_1"]
+@each_api
+def test_the_library_is_bound_at_load_and_stays_loaded(installed, api):
+    flags = dynamic_section(installed.library(api))["FLAGS_1"]
     assert "NOW" in flags[0].split()
     assert "NODELETE" in flags[0].split()
 
 
-def test_no_executable_stack_and_no_text_relocations(installed):
-    segments = run(["readelf", "--wide", "-l", installed.library]).stdout
+@each_api
+def test_no_executable_stack_and_no_text_relocations(installed, api):
+    library = installed.library(api)
+    segments = run(["readelf", "--wide", "-l", library]).stdout
     (stack,) = [line.split() for line in segments.splitlines() if "GNU_STACK" in line]
     assert "RW" in stack
     assert "GNU_RELRO" in segments
-    section = dynamic_section(installed.library)
+    section = dynamic_section(library)
     assert "TEXTREL" not in section
     assert not any("TEXTREL" in flags for flags in section.get("FLAGS", []))
 
 
-def test_the_run_path_leads_to_libpython_at_most(installed):
-    section = dynamic_section(installed.library)
+@each_api
+def test_the_run_path_leads_to_libpython_at_most(installed, api):
+    section = dynamic_section(installed.library(api))
     assert "RPATH" not in section
     libdir = sysconfig.get_config_var("LIBDIR")
     assert bracketed(section.get("RUNPATH", [])) in ([], [libdir])
@@ -187,20 +238,79 @@ def test_the_run_path_leads_to_libpython_at_most(installed):
 # ---- C programs
 
 
-def pkg_config(installed: Installed, *arguments: str) -> list[str]:
+def pkg_config(installed: Installed, package: str, *arguments: str) -> list[str]:
     path = str(installed.library_dir / "pkgconfig")
     root = {} if installed.root == Path("/") else {"PKG_CONFIG_SYSROOT_DIR": str(installed.root)}
     variables = environment(PKG_CONFIG_LIBDIR=path, **root)
-    return run(["pkg-config", *arguments, "libmemif"], env=variables).stdout.split()
+    return run(["pkg-config", *arguments, package], env=variables).stdout.split()
 
 
-def test_pkg_config_has_what_a_program_needs(installed, tmp_path):
-    flags = pkg_config(installed, "--cflags", "--libs")
-    rpath = f"-Wl,-rpath,{installed.library_dir}"
+def build_plain(program: Path, api: Api, *flags: str) -> None:
+    """hosts/plain.c; whatever the flags, the linker must have found the right library."""
+    builds.compile_host(program, ["plain.c", api.exchange], *flags)
+    assert bracketed(dynamic_section(program)["NEEDED"])[0] == api.soname
+
+
+@each_api
+def test_pkg_config_has_what_a_program_needs(installed, tmp_path, api):
+    flags = pkg_config(installed, api.package, "--cflags", "--libs")
     program = tmp_path / "program"
-    builds.compile_host(program, ["plain.c", "exchange.c"], *flags, rpath)
-    assert bracketed(dynamic_section(program)["NEEDED"])[0] == "libmemif.so.0"
+    build_plain(program, api, *flags)
+    folder = installed.library(api).parent
+    run([program, tmp_path / "socket"], env={"LD_LIBRARY_PATH": str(folder)}, cwd="/")
+
+
+def test_a_4_0_program_finds_its_library_where_pkg_config_did(plain, tmp_path):
+    program = tmp_path / "program"
+    build_plain(program, API_4, *pkg_config(plain, API_4.package, "--cflags", "--libs"))
     run([program, tmp_path / "socket"], env={}, cwd="/")
+
+
+def test_pkg_config_says_nothing_of_the_systems_own_folders(usr, usr_4_0):
+    for installed in (usr, usr_4_0):
+        own = installed.library_dir.relative_to(installed.root)
+        system = {"-I/usr/include", f"-L/{own}", f"-Wl,-rpath,/{own}"}
+        path = str(installed.library_dir / "pkgconfig")
+        for package in ("libmemif", *(api.package for api in APIS)):
+            command = ["pkg-config", "--cflags", "--libs", package]
+            words = run(command, env=environment(PKG_CONFIG_LIBDIR=path)).stdout.split()
+            assert system.isdisjoint(words)
+            assert not any(str(installed.root) in word for word in words)
+
+
+def test_programs_of_the_default_interface_just_build(default, tmp_path):
+    installed, api = default
+    program = tmp_path / "program"
+    folder = installed.library_dir
+    build_plain(program, api, f"-I{installed.include_dir}", f"-L{folder}", "-lmemif")
+    run([program, tmp_path / "socket"], env={"LD_LIBRARY_PATH": str(folder)}, cwd="/")
+    flags = pkg_config(installed, "libmemif", "--cflags", "--libs")
+    build_plain(program, api, *flags)
+    run([program, tmp_path / "socket"], env={"LD_LIBRARY_PATH": str(folder)}, cwd="/")
+
+
+@pytest.fixture(params=APIS, ids=str)
+def prebuilt(request, tmp_path) -> tuple[Api, Path]:
+    """A program that was linked elsewhere, with a library that only has the names."""
+    api = request.param
+    source, folder = tmp_path / "names.c", tmp_path / "elsewhere"
+    source.write_text("".join(f"void {name}(void) {{}}\n" for name in api.exported))
+    folder.mkdir()
+    stub = folder / "libmemif.so"
+    run(["cc", "-shared", "-fPIC", f"-Wl,-soname,{api.soname}", "-o", stub, source])
+    include = ROOT / "include" / ("libmemif4" if api is API_4 else "")
+    build_plain(tmp_path / "program", api, f"-I{include}", f"-L{folder}", "-lmemif")
+    shutil.rmtree(folder)
+    return api, tmp_path / "program"
+
+
+def test_a_program_that_was_linked_elsewhere_runs(installed, prebuilt, tmp_path):
+    api, program = prebuilt
+    section = dynamic_section(program)
+    assert "RPATH" not in section
+    assert "RUNPATH" not in section
+    variables = {"LD_LIBRARY_PATH": str(installed.library(api).parent)}
+    run([program, tmp_path / "socket"], env=variables, cwd="/")
 
 
 @contextlib.contextmanager
@@ -236,10 +346,11 @@ def as_another_user() -> list[str]:
     return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
 
 
-def test_other_users_can_run_programs_without_the_folders_of_the_build(plain):
+@each_api
+def test_other_users_can_run_programs_without_the_folders_of_the_build(plain, api):
     with open_folder() as folder:
         installed = plain.copy(folder / "prefix")
-        program = installed.compile(folder / "program", ["plain.c", "exchange.c"])
+        program = installed.compile(folder / "program", ["plain.c", api.exchange], api=api)
         sockets = folder / "sockets"
         sockets.mkdir()
         sockets.chmod(0o1777)
@@ -247,15 +358,35 @@ def test_other_users_can_run_programs_without_the_folders_of_the_build(plain):
             run([*as_another_user(), program, sockets / "socket"], env={}, cwd="/")
 
 
-def test_the_prefix_can_be_moved(plain, tmp_path):
+@each_api
+def test_the_prefix_can_be_moved(plain, tmp_path, api):
     moved = plain.copy(tmp_path / "moved")
-    program = moved.compile(tmp_path / "program", ["plain.c", "exchange.c"])
+    program = moved.compile(tmp_path / "program", ["plain.c", api.exchange], api=api)
     run([program, tmp_path / "socket"], env={})
-    variables = {"PYTHONPATH": str(moved.package.parent)}
+    words = pkg_config(moved, api.package, "--define-prefix", "--cflags", "--libs")
+    assert f"-I{moved.include_dir / api.headers}" in words
+    assert f"-L{moved.library(api).parent}" in words
+
+
+def flags_by_python(python: Path, api: Api, **options) -> list[str]:
+    command = [python, "-P", "-m", "libmemif_py", "--api", api.name, "--cflags", "--libs"]
+    return run(command, **options).stdout.split()
+
+
+@each_api
+def test_python_has_what_a_program_needs(installed, tmp_path, api):
+    variables = {"PYTHONPATH": str(installed.package.parent)}
+    flags = flags_by_python(BASE_PYTHON, api, env=variables, cwd=tmp_path)
+    assert f"-I{installed.include_dir / api.headers}" in flags
+    build_plain(tmp_path / "program", api, *flags)
+    run([tmp_path / "program", tmp_path / "socket"], env={}, cwd="/")
+
+
+def test_python_takes_a_program_for_one_of_1_0_unless_told(plain, tmp_path):
+    variables = {"PYTHONPATH": str(plain.package.parent)}
     command = [BASE_PYTHON, "-m", "libmemif_py", "--cflags", "--libs"]
-    words = run(command, env=variables, cwd=tmp_path).stdout.split()
-    assert f"-I{moved.include_dir}" in words
-    assert f"-L{moved.library_dir}" in words
+    told = flags_by_python(BASE_PYTHON, API_1, env=variables, cwd=tmp_path)
+    assert run(command, env=variables, cwd=tmp_path).stdout.split() == told
 
 
 def test_python_imports_the_package_from_a_prefix(installed, tmp_path):
@@ -286,7 +417,8 @@ def small_system(root: Path, usr: Installed, program: Path) -> None:
     unused = shutil.ignore_patterns("test", "config-*", "site-packages", "__pycache__")
     shutil.copytree(stdlib, root / stdlib.relative_to("/"), ignore=unused, dirs_exist_ok=True)
     extensions = [*usr.package.glob("**/*.so"), *(stdlib / "lib-dynload").glob("_socket.*")]
-    for path in libraries_of([usr.library, program, *extensions]):
+    libraries = [usr.library(api) for api in APIS]
+    for path in libraries_of([*libraries, program, *extensions]):
         if not path.is_relative_to(usr.root):
             copy_into(root, path)
     (root / "etc").mkdir()
@@ -301,11 +433,12 @@ def in_new_root() -> list[str]:
     return [] if os.geteuid() == 0 else ["unshare", "--map-root-user"]
 
 
-def test_ldconfig_finds_the_library_of_a_real_installation(usr, tmp_path):
+def test_ldconfig_finds_the_library_of_a_real_installation(default, tmp_path):
+    installed, api = default
     program = tmp_path / "program"
-    usr.link(program, ["plain.c", "exchange.c"])
+    build_plain(program, api, *pkg_config(installed, "libmemif", "--cflags", "--libs"))
     root = tmp_path / "root"
-    small_system(root, usr, program)
+    small_system(root, installed, program)
     sbin = environment(PATH=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     run([*in_new_root(), "ldconfig", "-r", root], env=sbin)
     chroot = shutil.which("chroot", path=sbin["PATH"])
@@ -349,12 +482,12 @@ def wheels(tmp_path_factory, sources, pip_venv) -> Path:
 
 
 def check_pip_installation(python: Path, folder: Path) -> None:
-    """Builds and runs a C program as the package says, and imports the package."""
-    command = [python, "-I", "-m", "libmemif_py", "--cflags", "--libs"]
-    flags = run(command).stdout.split()
-    program = folder / "program"
-    builds.compile_host(program, ["plain.c", "exchange.c"], *flags)
-    run([program, folder / "c-socket"], env={}, cwd="/")
+    """Builds and runs C programs as the package says, and imports the package."""
+    for api in APIS:
+        program = folder / f"program-{api}"
+        flags = flags_by_python(python, api)
+        builds.compile_host(program, ["plain.c", api.exchange], *flags)
+        run([program, folder / "c-socket"], env={}, cwd="/")
     command = [python, "-I", "-c", PYTHON_EXCHANGE, folder / "python-socket"]
     assert run(command).stdout == "b'packet' True\n"
 
@@ -366,8 +499,7 @@ def package_of(python: Path) -> Path:
 
 def test_pip_install_gives_a_package_with_library_and_headers(pip_venv, tmp_path):
     files = files_below(package_of(pip_venv))
-    headers = {"include/libmemif.h", "include/memif.h"}
-    assert files == package_files() | headers | {"libmemif.so"}
+    assert files == package_files() | header_files() | set(WHEEL_LIBRARIES.values())
     check_pip_installation(pip_venv, tmp_path)
 
 
@@ -377,10 +509,10 @@ def test_a_wheel_can_be_installed_elsewhere(wheels, tmp_path):
     check_pip_installation(python, tmp_path)
 
 
-def test_the_library_of_a_wheel_exports_the_same(pip_venv):
-    library = package_of(pip_venv) / "libmemif.so"
-    lines = run(["nm", "-D", "--defined-only", library]).stdout.splitlines()
-    assert sorted(line.split()[-1] for line in lines) == EXPORTED
+@each_api
+def test_the_library_of_a_wheel_exports_the_same(pip_venv, api):
+    library = package_of(pip_venv) / WHEEL_LIBRARIES[api]
+    assert exported_names(library) == api.exported
     assert bracketed(dynamic_section(library)["SONAME"]) == ["libmemif.so"]
 
 
@@ -389,9 +521,9 @@ def test_the_library_of_a_wheel_exports_the_same(pip_venv):
 
 def test_the_version_is_the_same_everywhere(plain, pip_venv):
     declared = re.search(r"^  version: '(.*)',$", (ROOT / "meson.build").read_text(), re.M)[1]
-    (modversion,) = pkg_config(plain, "--modversion")
+    modversions = [pkg_config(plain, api.package, "--modversion") for api in APIS]
     metadata = "from importlib.metadata import version; print(version('libmemif-py'))"
     told = run([pip_venv, "-I", "-m", "libmemif_py", "--version"]).stdout
-    assert modversion == declared
+    assert modversions == [[declared]] * len(APIS)
     assert run([pip_venv, "-I", "-c", metadata]).stdout == f"{declared}\n"
     assert told == f"libmemif-py {declared}\n"

@@ -552,6 +552,17 @@ int mif_queue_set_polling(void *handle, uint16_t qid, int polling)
     return err;
 }
 
+/* The mode is looked at and the signal taken in one piece: the one that mif_queue_set_polling leaves
+ * at the end of polling must stay, and another thread may do that right now. */
+void mif_queue_drop_signal(void *handle, uint16_t qid)
+{
+    pthread_mutex_lock(&queue_lock);
+    struct mif_queue *q = locked_rx_queue(handle, qid);
+    if (q != NULL && atomic_load(&q->polling))
+        mif_efd_drain(q->efd);
+    pthread_mutex_unlock(&queue_lock);
+}
+
 int mif_queue_efd(void *handle, uint16_t qid, int *fd)
 {
     if (mif_in_forked_child())

@@ -291,6 +291,8 @@ void mif_connection_set_interrupt(void *handle, mif_interrupt_fn *interrupt);
 /* Both: a core error code; DISCONNECTED and QID as for bursts. */
 int mif_queue_set_polling(void *handle, uint16_t qid, int polling);
 int mif_queue_efd(void *handle, uint16_t qid, int *fd);
+/* Takes a late signal away from an rx queue whose application polls. */
+void mif_queue_drop_signal(void *handle, uint16_t qid);
 
 /* For details; what is read may be on its way to change. */
 struct mif_queue_state {

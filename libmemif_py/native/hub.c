@@ -213,13 +213,13 @@ static int interrupt(const struct mif_watch *watch)
     if (conn == NULL)
         return MIF_ERR_NOCONN;
     struct mif_queue *q = &conn->queues[watch->qid].rx;
-    mif_interrupt_fn *callback = atomic_load(&conn->interrupt);
-    if (callback == NULL || atomic_load_explicit(&q->polling, memory_order_relaxed)) {
-        int fd;
-        if (mif_queue_efd(watch->handle, watch->qid, &fd) == MIF_ERR_SUCCESS)
-            mif_efd_drain(fd);
+    if (atomic_load_explicit(&q->polling, memory_order_relaxed)) {
+        mif_queue_drop_signal(watch->handle, watch->qid);
         return MIF_ERR_SUCCESS;
     }
+    mif_interrupt_fn *callback = atomic_load(&conn->interrupt);
+    if (callback == NULL)
+        return MIF_ERR_SUCCESS;
     int answer = callback(watch->handle, conn->private_ctx, watch->qid);
     if (answer != 0)
         MIF_DEBUG("on_interrupt of queue %u returned %d", watch->qid, answer);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* codes SOCKET: prints "call code" for a program that ignores every failure. */
-#include <libmemif.h>
+#include "exchange.h"
+
 #include <stdio.h>
 
 static void print(const char *call, int code)
@@ -11,17 +12,15 @@ static void print(const char *call, int code)
 
 int main(int argc, char **argv)
 {
-    memif_conn_handle_t conn = NULL;
-    memif_conn_args_t args = {.interface_id = 1};
+    void *conn = NULL;
     if (argc < 2)
         return 2;
-    args.socket_filename = (uint8_t *)argv[1];
-    print("init", memif_init(NULL, "codes"));
-    print("init_again", memif_init(NULL, "codes"));
-    print("create", memif_create(&conn, &args, NULL, NULL, NULL, NULL));
-    /* A slave makes its first attempt at once, so there is an event. */
-    print("poll", memif_poll_event(conn == NULL ? 0 : 1000));
-    print("delete", memif_delete(&conn));
-    print("cleanup", memif_cleanup());
+    print("begin", library_begin(argv[1]));
+    print("begin_again", library_begin(argv[1]));
+    print("create", open_slave(argv[1], &conn));
+    print("poll", serve(conn == NULL ? 0 : 1000));
+    print("delete", close_slave(&conn));
+    print("end", library_end());
+    print("end_again", library_end());
     return 0;
 }

@@ -74,6 +74,36 @@ static long now(void)
     return time.tv_sec;
 }
 
+int library_begin(const char *socket_path)
+{
+    (void)socket_path;
+    return memif_init(NULL, "host");
+}
+
+int open_slave(const char *socket_path, void **conn)
+{
+    memif_conn_args_t args = {
+        .socket_filename = (uint8_t *)(uintptr_t)socket_path,
+        .interface_id = 1,
+    };
+    return memif_create(conn, &args, NULL, NULL, NULL, NULL);
+}
+
+int close_slave(void **conn)
+{
+    return memif_delete(conn);
+}
+
+int serve(int timeout)
+{
+    return memif_poll_event(timeout);
+}
+
+int library_end(void)
+{
+    return memif_cleanup();
+}
+
 /* Polls until both are non-zero. A signal that ends a wait is no failure. */
 static int await(const int *one, const int *other)
 {

@@ -4,33 +4,31 @@
 
 #include "exchange.h"
 
-#include <libmemif.h>
-
-static PyObject *init(PyObject *self, PyObject *none)
+static PyObject *call_begin(PyObject *self, PyObject *socket_path)
 {
     (void)self;
-    (void)none;
-    return PyLong_FromLong(memif_init(NULL, "extension"));
+    const char *path = PyUnicode_AsUTF8(socket_path);
+    return path == NULL ? NULL : PyLong_FromLong(library_begin(path));
 }
 
-static PyObject *run_exchange(PyObject *self, PyObject *socket_path)
+static PyObject *call_exchange(PyObject *self, PyObject *socket_path)
 {
     (void)self;
     const char *path = PyUnicode_AsUTF8(socket_path);
     return path == NULL ? NULL : PyLong_FromLong(exchange(path));
 }
 
-static PyObject *cleanup(PyObject *self, PyObject *none)
+static PyObject *call_end(PyObject *self, PyObject *none)
 {
     (void)self;
     (void)none;
-    return PyLong_FromLong(memif_cleanup());
+    return PyLong_FromLong(library_end());
 }
 
 static PyMethodDef methods[] = {
-    {"init", init, METH_NOARGS, "memif_init."},
-    {"exchange", run_exchange, METH_O, "See exchange.h."},
-    {"cleanup", cleanup, METH_NOARGS, "memif_cleanup."},
+    {"begin", call_begin, METH_O, "See exchange.h."},
+    {"exchange", call_exchange, METH_O, "See exchange.h."},
+    {"end", call_end, METH_NOARGS, "See exchange.h."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plain SOCKET [closed]: init, exchange, cleanup; "closed": without stdin, stdout and stderr. */
+/* plain SOCKET [closed]: begins, exchanges, ends; "closed": without stdin, stdout and stderr. */
 #include "exchange.h"
 
 #include <libmemif.h>
@@ -15,9 +15,9 @@ int main(int argc, char **argv)
         close(1);
         close(2);
     }
-    if (memif_init(NULL, "plain") != MEMIF_ERR_SUCCESS)
+    if (library_begin(argv[1]) != MEMIF_ERR_SUCCESS)
         return 3;
     if (exchange(argv[1]) != 0)
         return 4;
-    return memif_cleanup() == MEMIF_ERR_SUCCESS ? 0 : 5;
+    return library_end() == MEMIF_ERR_SUCCESS ? 0 : 5;
 }

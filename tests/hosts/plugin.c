@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A plugin that uses the library, for plugin_host.c. */
+/* A plugin that uses the library, for plugin_host.c and two_plugins.c. */
 #include "exchange.h"
 
 #include <libmemif.h>
@@ -9,9 +9,9 @@ int plugin_run(const char *socket_path);
 
 int plugin_run(const char *socket_path)
 {
-    if (memif_init(NULL, "plugin") != MEMIF_ERR_SUCCESS)
+    if (library_begin(socket_path) != MEMIF_ERR_SUCCESS)
         return 3;
     if (exchange(socket_path) != 0)
         return 4;
-    return memif_cleanup() == MEMIF_ERR_SUCCESS ? 0 : 5;
+    return library_end() == MEMIF_ERR_SUCCESS ? 0 : 5;
 }

@@ -10,42 +10,48 @@
 #include <stdio.h>
 #include <string.h>
 
+struct beginner {
+    const char *socket_path;
+    int result;
+};
+
 static pthread_barrier_t barrier;
 
-static void *init_together(void *result)
+static void *begin_together(void *argument)
 {
+    struct beginner *beginner = argument;
     pthread_barrier_wait(&barrier);
-    *(int *)result = memif_init(NULL, "threads");
+    beginner->result = library_begin(beginner->socket_path);
     return NULL;
 }
 
 static int race(const char *socket_path)
 {
     pthread_t threads[2];
-    int results[2];
+    struct beginner beginners[2] = {{.socket_path = socket_path}, {.socket_path = socket_path}};
     pthread_barrier_init(&barrier, NULL, 2);
     for (int i = 0; i < 2; i++)
-        if (pthread_create(&threads[i], NULL, init_together, &results[i]) != 0)
+        if (pthread_create(&threads[i], NULL, begin_together, &beginners[i]) != 0)
             return 3;
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
-    int winners = (results[0] == MEMIF_ERR_SUCCESS) + (results[1] == MEMIF_ERR_SUCCESS);
-    int losers = (results[0] == MEMIF_ERR_ALREADY) + (results[1] == MEMIF_ERR_ALREADY);
-    if (winners != 1 || losers != 1) {
-        fprintf(stderr, "memif_init returned %d and %d\n", results[0], results[1]);
+    int a = beginners[0].result, b = beginners[1].result;
+    if (!(a == MEMIF_ERR_SUCCESS && b == MEMIF_ERR_ALREADY) &&
+        !(a == MEMIF_ERR_ALREADY && b == MEMIF_ERR_SUCCESS)) {
+        fprintf(stderr, "the first calls returned %d and %d\n", a, b);
         return 4;
     }
-    return exchange(socket_path) != 0 ? 5 : memif_cleanup();
+    return exchange(socket_path) != 0 ? 5 : library_end();
 }
 
 static void *use_all(void *socket_path)
 {
     static int status;
-    status = memif_init(NULL, "threads");
+    status = library_begin(socket_path);
     if (status == MEMIF_ERR_SUCCESS)
         status = exchange(socket_path);
     if (status == 0)
-        status = memif_cleanup();
+        status = library_end();
     return &status;
 }
 

@@ -90,9 +90,9 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_DFL);
     signal(SIGUSR1, SIG_IGN);
     look(&before);
-    if (memif_init(NULL, "unchanged") != MEMIF_ERR_SUCCESS || exchange(argv[1]) != 0)
+    if (library_begin(argv[1]) != MEMIF_ERR_SUCCESS || exchange(argv[1]) != 0)
         return 3;
     look(&after);
     compare(&before, &after);
-    return memif_cleanup();
+    return library_end();
 }
