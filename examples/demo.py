@@ -131,6 +131,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
+    sys.stdout.reconfigure(line_buffering=True)  # each line at once, into pipes as well
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     try:

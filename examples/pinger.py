@@ -66,10 +66,23 @@ class Pinger:
         self._queue = queue
         self._timeout = timeout
 
-    def resolve(self) -> Host:
-        """Ask for the target's MAC address. Raises Timeout, PacketError."""
-        self._send([arp_request(self._host, self._target_ip)])
-        frame = self._interface.recv(self._timeout, queue=self._queue)
+    def resolve(self, repeat_every: float | None = None) -> Host:
+        """Ask for the target's MAC address, once or every so many seconds.
+
+        Raises Timeout, PacketError.
+        """
+        end = time.monotonic() + self._timeout
+        while True:
+            self._send([arp_request(self._host, self._target_ip)])
+            left = end - time.monotonic()
+            try:
+                frame = self._interface.recv(
+                    left if repeat_every is None else min(left, repeat_every), queue=self._queue
+                )
+                break
+            except Timeout:
+                if repeat_every is None or time.monotonic() >= end:
+                    raise
         found = read_arp_reply(frame, self._host)
         if found.ip != self._target_ip:
             raise PacketError(f"ARP reply from {found.ip}, expected {self._target_ip}")

@@ -7,12 +7,35 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
 
-from icmp_packets import HEADERS, EchoReply, Host, PacketError
-from pinger import Load, Pinger
+from icmp_packets import (
+    HEADERS,
+    EchoReply,
+    Host,
+    PacketError,
+    checksum,
+    echo_request,
+    read_arp_reply,
+    read_echo_reply,
+)
+from pinger import Pinger
 
 from libmemif_py import Interface
 
-__all__ = ["HEADERS", "US", "EchoReply", "Host", "Load", "PacketError", "Pinger"]
+__all__ = [
+    "HEADERS",
+    "US",
+    "EchoReply",
+    "Host",
+    "PacketError",
+    "Pinger",
+    "checksum",
+    "echo_request",
+    "ping_all_sizes",
+    "pinger",
+    "read_arp_reply",
+    "read_echo_reply",
+    "responder_ip",
+]
 
 US = Host(bytes.fromhex("020000000001"), IPv4Address("192.168.1.1"))
 TIMEOUT = 30.0
@@ -29,7 +52,6 @@ def pinger(interface: Interface, target: IPv4Address | None = None, queue: int =
 
 
 def ping_all_sizes(asker: Pinger) -> None:
-    """ARP, then pings whose answers are right in every byte."""
-    asker.resolve()
+    """Pings, and before them ARP, whose answers are right in every byte."""
     for sequence, size in enumerate(SIZES):
         asker.ping(sequence, size)

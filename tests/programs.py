@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from c_collector import SANITIZER_OPTIONS
 
@@ -39,7 +39,11 @@ class Program:
     """One process, from its start to its end."""
 
     def __init__(
-        self, command: Sequence[str | Path], errors: Path, environment: dict[str, str] | None = None
+        self,
+        command: Sequence[str | Path],
+        errors: Path,
+        environment: dict[str, str] | None = None,
+        stdin: int | IO = subprocess.PIPE,
     ):
         """`errors` is a file for its stderr."""
         self._errors = errors
@@ -47,7 +51,8 @@ class Program:
         with errors.open("wb") as stderr:
             self._process = subprocess.Popen(
                 command,
-                stdin=subprocess.PIPE,
+                stdin=stdin,
+                start_new_session=True,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 env={**os.environ, **SANITIZER_OPTIONS, **(environment or {})},
@@ -57,7 +62,8 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self.end_input()
         self._process.stdout.close()
@@ -72,8 +78,9 @@ class Program:
         self._process.stdin.flush()
 
     def end_input(self) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
 
     def line(self) -> str:
         """The next line of stdout."""
@@ -96,7 +103,7 @@ class Program:
             lines.append(self.line())
         return lines
 
-    def signal(self, number: int) -> None:
+    def send_signal(self, number: int) -> None:
         self._process.send_signal(number)
 
     def wait(self) -> int:
@@ -111,6 +118,22 @@ class Program:
         """What its open file descriptors are."""
         folder = Path(f"/proc/{self._process.pid}/fd")
         return sorted(os.readlink(fd) for fd in folder.iterdir())
+
+    def left_processes_behind(self) -> bool:
+        """After its end: whether something that it started goes on."""
+        try:
+            os.killpg(self._process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def wait_until_it_catches(self, number: signal.Signals) -> None:
+        """There is no event to wait for."""
+        status = Path(f"/proc/{self._process.pid}/status")
+        end = time.monotonic() + TIMEOUT
+        while not int(status.read_text().partition("SigCgt:")[2].split()[0], 16) >> number - 1 & 1:
+            assert time.monotonic() < end
+            time.sleep(0.01)
 
     def _last_words(self) -> str:
         self.end_input()
@@ -169,9 +192,15 @@ class Stage:
         environment = {"LIBMEMIF_PROTOCOL": str(version)} if version else {}
         return Side(command, self._errors(), environment)
 
-    def example(self, name: str, *arguments: str | int, path: str | None = None) -> Program:
+    def example(
+        self,
+        name: str,
+        *arguments: str | int,
+        path: str | None = None,
+        stdin: int | IO = subprocess.PIPE,
+    ) -> Program:
         command = [self._examples / name, "-s", path or self.socket, *map(str, arguments)]
-        return Program(command, self._errors())
+        return Program(command, self._errors(), stdin=stdin)
 
     def _errors(self) -> Path:
         return self.folder / f"errors{next(self._numbers)}"
@@ -190,5 +219,5 @@ class Stage:
             if is_master:
                 wait_until_listening(path or self.socket)
             yield program
-            program.signal(signal.SIGINT)
+            program.send_signal(signal.SIGINT)
             assert (program.wait(), program.errors) == (0, "")

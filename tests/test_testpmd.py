@@ -2,15 +2,15 @@
 """The library, from C and from Python, against dpdk-testpmd: DPDK's own memif driver."""
 
 import contextlib
-import os
-import signal
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from c_collector import build_directories
-from packets import TIMEOUT, ping_all_sizes, pinger, responder_ip
+from packets import TIMEOUT, Pinger, ping_all_sizes, pinger, responder_ip
 from programs import Stage
-from testpmd import Testpmd, TestpmdError, memif_vdev
+from testpmd import Testpmd, memif_vdev
 
 from libmemif_py import Interface, Timeout
 
@@ -36,33 +36,49 @@ class Peers(Stage):
     def testpmd(
         self, device: str, mode: str, *arguments: str, ports: int = 1, eal_args=(), **keys: str
     ) -> Testpmd:
-        """A testpmd with so many interfaces, ids from 0 on."""
-        role, own_keys = DEVICES[device]
-        zero_copy = ["--single-file-segments"] if "zero_copy" in own_keys else []
+        """A testpmd with so many interfaces, ids from 0 on.
+
+        Only the last one exports its packets' memory: DPDK 22.11 closes the descriptor of that
+        memory once it has sent it, and then has none for another interface.
+        """
+        role, export = DEVICES[device]
         abstract = "yes" if self.socket.startswith("@") else "no"
-        keys = {"socket_abstract": abstract, **own_keys, **keys}
         vdevs = [
-            memif_vdev(role, self.socket_of(device, port).removeprefix("@"), port, **keys)
+            memif_vdev(
+                role,
+                self.socket_of(device, port).removeprefix("@"),
+                port,
+                socket_abstract=abstract,
+                **(export if port == ports - 1 else {}),
+                **keys,
+            )
             for port in range(ports)
         ]
+        one_file = ["--single-file-segments"] if export else []
         arguments = [f"--forward-mode={mode}", *FORWARDING, *arguments]
-        return Testpmd(self.folder, vdevs, arguments, [*zero_copy, *eal_args])
+        return Testpmd(self.folder, vdevs, arguments, [*one_file, *eal_args])
 
     def socket_of(self, device: str, port: int) -> str:
         """A server has all its ports on one socket; our masters are processes of their own."""
         return self.socket if device == "server" or port == 0 else f"{self.socket}{port}"
 
     @contextlib.contextmanager
-    def in_order(self, device: str, ours, testpmd: Testpmd) -> Iterator[tuple]:
-        """Start whichever is the master first: testpmd looks for its server only once."""
-        with contextlib.ExitStack() as stack:
-            if device == "server":
-                stack.enter_context(testpmd)
-                own = stack.enter_context(ours())
-            else:
-                own = stack.enter_context(ours())
-                stack.enter_context(testpmd)
-            yield own, testpmd
+    def in_order(self, device: str, ours, testpmd: Testpmd, ports: int = 1) -> Iterator[tuple]:
+        """Start whichever is the master first: testpmd looks for its server only once.
+
+        Forwarding ends before we leave, and testpmd after it has noticed: DPDK unmaps the rings of
+        a peer that left without regard to a core that forwards on them, or to a port that closes.
+        """
+        if device == "server":
+            with testpmd:
+                with ours() as own:
+                    yield own, testpmd
+                    testpmd.command("stop")
+                wait_until_down(testpmd, ports)
+        else:
+            with ours() as own, testpmd:
+                yield own, testpmd
+                testpmd.command("stop")
 
     def interface(self, device: str, **settings) -> Interface:
         return Interface(self.socket, role=OWN_ROLE[DEVICES[device][0]], **settings)
@@ -83,6 +99,21 @@ def wait_for_links(testpmd: Testpmd, ports: int = 1) -> None:
         testpmd.wait_for_link(port=port)
 
 
+def wait_until_down(testpmd: Testpmd, ports: int = 1) -> None:
+    end = time.monotonic() + TIMEOUT
+    while any(testpmd.link_is_up(port) for port in range(ports)):
+        assert time.monotonic() < end
+
+
+def ping_through(interface: Interface, queue: int = 0) -> Pinger:
+    """Ping the responder behind the other port."""
+    asker = pinger(interface, responder_ip(1), queue)
+    # A packet for a port that has not begun to receive is lost.
+    asker.resolve(repeat_every=1.0)
+    ping_all_sizes(asker)
+    return asker
+
+
 # ---- every byte ----
 
 
@@ -101,6 +132,7 @@ def test_every_packet_comes_back_unchanged(peers, device, language, queues):
     with peers.in_order(device, ours, peers.testpmd(device, "io", *loop)) as (side, testpmd):
         testpmd.command("start")
         assert side.result()["received"] == [20_000] * queues
+        testpmd.command("stop")
         side.end()
 
 
@@ -112,6 +144,7 @@ def test_buffers_and_rings_may_be_small(peers, device):
     with peers.in_order(device, lambda: peers.traffic("c", role, *options), testpmd) as (side, _):
         testpmd.command("start")
         assert side.result()["received"] == [5_000]
+        testpmd.command("stop")
         side.end()
 
 
@@ -162,6 +195,7 @@ def test_whatever_we_send_is_received(peers, device, language):
         stats = testpmd.wait_for_stats(lambda stats: stats["rx_packets"] >= 50_000)
         assert (stats["rx_packets"], stats["rx_bytes"]) == (50_000, 50_000 * 1000)
         assert side.result()["sent"] == [50_000]
+        testpmd.command("stop")
         side.end()
 
 
@@ -209,19 +243,19 @@ def test_our_responders_answer_through_testpmd(peers, device, program, queues):
     def ours():
         settings = {"s2m_rings": queues, "m2s_rings": queues}
         with (
-            peers.responder_behind(device, program),
+            peers.responder_behind(device, program) as responder,
             peers.interface(device, **settings) as interface,
         ):
-            yield interface
+            yield responder, interface
 
     queue_numbers = (f"--rxq={queues}", f"--txq={queues}")
     testpmd = peers.testpmd(device, "io", *queue_numbers, ports=2)
-    with peers.in_order(device, ours, testpmd) as (interface, _):
+    with peers.in_order(device, ours, testpmd, ports=2) as ((responder, interface), _):
         testpmd.command("start")
-        wait_for_links(testpmd, 2)
+        interface.wait_connected(TIMEOUT)
+        assert responder.line() == "memif connected!"
         for queue in range(queues):
-            asker = pinger(interface, responder_ip(1), queue=queue)
-            ping_all_sizes(asker)
+            asker = ping_through(interface, queue)
             assert asker.load(3_000, 100, window=128).lost == 0
 
 
@@ -274,43 +308,63 @@ def test_an_interface_of_version_256_says_why_it_does_not_connect(peers):
 
 
 @devices
-@pytest.mark.parametrize("violently", [False, True], ids=["quit", "killed"])
-def test_testpmd_may_come_back(peers, device, violently):
+def test_testpmd_may_come_back(peers, device):
     counts = []
-    with (
-        peers.responder_behind(device) as responder,
-        peers.interface(device) as interface,
-    ):
+    with peers.responder_behind(device) as responder, peers.interface(device) as interface:
         for _ in range(3):
-            expected = pytest.raises(TestpmdError) if violently else contextlib.nullcontext()
-            with expected, peers.testpmd(device, "io", ports=2) as testpmd:
+            with peers.testpmd(device, "io", ports=2) as testpmd:
                 testpmd.command("start")
-                wait_for_links(testpmd, 2)
                 interface.wait_connected(TIMEOUT)
-                ping_all_sizes(pinger(interface, responder_ip(1)))
+                responder.lines_until("memif connected!")
+                ping_through(interface)
                 counts.append(len(responder.descriptors()))
-                if violently:
-                    os.kill(testpmd.pid, signal.SIGKILL)
     assert counts == counts[:1] * 3
 
 
 @devices
+def test_testpmd_may_be_killed_and_come_back(peers, device):
+    counts = []
+    with peers.responder_behind(device) as responder, peers.interface(device) as interface:
+        for _ in range(3):
+            with contextlib.suppress(Killed), peers.testpmd(device, "io", ports=2) as testpmd:
+                testpmd.command("start")
+                interface.wait_connected(TIMEOUT)
+                responder.lines_until("memif connected!")
+                ping_through(interface)
+                counts.append(len(responder.descriptors()))
+                raise Killed  # which is what the harness does after an error
+            if device == "server":
+                # DPDK does not listen where the socket of its predecessor still lies.
+                Path(peers.socket).unlink()
+    assert counts == counts[:1] * 3
+
+
+class Killed(Exception):
+    """To leave the block of a testpmd without a word to it."""
+
+
+# Not with zero-copy: DPDK 22.11 closes the memory that it exports with the first connection.
+@pytest.mark.parametrize("device", ["server", "client"])
 def test_we_may_come_back(peers, device):
     testpmd = peers.testpmd(device, "io", ports=2)
     with contextlib.ExitStack() as stack:
         for number in range(3):
             with (
-                peers.responder_behind(device) as _,
+                peers.responder_behind(device) as responder,
                 peers.interface(device) as interface,
             ):
                 if number == 0:
-                    stack.enter_context(testpmd).command("start")
-                elif device != "server":
+                    stack.enter_context(testpmd)
+                elif device == "client":
                     look_for_servers_again(testpmd)
-                wait_for_links(testpmd, 2)
-                ping_all_sizes(pinger(interface, responder_ip(1)))
+                testpmd.command("start")
+                interface.wait_connected(TIMEOUT)
+                responder.lines_until("memif connected!")
+                ping_through(interface)
+                testpmd.command("stop")
+            wait_until_down(testpmd, 2)
 
 
 def look_for_servers_again(testpmd: Testpmd) -> None:
-    for command in ("stop", "port stop all", "port start all", "start"):
-        testpmd.command(command)
+    testpmd.command("port stop all")
+    testpmd.command("port start all")
