@@ -122,6 +122,9 @@ class Link:
                 self._perform[type(action)](action)
         except handshake.ProtocolError as error:
             self._refuse(error)
+        except errors.CallbackError as error:
+            self.disconnect(str(error))
+            raise  # the program's own failure, so its call into the library fails
         except errors.MemifError as error:
             self.disconnect(str(error))
         except Exception as error:
@@ -149,9 +152,11 @@ class Link:
         self.native.check(
             self.native.lib.mif_connection_up(handle, self.channel.fileno()), "queues"
         )
+        self._watch_interrupts()
+        if self.closing:
+            return
         self.up = True
         endpoint.last_error = ""
-        self._watch_interrupts()
         self.native.debug(f"{self.describe()}: connected, protocol version {self.machine.version}")
         with self.hub.unlocked():
             endpoint.observer.connected(endpoint)
@@ -160,8 +165,11 @@ class Link:
         if self.endpoint.interrupt == self.native.ffi.NULL:
             return
         for qid, efd in enumerate(self.rx_efds()):
-            self.hub.watch_interrupt(efd, self.endpoint.handle, qid)
+            # Noted first: the program hears of the fd, and may delete the interface right there.
             self._watched_efds.append(efd)
+            self.hub.watch_interrupt(efd, self.endpoint.handle, qid)
+            if self.closing:
+                return
 
     def rx_efds(self) -> list[int]:
         """The eventfds of our receive queues, by queue id."""
@@ -199,7 +207,11 @@ class Link:
             return
         self.closing = True
         self.native.debug(f"{self.describe()}: {reason}", depth=2)
-        self._take_apart(reason)
+        self.hub.endings += 1
+        try:
+            self._take_apart(reason)
+        finally:
+            self.hub.endings -= 1
 
     def _take_apart(self, reason: str) -> None:
         hub, endpoint = self.hub, self.endpoint
@@ -356,6 +368,11 @@ class MasterLink(Link):
             "efd": efd,
             "buffer_size": self.endpoint.settings.buffer_size,
         }
+
+    def _take_apart(self, reason: str) -> None:
+        super()._take_apart(reason)
+        if self.endpoint is None and self._candidate is not None:
+            self._candidate.last_error = reason  # a peer that was refused by name
 
     def rx_efds(self) -> list[int]:
         """The slave sends on S2M rings."""

@@ -252,7 +252,6 @@ static PyStatus start_isolated(const struct paths *paths)
 
 static bool start_python(const struct paths *paths)
 {
-    promote_libpython();
     PyStatus status = start_isolated(paths);
     if (PyStatus_Exception(status)) {
         complain("Python did not start", status.err_msg);
@@ -260,6 +259,20 @@ static bool start_python(const struct paths *paths)
     }
     (void)PyEval_SaveThread();
     return true;
+}
+
+/* The libraries of both interfaces may be in one process and start at the same moment. They know
+ * nothing of each other, but share the C library and with it this lock. It is recursive, and held
+ * for some milliseconds in which neither the loader's lock nor the GIL is waited for: a thread that
+ * has one of those may want to print. */
+static bool share_or_start_python(const struct paths *paths)
+{
+    promote_libpython();
+    flockfile(stderr);
+    hosted = Py_IsInitialized();
+    bool good = hosted || start_python(paths);
+    funlockfile(stderr);
+    return good;
 }
 
 /* ---- loading the control plane ---- */
@@ -341,8 +354,7 @@ static bool start_all(void)
     mif_debug_init();
     if (!version_matches() || mif_data_path_init() != MIF_ERR_SUCCESS || !find_paths(&paths))
         return false;
-    hosted = Py_IsInitialized();
-    if (!hosted && !start_python(&paths))
+    if (!share_or_start_python(&paths))
         return false;
     return import_control_plane(&paths) && mif_embed_start_cffi() == 0 && atomic_load(&ready);
 }
