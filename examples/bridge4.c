@@ -4,8 +4,8 @@
  * other. The main thread has the connections. While both are up, threads move the packets, each on
  * a transmit queue of either interface and on the receive queues that it has to itself.
  *
- * Packets are copied: memif_buffer_enq_tx moves buffers between the queues of one connection only,
- * since another peer does not see this one's memory.
+ * Packets are copied: memif_buffer_enq_tx moves a buffer to a queue whose peer has the buffer's
+ * memory mapped too, and the peers of a bridge see only their own.
  */
 
 #include <errno.h>
@@ -248,8 +248,13 @@ static void stop(void)
 static int on_connect(memif_conn_handle_t conn, void *private_ctx)
 {
     struct side *side = private_ctx;
+    int err = open_queues(side, conn);
 
-    interface_report("opening the queues", open_queues(side, conn));
+    if (err != MEMIF_ERR_SUCCESS) {
+        interface_report("opening the queues", err);
+        close_queues(side);
+        return 0;
+    }
     side->is_up = true;
     printf("%s connected: %u queues in, %u out\n", side->name, side->rx_count, side->tx_count);
     if (side->other->is_up && !start()) {

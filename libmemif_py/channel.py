@@ -173,16 +173,15 @@ class AdoptedSocket:
     def __init__(self, fd: int) -> None:
         """Raises ArgumentError unless `fd` is a listening unix socket of the right type."""
         try:
-            copy = os.dup(fd)
-            self._socket = _socket.socket(-1, -1, -1, copy)
-            good = (
-                self._socket.family == _socket.AF_UNIX
-                and self._socket.type == _socket.SOCK_SEQPACKET
-                and self._socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
-            )
+            self._socket = _socket_on_copy(fd)
         except OSError as error:
             raise errors.ArgumentError(f"fd {fd} is no socket: {error.strerror}") from error
         self._fd = fd
+        good = (
+            self._socket.family == _socket.AF_UNIX
+            and self._socket.type == _socket.SOCK_SEQPACKET
+            and self._socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
+        )
         if not good:
             self.close()
             text = f"fd {fd} is not a listening AF_UNIX socket of type SOCK_SEQPACKET"
@@ -199,6 +198,15 @@ class AdoptedSocket:
     def close(self) -> None:
         """Let go of it; it stays open."""
         self._socket.close()
+
+
+def _socket_on_copy(fd: int) -> _socket.socket:
+    copy = os.dup(fd)
+    try:
+        return _socket.socket(-1, -1, -1, copy)
+    except BaseException:
+        os.close(copy)
+        raise
 
 
 def _accept_from(listening: _socket.socket) -> Channel:

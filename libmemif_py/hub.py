@@ -193,6 +193,7 @@ class Hub:
         self._handlers: dict[int, Any] = {}
         self._deadlines: dict[Any, float] = {}
         self._armed: float | None = None
+        self.endings = 0  # of interfaces, links and the hub itself, under way
         self._timer = native.lib.mif_timer_open()
         if self._timer < 0:
             code = native.lib.mif_error_from_errno(native.ffi.errno)
@@ -233,14 +234,18 @@ class Hub:
             return endpoint
 
     def _first_attempt(self, endpoint: Endpoint) -> None:
-        if self._eager:
-            self.attempt(endpoint)
-        else:
+        if not self._eager:
             self.set_deadline(endpoint, 0)
+            return
+        try:
+            self.attempt(endpoint)
+        except BaseException:
+            self.remove(endpoint)
+            raise
 
     def in_use(self) -> bool:
-        """True while there are interfaces."""
-        return bool(self._endpoints)
+        """True while there are interfaces, or one is on its way out: callbacks run meanwhile."""
+        return bool(self._endpoints) or self.endings > 0
 
     def find(self, handle: Any) -> Endpoint:
         """The interface of a handle. Raises NoConnectionError."""
@@ -255,14 +260,21 @@ class Hub:
         with LOCK:
             if self._endpoints.pop(endpoint.handle, None) is None:
                 raise errors.NoConnectionError("the interface was removed already")
-            endpoint.removed = True
-            self.cancel_deadline(endpoint)
-            if endpoint.settings.is_master:
-                self._stop_listening(endpoint)
-            if endpoint.link is None:
-                endpoint.close()
-            else:
-                endpoint.link.disconnect("interface deleted")
+            self.endings += 1
+            try:
+                self._end(endpoint)
+            finally:
+                self.endings -= 1
+
+    def _end(self, endpoint: Endpoint) -> None:
+        endpoint.removed = True
+        self.cancel_deadline(endpoint)
+        if endpoint.settings.is_master:
+            self._stop_listening(endpoint)
+        if endpoint.link is None:
+            endpoint.close()
+        else:
+            endpoint.link.disconnect("interface deleted")
 
     def _listen(self, endpoint: Endpoint) -> None:
         path = endpoint.settings.path
@@ -322,8 +334,11 @@ class Hub:
         except BlockingIOError:
             self.set_deadline(endpoint, SHORT_PAUSE)  # the master's queue of connections is full
         except OSError as error:
-            endpoint.last_error = f"connect: {error.strerror}"
-            self.retry_later(endpoint)
+            self._unreached(endpoint, error)
+
+    def _unreached(self, endpoint: Endpoint, error: OSError) -> None:
+        endpoint.last_error = f"connect: {error.strerror}"
+        self.retry_later(endpoint)
 
     def request(self, endpoint: Endpoint) -> None:
         """Connect a slave now. Raises AlreadyConnectedError, ArgumentError, OSError."""
@@ -335,8 +350,8 @@ class Hub:
             self.cancel_deadline(endpoint)
             try:
                 self._connect(endpoint)
-            except OSError:
-                self.retry_later(endpoint)
+            except OSError as error:
+                self._unreached(endpoint, error)
                 raise
 
     def _connect(self, endpoint: Endpoint) -> None:
@@ -442,6 +457,7 @@ class Hub:
     def close(self) -> None:
         """Remove every interface and close every fd. The C hub stays the caller's."""
         with LOCK:
+            self.endings += 1  # for good
             for endpoint in list(self._endpoints.values()):
                 if not endpoint.removed:
                     self.remove(endpoint)

@@ -207,7 +207,11 @@ class Link:
             return
         self.closing = True
         self.native.debug(f"{self.describe()}: {reason}", depth=2)
-        self._take_apart(reason)
+        self.hub.endings += 1
+        try:
+            self._take_apart(reason)
+        finally:
+            self.hub.endings -= 1
 
     def _take_apart(self, reason: str) -> None:
         hub, endpoint = self.hub, self.endpoint

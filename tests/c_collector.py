@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pytest plugin: the tests of `c_tests/test_*.c` as pytest items, one for each Check test.
+"""pytest plugin: the tests of `c_tests/test*_*.c` as pytest items, one for each Check test.
 
 The programs are not built here. `c_tests/test_x.c` is looked for as `c_tests/test_x` in each build
 directory; a program lists its tests with `--list` and runs one of them with CK_RUN_CASE (see
@@ -21,6 +21,8 @@ import pytest
 
 CHECK_XML = {"check": "http://check.sourceforge.net/ns"}
 LIST_TIMEOUT = 30.0
+# The beginnings of their names, for the 1.0 and the 4.0 interface.
+PROGRAMS = ("test_", "test4_")
 
 SANITIZER_OPTIONS = {
     # An embedded interpreter never frees all it has.
@@ -61,7 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "CTestFile | None":
-    named_as_test = file_path.suffix == ".c" and file_path.name.startswith("test_")
+    named_as_test = file_path.suffix == ".c" and file_path.name.startswith(PROGRAMS)
     if named_as_test and file_path.parent.name == "c_tests":
         return CTestFile.from_parent(parent, path=file_path)
     return None

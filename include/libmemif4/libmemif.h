@@ -143,14 +143,15 @@ typedef int(memif_on_interrupt_t)(memif_conn_handle_t conn, void *private_ctx, u
  * given, in all four.
  */
 
-/* Slave. Returns the offset in region 1, in bytes, of the next buffer of a ring. */
+/* Slave. Returns the offset in region 1, in bytes, of the next buffer of a ring. All buffers of one
+ * ring are asked for before those of the next. */
 typedef uint32_t(memif_get_external_buffer_offset_t)(void *private_ctx);
 
 /*
  * Slave. Provides a region.
  *
  * addr: out, where it is mapped.
- * size: bytes needed.
+ * size: bytes needed, and shown to the peer.
  * fd: out, a descriptor of the memory, which the peer will map. It stays the program's.
  *
  * Anything but 0 means failure; the connection does not come about then.
@@ -298,9 +299,10 @@ int memif_get_listener_fd(memif_socket_handle_t sock);
 /*
  * Makes the socket listen on a descriptor that somebody else bound, as service managers do. Call it
  * before the first master is created on the socket. The library polls the descriptor and accepts
- * from it; the file at the path stays when the socket is deleted.
+ * from it, but does not close it, and the file at the path stays.
  *
- * Returns MEMIF_ERR_INVAL_ARG for a negative fd.
+ * Returns MEMIF_ERR_ALREADY when the library listens already, MEMIF_ERR_INVAL_ARG for a descriptor
+ * that cannot be.
  */
 int memif_set_listener_fd(memif_socket_handle_t sock, int fd);
 
@@ -390,7 +392,7 @@ int memif_cancel_poll_event(memif_socket_handle_t sock);
  * From now on the program provides packet memory for the connections of a socket.
  *
  * ar, go: slave. `ar` is called once a connection, for region 1, which holds the buffers, and `go`
- *     for each of them.
+ *     for each of them; without `go` they lie one after the other.
  * gr: master. Called for each region of the peer but region 0, which holds the rings.
  * dr: called for each of these regions when the connection is gone.
  *
@@ -422,10 +424,10 @@ int memif_set_rx_mode(memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_
  * Receives packets.
  *
  * bufs: out, `count` entries, one per buffer of the ring. A packet of several buffers makes several
- *     entries, all but the last with MEMIF_BUFFER_FLAG_NEXT; it may begin in one burst and end in
- *     the next. `data` and `len` are valid until the buffer is given back with memif_refill_queue
- *     or moved with memif_buffer_enq_tx; the memory is shared with the peer, who can change it at
- *     any time.
+ *     entries, all but the last with MEMIF_BUFFER_FLAG_NEXT; one of more than `count` begins in one
+ *     burst and ends in a later one. `data` and `len` are valid until the buffer is given back with
+ *     memif_refill_queue or moved with memif_buffer_enq_tx; the memory is shared with the peer, who
+ *     can change it at any time.
  * count: buffers at most.
  * rx: out, buffers received. 0 with MEMIF_ERR_SUCCESS: none waits.
  *
@@ -440,8 +442,8 @@ int memif_rx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
  *
  * count: buffers at most; 65535 means as many as possible. Do not count what is still in use: the
  *     oldest go first.
- * headroom: slave: bytes left free at the start of each buffer, where a packet can grow to the
- *     front later. A master's peer decides, it passes 0.
+ * headroom: slave: bytes left free at the start of each buffer, fewer than the buffer has, where a
+ *     packet can grow to the front later. To a master it means nothing: its peer decides.
  *
  * A slave also provides the first buffers this way: nothing can be received before the first call,
  * so call it in on_connect for each receive queue.
@@ -453,11 +455,14 @@ int memif_refill_queue(memif_conn_handle_t conn, uint16_t qid, uint16_t count, u
  *
  * bufs: out. `len` is how many of the `size` bytes have room at `data`. The program writes that
  *     many, or fewer and sets `len`, and passes the entries to memif_tx_burst in this order.
- * count: packets wanted. `bufs` needs room for all their buffers; the slots of the ring are always
- *     enough.
+ * count: packets wanted.
  * count_out: out, entries filled in, all of whole packets. `size` over the ring's buffer size takes
  *     several entries a packet, all but the last with MEMIF_BUFFER_FLAG_NEXT.
  * size: bytes of each packet; 0 means one buffer of the ring.
+ *
+ * `bufs` needs room for `count` times the entries that `size` takes of buffers of the interface's
+ * own buffer_size. As master, the peer's buffers may be smaller or have a headroom; a packet that
+ * takes more of them than that is not reserved.
  *
  * Returns MEMIF_ERR_NOBUF_RING when the ring had room for fewer packets; the `*count_out` entries
  * are valid. What is reserved stays reserved until it is sent, taken back, or the connection ends.
@@ -475,9 +480,10 @@ int memif_set_next_free_buffer(memif_conn_handle_t conn, uint16_t qid, memif_buf
  * Slave: moves received buffers to a send queue without a copy.
  *
  * qid: the send queue.
- * bufs: entries of memif_rx_burst on this connection, whose `data` and `len` may have been changed.
- *     They become entries to send, in the place of what memif_buffer_alloc would hand out; their
- *     receive slots get empty buffers for it and are given back with memif_refill_queue as ever.
+ * bufs: entries of memif_rx_burst on this connection, or on another slave's whose external region
+ *     is the same memory. `data` may have moved forward and `len` changed. They become entries to
+ *     send, in the place of what memif_buffer_alloc would hand out; their receive slots get empty
+ *     buffers for it and are given back with memif_refill_queue as ever.
  * count: entries.
  * count_out: out, entries moved, the first ones.
  *

@@ -552,8 +552,8 @@ int mif_queue_set_polling(void *handle, uint16_t qid, int polling)
     return err;
 }
 
-/* The mode is looked at and the signal taken in one piece: the one that mif_queue_set_polling leaves
- * at the end of polling must stay, and another thread may do that right now. */
+/* The mode is looked at and the signal taken in one piece: the one that mif_queue_set_polling
+ * leaves at the end of polling must stay, and another thread may do that right now. */
 void mif_queue_drop_signal(void *handle, uint16_t qid)
 {
     pthread_mutex_lock(&queue_lock);

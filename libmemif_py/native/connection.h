@@ -221,6 +221,15 @@ static inline struct mif_queue *mif_enter(const void *handle, uint32_t qid,
     return q;
 }
 
+/* Of a queue of the arena. */
+static inline enum mif_direction mif_direction_of(const void *queue)
+{
+    size_t in_slot = ((uintptr_t)queue - (uintptr_t)mif_arena.base - MIF_PAGE) % MIF_SLOT_STRIDE;
+    size_t in_pair =
+        (in_slot - offsetof(struct mif_connection, queues)) % sizeof(struct mif_queue_pair);
+    return in_pair == offsetof(struct mif_queue_pair, rx) ? MIF_RX : MIF_TX;
+}
+
 /* The same for a queue that an entry of the application names; NULL also when it names none. */
 static inline struct mif_queue *mif_enter_queue(void *pointer)
 {
@@ -232,8 +241,7 @@ static inline struct mif_queue *mif_enter_queue(void *pointer)
         return NULL;
     struct mif_queue *q = pointer;
     uintptr_t owner = atomic_load_explicit(&q->owner, memory_order_acquire);
-    enum mif_direction direction = in_slot % sizeof(struct mif_queue_pair) == 0 ? MIF_RX : MIF_TX;
-    return owner == 0 ? NULL : mif_enter((void *)owner, q->qid, direction);
+    return owner == 0 ? NULL : mif_enter((void *)owner, q->qid, mif_direction_of(q));
 }
 
 static inline void mif_leave(struct mif_queue *q)

@@ -270,13 +270,13 @@ static int locate(const struct mif_queue *q, const struct mif_slot *slot)
 }
 
 /* Two slots change their buffers. Between interfaces that works only for memory which both share,
- * that is an external region. False: it is not shared. */
+ * that is an external region, and for buffers of one size. False: it does not. */
 static bool swap_slots(struct mif_queue *qa, uint16_t a, struct mif_queue *qb, uint16_t b)
 {
     struct mif_slot to_a = qb->slots[b], to_b = qa->slots[a];
     if (qa->regions != qb->regions) {
         int region_a = locate(qa, &to_a), region_b = locate(qb, &to_b);
-        if (region_a < 0 || region_b < 0)
+        if (mif_slot_capacity(&to_a) != mif_slot_capacity(&to_b) || region_a < 0 || region_b < 0)
             return false;
         mif_slot_set_region(&to_a, (uint16_t)region_a);
         mif_slot_set_region(&to_b, (uint16_t)region_b);
@@ -286,14 +286,22 @@ static bool swap_slots(struct mif_queue *qa, uint16_t a, struct mif_queue *qb, u
     return true;
 }
 
-/* The receive queue that an entry came from, entered; NULL when it is none of a slave of version
- * 512 or the entry is not held. */
+/* False for an entry whose buffer is in another slot by now, or who reaches out of it. */
+static bool is_in_its_slot(const struct mif_queue *q, const memif_buffer_t *buf)
+{
+    const struct mif_slot *own = &q->slots[buf->desc_index];
+    uintptr_t at = (uintptr_t)buf->data - (uintptr_t)own->data;
+    return at <= mif_slot_capacity(own) && buf->len <= mif_slot_capacity(own) - at;
+}
+
+/* The queue that an entry came from, entered; NULL when it is none of a slave of version 512 or the
+ * entry is not held. */
 static struct mif_queue *enter_source(const memif_buffer_t *buf)
 {
     struct mif_queue *q = mif_enter_queue(buf->queue);
     if (q == NULL)
         return NULL;
-    if (q->kind == MIF_KIND_2_SLAVE && is_held(q, buf))
+    if (q->kind == MIF_KIND_2_SLAVE && is_held(q, buf) && is_in_its_slot(q, buf))
         return q;
     mif_leave(q);
     return NULL;
@@ -305,7 +313,8 @@ static int enqueue_one(struct mif_queue *q, memif_buffer_t *buf)
     enum mif_step step = mif_free_slot(q, &none, q->next, MIF_KIND_2_SLAVE);
     if (step != MIF_STEP_OK)
         return mif_step_error(step, MIF_ERR_NOBUF_RING);
-    if (buf->queue == q) /* it is there already; and q must not be entered twice */
+    /* What waits to be sent is no received buffer, and q must not be entered twice. */
+    if (mif_direction_of(buf->queue) != MIF_RX)
         return MIF_ERR_INVAL_ARG;
     struct mif_queue *source = enter_source(buf);
     if (source == NULL)
@@ -408,13 +417,17 @@ int mif_entry_enqueue(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t
 
 int mif_entry_requeue(void *handle, memif_buffer_t *a, memif_buffer_t *b)
 {
-    if (mif_lookup(handle) == NULL)
+    const struct mif_connection *conn = mif_lookup(handle);
+    if (conn == NULL)
         return MIF_ERR_NOCONN;
+    if (!atomic_load(&conn->up))
+        return MIF_ERR_DISCONNECTED;
     struct mif_queue *qa = enter_source(a);
     if (qa == NULL)
         return MIF_ERR_INVAL_ARG;
     struct mif_queue *qb = a->queue == b->queue ? qa : enter_source(b);
-    bool good = qb != NULL && is_held(qb, b) && swap_slots(qa, a->desc_index, qb, b->desc_index);
+    bool good = qb != NULL && is_held(qb, b) && is_in_its_slot(qb, b) &&
+                swap_slots(qa, a->desc_index, qb, b->desc_index);
     if (good) {
         memif_buffer_t was = *a;
         a->desc_index = b->desc_index;
