@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <libmemif.h>
@@ -42,6 +43,7 @@ static const char usage[] =
 struct flow {
     struct rx_queue rx;
     struct tx_queue *tx;
+    bool is_open; /* `tx` has had room: its receiver is ready */
     uint64_t forwarded;
     uint64_t dropped; /* the transmit ring was full */
 };
@@ -91,9 +93,25 @@ static int forward(void *context, memif_buffer_t *buffer, const uint8_t *data, s
     return err;
 }
 
+/* False while the receiver is not ready. What comes in until then waits; afterwards a full ring
+ * means that the receiver is too slow. */
+static bool is_open(struct flow *flow)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    if (flow->is_open)
+        return true;
+    flow->is_open = tx_queue_has_room(flow->tx);
+    if (!flow->is_open)
+        nanosleep(&pause, NULL); /* room is not signalled */
+    return flow->is_open;
+}
+
 /* Forwards one burst. False when the thread should end: a connection is going down. */
 static bool serve(struct flow *flow)
 {
+    if (!is_open(flow))
+        return true;
     int received = rx_queue_serve(&flow->rx, forward, flow);
     int sent = tx_queue_flush(flow->tx);
 
@@ -191,6 +209,7 @@ static bool open_flows(struct side *side)
         int fd = -1;
 
         flow->tx = &side->other->tx[index];
+        flow->is_open = false;
         int err = memif_get_queue_efd(flow->rx.conn, qid, &fd);
         interface_report("memif_get_queue_efd", err);
         if (err != MEMIF_ERR_SUCCESS || !watch(&program.workers[index], fd, flow))

@@ -121,6 +121,16 @@ void tx_queue_close(struct tx_queue *queue)
     *queue = (struct tx_queue){.conn = NULL};
 }
 
+bool tx_queue_has_room(const struct tx_queue *queue)
+{
+    memif_buffer_t buffer;
+    uint16_t count = 0;
+
+    memif_buffer_alloc(queue->conn, queue->qid, &buffer, 1, &count, 0);
+    return count == 1 &&
+           memif_set_next_free_buffer(queue->conn, queue->qid, &buffer) == MEMIF_ERR_SUCCESS;
+}
+
 int tx_queue_copy(struct tx_queue *queue, const uint8_t *data, size_t len)
 {
     memif_buffer_t *bufs = queue->bufs + queue->reserved;

@@ -60,6 +60,13 @@ int tx_queue_open(struct tx_queue *queue, memif_conn_handle_t conn, uint16_t qid
 
 void tx_queue_close(struct tx_queue *queue);
 
+/*
+ * True if a packet of one buffer would go in. The buffers that a master sends from come from the
+ * slave: it provides the first ones when it hears that the connection is up, which may be after the
+ * master's on_connect.
+ */
+bool tx_queue_has_room(const struct tx_queue *queue);
+
 /* Copies a packet of MAX_PACKET bytes at most. MEMIF_ERR_NOBUF_RING: there is no room now. */
 int tx_queue_copy(struct tx_queue *queue, const uint8_t *data, size_t len);
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import builds
 import pytest
-from builds import BASE_PYTHON, PYTHON, Installed, run
+from builds import API_1, API_4, BASE_PYTHON, PYTHON, Api, Installed, each_api, run
 
-SUCCESS, SYSCALL, PROC_FILE_LIMIT, NOMEM = 0, 1, 5, 9
+SUCCESS, SYSCALL = 0, 1
+PROC_FILE_LIMIT = {API_1: 5, API_4: 6}
+NOMEM = {API_1: 9, API_4: 10}
 STDLIB = Path(sysconfig.get_path("stdlib")).resolve()
 COMPLAINT = "libmemif: cannot start the control plane: "
 
@@ -29,10 +31,11 @@ def host(installed, tmp_path_factory):
     """Compiles a program of tests/hosts once."""
     folder = tmp_path_factory.mktemp("hosts")
 
-    def compiled(name: str, *sources: str, flags: tuple[str, ...] = ()) -> Path:
-        program = folder / name
+    def compiled(name: str, *sources: str, api: Api = API_1, flags: tuple[str, ...] = ()) -> Path:
+        program = folder / api.name / name
+        program.parent.mkdir(exist_ok=True)
         if not program.exists():
-            installed.compile(program, sources or (f"{name}.c", "exchange.c"), *flags)
+            installed.compile(program, [*(sources or [f"{name}.c"]), api.exchange], *flags, api=api)
         return program
 
     return compiled
@@ -53,8 +56,9 @@ def silently(command: list[Path | str], **options) -> None:
 # ---- the environment
 
 
-def test_an_empty_environment_is_enough(host, tmp_path):
-    silently([host("plain"), tmp_path / "socket"], env={})
+@each_api
+def test_an_empty_environment_is_enough(host, tmp_path, api):
+    silently([host("plain", api=api), tmp_path / "socket"], env={})
 
 
 class Trap:
@@ -63,7 +67,8 @@ class Trap:
     MODULES = (
         *("struct", "os", "sys", "site", "sitecustomize", "usercustomize", "encodings", "codecs"),
         *("io", "abc", "time", "select", "fcntl", "_socket", "_thread", "zipimport", "traceback"),
-        *("_cffi_backend", "_libmemif1", "atexit"),
+        *("_cffi_backend", "_libmemif1", "_libmemif4"),
+        "atexit",
     )
 
     def __init__(self, folder: Path):
@@ -129,9 +134,10 @@ class Trap:
         return self.marks.read_text().split() if self.marks.exists() else []
 
 
-def test_nothing_of_a_hostile_environment_is_executed(host, tmp_path):
+@each_api
+def test_nothing_of_a_hostile_environment_is_executed(host, tmp_path, api):
     trap = Trap(tmp_path)
-    program = shutil.copy(host("plain"), trap.bin)
+    program = shutil.copy(host("plain", api=api), trap.bin)
     silently([program, tmp_path / "socket"], env=trap.environment(), cwd=tmp_path)
     assert trap.sprung() == []
 
@@ -146,43 +152,71 @@ def test_the_hostile_environment_is_one(tmp_path):
     assert "python3" in sprung
 
 
+@each_api
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
-def test_what_belongs_to_the_host_is_as_it_was(host, tmp_path, locale):
+def test_what_belongs_to_the_host_is_as_it_was(host, tmp_path, locale, api):
     variables = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"}
-    silently([host("unchanged"), tmp_path / "socket", locale], env=variables)
+    silently([host("unchanged", api=api), tmp_path / "socket", locale], env=variables)
 
 
 # ---- ways to load and to call
 
 
-def test_a_plugin_host_with_local_names_can_load_it_twice(host, tmp_path):
-    plugin = host("plugin.so", "plugin.c", "exchange.c", flags=("-shared", "-fPIC"))
-    silently([host("plugin_host", "plugin_host.c"), plugin, tmp_path / "socket"], env={})
+@pytest.fixture(scope="module")
+def plugin(host):
+    """Compiles hosts/plugin.c."""
+    return lambda api: host("plugin.so", "plugin.c", api=api, flags=("-shared", "-fPIC"))
 
 
-def test_a_host_without_standard_streams(host, tmp_path):
-    silently([host("plain"), tmp_path / "socket", "closed"], env={})
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """Compiles a program that is linked with neither library."""
+    folder = tmp_path_factory.mktemp("bare")
+    return lambda name: builds.compile_host(folder / name, [f"{name}.c"])
 
 
-def test_of_two_first_calls_at_the_same_moment_one_wins(host, tmp_path):
-    program = host("threads")
+@each_api
+def test_a_plugin_host_with_local_names_can_load_it_twice(bare, plugin, tmp_path, api):
+    silently([bare("plugin_host"), plugin(api), tmp_path / "socket"], env={})
+
+
+def test_both_libraries_may_start_at_the_same_moment_in_one_process(bare, plugin, tmp_path):
+    plugins = {api: plugin(api) for api in (API_1, API_4)}
+    program = bare("two_plugins")
+    for i in range(100):
+        sockets = [tmp_path / f"socket{i}-{api}" for api in plugins]
+        pairs = zip(plugins.values(), sockets, strict=True)
+        silently([program, *(word for pair in pairs for word in pair)], env={})
+
+
+@each_api
+def test_a_host_without_standard_streams(host, tmp_path, api):
+    silently([host("plain", api=api), tmp_path / "socket", "closed"], env={})
+
+
+@each_api
+def test_of_two_first_calls_at_the_same_moment_one_wins(host, tmp_path, api):
+    program = host("threads", api=api)
     for i in range(50):
         silently([program, tmp_path / f"socket{i}", "race"], env={})
 
 
-def test_a_thread_with_a_small_stack_may_make_the_first_call(host, tmp_path):
-    silently([host("threads"), tmp_path / "socket", "small"], env={})
+@each_api
+def test_a_thread_with_a_small_stack_may_make_the_first_call(host, tmp_path, api):
+    silently([host("threads", api=api), tmp_path / "socket", "small"], env={})
 
 
 # ---- signals
 
 
-def test_signals_stay_the_hosts_and_disturb_nothing(host, tmp_path):
-    silently([host("signals"), tmp_path / "socket", "own"], env={})
+@each_api
+def test_signals_stay_the_hosts_and_disturb_nothing(host, tmp_path, api):
+    silently([host("signals", api=api), tmp_path / "socket", "own"], env={})
 
 
-def test_sigint_ends_a_host_that_does_not_handle_it(host, tmp_path):
-    command = [host("signals"), tmp_path / "socket", "wait"]
+@each_api
+def test_sigint_ends_a_host_that_does_not_handle_it(host, tmp_path, api):
+    command = [host("signals", api=api), tmp_path / "socket", "wait"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={}
     ) as process:
@@ -198,29 +232,34 @@ def test_sigint_ends_a_host_that_does_not_handle_it(host, tmp_path):
 # ---- hosts that are Python
 
 
+@each_api
 @pytest.mark.parametrize("python", [PYTHON, BASE_PYTHON], ids=["venv", "base"])
 @pytest.mark.parametrize("how", ["plain", "package-first", "capsule-first", "leave-open"])
-def test_a_python_host_shares_its_interpreter(installed, tmp_path, python, how):
-    program = [python, builds.HOSTS / "python_host.py", installed.library, tmp_path / "socket", how]
-    silently(program, env={"PYTHONPATH": str(installed.package.parent)})
+def test_a_python_host_shares_its_interpreter(installed, tmp_path, python, how, api):
+    program = [python, builds.HOSTS / "python_host.py", installed.library(api), api.name]
+    variables = {"PYTHONPATH": str(installed.package.parent)}
+    silently([*program, tmp_path / "socket", how], env=variables)
 
 
-def test_a_host_that_ends_its_python_gets_errors(host, tmp_path):
+@each_api
+def test_a_host_that_ends_its_python_gets_errors(host, tmp_path, api):
     """Its embedded interpreter is there before the library comes, and goes before it."""
     config = sysconfig.get_config_var
     folders = [f"-L{config('LIBDIR')}", f"-Wl,-rpath,{config('LIBDIR')}"]
     flags = (f"-I{sysconfig.get_path('include')}", *folders, f"-lpython{config('LDVERSION')}")
-    program = host("embedder", "embedder.c", "exchange.c", flags=flags)
+    program = host("embedder", api=api, flags=flags)
     silently([program, tmp_path / "socket"], env={})
 
 
-def test_an_extension_may_call_with_the_gil_held(host, tmp_path):
+@each_api
+def test_an_extension_may_call_with_the_gil_held(host, tmp_path, api):
     include = f"-I{sysconfig.get_path('include')}"
     flags = ("-shared", "-fPIC", include)
-    module = host("extension.so", "extension.c", "exchange.c", flags=flags)
-    path = str(tmp_path / "socket")
-    code = f"import extension as e; print(e.init(), e.exchange({path!r}), e.cleanup(), e.init())"
-    result = run([BASE_PYTHON, "-c", code], env={"PYTHONPATH": str(module.parent)})
+    module = host("extension.so", "extension.c", api=api, flags=flags)
+    path = repr(str(tmp_path / "socket"))
+    calls = f"e.begin({path}), e.exchange({path}), e.end(), e.begin({path})"
+    command = [BASE_PYTHON, "-c", f"import extension as e; print({calls})"]
+    result = run(command, env={"PYTHONPATH": str(module.parent)})
     assert (result.stdout, result.stderr) == ("0 0 0 0\n", "")
 
 
@@ -233,7 +272,7 @@ def codes(program: Path | str, *arguments: Path | str, **options) -> tuple[dict[
 
 def assert_refused(returned: dict[str, int], stderr: str, reason: str) -> None:
     """Every call failed, and stderr has one line that says why."""
-    assert returned["init"] == returned["init_again"] == SYSCALL
+    assert returned["begin"] == returned["begin_again"] == SYSCALL
     assert returned["create"] != SUCCESS
     assert returned["poll"] != SUCCESS
     assert returned["delete"] != SUCCESS
@@ -243,9 +282,10 @@ def assert_refused(returned: dict[str, int], stderr: str, reason: str) -> None:
     assert reason in stderr
 
 
-def test_a_host_of_another_python_version_gets_an_error(host, tmp_path):
+@each_api
+def test_a_host_of_another_python_version_gets_an_error(host, tmp_path, api):
     sources = ("codes.c", "other_version.c")
-    program = host("other_version", *sources, flags=("-rdynamic",))
+    program = host("other_version", *sources, api=api, flags=("-rdynamic",))
     assert_refused(*codes(program, tmp_path / "socket", env={}), "3.99.0")
 
 
@@ -266,14 +306,19 @@ try:
     library = ctypes.CDLL(sys.argv[1])
 except OSError as error:
     sys.exit("not loaded: %s" % error)
-print(library.memif_init(None, b"x"), library.memif_init(None, b"x"))
+if hasattr(library, "memif_init"):
+    call = lambda: library.memif_init(None, b"x")
+else:
+    call = lambda: library.memif_create_socket(ctypes.byref(ctypes.c_void_p()), bytes(208), None)
+print(call(), call())
 """
 
 
-def test_other_pythons_of_this_machine_are_not_aborted(installed):
+@each_api
+def test_other_pythons_of_this_machine_are_not_aborted(installed, api):
     """There may be none; the test before this one does without."""
     for python in other_pythons():
-        result = run([python, "-c", TWO_CALLS, installed.library], status=None, env={})
+        result = run([python, "-c", TWO_CALLS, installed.library(api)], status=None, env={})
         refused = result.stdout == "1 1\n" and result.stderr.startswith(COMPLAINT)
         unloadable = result.returncode == 1 and result.stderr.startswith("not loaded: ")
         assert refused or unloadable, (python, result)
@@ -328,7 +373,6 @@ def foreign_backend(installed: Installed) -> None:
 
 DAMAGES = {
     "no package": (remove_package, "the package libmemif_py is missing"),
-    "no module": (remove_module("abi1"), "No module named 'libmemif_py.abi1'"),
     "no inner module": (remove_module("link"), "No module named 'libmemif_py.link'"),
     "syntax": (replace_module("hub", "def broken(:\n"), "SyntaxError: "),
     "empty module": (replace_module("hub", ""), "cannot import name 'Hub'"),
@@ -344,28 +388,45 @@ DAMAGES = {
 }
 
 
+def compile_codes(installed: Installed, folder: Path, api: Api) -> Path:
+    return installed.compile(folder / "codes", ["codes.c", api.exchange], api=api)
+
+
+@each_api
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_an_incomplete_installation_is_one_line_and_errors(broken, tmp_path, damage):
+def test_an_incomplete_installation_is_one_line_and_errors(broken, tmp_path, damage, api):
     apply, reason = DAMAGES[damage]
-    program = broken.compile(tmp_path / "codes", ["codes.c"])
+    program = compile_codes(broken, tmp_path, api)
     apply(broken)
     assert_refused(*codes(program, tmp_path / "socket", env={}), reason)
 
 
-def test_a_python_host_survives_an_incomplete_installation(broken):
-    remove_module("abi1")(broken)
-    result = run([BASE_PYTHON, "-c", TWO_CALLS, broken.library], env={})
+@each_api
+def test_each_library_needs_its_own_module_of_the_control_plane(broken, tmp_path, api):
+    program = compile_codes(broken, tmp_path, api)
+    (other,) = {API_1, API_4} - {api}
+    remove_module(other.module)(broken)
+    assert codes(program, tmp_path / "socket", env={})[0]["begin"] == SUCCESS
+    remove_module(api.module)(broken)
+    reason = f"No module named 'libmemif_py.{api.module}'"
+    assert_refused(*codes(program, tmp_path / "socket", env={}), reason)
+
+
+@each_api
+def test_a_python_host_survives_an_incomplete_installation(broken, api):
+    remove_module(api.module)(broken)
+    result = run([BASE_PYTHON, "-c", TWO_CALLS, broken.library(api)], env={})
     assert result.stdout == "1 1\n"
     assert result.stderr.startswith(COMPLAINT)
     assert result.stderr.count("\n") == 1
 
 
-@pytest.fixture(scope="module")
-def with_other_stdlib(host):
+@pytest.fixture(scope="module", params=[API_1, API_4], ids=str)
+def with_other_stdlib(request, host, tmp_path_factory):
     """Runs hosts/codes.c as if the standard library were elsewhere."""
-    flags = ("-shared", "-fPIC")
-    preloaded = host("other_stdlib.so", "other_stdlib.c", flags=flags)
-    program = host("codes", "codes.c")
+    preloaded = tmp_path_factory.mktemp("preloaded") / "other_stdlib.so"
+    builds.compile_host(preloaded, ["other_stdlib.c"], "-shared", "-fPIC")
+    program = host("codes", api=request.param)
 
     def call(folder: Path, instead: Path | str) -> tuple[dict[str, int], str]:
         where = {"STDLIB": str(STDLIB), "STDLIB_INSTEAD": str(instead)}
@@ -409,14 +470,15 @@ def _raise(*_):
 Hub.{function} = _raise
 """
 
+EACH_SYSCALL = {API_1: SYSCALL, API_4: SYSCALL}
 INJECTIONS = {
-    "RuntimeError('two\\nlines')": SYSCALL,
-    "RecursionError": SYSCALL,
-    "KeyboardInterrupt": SYSCALL,
-    "SystemExit(0)": SYSCALL,
+    "RuntimeError('two\\nlines')": EACH_SYSCALL,
+    "RecursionError": EACH_SYSCALL,
+    "KeyboardInterrupt": EACH_SYSCALL,
+    "SystemExit(0)": EACH_SYSCALL,
     "MemoryError": NOMEM,
     "OSError(24, 'too many files')": PROC_FILE_LIMIT,
-    "UnicodeDecodeError('utf-8', b'', 0, 1, 'bad')": SYSCALL,
+    "UnicodeDecodeError('utf-8', b'', 0, 1, 'bad')": EACH_SYSCALL,
 }
 
 
@@ -425,35 +487,69 @@ def inject(installed: Installed, function: str, error: str) -> None:
     hub.write_text(hub.read_text() + INJECTED.format(function=function, error=error))
 
 
+@each_api
 @pytest.mark.parametrize("error", INJECTIONS)
-def test_an_exception_in_a_call_is_an_error_code(broken, tmp_path, error):
-    program = broken.compile(tmp_path / "codes", ["codes.c"])
+def test_an_exception_in_a_call_is_an_error_code(broken, tmp_path, error, api):
+    program = compile_codes(broken, tmp_path, api)
     inject(broken, "add", error)
     returned, stderr = codes(program, tmp_path / "socket", env={})
-    assert (returned["init"], returned["create"], stderr) == (SUCCESS, INJECTIONS[error], "")
-    assert returned["cleanup"] == SUCCESS
+    expected = INJECTIONS[error][api]
+    assert (returned["begin"], returned["create"], stderr) == (SUCCESS, expected, "")
+    assert returned["end"] == SUCCESS
 
 
-def test_an_exception_in_an_event_is_an_error_code(broken, tmp_path):
-    program = broken.compile(tmp_path / "codes", ["codes.c"])
+@each_api
+def test_an_exception_in_an_event_is_an_error_code(broken, tmp_path, api):
+    program = compile_codes(broken, tmp_path, api)
     inject(broken, "control", "RuntimeError('inside')")
     returned, stderr = codes(program, tmp_path / "socket", env={})
     assert (returned["create"], returned["poll"], stderr) == (SUCCESS, SYSCALL, "")
     assert returned["delete"] == SUCCESS
 
 
+FAILING_ONCE = """
+
+_close = Hub.close
+
+
+def _raise(self):
+    Hub.close = _close
+    raise OSError
+
+
+Hub.close = _raise
+"""
+
+
+def let_close_fail_once(installed: Installed) -> None:
+    hub = installed.package / "hub.py"
+    hub.write_text(hub.read_text() + FAILING_ONCE)
+
+
 def test_a_failed_cleanup_can_be_followed_by_init(broken, tmp_path):
-    program = broken.compile(tmp_path / "twice", ["twice.c", "exchange.c"])
-    hub = broken.package / "hub.py"
-    once = (
-        "\n\n_close = Hub.close\n\n\ndef _raise(self):\n    Hub.close = _close\n    raise OSError\n"
-    )
-    hub.write_text(hub.read_text() + once + "\n\nHub.close = _raise\n")
+    program = broken.compile(tmp_path / "twice", ["twice.c", API_1.exchange])
+    let_close_fail_once(broken)
     silently([program, tmp_path / "socket"], env={})
 
 
-def test_with_debug_lines_on_the_traceback_of_an_unforeseen_exception_shows(broken, tmp_path):
-    program = broken.compile(tmp_path / "codes", ["codes.c"])
+DELETE_SOCKET = """
+import ctypes, sys
+library = ctypes.CDLL(sys.argv[1])
+socket = ctypes.c_void_p()
+library.memif_create_socket(ctypes.byref(socket), bytes(208), None)
+print(*[library.memif_delete_socket(ctypes.byref(socket)) for _ in range(2)], socket)
+"""
+
+
+def test_a_failed_delete_socket_can_be_repeated(broken):
+    let_close_fail_once(broken)
+    result = run([BASE_PYTHON, "-c", DELETE_SOCKET, broken.library(API_4)], env={})
+    assert (result.stdout, result.stderr) == ("1 0 c_void_p(None)\n", "")
+
+
+@each_api
+def test_with_debug_lines_on_the_traceback_of_an_unforeseen_exception_shows(broken, tmp_path, api):
+    program = compile_codes(broken, tmp_path, api)
     inject(broken, "add", "RuntimeError('inside')")
     returned, stderr = codes(program, tmp_path / "socket", env={"LIBMEMIF_DEBUG": "1"})
     assert returned["create"] == SYSCALL

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import builds
 import pytest
-from builds import ROOT, run
+from builds import API_4, ROOT, run
 
 MEMCHECK = (
     "valgrind",
@@ -27,11 +27,27 @@ def lifecycle(tmp_path_factory) -> Path:
     return installed.compile(program, ["lifecycle.c"], "-g")
 
 
+@pytest.fixture(scope="module")
+def lifecycle4(tmp_path_factory) -> Path:
+    """hosts/lifecycle4.c."""
+    installed = builds.release(tmp_path_factory)
+    program = tmp_path_factory.mktemp("hosts") / "lifecycle4"
+    return installed.compile(program, ["lifecycle4.c"], "-g", api=API_4)
+
+
+def check_memory(program: Path, *arguments: Path | str, version: str) -> None:
+    variables = builds.environment(LIBMEMIF_PROTOCOL=version)
+    run([*MEMCHECK, program, *arguments], timeout=120, env=variables)
+
+
 @pytest.mark.parametrize("version", ["256", "512"])
 def test_no_bad_access_and_nothing_lost(lifecycle, tmp_path, version):
-    variables = builds.environment(LIBMEMIF_PROTOCOL=version)
-    command = [*MEMCHECK, lifecycle, tmp_path / "socket"]
-    run(command, timeout=120, env=variables)
+    check_memory(lifecycle, tmp_path / "socket", version=version)
+
+
+@pytest.mark.parametrize("version", ["256", "512"])
+def test_no_bad_access_and_nothing_lost_in_4_0(lifecycle4, tmp_path, version):
+    check_memory(lifecycle4, tmp_path / "socket", version, version=version)
 
 
 def test_a_lost_block_would_be_found(lifecycle, tmp_path):

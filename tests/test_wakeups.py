@@ -21,7 +21,7 @@ LONGEST_GAME = 200_000
 # Bursts in pieces, at odd moments, that fill a small ring again and again, while a side changes
 # between interrupts and polling.
 BURSTS = ("-m", 100, "-l", 5, "-d", 3_000, "-x", 5)
-ROUNDS_PER_ROUND_OF_BURSTS = 20
+ROUNDS_PER_ROUND_OF_BURSTS = 40
 
 
 class Games(Stage):
