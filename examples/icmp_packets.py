@@ -68,6 +68,11 @@ def arp_request(source: Host, wanted: IPv4Address) -> bytes:
     )
 
 
+def is_arp(frame: bytes) -> bool:
+    """Whether a frame carries ARP, right or wrong."""
+    return frame[12:14] == _TYPE_ARP.to_bytes(2, "big")
+
+
 def read_arp_reply(frame: bytes, asker: Host) -> Host:
     """Who answered. Raises PacketError for anything but an answer to `asker`."""
     source = _read_ethernet(frame, asker.mac, _TYPE_ARP)

@@ -14,6 +14,7 @@ from icmp_packets import (
     PacketError,
     arp_request,
     echo_request,
+    is_arp,
     read_arp_reply,
     read_echo_reply,
 )
@@ -66,23 +67,20 @@ class Pinger:
         self._queue = queue
         self._timeout = timeout
 
-    def resolve(self, repeat_every: float | None = None) -> Host:
-        """Ask for the target's MAC address, once or every so many seconds.
+    def resolve(self, attempts: int = 1) -> Host:
+        """Ask for the target's MAC address, and ask again, so many times within the timeout.
 
         Raises Timeout, PacketError.
         """
-        end = time.monotonic() + self._timeout
-        while True:
+        for attempt in range(1, attempts + 1):
             self._send([arp_request(self._host, self._target_ip)])
-            left = end - time.monotonic()
             try:
-                frame = self._interface.recv(
-                    left if repeat_every is None else min(left, repeat_every), queue=self._queue
-                )
-                break
+                frame = self._interface.recv(self._timeout / attempts, queue=self._queue)
             except Timeout:
-                if repeat_every is None or time.monotonic() >= end:
+                if attempt == attempts:
                     raise
+            else:
+                break
         found = read_arp_reply(frame, self._host)
         if found.ip != self._target_ip:
             raise PacketError(f"ARP reply from {found.ip}, expected {self._target_ip}")
@@ -94,7 +92,7 @@ class Pinger:
         request = self._request(sequence, frame_size)
         before = time.perf_counter()
         self._send([request])
-        frame = self._interface.recv(self._timeout, queue=self._queue)
+        [frame] = self._receive(1)
         elapsed = time.perf_counter() - before
         reply = self._read(frame)
         if reply.sequence != sequence:
@@ -119,7 +117,7 @@ class Pinger:
                 unanswered.update(sequences)
                 sent += room
             try:
-                frames = self._interface.recv_burst(timeout=self._timeout, queue=self._queue)
+                frames = self._receive(BURST)
             except Timeout:
                 break
             for frame in frames:
@@ -134,6 +132,14 @@ class Pinger:
 
     def _send(self, frames: list[bytes]) -> None:
         self._interface.send_burst(frames, self._timeout, queue=self._queue)
+
+    def _receive(self, count: int) -> list[bytes]:
+        """At least one packet, but no more answers to a question that was asked twice."""
+        while True:
+            frames = self._interface.recv_burst(count, self._timeout, queue=self._queue)
+            wanted = [frame for frame in frames if not is_arp(frame)]
+            if wanted:
+                return wanted
 
     def _request(self, sequence: int, frame_size: int) -> bytes:
         target = self._target or self.resolve()

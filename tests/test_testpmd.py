@@ -109,7 +109,7 @@ def ping_through(interface: Interface, queue: int = 0) -> Pinger:
     """Ping the responder behind the other port."""
     asker = pinger(interface, responder_ip(1), queue)
     # A packet for a port that has not begun to receive is lost.
-    asker.resolve(repeat_every=1.0)
+    asker.resolve(attempts=30)
     ping_all_sizes(asker)
     return asker
 
