@@ -1,116 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Traffic for end-to-end tests: sends numbered packets whose every byte is known, checks those of
- * the peer. tests/traffic.py is the same program in Python; their packets agree byte for byte.
- *
- * Each transmit queue carries packets 0, 1, 2 and so on. A packet is
- *
- *     u32 number, u32 run, u16 length, u8 queue, u8 role of the sender (0 master, 1 slave)
- *
- * in little-endian order, then a piece of a fixed pseudo-random pattern, chosen by number and
- * queue. The run tells one life of a sender from the next.
- *
- * stdout gets the line "ready" when the interface is there (a master listens), and one line of JSON
- * when all was sent and received, or something was wrong. The connection stays up until stdin ends:
- * the peer may still have packets to fetch, and packets that are one too many show. The exit status
- * is 0 when nothing was wrong until then.
- */
+/* Traffic over the 1.0 interface; see traffic_core.c. */
 
-#include <pthread.h>
-#include <sched.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "traffic_core.h"
+
 #include <string.h>
-#include <unistd.h>
 
 #include <libmemif.h>
 
-enum {
-    BURST = 64,
-    MAX_QUEUES = 16,
-    HEADER = 12,
-    SMALLEST = 60,
-    LARGEST_ETHERNET = 1514,
-    JUMBO = 9000,
-    LARGEST = 65535,
-    PATTERN_STARTS = 4096,
-    NOTHING_TO_SEND = -1,
-    PAUSE_MS = 10
-};
-
-static const char usage[] =
-    "usage: traffic -s SOCKET -r master|slave [-i ID] [-q S2M,M2S] [-b BUFFER-SIZE]\n"
-    "               [-l LOG2-RING-SIZE] [-p polling|interrupt] [-n SEND] [-N EXPECT]\n"
-    "               [-S mixed|jumbo|huge|BYTES] [-k SECRET] [-c] [-e] [-x]\n"
-    "               [-w WINDOW]\n"
-    "  -n, -N  packets on each queue; default 0\n"
-    "  -S      sizes: mixed is 60 to 1514, jumbo has some of 9000 as well, huge also of 65535\n"
-    "  -c      goes on sending until stdin ends, and takes on a peer that was started anew\n"
-    "  -e      sends back what comes in, unchecked\n"
-    "  -x      the peer sends everything back: what comes in is our own\n"
-    "  -w      with -x, packets of a queue that may be under way; default 128\n";
-
-struct options {
-    memif_conn_args_t args;
-    bool is_polling;
-    bool is_continuous;
-    bool is_echo;
-    bool expects_echo;
-    uint32_t send;
-    uint32_t expect;
-    uint32_t window;
-    uint32_t jumbo_every; /* 0: never */
-    uint32_t huge_every;
-    uint32_t fixed_size; /* 0: mixed */
-};
-
-struct tx_queue {
-    uint32_t sent;
-    uint64_t bytes;
-};
-
-struct rx_queue {
-    bool has_run;
-    uint32_t run;
-    uint32_t next;
-    uint32_t received;
-    uint64_t bytes;
-    /* Received and not yet sent back. */
+/* What was received and is not yet checked or sent back. */
+struct intake {
     memif_buffer_t held[BURST];
     uint16_t held_count;
 };
 
-static struct {
-    struct options options;
-    memif_conn_handle_t conn;
-    uint32_t connections;
-    uint16_t tx_count; /* queues of this connection */
-    uint16_t rx_count;
-    bool is_connected;
-    bool is_reported;
-    atomic_bool is_stopped;
-    uint32_t fault_count;
-    char fault[256];
-    struct tx_queue tx[MAX_QUEUES];
-    struct rx_queue rx[MAX_QUEUES];
-} program;
-
-static uint8_t pattern[PATTERN_STARTS + LARGEST];
-
-static __attribute__((format(printf, 1, 2))) void fault(const char *format, ...)
-{
-    va_list arguments;
-
-    if (program.fault_count++ > 0)
-        return; /* the first one tells the most */
-    va_start(arguments, format);
-    vsnprintf(program.fault, sizeof(program.fault), format, arguments);
-    va_end(arguments);
-    fprintf(stderr, "traffic: %s\n", program.fault);
-}
+static memif_conn_handle_t conn;
+static struct intake intakes[MAX_QUEUES];
 
 static bool check(const char *call, int err)
 {
@@ -120,152 +24,26 @@ static bool check(const char *call, int err)
     return false;
 }
 
-/* ---- packets ---- */
-
-static void make_pattern(void)
-{
-    uint32_t state = 1;
-
-    for (size_t i = 0; i < sizeof(pattern); i++) {
-        state = state * 1664525u + 1013904223u;
-        pattern[i] = (uint8_t)(state >> 24);
-    }
-}
-
-static const uint8_t *pattern_of(uint32_t number, uint16_t qid)
-{
-    return pattern + (number * 7u + qid * 1021u) % PATTERN_STARTS;
-}
-
-static uint16_t size_of(uint32_t number)
-{
-    const struct options *options = &program.options;
-
-    if (options->fixed_size != 0)
-        return (uint16_t)options->fixed_size;
-    if (options->huge_every != 0 && number % options->huge_every == 5)
-        return LARGEST;
-    if (options->jumbo_every != 0 && number % options->jumbo_every == 3)
-        return JUMBO;
-    uint32_t spread = (number * 2654435761u) >> 16;
-    return (uint16_t)(SMALLEST + spread % (LARGEST_ETHERNET - SMALLEST + 1));
-}
-
-static void put16(uint8_t *at, uint16_t value)
-{
-    at[0] = (uint8_t)value;
-    at[1] = (uint8_t)(value >> 8);
-}
-
-static void put32(uint8_t *at, uint32_t value)
-{
-    put16(at, (uint16_t)value);
-    put16(at + 2, (uint16_t)(value >> 16));
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
-static void put_header(uint8_t *at, uint32_t number, uint32_t run, uint16_t size, uint16_t qid,
-                       uint8_t role)
-{
-    put32(at, number);
-    put32(at + 4, run);
-    put16(at + 8, size);
-    at[10] = (uint8_t)qid;
-    at[11] = role;
-}
-
-static uint8_t own_role(void)
-{
-    return program.options.args.is_master ? 0 : 1;
-}
-
-static uint8_t peer_role(void)
-{
-    return program.options.args.is_master ? 1 : 0;
-}
-
-static void make_packet(uint8_t *at, uint32_t number, uint16_t size, uint16_t qid)
-{
-    put_header(at, number, (uint32_t)getpid(), size, qid, own_role());
-    memcpy(at + HEADER, pattern_of(number, qid), (size_t)(size - HEADER));
-}
-
-/* The number that a packet must have. The first packet of a run may have any, if the peer was
- * sending before we came. */
-static uint32_t expected_number(struct rx_queue *queue, const uint8_t *packet)
-{
-    uint32_t run = get32(packet + 4);
-
-    if (!queue->has_run || (program.options.is_continuous && run != queue->run)) {
-        queue->has_run = true;
-        queue->run = run;
-        queue->next = program.options.is_continuous ? get32(packet) : 0;
-    }
-    return queue->next;
-}
-
-static size_t first_difference(const uint8_t *a, const uint8_t *b, size_t size)
-{
-    size_t i = 0;
-
-    while (i < size && a[i] == b[i])
-        i++;
-    return i;
-}
-
-static void check_packet(struct rx_queue *queue, uint16_t qid, const uint8_t *packet, uint32_t len)
-{
-    uint8_t header[HEADER];
-
-    if (len < HEADER) {
-        fault("rx queue %u: packet of %u bytes", qid, len);
-        return;
-    }
-    uint32_t number = expected_number(queue, packet);
-    uint16_t size = size_of(number);
-    uint8_t role = program.options.expects_echo ? own_role() : peer_role();
-    put_header(header, number, queue->run, size, qid, role);
-    if (get32(packet) != number)
-        fault("rx queue %u: packet %u instead of %u", qid, get32(packet), number);
-    else if (memcmp(packet, header, HEADER) != 0)
-        fault("rx queue %u: packet %u: wrong header byte %zu", qid, number,
-              first_difference(packet, header, HEADER));
-    else if (len != size)
-        fault("rx queue %u: packet %u has %u bytes instead of %u", qid, number, len, size);
-    else if (memcmp(packet + HEADER, pattern_of(number, qid), (size_t)(size - HEADER)) != 0)
-        fault("rx queue %u: packet %u: wrong byte %zu of %u", qid, number,
-              HEADER + first_difference(packet + HEADER, pattern_of(number, qid),
-                                        (size_t)(size - HEADER)),
-              size);
-    if (!program.options.is_continuous && queue->received == program.options.expect)
-        fault("rx queue %u: packet %u is more than was expected", qid, number);
-    queue->next++;
-}
-
 /* ---- bursts ---- */
 
 /* Sends back the packets that are held, as far as there is room. */
-static uint16_t echo(struct rx_queue *queue, uint16_t qid)
+static uint16_t echo(struct intake *intake, uint16_t qid)
 {
     struct tx_queue *out = &program.tx[qid % program.tx_count];
     uint16_t tx_qid = (uint16_t)(qid % program.tx_count);
     uint16_t done = 0;
     int err = MEMIF_ERR_SUCCESS;
 
-    while (done < queue->held_count && err == MEMIF_ERR_SUCCESS) {
-        const memif_buffer_t *in = &queue->held[done];
+    while (done < intake->held_count && err == MEMIF_ERR_SUCCESS) {
+        const memif_buffer_t *in = &intake->held[done];
         memif_buffer_t buffer;
         uint16_t count = 0;
-        err = memif_buffer_alloc(program.conn, tx_qid, &buffer, 1, &count, (uint16_t)in->data_len);
+        err = memif_buffer_alloc(conn, tx_qid, &buffer, 1, &count, (uint16_t)in->data_len);
         if (count == 0)
             break;
         memcpy(buffer.data, in->data, in->data_len);
         buffer.data_len = in->data_len;
-        err = memif_tx_burst(program.conn, tx_qid, &buffer, 1, &count);
+        err = memif_tx_burst(conn, tx_qid, &buffer, 1, &count);
         done = (uint16_t)(done + count);
         out->sent += count;
         out->bytes += in->data_len;
@@ -275,25 +53,27 @@ static uint16_t echo(struct rx_queue *queue, uint16_t qid)
     return done;
 }
 
-static void give_back(struct rx_queue *queue, uint16_t qid, uint16_t count)
+static void give_back(struct intake *intake, uint16_t qid, uint16_t count)
 {
     uint16_t freed = 0;
-    int err = memif_buffer_free(program.conn, qid, queue->held, count, &freed);
+    int err = memif_buffer_free(conn, qid, intake->held, count, &freed);
 
     if (err == MEMIF_ERR_DISCONNECTED) {
-        queue->held_count = 0;
+        intake->held_count = 0;
         return;
     }
     if (check("memif_buffer_free", err) && freed != count)
         fault("memif_buffer_free: %u of %u", freed, count);
-    queue->held_count = (uint16_t)(queue->held_count - count);
-    memmove(queue->held, queue->held + count, queue->held_count * sizeof(queue->held[0]));
+    intake->held_count = (uint16_t)(intake->held_count - count);
+    memmove(intake->held, intake->held + count, intake->held_count * sizeof(intake->held[0]));
 }
 
-static void check_held(struct rx_queue *queue, uint16_t qid)
+static void check_held(const struct intake *intake, uint16_t qid)
 {
-    for (uint16_t i = 0; i < queue->held_count; i++) {
-        const memif_buffer_t *buffer = &queue->held[i];
+    struct rx_queue *queue = &program.rx[qid];
+
+    for (uint16_t i = 0; i < intake->held_count; i++) {
+        const memif_buffer_t *buffer = &intake->held[i];
         if (!program.options.is_echo)
             check_packet(queue, qid, buffer->data, buffer->data_len);
         queue->received++;
@@ -301,22 +81,27 @@ static void check_held(struct rx_queue *queue, uint16_t qid)
     }
 }
 
-static uint16_t receive(uint16_t qid)
+uint16_t link_receive(uint16_t qid)
 {
-    struct rx_queue *queue = &program.rx[qid];
+    struct intake *intake = &intakes[qid];
 
-    if (queue->held_count == 0) {
-        int err = memif_rx_burst(program.conn, qid, queue->held, BURST, &queue->held_count);
+    if (intake->held_count == 0) {
+        int err = memif_rx_burst(conn, qid, intake->held, BURST, &intake->held_count);
         if (err != MEMIF_ERR_NOBUF && err != MEMIF_ERR_DISCONNECTED)
             check("memif_rx_burst", err);
-        check_held(queue, qid);
+        check_held(intake, qid);
     }
-    uint16_t done = queue->held_count;
+    uint16_t done = intake->held_count;
     if (program.options.is_echo)
-        done = echo(queue, qid);
+        done = echo(intake, qid);
     if (done > 0)
-        give_back(queue, qid, done);
+        give_back(intake, qid, done);
     return done;
+}
+
+bool link_is_holding(uint16_t qid)
+{
+    return intakes[qid].held_count > 0;
 }
 
 static uint16_t fill(const struct tx_queue *queue, uint16_t qid, memif_buffer_t *buffers,
@@ -328,7 +113,7 @@ static uint16_t fill(const struct tx_queue *queue, uint16_t qid, memif_buffer_t 
         uint32_t number = queue->sent + reserved;
         uint16_t size = size_of(number);
         uint16_t count = 0;
-        int err = memif_buffer_alloc(program.conn, qid, &buffers[reserved], 1, &count, size);
+        int err = memif_buffer_alloc(conn, qid, &buffers[reserved], 1, &count, size);
         if (err != MEMIF_ERR_NOBUF_RING && err != MEMIF_ERR_DISCONNECTED)
             check("memif_buffer_alloc", err);
         if (count == 0)
@@ -339,45 +124,16 @@ static uint16_t fill(const struct tx_queue *queue, uint16_t qid, memif_buffer_t 
     return reserved;
 }
 
-static uint32_t least(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
-/* A peer that sends everything back may have to drop what does not fit into a ring. */
-static uint32_t room_in_window(uint16_t qid)
-{
-    uint32_t under_way = program.tx[qid].sent - program.rx[qid].received;
-
-    if (!program.options.expects_echo)
-        return BURST;
-    return under_way < program.options.window ? program.options.window - under_way : 0;
-}
-
-static uint32_t left_to_send(uint16_t qid)
-{
-    const struct tx_queue *queue = &program.tx[qid];
-
-    if (program.options.is_continuous)
-        return BURST;
-    return queue->sent < program.options.send ? program.options.send - queue->sent : 0;
-}
-
-/* Returns how many packets went out, or NOTHING_TO_SEND. */
-static int send_burst(uint16_t qid)
+uint16_t link_send(uint16_t qid, uint16_t wanted)
 {
     struct tx_queue *queue = &program.tx[qid];
     memif_buffer_t buffers[BURST];
     uint16_t sent = 0;
-    uint32_t left = left_to_send(qid);
+    uint16_t reserved = fill(queue, qid, buffers, wanted);
 
-    if (left == 0 || program.options.is_echo)
-        return NOTHING_TO_SEND;
-    uint32_t wanted = least(least(left, BURST), room_in_window(qid));
-    uint16_t reserved = fill(queue, qid, buffers, (uint16_t)wanted);
     if (reserved == 0)
         return 0;
-    int err = memif_tx_burst(program.conn, qid, buffers, reserved, &sent);
+    int err = memif_tx_burst(conn, qid, buffers, reserved, &sent);
     if (err != MEMIF_ERR_DISCONNECTED && check("memif_tx_burst", err) && sent != reserved)
         fault("memif_tx_burst: %u of %u", sent, reserved);
     for (uint16_t i = 0; i < sent; i++)
@@ -388,295 +144,79 @@ static int send_burst(uint16_t qid)
 
 /* ---- callbacks ---- */
 
-static int on_connect(memif_conn_handle_t conn, void *private_ctx)
+static int on_connect(memif_conn_handle_t handle, void *private_ctx)
 {
     memif_details_t details;
     char text[4096];
 
     (void)private_ctx;
     memset(&details, 0, sizeof(details));
-    check("memif_get_details", memif_get_details(conn, &details, text, sizeof(text)));
-    if (details.rx_queues_num > MAX_QUEUES || details.tx_queues_num > MAX_QUEUES) {
-        fault("%u rx and %u tx queues", details.rx_queues_num, details.tx_queues_num);
-        return 0;
-    }
-    if (program.options.is_polling) {
-        for (uint16_t qid = 0; qid < details.rx_queues_num; qid++)
-            check("memif_set_rx_mode", memif_set_rx_mode(conn, MEMIF_RX_MODE_POLLING, qid));
-    }
-    program.rx_count = details.rx_queues_num;
-    program.tx_count = details.tx_queues_num;
+    check("memif_get_details", memif_get_details(handle, &details, text, sizeof(text)));
+    for (uint16_t qid = 0; program.options.is_polling && qid < details.rx_queues_num; qid++)
+        check("memif_set_rx_mode", memif_set_rx_mode(handle, MEMIF_RX_MODE_POLLING, qid));
     for (uint16_t qid = 0; qid < MAX_QUEUES; qid++)
-        program.rx[qid].held_count = 0;
-    program.connections++;
-    program.is_connected = true;
+        intakes[qid].held_count = 0;
+    connected(details.rx_queues_num, details.tx_queues_num);
     return 0;
 }
 
-static int on_disconnect(memif_conn_handle_t conn, void *private_ctx)
+static int on_disconnect(memif_conn_handle_t handle, void *private_ctx)
 {
-    (void)conn;
+    (void)handle;
     (void)private_ctx;
-    program.is_connected = false;
+    disconnected();
     return 0;
 }
 
-static int on_interrupt(memif_conn_handle_t conn, void *private_ctx, uint16_t qid)
+static int on_interrupt(memif_conn_handle_t handle, void *private_ctx, uint16_t qid)
 {
-    (void)conn;
+    (void)handle;
     (void)private_ctx;
     if (program.is_connected)
-        receive(qid);
+        link_receive(qid);
     return 0;
 }
 
-/* ---- the end ---- */
+/* ---- the interface ---- */
 
-static bool is_complete(void)
+bool link_open(void)
 {
-    uint16_t tx_count = program.options.is_echo ? 0 : program.tx_count;
-
-    if (program.connections == 0 || program.options.is_echo)
-        return false;
-    for (uint16_t qid = 0; qid < tx_count; qid++) {
-        if (program.tx[qid].sent < program.options.send)
-            return false;
-    }
-    for (uint16_t qid = 0; qid < program.rx_count; qid++) {
-        if (program.rx[qid].received < program.options.expect)
-            return false;
-    }
-    return true;
-}
-
-static void report(void)
-{
-    uint64_t bytes_sent = 0;
-    uint64_t bytes_received = 0;
-
-    printf("{\"connections\": %u, \"sent\": [", program.connections);
-    for (uint16_t qid = 0; qid < program.tx_count; qid++) {
-        printf("%s%u", qid > 0 ? ", " : "", program.tx[qid].sent);
-        bytes_sent += program.tx[qid].bytes;
-    }
-    printf("], \"received\": [");
-    for (uint16_t qid = 0; qid < program.rx_count; qid++) {
-        printf("%s%u", qid > 0 ? ", " : "", program.rx[qid].received);
-        bytes_received += program.rx[qid].bytes;
-    }
-    printf("], \"bytes_sent\": %" PRIu64 ", \"bytes_received\": %" PRIu64, bytes_sent,
-           bytes_received);
-    printf(", \"faults\": %u, \"fault\": \"%s\"}\n", program.fault_count, program.fault);
-    fflush(stdout);
-    program.is_reported = true;
-}
-
-static void *wait_for_end_of_input(void *argument)
-{
-    char bytes[64];
-
-    (void)argument;
-    while (read(STDIN_FILENO, bytes, sizeof(bytes)) > 0)
-        ;
-    atomic_store(&program.is_stopped, true);
-    memif_cancel_poll_event();
-    return NULL;
-}
-
-/* ---- the loop ---- */
-
-/* One turn over all queues; returns how long the wait for events may be. */
-static int serve_queues(void)
-{
-    bool is_waiting_for_room = false;
-    bool has_moved = false;
-
-    for (uint16_t qid = 0; qid < program.rx_count && program.is_connected; qid++) {
-        /* What is held for want of room gets no interrupt. */
-        if (program.options.is_polling || program.rx[qid].held_count > 0)
-            has_moved = receive(qid) > 0 || has_moved;
-        is_waiting_for_room = is_waiting_for_room || program.rx[qid].held_count > 0;
-    }
-    for (uint16_t qid = 0; qid < program.tx_count && program.is_connected; qid++) {
-        int sent = send_burst(qid);
-        has_moved = has_moved || sent > 0;
-        is_waiting_for_room = is_waiting_for_room || sent >= 0;
-    }
-    if (!program.is_connected)
-        return -1;
-    if (has_moved)
-        return 0;
-    if (program.is_reported && !is_waiting_for_room)
-        return program.options.is_polling ? PAUSE_MS : -1;
-    if (!program.options.is_polling && !is_waiting_for_room)
-        return -1;
-    sched_yield(); /* the peer may share our processor */
-    return 0;
-}
-
-static void run(void)
-{
-    while (!atomic_load(&program.is_stopped) && program.fault_count == 0) {
-        int timeout = serve_queues();
-        if (!program.is_reported && is_complete())
-            report();
-        int err = memif_poll_event(timeout);
-        if (err > 0 && err != MEMIF_ERR_POLL_CANCEL && !program.options.is_continuous)
-            check("memif_poll_event", err);
-    }
-    if (!program.is_reported && !program.options.is_echo && program.fault_count == 0)
-        fault("stopped before all was sent and received");
-}
-
-/* ---- options ---- */
-
-static _Noreturn void refuse(const char *what, const char *value)
-{
-    fprintf(stderr, "traffic: %s %s\n%s", what, value, usage);
-    exit(2);
-}
-
-static uint32_t number(const char *text, uint32_t max)
-{
-    char *end = NULL;
-    unsigned long value = strtoul(text, &end, 10);
-
-    if (end == text || *end != '\0' || value > max)
-        refuse("not a number that can be:", text);
-    return (uint32_t)value;
-}
-
-static void take_queues(memif_conn_args_t *args, char *text)
-{
-    char *comma = strchr(text, ',');
-
-    if (comma == NULL)
-        refuse("not two numbers:", text);
-    *comma = '\0';
-    args->num_s2m_rings = (uint8_t)number(text, MAX_QUEUES);
-    args->num_m2s_rings = (uint8_t)number(comma + 1, MAX_QUEUES);
-}
-
-static void take_sizes(struct options *options, const char *text)
-{
-    bool is_huge = strcmp(text, "huge") == 0;
-
-    if (is_huge)
-        options->huge_every = 64;
-    if (is_huge || strcmp(text, "jumbo") == 0)
-        options->jumbo_every = 8;
-    else if (strcmp(text, "mixed") != 0)
-        options->fixed_size = number(text, LARGEST);
-    if (options->fixed_size != 0 && options->fixed_size < HEADER)
-        refuse("too small for a header:", text);
-}
-
-static bool is_choice(const char *text, const char *yes, const char *no)
-{
-    bool is_yes = strcmp(text, yes) == 0;
-
-    if (!is_yes && strcmp(text, no) != 0)
-        refuse("not a choice:", text);
-    return is_yes;
-}
-
-static void take_option(struct options *options, int option, char *value)
-{
-    switch (option) {
-    case 's':
-        options->args.socket_filename = (uint8_t *)value;
-        break;
-    case 'r':
-        options->args.is_master = is_choice(value, "master", "slave");
-        break;
-    case 'i':
-        options->args.interface_id = number(value, UINT32_MAX);
-        break;
-    case 'q':
-        take_queues(&options->args, value);
-        break;
-    case 'b':
-        options->args.buffer_size = (uint16_t)number(value, UINT16_MAX);
-        break;
-    case 'l':
-        options->args.log2_ring_size = (uint8_t)number(value, 14);
-        break;
-    case 'p':
-        options->is_polling = is_choice(value, "polling", "interrupt");
-        break;
-    case 'n':
-        options->send = number(value, UINT32_MAX);
-        break;
-    case 'N':
-        options->expect = number(value, UINT32_MAX);
-        break;
-    case 'S':
-        take_sizes(options, value);
-        break;
-    case 'w':
-        options->window = number(value, UINT32_MAX);
-        break;
-    case 'k':
-        memcpy(options->args.secret, value, strnlen(value, sizeof(options->args.secret)));
-        break;
-    case 'c':
-        options->is_continuous = true;
-        break;
-    case 'e':
-        options->is_echo = true;
-        break;
-    case 'x':
-        options->expects_echo = true;
-        break;
-    default:
-        refuse("no such option, or it", "lacks its value");
-    }
-}
-
-static void take_options(struct options *options, int argc, char **argv)
-{
-    int option;
-
-    while ((option = getopt(argc, argv, "s:r:i:q:b:l:p:n:N:S:k:cexw:")) != -1)
-        take_option(options, option, optarg);
-    if (optind != argc)
-        refuse("not an option:", argv[optind]);
-    if (options->args.socket_filename == NULL)
-        refuse("missing:", "-s");
-}
-
-static bool start_watching_input(pthread_t *thread)
-{
-    int err = pthread_create(thread, NULL, wait_for_end_of_input, NULL);
-
-    if (err != 0)
-        fault("pthread_create: %s", strerror(err));
-    return err == 0;
-}
-
-int main(int argc, char **argv)
-{
+    const struct options *options = &program.options;
     char app_name[] = "traffic";
-    pthread_t input;
+    memif_conn_args_t args = {
+        .socket_filename = (uint8_t *)options->socket,
+        .num_s2m_rings = options->num_s2m_rings,
+        .num_m2s_rings = options->num_m2s_rings,
+        .buffer_size = options->buffer_size,
+        .log2_ring_size = options->log2_ring_size,
+        .is_master = options->is_master,
+        .interface_id = options->interface_id,
+    };
 
-    program.options.window = 128;
-    take_options(&program.options, argc, argv);
-    make_pattern();
-    if (check("memif_init", memif_init(NULL, app_name))) {
-        if (check("memif_create", memif_create(&program.conn, &program.options.args, on_connect,
-                                               on_disconnect, on_interrupt, NULL)) &&
-            start_watching_input(&input)) {
-            puts("ready");
-            fflush(stdout);
-            run();
-            pthread_cancel(input); /* it may be in a read that nothing else ends */
-            pthread_join(input, NULL);
-        }
-    }
-    if (!program.is_reported)
-        report();
-    int status = program.fault_count == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-    memif_delete(&program.conn);
+    if (options->headroom > 0)
+        fault("no headroom in this interface");
+    memcpy(args.secret, options->secret, sizeof(args.secret));
+    return options->headroom == 0 && check("memif_init", memif_init(NULL, app_name)) &&
+           check("memif_create",
+                 memif_create(&conn, &args, on_connect, on_disconnect, on_interrupt, NULL));
+}
+
+void link_close(void)
+{
+    if (conn != NULL)
+        memif_delete(&conn);
     check("memif_cleanup", memif_cleanup());
-    return status;
+}
+
+void link_poll(int timeout)
+{
+    int err = memif_poll_event(timeout);
+
+    if (err > 0 && err != MEMIF_ERR_POLL_CANCEL && !program.options.is_continuous)
+        check("memif_poll_event", err);
+}
+
+void link_cancel(void)
+{
+    memif_cancel_poll_event();
 }
