@@ -22,7 +22,8 @@ COMPILE = ("cc", "-std=c11", "-D_GNU_SOURCE", "-O2")
 
 def build_flags() -> list[str]:
     """How a C program is built with the installed library."""
-    command = [sys.executable, "-m", "libmemif_py", "--cflags", "--libs"]
+    # -P: what is installed, not the source tree that we may be started in.
+    command = [sys.executable, "-P", "-m", "libmemif_py", "--cflags", "--libs"]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     return shlex.split(answer.stdout)
 

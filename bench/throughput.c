@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Packets per second between two processes, each with one thread that polls.
+ *
+ * One process is started for each end. The end that sends leads: it stamps every packet with the
+ * number of the case and its own number, so that the other end follows from case to case and finds
+ * what was lost or came out of order. What is sent is measured where it arrives.
+ */
+#include "api.h"
+#include "cases.h"
+#include "clock.h"
+#include "link.h"
+#include "options.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Slots of 2048 bytes that the largest burst of packets takes. */
+#define MAX_ENTRIES (CASE_MAX_BURST * 8)
+
+#define TURNS_BETWEEN_LOOKS 16
+#define SERVE_NS 1000000u
+#define GAP_NS 5000000u
+#define DRAIN_NS 100000000u
+#define FAREWELL_NS 2000000000u
+#define HOLD_MS 10
+
+/* What was received and not yet given back: a packet of several entries may still lack some. */
+struct inbox {
+    memif_buffer_t bufs[MAX_ENTRIES];
+    uint16_t held;
+    struct stamp_check check;
+};
+
+static struct {
+    struct link_end end;
+    struct link_options link;
+    struct case_list list;
+    struct meter_times times;
+    struct meter meters[CASE_MAX];
+    uint16_t current; /* index of the case */
+    const char *role;
+    bool leave;
+    bool blind;
+    uint64_t next_serve;
+    uint32_t turns;
+    uint64_t numbers[LINK_MAX_RINGS];
+    struct inbox inboxes[LINK_MAX_RINGS];
+    memif_buffer_t tx_bufs[MAX_ENTRIES];
+} program = {.times = {.warm_ms = 10, .count_ms = 40}};
+
+static _Alignas(64) uint8_t outgoing[CASE_MAX_SIZE];
+static _Alignas(64) uint8_t incoming[CASE_MAX_SIZE];
+
+static const struct bench_case *current_case(void)
+{
+    return &program.list.cases[program.current];
+}
+
+static struct meter *current_meter(void)
+{
+    return &program.meters[program.current];
+}
+
+/* Entries that a packet of the case takes. */
+static uint16_t entries_of(const struct bench_case *c)
+{
+#if BENCH_API == 1
+    (void)c;
+    return 1;
+#else
+    uint32_t buffer = program.link.buffer_size;
+    return (uint16_t)((c->size + buffer - 1) / buffer);
+#endif
+}
+
+static void must_work(const char *call, int err)
+{
+    if (api_ok(err) || err == MEMIF_ERR_DISCONNECTED)
+        return;
+    fprintf(stderr, "%s, %s: %s (%d)\n", program.role, call, memif_strerror(err), err);
+    exit(EXIT_FAILURE);
+}
+
+/* Once in a while: the clock, the meter, the control channel. False: the peer is gone. */
+static bool look(void)
+{
+    uint64_t now = clock_ns();
+
+    meter_look(current_meter(), &program.times, now);
+    if (now >= program.next_serve) {
+        link_serve(&program.end, 0);
+        program.next_serve = clock_ns() + SERVE_NS;
+    }
+    return program.end.up;
+}
+
+static inline bool look_sometimes(void)
+{
+    return ++program.turns % TURNS_BETWEEN_LOOKS != 0 || look();
+}
+
+/* ---- send ---- */
+
+static inline void fill_single(const struct bench_case *c, uint16_t count, uint64_t stamp)
+{
+    for (uint16_t i = 0; i < count; i++) {
+        memif_buffer_t *buf = &program.tx_bufs[i];
+        api_set_length(buf, c->size);
+        if (c->copy)
+            memcpy(buf->data, outgoing, c->size);
+        stamp_write(buf->data, stamp + i);
+    }
+}
+
+/* Returns the packets that the entries make. */
+static uint16_t fill_chained(const struct bench_case *c, uint16_t count, uint64_t stamp)
+{
+    uint16_t packets = 0;
+    uint32_t at = 0;
+
+    for (uint16_t i = 0; i < count; i++) {
+        memif_buffer_t *buf = &program.tx_bufs[i];
+        uint32_t length = c->size - at < api_room(buf) ? c->size - at : api_room(buf);
+        api_set_length(buf, length);
+        if (c->copy)
+            memcpy(buf->data, outgoing + at, length);
+        if (at == 0)
+            stamp_write(buf->data, stamp + packets);
+        at += length;
+        if (!api_continues(buf)) {
+            packets++;
+            at = 0;
+        }
+    }
+    return packets;
+}
+
+static inline void transmit(uint16_t qid, uint16_t count)
+{
+    uint16_t sent = 0;
+
+    for (uint16_t done = 0; done < count; done = (uint16_t)(done + sent)) {
+        int err =
+            api_tx(program.end.conn, qid, program.tx_bufs + done, (uint16_t)(count - done), &sent);
+        must_work("tx", err);
+        if (err == MEMIF_ERR_DISCONNECTED)
+            return;
+    }
+}
+
+/* Returns packets; 0 while the ring is full. */
+static inline uint16_t send_burst(uint16_t qid, const struct bench_case *c)
+{
+    uint16_t count = 0;
+    uint16_t packets;
+    uint64_t stamp = stamp_make(program.current, program.numbers[qid]);
+
+    int err = api_alloc(program.end.conn, qid, program.tx_bufs, c->burst, &count, c->size);
+    if (count == 0) {
+        must_work("alloc", err);
+        return 0;
+    }
+    if (entries_of(c) == 1) {
+        fill_single(c, count, stamp);
+        packets = count;
+    } else {
+        packets = fill_chained(c, count, stamp);
+    }
+    transmit(qid, count);
+    program.numbers[qid] += packets;
+    return packets;
+}
+
+/* ---- receive ---- */
+
+static void start_case(uint16_t index)
+{
+    if (index >= program.list.count || program.meters[index].running)
+        return;
+    program.current = index;
+    meter_begin(current_meter(), clock_ns());
+}
+
+static inline void check_stamp(struct stamp_check *check, const void *packet)
+{
+    uint64_t stamp = stamp_read(packet);
+
+    if (__builtin_expect(stamp == check->expected, 1))
+        check->expected++;
+    else if (stamp_surprise(check, stamp))
+        start_case(stamp_case(stamp));
+}
+
+/* Adds what waits to the inbox; returns how many entries belong to whole packets, which is
+ * *packets. */
+static inline uint16_t collect(uint16_t qid, const struct bench_case *c, uint16_t *packets)
+{
+    struct inbox *in = &program.inboxes[qid];
+    uint32_t room = MAX_ENTRIES - (uint32_t)in->held;
+    uint32_t wanted = (uint32_t)c->burst * entries_of(c);
+    uint16_t count = 0;
+    uint16_t whole = 0;
+
+    int err = api_rx(program.end.conn, qid, in->bufs + in->held,
+                     (uint16_t)(wanted < room ? wanted : room), &count);
+    if (count == 0)
+        must_work("rx", err);
+    in->held = (uint16_t)(in->held + count);
+#if BENCH_API == 1
+    *packets = whole = in->held;
+#else
+    *packets = 0;
+    for (uint16_t i = 0; i < in->held; i++) {
+        if (!api_continues(&in->bufs[i])) {
+            whole = (uint16_t)(i + 1);
+            (*packets)++;
+        }
+    }
+#endif
+    return whole;
+}
+
+static inline void give_back(uint16_t qid, uint16_t count)
+{
+    struct inbox *in = &program.inboxes[qid];
+
+    must_work("free", api_give_back(program.end.conn, qid, in->bufs, count));
+    in->held = (uint16_t)(in->held - count);
+    if (in->held > 0)
+        memmove(in->bufs, in->bufs + count, in->held * sizeof(in->bufs[0]));
+}
+
+static inline void read_entries(const struct bench_case *c, struct inbox *in, uint16_t count)
+{
+    bool at_start = true;
+    uint32_t at = 0;
+
+    for (uint16_t i = 0; i < count; i++) {
+        const memif_buffer_t *buf = &in->bufs[i];
+        if (at_start && !program.blind)
+            check_stamp(&in->check, buf->data);
+        at_start = !api_continues(buf);
+        if (c->copy) {
+            memcpy(incoming + at, buf->data, api_length(buf));
+            /* Otherwise only the last copy would have to be made. */
+            __asm__ volatile("" : : "r"(incoming) : "memory");
+            at = at_start ? 0 : at + api_length(buf);
+        }
+    }
+}
+
+/* Returns packets. */
+static inline uint16_t receive_burst(uint16_t qid, const struct bench_case *c)
+{
+    uint16_t packets;
+    uint16_t count = collect(qid, c, &packets);
+
+    if (count == 0)
+        return 0;
+    read_entries(c, &program.inboxes[qid], count);
+    give_back(qid, count);
+    return packets;
+}
+
+/* ---- echo ---- */
+
+/* Copies packets from received to reserved entries, whatever pieces either is in. Returns the
+ * received entries that it used up. */
+static uint16_t copy_packets(const memif_buffer_t *from, memif_buffer_t *to, uint16_t to_count,
+                             const struct bench_case *c)
+{
+    uint16_t used = 0;
+    uint32_t from_at = 0;
+    bool at_start = true;
+
+    for (uint16_t i = 0; i < to_count; i++) {
+        uint32_t room = api_room(&to[i]);
+        uint32_t filled = 0;
+        bool ended = false;
+        if (at_start)
+            stamp_write(to[i].data, stamp_read(from[used].data));
+        while (!ended && filled < room) {
+            uint32_t left = api_length(&from[used]) - from_at;
+            uint32_t length = left < room - filled ? left : room - filled;
+            if (c->copy)
+                memcpy((uint8_t *)to[i].data + filled, (const uint8_t *)from[used].data + from_at,
+                       length);
+            filled += length;
+            from_at += length;
+            if (from_at == api_length(&from[used])) {
+                ended = !api_continues(&from[used]);
+                from_at = 0;
+                used++;
+            }
+        }
+        api_set_length(&to[i], filled);
+        at_start = !api_continues(&to[i]);
+    }
+    return used;
+}
+
+static uint32_t packet_length(const memif_buffer_t *bufs)
+{
+    uint32_t length = api_length(bufs);
+
+    while (api_continues(bufs))
+        length += api_length(++bufs);
+    return length;
+}
+
+static uint16_t echo_burst(uint16_t qid, const struct bench_case *c)
+{
+    struct inbox *in = &program.inboxes[qid];
+    uint16_t packets;
+    uint16_t whole = collect(qid, c, &packets);
+    uint16_t used = 0;
+
+    if (whole == 0)
+        return 0;
+    uint16_t index = stamp_case(stamp_read(in->bufs[0].data));
+    if (__builtin_expect(index != program.current, 0) && index < program.list.count)
+        program.current = index;
+    c = current_case();
+    uint16_t size = (uint16_t)packet_length(in->bufs);
+    while (used < whole) {
+        uint16_t count = 0;
+        must_work("alloc",
+                  api_alloc(program.end.conn, qid, program.tx_bufs, packets, &count, size));
+        if (count == 0) {
+            if (!look_sometimes())
+                return 0;
+            continue;
+        }
+        uint16_t taken = copy_packets(in->bufs + used, program.tx_bufs, count, c);
+        transmit(qid, count);
+        for (uint16_t i = used; i < used + taken; i++)
+            packets = (uint16_t)(packets - !api_continues(&in->bufs[i]));
+        used = (uint16_t)(used + taken);
+    }
+    give_back(qid, whole);
+    return whole;
+}
+
+/* ---- the roles ---- */
+
+static void pause_between(uint64_t ns)
+{
+    uint64_t end = clock_ns() + ns;
+
+    while (clock_ns() < end && look())
+        ;
+}
+
+static bool all_done(void)
+{
+    for (uint16_t i = 0; i < program.list.count; i++)
+        if (!program.meters[i].done)
+            return false;
+    return true;
+}
+
+/* Long enough that the other end, which starts to warm up a little later, is done as well. */
+static uint64_t case_ns(void)
+{
+    return (uint64_t)(program.times.warm_ms + program.times.count_ms) * 1100000u + GAP_NS;
+}
+
+static void open_case(uint16_t index)
+{
+    program.current = index;
+    meter_begin(current_meter(), clock_ns());
+    for (uint16_t qid = 0; qid < program.link.rings; qid++) {
+        program.numbers[qid] = 0;
+        program.inboxes[qid].check.expected = stamp_make(index, 0);
+    }
+}
+
+static void send_case(void)
+{
+    const struct bench_case *c = current_case();
+    uint64_t end = clock_ns() + case_ns();
+
+    do {
+        for (uint32_t turn = 0; turn < case_turns(current_case()); turn++)
+            for (uint16_t qid = 0; qid < program.link.rings; qid++)
+                current_meter()->packets += send_burst(qid, c);
+    } while (look() && clock_ns() < end);
+}
+
+static void run_send(void)
+{
+    for (uint16_t i = 0; i < program.list.count && program.end.up; i++) {
+        open_case(i);
+        send_case();
+        pause_between(GAP_NS);
+    }
+    if (!program.leave)
+        pause_between(FAREWELL_NS);
+}
+
+static void run_receive(void)
+{
+    do {
+        if (program.blind && current_meter()->done)
+            start_case((uint16_t)(program.current + 1));
+        for (uint32_t turn = 0; turn < case_turns(current_case()); turn++) {
+            for (uint16_t qid = 0; qid < program.link.rings; qid++) {
+                uint16_t packets = receive_burst(qid, current_case());
+                current_meter()->packets += packets;
+            }
+        }
+    } while (look() && !all_done());
+}
+
+/* Receives until all came back or nothing came for a while. */
+static void drain(const struct bench_case *c, uint64_t in_flight)
+{
+    uint64_t end = clock_ns() + DRAIN_NS;
+
+    while (in_flight > 0 && clock_ns() < end && look())
+        for (uint16_t qid = 0; qid < program.link.rings; qid++)
+            in_flight -= receive_burst(qid, c);
+}
+
+static void run_both(void)
+{
+    for (uint16_t i = 0; i < program.list.count && program.end.up; i++) {
+        const struct bench_case *c = &program.list.cases[i];
+        uint64_t sent = 0;
+        open_case(i);
+        do {
+            for (uint32_t turn = 0; turn < case_turns(current_case()); turn++) {
+                for (uint16_t qid = 0; qid < program.link.rings; qid++) {
+                    sent += send_burst(qid, c);
+                    current_meter()->packets += receive_burst(qid, c);
+                }
+            }
+        } while (look() && !current_meter()->done);
+        drain(c, sent - current_meter()->packets);
+    }
+}
+
+static void run_echo(void)
+{
+    do {
+        for (uint32_t turn = 0; turn < case_turns(current_case()); turn++)
+            for (uint16_t qid = 0; qid < program.link.rings; qid++)
+                echo_burst(qid, current_case());
+    } while (look());
+}
+
+static const struct role {
+    const char *name;
+    void (*run)(void);
+    bool measures;
+} roles[] = {
+    {"send", run_send, true},
+    {"receive", run_receive, true},
+    {"both", run_both, true},
+    {"echo", run_echo, false},
+};
+
+static const struct role *find_role(const char *name)
+{
+    for (size_t i = 0; name != NULL && i < sizeof(roles) / sizeof(roles[0]); i++)
+        if (strcmp(roles[i].name, name) == 0)
+            return &roles[i];
+    fprintf(stderr, "--role: expected send, receive, both or echo\n");
+    exit(EXIT_FAILURE);
+}
+
+static void print_results(void)
+{
+    uint64_t lost = 0;
+    uint64_t disordered = 0;
+
+    for (uint16_t qid = 0; qid < program.link.rings; qid++) {
+        lost += program.inboxes[qid].check.lost;
+        disordered += program.inboxes[qid].check.disordered;
+    }
+    for (uint16_t i = 0; i < program.list.count; i++) {
+        if (!program.meters[i].done)
+            continue;
+        printf("{\"what\": \"throughput\", \"interface\": \"" BENCH_INTERFACE
+               "\", \"role\": \"%s\", \"rings\": %u, ",
+               program.role, program.link.rings);
+        meter_print(&program.meters[i], &program.list.cases[i]);
+        printf(", \"lost\": %" PRIu64 ", \"disordered\": %" PRIu64 "}\n", lost, disordered);
+    }
+}
+
+/* Some peers crash when a link goes down while they forward; whoever commands them stops them
+ * first, and then ends our input. */
+static void hold_link(void)
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+
+    fclose(stdout);
+    while (poll(&input, 1, 0) == 0)
+        link_serve(&program.end, HOLD_MS);
+}
+
+int main(int argc, char **argv)
+{
+    bool is_master = false;
+    bool hold = false;
+    uint32_t cpu = UINT32_MAX;
+    uint32_t rings = 1;
+    uint32_t buffer_size = 2048;
+    const char *cases = "64:1:head,64:32:head,64:256:head";
+    const struct option_spec specs[] = {
+        {"role", "send, receive, both (what is sent comes back) or echo", NULL, &program.role,
+         NULL},
+        {"socket", "path of the socket", NULL, &program.link.path, NULL},
+        {"master", "be the master; else the slave", NULL, NULL, &is_master},
+        {"cpu", "processor to run on", &cpu, NULL, NULL},
+        {"rings", "in each direction (default 1)", &rings, NULL, NULL},
+        {"buffer", "bytes of a buffer (default 2048)", &buffer_size, NULL, NULL},
+        {"cases", "SIZE:BURST:head|copied,...", NULL, &cases, NULL},
+        {"warm", "milliseconds before counting (default 10)", &program.times.warm_ms, NULL, NULL},
+        {"count", "milliseconds of counting (default 40)", &program.times.count_ms, NULL, NULL},
+        {"leave", "as sender: end when all is sent, and not when the peer does", NULL, NULL,
+         &program.leave},
+        {"blind", "as receiver: packets are not stamped", NULL, NULL, &program.blind},
+        {"hold", "after the results stay connected until the standard input ends", NULL, NULL,
+         &hold},
+        {NULL, NULL, NULL, NULL, NULL},
+    };
+
+    options_parse(argc, argv, specs);
+    const struct role *role = find_role(program.role);
+    if (program.link.path == NULL || rings < 1 || rings > LINK_MAX_RINGS) {
+        fprintf(stderr, "expected a --socket, and 1 to %d --rings\n", LINK_MAX_RINGS);
+        return EXIT_FAILURE;
+    }
+    cases_parse(cases, &program.list);
+    program.link.rings = (uint8_t)rings;
+    program.link.buffer_size = (uint16_t)buffer_size;
+    program.link.log2_ring_size = 10;
+    program.link.polling = true;
+    if (cpu != UINT32_MAX)
+        options_pin(cpu);
+    link_start();
+    link_open(&program.end, &program.link, is_master);
+    link_wait(&program.end, NULL);
+    if (!is_master || program.blind)
+        fprintf(stderr, "library: %s\n", link_library());
+    if (program.list.count > 0)
+        meter_begin(&program.meters[0], clock_ns());
+    role->run();
+    if (role->measures)
+        print_results();
+    if (hold)
+        hold_link();
+    link_close(&program.end);
+    link_stop();
+    return EXIT_SUCCESS;
+}
