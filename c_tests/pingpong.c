@@ -485,6 +485,7 @@ int main(int argc, char **argv)
     if (pthread_create(&watchdog, NULL, watch, NULL) != 0 ||
         pthread_create(&input, NULL, wait_for_end_of_input, NULL) != 0)
         fail("pthread_create failed");
+    pthread_detach(watchdog); /* it ends with the program */
     puts("ready");
     fflush(stdout);
     while (!game.is_stopped)
@@ -493,8 +494,6 @@ int main(int argc, char **argv)
         fail("stopped before the end of the game");
     pthread_join(game.player, NULL);
     pthread_join(input, NULL);
-    pthread_cancel(watchdog);
-    pthread_join(watchdog, NULL);
     link_close();
     return EXIT_SUCCESS;
 }

@@ -18,7 +18,9 @@
 
 #include "traffic_core.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -26,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum {
@@ -55,6 +58,7 @@ struct program program;
 static uint8_t pattern[PATTERN_STARTS + LARGEST];
 static bool is_reported;
 static atomic_bool is_stopped;
+static int program_ended_fd = -1; /* an eventfd */
 static uint32_t fault_count;
 static char first_fault[256];
 
@@ -302,13 +306,22 @@ static void report(void)
     is_reported = true;
 }
 
+/* Until stdin ends, or the loop has ended by itself. */
 static void *wait_for_end_of_input(void *argument)
 {
+    struct pollfd ready[] = {
+        {.fd = STDIN_FILENO, .events = POLLIN},
+        {.fd = program_ended_fd, .events = POLLIN},
+    };
     char bytes[64];
 
     (void)argument;
-    while (read(STDIN_FILENO, bytes, sizeof(bytes)) > 0)
-        ;
+    do {
+        if (poll(ready, 2, -1) < 0)
+            break;
+        if (ready[1].revents != 0)
+            return NULL;
+    } while (read(STDIN_FILENO, bytes, sizeof(bytes)) > 0);
     atomic_store(&is_stopped, true);
     link_cancel();
     return NULL;
@@ -479,11 +492,26 @@ static void take_options(struct options *options, int argc, char **argv)
 
 static bool start_watching_input(pthread_t *thread)
 {
+    program_ended_fd = eventfd(0, EFD_CLOEXEC);
+    if (program_ended_fd < 0) {
+        fault("eventfd: %s", strerror(errno));
+        return false;
+    }
     int err = pthread_create(thread, NULL, wait_for_end_of_input, NULL);
 
     if (err != 0)
         fault("pthread_create: %s", strerror(err));
     return err == 0;
+}
+
+static void stop_watching_input(pthread_t thread)
+{
+    const uint64_t one = 1;
+
+    if (write(program_ended_fd, &one, sizeof(one)) < 0)
+        fault("write: %s", strerror(errno));
+    pthread_join(thread, NULL);
+    close(program_ended_fd);
 }
 
 int main(int argc, char **argv)
@@ -497,8 +525,7 @@ int main(int argc, char **argv)
         puts("ready");
         fflush(stdout);
         run();
-        pthread_cancel(input); /* it may be in a read that nothing else ends */
-        pthread_join(input, NULL);
+        stop_watching_input(input);
     }
     if (!is_reported)
         report();

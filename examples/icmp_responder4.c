@@ -54,6 +54,8 @@ static int answer(void *context, memif_buffer_t *buffer, const uint8_t *data, si
     if (answer_len > 0) {
         buffer->len = (uint32_t)answer_len;
         err = tx_queue_move(context, buffer);
+        if (err == MEMIF_ERR_INVAL_ARG) /* in version 256 of the protocol buffers cannot move */
+            err = tx_queue_copy(context, buffer->data, answer_len);
     } else {
         answer_len = icmp_respond(data, len, out, sizeof(out), program.ip, mac);
         if (answer_len > 0)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from c_collector import build_directories
 from programs import TIMEOUT
-from test_end_to_end import FAULTS, OTHER_ROLE, Pairs, named, numbered
+from programs4 import OTHER_ROLE, Stage4
+from test_end_to_end import FAULTS, Pairs, named, numbered
 
 from libmemif_py import Interface
 
@@ -21,12 +22,8 @@ MODES = list(itertools.product(("polling", "interrupt"), repeat=2))
 MANY = {"c": 100_000, "c4": 100_000, "python": 20_000}
 
 
-class Pairs4(Pairs):
-    """With a third language, C by the 4.0 interface."""
-
-    def __init__(self, folder: Path, build: Path):
-        super().__init__(folder, build)
-        self._traffic["c4"] = [build / "c_tests" / "traffic4"]
+class Pairs4(Pairs, Stage4):
+    """Two traffic programs on one socket."""
 
 
 @pytest.fixture
