@@ -515,13 +515,6 @@ const char *mif_connection_fault(void *handle)
     return conn == NULL ? NULL : atomic_load(&conn->fault);
 }
 
-void mif_connection_set_interrupt(void *handle, mif_interrupt_fn *interrupt)
-{
-    struct mif_connection *conn = mif_lookup(handle);
-    if (conn != NULL)
-        atomic_store(&conn->interrupt, interrupt);
-}
-
 /* An rx queue that is up, for a control function; the caller holds queue_lock, which keeps it up.
  * The busy mark is no help here: it belongs to the one thread that bursts on the queue. */
 static struct mif_queue *locked_rx_queue(const void *handle, uint16_t qid)

@@ -295,7 +295,6 @@ void mif_connection_down(void *handle);
 void mif_connection_release(void *handle);
 /* What the data path found wrong with the peer, or NULL. */
 const char *mif_connection_fault(void *handle);
-void mif_connection_set_interrupt(void *handle, mif_interrupt_fn *interrupt);
 /* Both: a core error code; DISCONNECTED and QID as for bursts. */
 int mif_queue_set_polling(void *handle, uint16_t qid, int polling);
 int mif_queue_efd(void *handle, uint16_t qid, int *fd);
