@@ -314,6 +314,8 @@ class Interface:
     def _take(self, queue: int, count: int) -> list[bytes]:
         """Copy what waits and give the slots back."""
         self._check_open()
+        if not self._up:  # the queues open a moment before `connected` says so
+            return []
         ffi, lib, handle = control.ffi, control.lib, self._endpoint.handle
         bufs, done = _scratch(count)
         with self._rx_bursts[queue]:
@@ -367,6 +369,8 @@ class Interface:
     def _put(self, queue: int, packets: list[memoryview]) -> int:
         """Reserve, copy, send as many as there is room for."""
         self._check_open()
+        if not self._up:
+            return 0
         ffi, lib, handle = control.ffi, control.lib, self._endpoint.handle
         bufs, done = _scratch(len(packets))
         ready = 0

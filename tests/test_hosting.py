@@ -216,9 +216,11 @@ def test_signals_stay_the_hosts_and_disturb_nothing(host, tmp_path, api):
 
 @each_api
 def test_sigint_ends_a_host_that_does_not_handle_it(host, tmp_path, api):
-    command = [host("signals", api=api), tmp_path / "socket", "wait"]
+    # A shell that runs the tests in the background has SIGINT ignored, which is inherited.
+    command = ["env", "--default-signal=INT"]
+    command += [host("signals", api=api), tmp_path / "socket", "wait"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={}
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PATH": os.defpath}
     ) as process:
         try:
             assert process.stdout.readline() == b"ready\n"
