@@ -313,8 +313,7 @@ class Interface:
 
     def _take(self, queue: int, count: int) -> list[bytes]:
         """Copy what waits and give the slots back."""
-        self._check_open()
-        if not self._up:  # the queues open a moment before `connected` says so
+        if not self._may_burst():
             return []
         ffi, lib, handle = control.ffi, control.lib, self._endpoint.handle
         bufs, done = _scratch(count)
@@ -368,8 +367,7 @@ class Interface:
 
     def _put(self, queue: int, packets: list[memoryview]) -> int:
         """Reserve, copy, send as many as there is room for."""
-        self._check_open()
-        if not self._up:
+        if not self._may_burst():
             return 0
         ffi, lib, handle = control.ffi, control.lib, self._endpoint.handle
         bufs, done = _scratch(len(packets))
@@ -397,6 +395,11 @@ class Interface:
         waitable = (0, codes["DISCONNECTED"], codes["NOBUF_RING"], codes["NOBUF"])
         if code not in waitable:
             raise control.native.error(code, f"{what} on queue {queue}")
+
+    def _may_burst(self) -> bool:
+        """False while there is no link. The queues open a moment before `connected` says so."""
+        self._check_open()
+        return self._up
 
     def _check_open(self) -> None:
         if self._closed:

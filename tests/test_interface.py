@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a Python program sees of an interface at moments that are hard to meet by chance."""
 
-import subprocess
 import sys
 
 import builds
@@ -25,13 +24,7 @@ with Interface(sys.argv[1], role="master") as master, Interface(sys.argv[1]) as 
 def test_what_has_sent_is_connected(tmp_path, tmp_path_factory):
     """The queues are open before the interface hears of it; packets wait for the latter."""
     installed = builds.release(tmp_path_factory)
-    done = subprocess.run(
-        [sys.executable, "-c", SENT_IS_CONNECTED, tmp_path / "socket"],
-        env={"PYTHONPATH": str(installed.package.parent)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.stdout, done.stderr) == ("True b'packet' True\n", "")
+    command = [sys.executable, "-c", SENT_IS_CONNECTED, tmp_path / "socket"]
+    variables = {"PYTHONPATH": str(installed.package.parent)}
+    result = builds.run(command, env=variables, cwd=tmp_path)
+    assert (result.stdout, result.stderr) == ("True b'packet' True\n", "")
