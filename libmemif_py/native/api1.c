@@ -181,14 +181,14 @@ int memif_rx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
                    uint16_t *rx)
 {
     CHECK_BURST(bufs, count, rx);
-    return mif_packet_rx(conn, qid, bufs, count, rx);
+    return mif_call(conn, qid, MIF_RX, MIF_CALL_RX, 0, bufs, count, rx);
 }
 
 int memif_buffer_free(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                       uint16_t *count_out)
 {
     CHECK_BURST(bufs, count, count_out);
-    return mif_packet_free(conn, qid, bufs, count, count_out);
+    return mif_call(conn, qid, MIF_RX, MIF_CALL_GIVE_BACK, 0, bufs, count, count_out);
 }
 
 /* The header offers this name with five arguments too. */
@@ -197,14 +197,14 @@ int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *b
                        uint16_t *count_out, uint16_t size)
 {
     CHECK_BURST(bufs, count, count_out);
-    return mif_packet_alloc(conn, qid, bufs, count, count_out, size);
+    return mif_call(conn, qid, MIF_TX, MIF_CALL_RESERVE, size, bufs, count, count_out);
 }
 
 int memif_tx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                    uint16_t *tx)
 {
     CHECK_BURST(bufs, count, tx);
-    return mif_packet_tx(conn, qid, bufs, count, tx);
+    return mif_call(conn, qid, MIF_TX, MIF_CALL_TX, 0, bufs, count, tx);
 }
 
 char *memif_strerror(int err_code)

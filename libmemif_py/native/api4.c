@@ -357,12 +357,13 @@ int memif_rx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
 {
     if (bad_burst(bufs, count, rx))
         return MEMIF_ERR_INVAL_ARG;
-    return mif_entry_rx(conn, qid, bufs, count, rx);
+    return mif_call(conn, qid, MIF_RX, MIF_CALL_RX, 0, bufs, count, rx);
 }
 
 int memif_refill_queue(memif_conn_handle_t conn, uint16_t qid, uint16_t count, uint16_t headroom)
 {
-    return mif_entry_refill(conn, qid, count, headroom);
+    uint16_t none;
+    return mif_call(conn, qid, MIF_RX, MIF_CALL_GIVE_BACK, headroom, NULL, count, &none);
 }
 
 int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
@@ -370,7 +371,7 @@ int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *b
 {
     if (bad_burst(bufs, count, count_out))
         return MEMIF_ERR_INVAL_ARG;
-    return mif_entry_alloc(conn, qid, bufs, count, count_out, size);
+    return mif_call(conn, qid, MIF_TX, MIF_CALL_RESERVE, size, bufs, count, count_out);
 }
 
 int memif_set_next_free_buffer(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *buf)
@@ -383,7 +384,7 @@ int memif_tx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
 {
     if (bad_burst(bufs, count, tx))
         return MEMIF_ERR_INVAL_ARG;
-    return mif_entry_tx(conn, qid, bufs, count, tx);
+    return mif_call(conn, qid, MIF_TX, MIF_CALL_TX, 0, bufs, count, tx);
 }
 
 int memif_buffer_enq_tx(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,

@@ -18,20 +18,39 @@
 #include <time.h>
 #include <unistd.h>
 
-struct mif_arena mif_arena;
+/* What there is before mif_data_path_init: a slot and a queue that are nobody's. */
+static struct mif_connection no_connection;
+static struct mif_queue_pair no_queues;
+static const struct mif_arena no_arena = {
+    .queues = (uint8_t *)&no_queues,
+    .connections = (uint8_t *)&no_connection,
+};
+_Atomic(const struct mif_arena *) mif_arena = &no_arena;
 
 /* Held while queues go down, and by control functions that need one to stay up. */
 static pthread_mutex_t queue_lock = PTHREAD_MUTEX_INITIALIZER;
 /* Guards the free list and the opening of slots, nothing else. */
 static pthread_mutex_t arena_lock = PTHREAD_MUTEX_INITIALIZER;
-static uint32_t arena_slots;     /* how many fit the reserved address range */
-static uint64_t next_serial = 1; /* never reused, so neither is a handle */
-static uint16_t *closed_line;    /* slots that were closed, oldest first, as a circle */
+static struct mif_arena arena;
+static uint32_t arena_slots;                   /* how many fit the reserved address range */
+static uint32_t opened;                        /* slots that were ever used */
+static uint32_t opened_queues[MIF_MAX_QUEUES]; /* bytes, by queue id, that can be written */
+static uint64_t next_serial = 1;               /* never reused, so neither is a handle */
+static uint16_t *closed_line; /* slots that were closed, oldest first, as a circle */
 static uint32_t closed_first, closed_count;
 static atomic_bool forked_child;
 static int membarrier_command; /* 0: not available */
+/* Whether a barrier can be put on all processes that asked for it; see MIF_RING_FENCED. */
+static bool can_fence_others;
+#define NEVER_QUIET 0x10000u
+uint32_t mif_quiet_flags = NEVER_QUIET;
 
 /* ---- one-time set-up ---- */
+
+static struct mif_connection *slot_at(uint32_t index)
+{
+    return (struct mif_connection *)(void *)(arena.connections + index * MIF_SLOT_STRIDE);
+}
 
 static long membarrier(int command)
 {
@@ -48,6 +67,11 @@ static void choose_membarrier(void)
         membarrier_command = MEMBARRIER_CMD_PRIVATE_EXPEDITED;
     else if (supported & MEMBARRIER_CMD_GLOBAL)
         membarrier_command = MEMBARRIER_CMD_GLOBAL;
+    if (!(supported & MEMBARRIER_CMD_GLOBAL_EXPEDITED))
+        return;
+    can_fence_others = true;
+    if (membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED) == 0)
+        mif_quiet_flags = MIF_RING_MASK_INT | MIF_RING_FENCED;
 }
 
 /* A full memory barrier on every running thread of the process. Where the kernel (or a seccomp
@@ -67,19 +91,28 @@ static void barrier_on_all_threads(void)
     (void)munmap((void *)p, page);
 }
 
+/* The receiver's part of the bargain of MIF_RING_FENCED, after MASK_INT was cleared. Should a
+ * seccomp filter have come since the start, wait far longer than a processor keeps a store to
+ * itself. */
+static void fence_senders(void)
+{
+    if (can_fence_others && membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED) != 0)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
 /* The rings are shared with the parent: a child must not touch them, nor the interpreter. */
 static void on_fork_child(void)
 {
     atomic_store(&forked_child, true);
-    size_t opened = atomic_load(&mif_arena.opened);
-    for (size_t at = MIF_PAGE; at < opened; at += MIF_SLOT_STRIDE) {
-        struct mif_connection *conn = (void *)(mif_arena.base + at);
-        if (atomic_load(&conn->handle) == 0)
+    for (uint32_t i = 0; i < opened; i++) {
+        struct mif_connection *conn = slot_at(i);
+        const void *handle = (void *)atomic_load(&conn->handle);
+        if (handle == NULL)
             continue;
         for (uint32_t q = 0; q < conn->rx_count; q++)
-            atomic_store(&conn->queues[q].rx.owner, 0);
+            atomic_store(&mif_queue_at(handle, q, MIF_RX)->owner, 0);
         for (uint32_t q = 0; q < conn->tx_count; q++)
-            atomic_store(&conn->queues[q].tx.owner, 0);
+            atomic_store(&mif_queue_at(handle, q, MIF_TX)->owner, 0);
     }
 }
 
@@ -88,38 +121,27 @@ bool mif_in_forked_child(void)
     return atomic_load_explicit(&forked_child, memory_order_relaxed);
 }
 
-static size_t arena_bytes(uint32_t slots)
-{
-    return MIF_PAGE + slots * MIF_SLOT_STRIDE;
-}
-
-/* The first page belongs to no slot: it is where a NULL handle looks, and must not find itself. */
-static bool open_first_page(uint8_t *base)
-{
-    if (mprotect(base, MIF_PAGE, PROT_READ | PROT_WRITE) != 0)
-        return false;
-    atomic_store(&((struct mif_connection *)(void *)base)->handle, UINTPTR_MAX);
-    return true;
-}
-
-/* Address space only: no page is committed before a slot is opened. A process with a tight
- * address limit gets fewer slots. */
+/* Address space only: no page is taken before a slot is opened. A process with a tight address
+ * limit gets fewer slots. */
 static int reserve_arena(void)
 {
-    for (uint32_t slots = MIF_MAX_SLOTS; slots >= 16; slots /= 2) {
-        void *base = mmap(NULL, arena_bytes(slots), PROT_NONE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    for (uint32_t slots = MIF_MAX_SLOTS; slots >= 128; slots /= 2) {
+        size_t qid_stride = slots * sizeof(struct mif_queue_pair);
+        size_t queue_bytes = MIF_MAX_QUEUES * qid_stride;
+        uint8_t *base = mmap(NULL, queue_bytes + slots * MIF_SLOT_STRIDE, PROT_READ,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (base == MAP_FAILED)
             continue;
         closed_line = calloc(slots, sizeof(*closed_line));
-        if (closed_line == NULL || !open_first_page(base)) {
-            free(closed_line);
-            (void)munmap(base, arena_bytes(slots));
+        if (closed_line == NULL) {
+            (void)munmap(base, queue_bytes + slots * MIF_SLOT_STRIDE);
             return MIF_ERR_NOMEM;
         }
         arena_slots = slots;
-        mif_arena.base = base;
-        atomic_store_explicit(&mif_arena.opened, MIF_PAGE, memory_order_release);
+        arena = (struct mif_arena){.queues = base,
+                                   .connections = base + queue_bytes,
+                                   .slot_mask = slots - 1,
+                                   .qid_stride = qid_stride};
         return MIF_ERR_SUCCESS;
     }
     return MIF_ERR_NOMEM;
@@ -129,11 +151,13 @@ int mif_data_path_init(void)
 {
     int err = MIF_ERR_SUCCESS;
     pthread_mutex_lock(&arena_lock);
-    if (mif_arena.base == NULL) {
+    if (arena_slots == 0) {
         choose_membarrier();
         err = reserve_arena();
         if (err == MIF_ERR_SUCCESS && pthread_atfork(NULL, NULL, on_fork_child) != 0)
             err = MIF_ERR_NOMEM;
+        if (err == MIF_ERR_SUCCESS)
+            atomic_store_explicit(&mif_arena, &arena, memory_order_release);
     }
     pthread_mutex_unlock(&arena_lock);
     return err;
@@ -143,19 +167,36 @@ int mif_data_path_init(void)
 
 static int take_slot(uint32_t *index)
 {
-    size_t opened = atomic_load(&mif_arena.opened);
-    bool all_open = opened == arena_bytes(arena_slots);
+    bool all_open = opened == arena_slots;
     if (closed_count > MIF_QUARANTINE || (closed_count > 0 && all_open)) {
         *index = closed_line[closed_first];
         closed_first = (closed_first + 1) % arena_slots;
         closed_count--;
         return MIF_ERR_SUCCESS;
     }
-    if (all_open || mprotect(mif_arena.base + opened, MIF_SLOT_STRIDE, PROT_READ | PROT_WRITE) != 0)
+    if (all_open || mprotect(slot_at(opened), MIF_SLOT_STRIDE, PROT_READ | PROT_WRITE) != 0)
         return MIF_ERR_NOMEM;
-    *index = (uint32_t)((opened - MIF_PAGE) / MIF_SLOT_STRIDE);
-    atomic_store_explicit(&mif_arena.opened, opened + MIF_SLOT_STRIDE, memory_order_release);
+    *index = opened++;
     return MIF_ERR_SUCCESS;
+}
+
+/* Makes sure that the queues of an id can be written up to a slot. */
+static int open_queues(uint32_t slot, uint32_t qid)
+{
+    int err = MIF_ERR_SUCCESS;
+    pthread_mutex_lock(&arena_lock);
+    uint32_t end = (slot + 1) * (uint32_t)sizeof(struct mif_queue_pair);
+    end = (end + MIF_PAGE - 1) / MIF_PAGE * MIF_PAGE;
+    if (end > opened_queues[qid]) {
+        uint8_t *base = arena.queues + qid * arena.qid_stride;
+        if (mprotect(base + opened_queues[qid], end - opened_queues[qid], PROT_READ | PROT_WRITE) ==
+            0)
+            opened_queues[qid] = end;
+        else
+            err = MIF_ERR_NOMEM;
+    }
+    pthread_mutex_unlock(&arena_lock);
+    return err;
 }
 
 int mif_connection_open(void **handle, struct mif_hub *hub, mif_interrupt_fn *interrupt,
@@ -168,13 +209,12 @@ int mif_connection_open(void **handle, struct mif_hub *hub, mif_interrupt_fn *in
     pthread_mutex_unlock(&arena_lock);
     if (err != MIF_ERR_SUCCESS)
         return err;
-    size_t offset = arena_bytes(index);
-    struct mif_connection *conn = (void *)(mif_arena.base + offset);
+    struct mif_connection *conn = slot_at(index);
     conn->hub = hub;
     conn->private_ctx = private_ctx;
     atomic_store(&conn->control_fd, -1);
     atomic_store(&conn->interrupt, interrupt);
-    uintptr_t value = (uintptr_t)(serial << MIF_PLACE_BITS) | offset / MIF_PAGE;
+    uintptr_t value = (uintptr_t)(serial << MIF_SLOT_BITS) | index;
     atomic_store_explicit(&conn->handle, value, memory_order_release);
     *handle = (void *)value;
     return MIF_ERR_SUCCESS;
@@ -185,12 +225,12 @@ void mif_connection_close(void *handle)
     struct mif_connection *conn = mif_lookup(handle);
     if (conn == NULL)
         return;
-    size_t index = ((size_t)((uint8_t *)conn - mif_arena.base) - MIF_PAGE) / MIF_SLOT_STRIDE;
     atomic_store(&conn->handle, 0);
-    /* Gives the memory back and leaves zeroes: no owner, no queue, readable by late look-ups. */
+    /* Gives the memory back and leaves zeroes, readable by late look-ups. */
     (void)madvise(conn, MIF_SLOT_STRIDE, MADV_DONTNEED);
     pthread_mutex_lock(&arena_lock);
-    closed_line[(closed_first + closed_count) % arena_slots] = (uint16_t)index;
+    closed_line[(closed_first + closed_count) % arena_slots] =
+        (uint16_t)((uintptr_t)handle & arena.slot_mask);
     closed_count++;
     pthread_mutex_unlock(&arena_lock);
 }
@@ -322,6 +362,11 @@ static void lay_out_slave_buffers(const struct mif_connection *conn, struct mif_
         mif_desc_post(q->descs, (uint16_t)i, &q->slots[i],
                       conn->regions[config->buffer_region].base, (enum mif_kind)q->kind);
     }
+    if (config->buffer_offsets == NULL)
+        q->row = (struct mif_row){.data = q->slots[0].data,
+                                  .word = q->slots[0].word,
+                                  .stride = config->buffer_size,
+                                  .offset = (uint32_t)config->buffer_offset};
 }
 
 /* Which shared index is ours and which the peer's (see the table in docs/architecture.md):
@@ -336,17 +381,18 @@ static void bind_indices(struct mif_queue *q, bool is_slave, bool is_tx)
     q->next = q->done = q->peer_raw = 0;
     /* A producer that counts from the consumer's index starts with the whole ring free; in
      * version 512 the master may only use what the slave has posted. */
-    q->limit = is_tx && q->kind != MIF_KIND_2_MASTER ? q->capacity : 0;
+    uint32_t capacity = mif_capacity(q, (enum mif_kind)q->kind);
+    q->limit = is_tx && q->kind != MIF_KIND_2_MASTER ? capacity : 0;
     /* Buffers that are not posted at the start are the application's to post: a ring of them. */
     if (!is_tx && q->kind == MIF_KIND_2_SLAVE && !q->post_at_start)
-        q->done = (uint16_t)-q->capacity;
+        q->done = (uint64_t)0 - capacity;
 }
 
 /* Leaves owner and busy alone: a thread that used the last connection on this handle may be inside
  * mif_enter at any time, and a busy mark that got lost would let the queue be unmapped under it. */
 static void set_up(struct mif_queue *q, const struct mif_queue *fresh)
 {
-    const size_t kept = offsetof(struct mif_queue, next);
+    const size_t kept = offsetof(struct mif_queue, polling);
     memcpy((uint8_t *)q + kept, (const uint8_t *)fresh + kept, sizeof(*q) - kept);
 }
 
@@ -358,8 +404,11 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
     int err = check_config(conn, config);
     if (err != MIF_ERR_SUCCESS)
         return err;
-    struct mif_queue *q =
-        config->is_tx ? &conn->queues[config->qid].tx : &conn->queues[config->qid].rx;
+    err = open_queues((uint32_t)((uintptr_t)handle & arena.slot_mask), config->qid);
+    if (err != MIF_ERR_SUCCESS)
+        return err;
+    enum mif_direction direction = config->is_tx ? MIF_TX : MIF_RX;
+    struct mif_queue *q = mif_queue_at(handle, config->qid, direction);
     _Atomic uint16_t *count = config->is_tx ? &conn->tx_count : &conn->rx_count;
     if (config->qid != *count)
         return MIF_ERR_QID; /* queues are added in order, so that a count describes them */
@@ -376,7 +425,6 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
     memset(slots, 0, bytes);
     const struct mif_queue fresh = {
         .mask = (uint16_t)(size - 1),
-        .capacity = (uint16_t)(config->version == MIF_VERSION_1 ? size - 1 : size),
         .kind = (uint8_t)kind_of(config),
         .region_count = conn->region_count,
         .descs = ring + 1,
@@ -385,13 +433,17 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
         .regions = conn->regions,
         .ring = ring,
         .efd = config->efd,
-        .qid = config->qid,
-        .region = config->region,
+        .qid = (uint8_t)config->qid,
+        .region = (uint8_t)config->region,
+        .window = {.base = conn->regions[config->region].base,
+                   .size = conn->regions[config->region].size,
+                   .index = config->region},
         .buffer_size = config->buffer_size,
         .post_at_start = config->post_at_start,
     };
     set_up(q, &fresh);
     bind_indices(q, config->is_slave, config->is_tx);
+    mif_face_bind(q, direction);
     if (config->is_slave) {
         lay_out_slave_buffers(conn, q, config);
         atomic_store_explicit(&ring->cookie, cookie, memory_order_release);
@@ -409,7 +461,7 @@ int mif_connection_up(void *handle, int control_fd)
     atomic_store(&conn->control_fd, control_fd);
     atomic_store(&conn->up, 1);
     for (uint32_t i = 0; i < conn->rx_count; i++) {
-        struct mif_queue *q = &conn->queues[i].rx;
+        struct mif_queue *q = mif_queue_at(handle, i, MIF_RX);
         /* A slave of version 512 posts its receive buffers only now: DPDK as master clears both
          * indices of every ring when it answers CONNECT. */
         if (q->kind == MIF_KIND_2_SLAVE)
@@ -417,7 +469,8 @@ int mif_connection_up(void *handle, int control_fd)
         atomic_store_explicit(&q->owner, (uintptr_t)handle, memory_order_release);
     }
     for (uint32_t i = 0; i < conn->tx_count; i++)
-        atomic_store_explicit(&conn->queues[i].tx.owner, (uintptr_t)handle, memory_order_release);
+        atomic_store_explicit(&mif_queue_at(handle, i, MIF_TX)->owner, (uintptr_t)handle,
+                              memory_order_release);
     return MIF_ERR_SUCCESS;
 }
 
@@ -441,14 +494,14 @@ void mif_connection_down(void *handle)
     pthread_mutex_lock(&queue_lock);
     atomic_store(&conn->up, 0);
     for (uint32_t i = 0; i < conn->rx_count; i++)
-        atomic_store(&conn->queues[i].rx.owner, 0);
+        atomic_store(&mif_queue_at(handle, i, MIF_RX)->owner, 0);
     for (uint32_t i = 0; i < conn->tx_count; i++)
-        atomic_store(&conn->queues[i].tx.owner, 0);
+        atomic_store(&mif_queue_at(handle, i, MIF_TX)->owner, 0);
     barrier_on_all_threads();
     for (uint32_t i = 0; i < conn->rx_count; i++)
-        wait_until_left(&conn->queues[i].rx);
+        wait_until_left(mif_queue_at(handle, i, MIF_RX));
     for (uint32_t i = 0; i < conn->tx_count; i++)
-        wait_until_left(&conn->queues[i].tx);
+        wait_until_left(mif_queue_at(handle, i, MIF_TX));
     atomic_store(&conn->control_fd, -1);
     pthread_mutex_unlock(&queue_lock);
 }
@@ -471,9 +524,9 @@ void mif_connection_release(void *handle)
     if (conn == NULL)
         return;
     for (uint32_t i = 0; i < conn->rx_count; i++)
-        release_queue(conn, &conn->queues[i].rx);
+        release_queue(conn, mif_queue_at(handle, i, MIF_RX));
     for (uint32_t i = 0; i < conn->tx_count; i++)
-        release_queue(conn, &conn->queues[i].tx);
+        release_queue(conn, mif_queue_at(handle, i, MIF_TX));
     for (uint32_t i = 0; i < conn->region_count; i++)
         if (conn->regions[i].size != 0 && !conn->foreign[i])
             (void)munmap(conn->regions[i].base, conn->regions[i].size);
@@ -493,6 +546,14 @@ bool mif_efd_signal(int efd)
         if (errno != EINTR)
             return false;
     }
+}
+
+bool mif_wake(struct mif_queue *q)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&q->ring->flags, memory_order_relaxed) & MIF_RING_MASK_INT)
+        return true;
+    return mif_efd_signal(q->efd);
 }
 
 void mif_fault(struct mif_queue *q, const char *reason)
@@ -522,7 +583,7 @@ static struct mif_queue *locked_rx_queue(const void *handle, uint16_t qid)
     struct mif_connection *conn = mif_lookup(handle);
     if (conn == NULL || qid >= MIF_MAX_QUEUES)
         return NULL;
-    struct mif_queue *q = &conn->queues[qid].rx;
+    struct mif_queue *q = mif_queue_at(handle, qid, MIF_RX);
     return atomic_load(&q->owner) == (uintptr_t)handle ? q : NULL;
 }
 
@@ -535,11 +596,15 @@ int mif_queue_set_polling(void *handle, uint16_t qid, int polling)
     int err = q == NULL ? mif_why_not(handle, qid, MIF_RX) : MIF_ERR_SUCCESS;
     if (q != NULL) {
         bool was_polling = atomic_exchange(&q->polling, polling ? 1 : 0) != 0;
-        atomic_store(&q->ring->flags, polling ? MIF_RING_MASK_INT : 0);
-        if (polling)
+        uint16_t fenced = can_fence_others ? MIF_RING_FENCED : 0;
+        mif_face_bind(q, MIF_RX);
+        atomic_store(&q->ring->flags, polling ? MIF_RING_MASK_INT | fenced : 0);
+        if (polling) {
             mif_efd_drain(q->efd); /* a wake-up from before is of no use now */
-        else if (was_polling)
+        } else if (was_polling) {
+            fence_senders();
             mif_efd_signal(q->efd); /* look once more: packets came while signals were masked */
+        }
     }
     pthread_mutex_unlock(&queue_lock);
     return err;
@@ -574,7 +639,8 @@ int mif_queue_look(void *handle, uint16_t qid, int is_tx, struct mif_queue_state
     struct mif_connection *conn = mif_lookup(handle);
     if (conn == NULL || qid >= (is_tx ? conn->tx_count : conn->rx_count))
         return MIF_ERR_QID;
-    struct mif_queue *q = is_tx ? &conn->queues[qid].tx : &conn->queues[qid].rx;
+    struct mif_queue *q =
+        is_tx ? mif_queue_at(handle, qid, MIF_TX) : mif_queue_at(handle, qid, MIF_RX);
     uint16_t flags = atomic_load_explicit(&q->ring->flags, memory_order_relaxed);
     *state = (struct mif_queue_state){
         .region = q->region,

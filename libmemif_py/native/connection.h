@@ -2,8 +2,8 @@
 /*
  * Connections and queues: the C state behind a handle, who owns it and when it may go away.
  *
- * A handle is a number, not a pointer: the low bits say where its slot lies, the rest is a serial
- * number that is never used twice. Slots are never unmapped while the process lives, so a
+ * A handle is a number, not a pointer: the low bits say which slot it has, the rest is a serial
+ * number that is never used twice. Nothing of the arena is unmapped while the process lives, so a
  * stale or made-up handle can be looked up safely and simply matches nothing.
  *
  * Ownership. One side, the control plane, builds a connection (regions, queues), raises it, takes
@@ -101,52 +101,87 @@ struct mif_chain {
     uint16_t count;   /* slots; 0 = no such packet starts here */
 };
 
+/* A region as it was last used: descriptors in a row mostly point to the same one. */
+struct mif_window {
+    uint8_t *base;
+    uint64_t size;
+    uint16_t index;
+};
+
+/* Where a slave's buffers lie when they lie in a row and are all in their own slots: then nothing
+ * of the slot table has to be read. */
+struct mif_row {
+    uint8_t *data;   /* of slot 0; NULL = they do not */
+    uint64_t word;   /* as in every slot */
+    uint32_t stride; /* from one buffer to the next */
+    uint32_t offset; /* of slot 0 in its region */
+};
+
+struct mif_queue;
+
+/* A burst on a queue that was entered; leaves it. `extra` is the size of packets to reserve, or the
+ * headroom of buffers to post. `bufs` is of the face's own type. */
+typedef int mif_burst_fn(struct mif_queue *q, uint32_t extra, void *bufs, uint32_t count,
+                         uint16_t *out);
+
+/* Which burst function: of a receiving queue, of a sending one. */
+enum mif_call { MIF_CALL_RX = 0, MIF_CALL_GIVE_BACK = 1, MIF_CALL_RESERVE = 0, MIF_CALL_TX = 1 };
+
 /*
- * A queue. Counters run freely; slot = counter & mask. In both directions
+ * A queue. Counters run freely and never wrap; slot = counter & mask. In both directions
  *      done <= next <= limit <= done + capacity
  * rx: [done, next) is with the application, [next, limit) waits to be received.
  * tx: [done, next) is with the application, [next, limit) is free to be allocated.
+ * A receiver that has yet to post its buffers begins at done = next - capacity, which is below
+ * zero and compares like any other distance.
  *
- * The first line is what every burst touches; one thread writes it.
+ * The first two lines are what every burst touches; one thread writes them. Where another one looks
+ * on (mif_queue_count), they are written with mif_store.
  */
 struct mif_queue {
-    _Alignas(MIF_CACHE_LINE) _Atomic uintptr_t owner;
-    _Atomic uint32_t busy;
-    uint16_t next;
-    uint16_t done;
-    uint16_t limit;
-    uint16_t peer_raw; /* the peer's index as last read */
-    uint16_t mask;
-    uint16_t capacity;
-    uint16_t chains; /* packets of several slots between done and next */
-    uint8_t kind;
+    _Alignas(4 * MIF_CACHE_LINE) _Atomic uintptr_t owner;
+    _Atomic uint8_t busy;
     _Atomic uint8_t polling; /* rx: the application polls, the peer need not signal */
+    uint16_t mask;
+    uint16_t peer_raw; /* the peer's index as last read */
+    uint16_t chains;   /* packets of several slots between done and next */
+    uint64_t next;
+    uint64_t done;
+    uint64_t limit;
+    _Atomic(mif_burst_fn *) call[2]; /* by enum mif_call */
+    void *descs;
+    /* The second line. */
+    struct mif_slot *slots;
     _Atomic uint16_t *own_index;
     _Atomic uint16_t *peer_index;
-    void *descs;
-    struct mif_slot *slots;
-    /* The second line: once a burst. */
-    _Atomic uint64_t packets;
-    _Atomic uint64_t bytes;
     struct mif_ring *ring;
+    struct mif_window window; /* where the last descriptor pointed: likely the next one's, too */
+    uint64_t bytes;
+    /* The third line: what one kind of burst or a rare one needs. */
+    struct mif_row row;
+    uint64_t folded; /* slots that went on the packet of the slot before them */
     struct mif_region *regions;
     struct mif_chain *chain_of; /* by slot */
     int efd;
     uint32_t buffer_size; /* as configured; a master's peer may post others */
     uint16_t region_count;
-    uint16_t recent_region; /* that the last descriptor pointed to: likely the next one's */
-    uint16_t qid;
-    uint16_t region;    /* of the ring */
+    uint8_t qid;
+    uint8_t region; /* of the ring */
+    uint8_t kind;
     bool post_at_start; /* slave rx: all buffers are posted when the connection comes up */
 };
 
-_Static_assert(offsetof(struct mif_queue, packets) == MIF_CACHE_LINE, "queue layout");
+_Static_assert(offsetof(struct mif_queue, slots) == MIF_CACHE_LINE, "queue layout");
+_Static_assert(offsetof(struct mif_queue, row) == 2 * MIF_CACHE_LINE, "queue layout");
 _Static_assert(sizeof(struct mif_slot) == 16, "slot layout");
 
+/* The queues of one id. Of two sizes that would do this is the one that is found by a shift. */
 struct mif_queue_pair {
     struct mif_queue rx;
     struct mif_queue tx;
 };
+
+_Static_assert(sizeof(struct mif_queue_pair) == 512, "queue layout");
 
 struct mif_connection {
     _Atomic uintptr_t handle; /* 0 = free slot */
@@ -161,56 +196,74 @@ struct mif_connection {
     uint16_t region_count;
     bool foreign[MIF_MAX_REGIONS]; /* regions that the application mapped and takes back */
     struct mif_region regions[MIF_MAX_REGIONS];
-    struct mif_queue_pair queues[MIF_MAX_QUEUES];
 };
 
-/* The arena. Read by the data path without a lock: base never changes once set, opened (bytes) only
- * grows. */
+/*
+ * Where connections and queues are. All of it can be read at any time, so that a handle is looked
+ * up by arithmetic alone; it can be written where a slot was opened and where a queue was added.
+ * Queues of the same id lie side by side, whosever they are: most interfaces have one each way, and
+ * so they share pages without sharing lines.
+ */
 struct mif_arena {
-    uint8_t *base;
-    _Atomic size_t opened;
+    uint8_t *queues;      /* pairs: by queue id, then by slot */
+    uint8_t *connections; /* by slot */
+    uint64_t slot_mask;   /* slots are a power of two */
+    uint64_t qid_stride;  /* from the pairs of one queue id to those of the next */
 };
-/* Hidden here too, so that it is found without a table. */
-extern __attribute__((visibility("hidden"))) struct mif_arena mif_arena;
+/* Set once; before that, one where no handle finds itself. Hidden here too, so that it is found
+ * without a table. */
+extern __attribute__((visibility("hidden"))) _Atomic(const struct mif_arena *) mif_arena;
 
-/* A handle is serial << MIF_PLACE_BITS | place, where place is the slot's offset in pages. */
+/* A handle is serial << MIF_SLOT_BITS | slot. */
+#define MIF_SLOT_BITS 12
+#define MIF_MAX_SLOTS (1u << MIF_SLOT_BITS)
+#ifdef __x86_64__
 #define MIF_PAGE 4096u
-#define MIF_PLACE_BITS 20
+#else
+#define MIF_PAGE 65536u /* the largest there is */
+#endif
 #define MIF_SLOT_STRIDE ((sizeof(struct mif_connection) + MIF_PAGE - 1) / MIF_PAGE * MIF_PAGE)
-#define MIF_MAX_SLOTS 4096u
 #define MIF_QUARANTINE 64
 
-/* May point into the middle of a slot when the handle is made up: only to be compared with. */
-static inline struct mif_connection *mif_place_of(uintptr_t handle)
+static inline const struct mif_arena *mif_the_arena(void)
 {
-    size_t offset = (handle & ((1u << MIF_PLACE_BITS) - 1)) * MIF_PAGE;
-    if (__builtin_expect(offset >= atomic_load_explicit(&mif_arena.opened, memory_order_acquire),
-                         0))
-        return NULL;
-    return (struct mif_connection *)(void *)(mif_arena.base + offset);
+    return atomic_load_explicit(&mif_arena, memory_order_acquire);
 }
 
-/* The connection that a handle names, or NULL. A NULL handle leads to the first page of the arena,
- * which says that it belongs to another handle. */
+/* The connection that a handle names, or NULL. */
 static inline struct mif_connection *mif_lookup(const void *handle)
 {
-    struct mif_connection *conn = mif_place_of((uintptr_t)handle);
-    if (__builtin_expect(conn == NULL ||
-                             atomic_load_explicit(&conn->handle, memory_order_relaxed) !=
-                                 (uintptr_t)handle,
-                         0))
+    const struct mif_arena *arena = mif_the_arena();
+    size_t slot = (uintptr_t)handle & arena->slot_mask;
+    struct mif_connection *conn = (void *)(arena->connections + slot * MIF_SLOT_STRIDE);
+    if (handle == NULL ||
+        atomic_load_explicit(&conn->handle, memory_order_relaxed) != (uintptr_t)handle)
         return NULL;
     return conn;
 }
 
-/* Enters a queue for a burst: NULL, or a queue that stays mapped until mif_leave. */
+/* Where the queue of a handle is, if the handle is good. */
+static inline struct mif_queue *mif_queue_at(const void *handle, uint32_t qid,
+                                             enum mif_direction direction)
+{
+    const struct mif_arena *arena = mif_the_arena();
+    size_t slot = (uintptr_t)handle & arena->slot_mask;
+    struct mif_queue_pair *pair =
+        (void *)(arena->queues + slot * sizeof(*pair) + qid * arena->qid_stride);
+    return direction == MIF_RX ? &pair->rx : &pair->tx;
+}
+
+/* Enters a queue for a burst: NULL, or a queue that stays mapped until mif_leave. What belongs to
+ * somebody else is looked at before anything is written. */
 static inline struct mif_queue *mif_enter(const void *handle, uint32_t qid,
                                           enum mif_direction direction)
 {
-    struct mif_connection *conn = mif_lookup(handle);
-    if (__builtin_expect(conn == NULL || qid >= MIF_MAX_QUEUES, 0))
+    if (__builtin_expect(handle == NULL || qid >= MIF_MAX_QUEUES, 0))
         return NULL;
-    struct mif_queue *q = direction == MIF_RX ? &conn->queues[qid].rx : &conn->queues[qid].tx;
+    struct mif_queue *q = mif_queue_at(handle, qid, direction);
+    if (__builtin_expect(atomic_load_explicit(&q->owner, memory_order_relaxed) != (uintptr_t)handle,
+                         0))
+        return NULL;
     atomic_store_explicit(&q->busy, 1, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
     if (__builtin_expect(atomic_load_explicit(&q->owner, memory_order_acquire) != (uintptr_t)handle,
@@ -224,20 +277,17 @@ static inline struct mif_queue *mif_enter(const void *handle, uint32_t qid,
 /* Of a queue of the arena. */
 static inline enum mif_direction mif_direction_of(const void *queue)
 {
-    size_t in_slot = ((uintptr_t)queue - (uintptr_t)mif_arena.base - MIF_PAGE) % MIF_SLOT_STRIDE;
-    size_t in_pair =
-        (in_slot - offsetof(struct mif_connection, queues)) % sizeof(struct mif_queue_pair);
+    size_t at = (size_t)((const uint8_t *)queue - mif_the_arena()->queues);
+    size_t in_pair = at % sizeof(struct mif_queue_pair);
     return in_pair == offsetof(struct mif_queue_pair, rx) ? MIF_RX : MIF_TX;
 }
 
 /* The same for a queue that an entry of the application names; NULL also when it names none. */
 static inline struct mif_queue *mif_enter_queue(void *pointer)
 {
-    size_t at = (uintptr_t)pointer - (uintptr_t)mif_arena.base;
-    size_t in_slot = (at - MIF_PAGE) % MIF_SLOT_STRIDE - offsetof(struct mif_connection, queues);
-    if (at < MIF_PAGE || at >= atomic_load_explicit(&mif_arena.opened, memory_order_acquire) ||
-        in_slot >= sizeof(((struct mif_connection *)NULL)->queues) ||
-        in_slot % sizeof(struct mif_queue) != 0)
+    const struct mif_arena *arena = mif_the_arena();
+    size_t at = (uintptr_t)pointer - (uintptr_t)arena->queues;
+    if (at >= MIF_MAX_QUEUES * arena->qid_stride || at % sizeof(struct mif_queue) != 0)
         return NULL;
     struct mif_queue *q = pointer;
     uintptr_t owner = atomic_load_explicit(&q->owner, memory_order_acquire);
@@ -309,6 +359,10 @@ struct mif_queue_state {
 int mif_queue_look(void *handle, uint16_t qid, int is_tx, struct mif_queue_state *state);
 /* Address and size of a region; size 0 = there is none. */
 int mif_region_look(void *handle, uint16_t index, void **base, uint64_t *size);
+
+/* By the face that is linked in: chooses the burst functions of a queue, by its version, role and
+ * mode and by what the processor has. */
+void mif_face_bind(struct mif_queue *q, enum mif_direction direction);
 
 /* One-time set-up of the arena, membarrier and fork protection. */
 int mif_data_path_init(void);

@@ -10,6 +10,11 @@
  *  - between the store of our index and the load of MASK_INT stands a full barrier. The receiver
  *    does the mirror image (clears MASK_INT, full barrier, looks at the index), so at least one of
  *    the two sees the other's store and no wake-up is lost;
+ *  - the sender leaves its barrier out while it reads MASK_INT together with MIF_RING_FENCED: such
+ *    a receiver clears MASK_INT and then calls membarrier, which is a full barrier on every running
+ *    thread of this process, too (it asked for that; one that does not run has had its barrier when
+ *    it was put aside). If the sender's load came before that barrier, so did its store, which the
+ *    receiver's look finds; if it came after, it sees MASK_INT cleared;
  *  - descriptors are read word by word with relaxed atomic loads: once, never again.
  */
 #ifndef MIF_ENGINE_H
@@ -23,6 +28,11 @@
 #define MIF_INLINE static inline __attribute__((always_inline))
 #define MIF_LIKELY(x) __builtin_expect(!!(x), 1)
 #define MIF_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* Four slots at a time, where the compiler may use such vectors. */
+#ifdef __AVX2__
+#include "lanes.h"
+#endif
 
 /* The longest packet that is put together from several slots. */
 #define MIF_MAX_PACKET 65535u
@@ -96,6 +106,14 @@ MIF_INLINE void mif_desc_place(void *descs, uint32_t slot, uint32_t offset)
     atomic_store_explicit(&shared->offset_metadata, offset, memory_order_relaxed);
 }
 
+/* Offers a buffer at its place in a region (slave of version 512). */
+MIF_INLINE void mif_desc_offer(void *descs, uint32_t slot, uint64_t word, uint32_t offset)
+{
+    struct mif_desc_2 *shared = (struct mif_desc_2 *)descs + slot;
+    atomic_store_explicit(&shared->flags_region_length, word, memory_order_relaxed);
+    atomic_store_explicit(&shared->offset_metadata, offset, memory_order_relaxed);
+}
+
 /* Offers a slot of ours (we are the slave) to be filled: empty, at its place, less the headroom.
  * `base` is where the buffer's region begins. */
 MIF_INLINE void mif_desc_post(void *descs, uint32_t slot, const struct mif_slot *own,
@@ -111,9 +129,7 @@ MIF_INLINE void mif_desc_post(void *descs, uint32_t slot, const struct mif_slot 
         atomic_store_explicit(&shared->offset, offset, memory_order_relaxed);
         return;
     }
-    struct mif_desc_2 *shared = (struct mif_desc_2 *)descs + slot;
-    atomic_store_explicit(&shared->flags_region_length, word, memory_order_relaxed);
-    atomic_store_explicit(&shared->offset_metadata, (uint32_t)offset, memory_order_relaxed);
+    mif_desc_offer(descs, slot, word, (uint32_t)offset);
 }
 
 /* Takes NEXT off a slot that is about to go back to a slave of version 512: DPDK's writes a packet
@@ -129,10 +145,48 @@ MIF_INLINE void mif_desc_unchain(void *descs, uint32_t slot)
 
 /* How many of `most` slots from a counter on lie side by side, that is before the ring's end. Loops
  * go over such runs: pointers that move on, no masks. */
-MIF_INLINE uint32_t mif_run(const struct mif_queue *q, uint16_t counter, uint32_t most)
+MIF_INLINE uint32_t mif_run(const struct mif_queue *q, uint64_t counter, uint32_t most)
 {
-    uint32_t to_end = (uint32_t)q->mask + 1 - (counter & q->mask);
+    uint32_t to_end = (uint32_t)q->mask + 1 - ((uint32_t)counter & q->mask);
     return most < to_end ? most : to_end;
+}
+
+/* Slot of a counter. */
+MIF_INLINE uint16_t mif_slot_of(const struct mif_queue *q, uint64_t counter)
+{
+    return (uint16_t)(counter & q->mask);
+}
+
+/* Slots of the ring; version 256 keeps one empty. */
+MIF_INLINE uint32_t mif_capacity(const struct mif_queue *q, enum mif_kind kind)
+{
+    return q->mask + (mif_kind_is_v1(kind) ? 0u : 1u);
+}
+
+/* Writes what other threads may look at. */
+MIF_INLINE void mif_store(uint64_t *where, uint64_t value)
+{
+    __atomic_store_n(where, value, __ATOMIC_RELAXED);
+}
+
+/* Posts `run` slots side by side of a slave of version 512. */
+MIF_INLINE void mif_post_run(struct mif_queue *q, uint32_t first, uint32_t run)
+{
+    void *descs = q->descs;
+    uint32_t i = 0;
+    if (MIF_LIKELY(q->row.data != NULL)) {
+        const struct mif_row row = q->row;
+#ifdef MIF_LANES
+        i = mif_lanes_post(descs, first, run, &row);
+#endif
+        for (; i < run; i++)
+            mif_desc_offer(descs, first + i, row.word, row.offset + (first + i) * row.stride);
+        return;
+    }
+    const struct mif_slot *own = &q->slots[first];
+    for (; i < run; i++)
+        mif_desc_post(descs, first + i, &own[i], q->regions[mif_slot_region(&own[i])].base,
+                      MIF_KIND_2_SLAVE);
 }
 
 /* Gives `count` slots from q->done on to the peer again; as slave of version 512 that is to post
@@ -140,33 +194,15 @@ MIF_INLINE uint32_t mif_run(const struct mif_queue *q, uint16_t counter, uint32_
 MIF_INLINE void mif_post_slots(struct mif_queue *q, uint32_t count, enum mif_kind kind)
 {
     uint32_t left = kind == MIF_KIND_2_SLAVE ? count : 0;
-    uint16_t done = q->done;
+    uint64_t done = q->done;
     while (left > 0) {
-        uint32_t first = done & q->mask, run = mif_run(q, done, left);
-        const struct mif_slot *own = &q->slots[first];
-        const struct mif_region *regions = q->regions;
-        void *descs = q->descs;
-        uint16_t region = mif_slot_region(own);
-        const uint8_t *base = regions[region].base;
-        for (uint32_t i = 0; i < run; i++) {
-            if (MIF_UNLIKELY(mif_slot_region(&own[i]) != region)) {
-                region = mif_slot_region(&own[i]);
-                base = regions[region].base;
-            }
-            mif_desc_post(descs, first + i, &own[i], base, kind);
-        }
-        done = (uint16_t)(done + run);
+        uint32_t run = mif_run(q, done, left);
+        mif_post_run(q, mif_slot_of(q, done), run);
+        done += run;
         left -= run;
     }
-    q->done = (uint16_t)(q->done + count);
+    mif_store(&q->done, q->done + count);
 }
-
-/* A region as it was last used: descriptors in a row mostly point to the same one. */
-struct mif_window {
-    uint8_t *base;
-    uint64_t size;
-    uint16_t index;
-};
 
 MIF_INLINE struct mif_window mif_window_of(const struct mif_queue *q, uint16_t index)
 {
@@ -185,20 +221,18 @@ MIF_INLINE bool mif_in_window(const struct mif_window *window, const struct mif_
 
 /* The address of `length` bytes where a descriptor of the peer says, or NULL: they do not lie in a
  * region. */
-MIF_INLINE uint8_t *mif_peer_data(struct mif_queue *q, struct mif_window *window,
-                                  const struct mif_desc *desc, uint32_t length)
+MIF_INLINE uint8_t *mif_peer_data(struct mif_queue *q, const struct mif_desc *desc, uint32_t length)
 {
     uint16_t region = (uint16_t)(desc->head >> 16);
-    if (MIF_UNLIKELY(region != window->index)) {
-        if (region >= q->region_count)
+    if (MIF_UNLIKELY(region != q->window.index)) {
+        if (region >= q->region_count || q->regions[region].size == 0)
             return NULL;
-        q->recent_region = region;
-        *window = mif_window_of(q, region);
+        q->window = mif_window_of(q, region);
     }
     /* Offsets of version 256 have 64 bits, so that the sum could overflow. */
-    if (MIF_UNLIKELY(length > window->size || desc->offset > window->size - length))
+    if (MIF_UNLIKELY(length > q->window.size || desc->offset > q->window.size - length))
         return NULL;
-    return window->base + desc->offset;
+    return q->window.base + desc->offset;
 }
 
 /* Takes note of how far the peer has come. False: its index is impossible. */
@@ -211,10 +245,10 @@ MIF_INLINE bool mif_refresh(struct mif_queue *q, enum mif_kind kind)
             return false;
         moved &= q->mask;
     }
-    if (MIF_UNLIKELY(moved > (uint16_t)(q->done + q->capacity - q->limit)))
+    if (MIF_UNLIKELY(moved > q->done + mif_capacity(q, kind) - q->limit))
         return false;
     q->peer_raw = raw;
-    q->limit = (uint16_t)(q->limit + moved);
+    q->limit += moved;
     return true;
 }
 
@@ -223,20 +257,13 @@ MIF_INLINE bool mif_refresh(struct mif_queue *q, enum mif_kind kind)
 MIF_INLINE uint16_t mif_own_index(const struct mif_queue *q, bool is_rx, enum mif_kind kind)
 {
     if (mif_kind_is_v1(kind))
-        return q->done & q->mask;
-    return is_rx && kind == MIF_KIND_2_SLAVE ? (uint16_t)(q->done + q->capacity) : q->done;
+        return mif_slot_of(q, q->done);
+    return (uint16_t)(is_rx && kind == MIF_KIND_2_SLAVE ? q->done + q->mask + 1 : q->done);
 }
 
 MIF_INLINE void mif_publish(struct mif_queue *q, bool is_rx, enum mif_kind kind)
 {
     atomic_store_explicit(q->own_index, mif_own_index(q, is_rx, kind), memory_order_release);
-}
-
-/* Adds to a counter that one thread writes and others read. */
-MIF_INLINE void mif_count(_Atomic uint64_t *counter, uint64_t n)
-{
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-                          memory_order_relaxed);
 }
 
 static inline void mif_efd_drain(int efd)
@@ -248,16 +275,23 @@ static inline void mif_efd_drain(int efd)
 /* False when the signal could not be sent; a counter that is full is a signal already. */
 bool mif_efd_signal(int efd);
 
-/* Publishes what was sent and wakes the peer for it, unless it polls. The exchange is the store of
- * the index and the full barrier in one. False when the signal could not be sent. */
-MIF_INLINE bool mif_publish_sent(struct mif_queue *q, enum mif_kind kind)
+/* What a ring's flags are while its receiver polls and needs no barrier of ours: MASK_INT and
+ * MIF_RING_FENCED, or a value that flags never have where this process could not ask for the
+ * receivers' barriers. Set once, before the first queue. */
+extern __attribute__((visibility("hidden"))) uint32_t mif_quiet_flags;
+
+/* After the index was published: true if the receiver polls and no more is to be done. Otherwise
+ * mif_wake has the last word. */
+MIF_INLINE bool mif_receiver_polls(const struct mif_queue *q)
 {
-    (void)atomic_exchange_explicit(q->own_index, mif_own_index(q, false, kind),
-                                   memory_order_seq_cst);
-    if (MIF_LIKELY(atomic_load_explicit(&q->ring->flags, memory_order_relaxed) & MIF_RING_MASK_INT))
-        return true;
-    return mif_efd_signal(q->efd);
+    atomic_signal_fence(memory_order_seq_cst);
+    return MIF_LIKELY(atomic_load_explicit(&q->ring->flags, memory_order_relaxed) ==
+                      mif_quiet_flags);
 }
+
+/* Puts the full barrier between the published index and MASK_INT, and signals the receiver unless
+ * it polls. False when that failed. */
+bool mif_wake(struct mif_queue *q);
 
 /* ---- steps of a burst ---- */
 
@@ -295,12 +329,11 @@ MIF_INLINE enum mif_step mif_advance(struct mif_queue *q, enum mif_kind kind)
 
 /* Where the bytes of a filled slot are; NULL = the peer lies. As slave the buffer is our own and
  * the peer has no say in where it lies. */
-MIF_INLINE uint8_t *mif_received_data(struct mif_queue *q, struct mif_window *window,
-                                      const struct mif_slot *own, const struct mif_desc *desc,
-                                      enum mif_kind kind)
+MIF_INLINE uint8_t *mif_received_data(struct mif_queue *q, const struct mif_slot *own,
+                                      const struct mif_desc *desc, enum mif_kind kind)
 {
     if (!mif_kind_is_slave(kind))
-        return mif_peer_data(q, window, desc, desc->length);
+        return mif_peer_data(q, desc, desc->length);
     uint32_t headroom = mif_slot_headroom(own);
     if (MIF_UNLIKELY(desc->length > mif_slot_capacity(own) - headroom))
         return NULL;
@@ -308,19 +341,17 @@ MIF_INLINE uint8_t *mif_received_data(struct mif_queue *q, struct mif_window *wi
 }
 
 /* As sending master: takes note of the buffer that the peer has posted. False: there is none. */
-MIF_INLINE bool mif_take_posted(struct mif_queue *q, struct mif_window *window, uint16_t slot,
-                                enum mif_kind kind)
+MIF_INLINE bool mif_take_posted(struct mif_queue *q, uint16_t slot, enum mif_kind kind)
 {
     struct mif_desc desc = mif_desc_read(q->descs, slot, kind);
     uint32_t capacity = mif_desc_capacity(&desc);
-    uint8_t *data = mif_peer_data(q, window, &desc, capacity);
+    uint8_t *data = mif_peer_data(q, &desc, capacity);
     mif_slot_set(&q->slots[slot], data, capacity, (uint16_t)(desc.head >> 16), 0);
     return MIF_LIKELY(data != NULL && capacity > 0);
 }
 
 /* Makes sure that a slot may be filled and its buffer is known. */
-MIF_INLINE enum mif_step mif_free_slot(struct mif_queue *q, struct mif_window *window,
-                                       uint16_t counter, enum mif_kind kind)
+MIF_INLINE enum mif_step mif_free_slot(struct mif_queue *q, uint64_t counter, enum mif_kind kind)
 {
     if (counter == q->limit) {
         enum mif_step step = mif_advance(q, kind);
@@ -330,7 +361,7 @@ MIF_INLINE enum mif_step mif_free_slot(struct mif_queue *q, struct mif_window *w
             return MIF_STEP_WAIT;
     }
     if (!mif_kind_is_slave(kind) &&
-        MIF_UNLIKELY(!mif_take_posted(q, window, counter & q->mask, kind)))
+        MIF_UNLIKELY(!mif_take_posted(q, mif_slot_of(q, counter), kind)))
         return mif_step_fault(q, "posted buffer out of range or empty");
     return MIF_STEP_OK;
 }

@@ -1,180 +1,118 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "entry.h"
-
-#define MIF_FACE_ERROR(code) (code)
-#include "face.h"
+/*
+ * What the entry face does off the fast paths (run.h, entry_run.h): packets of several slots,
+ * regions that change, moving buffers without a copy.
+ */
+#define MIF_FACE_CALLS static const struct mif_face_calls entry_calls
+#include "entry_run.h"
 
 #include <stddef.h>
 
 /* ---- receive ---- */
 
-MIF_INLINE bool read_entry(struct mif_queue *q, struct mif_window *window, uint16_t slot,
-                           memif_buffer_t *buf, enum mif_kind kind)
-{
-    struct mif_desc desc = mif_desc_read(q->descs, slot, kind);
-    uint8_t *data = mif_received_data(q, window, &q->slots[slot], &desc, kind);
-    *buf = (memif_buffer_t){.desc_index = slot,
-                            .queue = q,
-                            .len = desc.length,
-                            .flags = (uint8_t)(desc.head & MIF_DESC_NEXT),
-                            .data = data};
-    return MIF_LIKELY(data != NULL);
-}
-
-/* Forgets that slots which were handed out belonged to chains; see mif_desc_unchain. */
-static void unchain_entries(struct mif_queue *q, const memif_buffer_t *bufs, uint16_t count)
-{
-    for (uint16_t i = 0; i < count; i++)
-        if (bufs[i].flags & MIF_DESC_NEXT)
-            mif_desc_unchain(q->descs, bufs[i].desc_index);
-}
-
 /* The whole ring is one packet, and still it goes on. */
 static bool chain_is_endless(const struct mif_queue *q)
 {
-    return q->done == q->next && (uint16_t)(q->limit - q->next) == q->capacity;
+    return q->done == q->next && q->limit - q->next == mif_capacity(q, (enum mif_kind)q->kind);
 }
 
-/* Where a burst stands: entries before `n` are handed out. */
-MIF_INLINE void hand_out(struct mif_queue *q, const memif_buffer_t *bufs, uint16_t *n, uint16_t to,
-                         uint16_t counter, enum mif_kind kind)
+static bool read_entry(struct mif_queue *q, uint64_t counter, memif_buffer_t *buf)
 {
-    uint16_t entries = (uint16_t)(to - *n);
-    if (kind == MIF_KIND_2_MASTER && MIF_UNLIKELY(entries > 1))
-        unchain_entries(q, &bufs[*n], entries);
-    q->next = counter;
-    *n = to;
+    enum mif_kind kind = (enum mif_kind)q->kind;
+    uint16_t slot = mif_slot_of(q, counter);
+    struct mif_desc desc = mif_desc_read(q->descs, slot, kind);
+    uint8_t *data = mif_received_data(q, &q->slots[slot], &desc, kind);
+    set_entry(buf, q, slot, desc.length, (uint8_t)(desc.head & MIF_DESC_NEXT), data);
+    return data != NULL;
 }
 
-/* Hands out whole packets while they fit; one that is longer than all of bufs goes out in pieces.
- */
-MIF_INLINE enum mif_step take_entries(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
-                                      uint16_t *n, uint64_t *bytes, enum mif_kind kind)
+/* Hands out `entries` of one packet; `whole` if its end is among them. */
+static void hand_out(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t entries, bool whole)
 {
-    struct mif_window window = mif_window_of(q, q->recent_region);
-    enum mif_step step = MIF_STEP_OK;
-    uint16_t counter = q->next, read = *n;
-    uint64_t read_bytes = *bytes;
-    bool in_chain = false;
-    while (counter != q->limit) {
-        if (read == count) {
-            step = MIF_STEP_FULL;
-            break;
-        }
-        if (MIF_UNLIKELY(!read_entry(q, &window, counter++ & q->mask, &bufs[read], kind)))
-            return mif_step_fault(q, "descriptor out of range");
-        read_bytes += bufs[read].len;
-        in_chain = bufs[read++].flags & MIF_DESC_NEXT;
-        if (MIF_LIKELY(!in_chain)) {
-            hand_out(q, bufs, n, read, counter, kind);
-            *bytes = read_bytes;
-        }
-    }
-    if (MIF_LIKELY(!in_chain))
-        return step;
-    if (step == MIF_STEP_FULL && *n == 0) {
-        hand_out(q, bufs, n, read, counter, kind);
-        *bytes = read_bytes;
-    } else if (step == MIF_STEP_OK) {
-        step = chain_is_endless(q) ? mif_step_fault(q, "chain without an end") : MIF_STEP_WAIT;
-    }
-    return step;
-}
-
-/* One instance for all kinds: a system call outweighs what it costs. */
-static __attribute__((noinline)) int rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs,
-                                                  uint32_t count, uint16_t *rx)
-{
-    return mif_rx_interrupt(q, bufs, count, rx, take_entries, (enum mif_kind)q->kind);
-}
-
-/* While the application polls, one look at the peer's index is enough, and none when enough entries
- * are known to wait: what comes later is for the next call. */
-MIF_INLINE int rx_burst(struct mif_queue *q, uint32_t size, memif_buffer_t *bufs, uint32_t count,
-                        uint16_t *rx, enum mif_kind kind)
-{
-    uint16_t n = 0;
     uint64_t bytes = 0;
-    (void)size;
-    if (MIF_UNLIKELY(!atomic_load_explicit(&q->polling, memory_order_relaxed)))
-        return rx_interrupt(q, bufs, count, rx);
-    if ((uint16_t)(q->limit - q->next) < count && MIF_UNLIKELY(!mif_refresh(q, kind)))
-        return mif_rx_end(q, 0, 0, rx, mif_step_fault(q, MIF_BAD_INDEX));
-    enum mif_step step = take_entries(q, bufs, count, &n, &bytes, kind);
-    return mif_rx_end(q, n, bytes, rx, step);
+    for (uint32_t i = 0; i < entries; i++) {
+        bytes += bufs[i].len;
+        /* See mif_desc_unchain. */
+        if (q->kind == MIF_KIND_2_MASTER && (bufs[i].flags & MEMIF_BUFFER_FLAG_NEXT))
+            mif_desc_unchain(q->descs, bufs[i].desc_index);
+    }
+    mif_store(&q->next, q->next + entries);
+    mif_store(&q->bytes, q->bytes + bytes);
+    mif_store(&q->folded, q->folded + entries - (whole ? 1 : 0));
 }
 
-/* As slave of version 512 the buffers are posted, `headroom` bytes in; otherwise the slots are
- * given back as they are: in version 256 they keep their places for good. */
-MIF_INLINE int refill(struct mif_queue *q, uint32_t count, uint32_t headroom, enum mif_kind kind)
+/* A packet that is longer than all of bufs goes out in pieces. */
+enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count, uint32_t *n)
 {
-    uint16_t consumed = (uint16_t)(q->next - q->done);
-    bool post = kind == MIF_KIND_2_SLAVE;
-    if (post ? headroom >= q->buffer_size : (mif_kind_is_slave(kind) && headroom > 0))
-        return MIF_ERR_INVAL_ARG;
-    if (count > consumed)
-        count = consumed;
-    for (uint16_t i = 0; post && i < count; i++)
-        mif_slot_set_headroom(&q->slots[(uint16_t)(q->done + i) & q->mask], (uint16_t)headroom);
-    mif_post_slots(q, count, kind);
-    if (MIF_LIKELY(count > 0))
-        mif_publish(q, true, kind);
-    return MIF_ERR_SUCCESS;
+    memif_buffer_t *first = &bufs[*n];
+    for (uint32_t i = 0; q->next + i != q->limit; i++) {
+        if (*n + i == count) {
+            if (*n > 0)
+                return MIF_STEP_FULL;
+            hand_out(q, first, i, false);
+            *n = i;
+            return MIF_STEP_FULL;
+        }
+        if (!read_entry(q, q->next + i, &first[i]))
+            return mif_step_fault(q, "descriptor out of range");
+        if (!(first[i].flags & MEMIF_BUFFER_FLAG_NEXT)) {
+            hand_out(q, first, i + 1, true);
+            *n += i + 1;
+            return MIF_STEP_OK;
+        }
+    }
+    return chain_is_endless(q) ? mif_step_fault(q, "chain without an end") : MIF_STEP_WAIT;
 }
 
 /* ---- transmit ---- */
 
-/* The most entries that a burst may take, so that an array sized by the interface's own buffer size
- * is never outgrown, whatever a peer posts. */
-MIF_INLINE uint32_t entries_allowed(const struct mif_queue *q, uint32_t count, uint32_t size)
+enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t room,
+                                uint32_t size, uint32_t *entries)
 {
-    uint32_t each = (size + q->buffer_size - 1) / q->buffer_size;
-    return count * (each > 0 ? each : 1);
-}
-
-/* Reserves one packet, or none of it. */
-MIF_INLINE enum mif_step alloc_packet(struct mif_queue *q, struct mif_window *window,
-                                      memif_buffer_t *bufs, uint16_t *entries, uint32_t size,
-                                      uint32_t allowed, enum mif_kind kind)
-{
-    uint32_t left = size;
-    uint16_t n = 0;
+    enum mif_kind kind = (enum mif_kind)q->kind;
+    uint32_t left = size, n = 0;
     do {
-        uint16_t counter = (uint16_t)(q->next + n);
-        if (n == allowed)
+        uint64_t counter = q->next + n;
+        if (n == room)
             return MIF_STEP_WAIT; /* the peer's buffers are smaller than ours are said to be */
-        enum mif_step step = mif_free_slot(q, window, counter, kind);
-        if (MIF_UNLIKELY(step != MIF_STEP_OK))
+        enum mif_step step = mif_free_slot(q, counter, kind);
+        if (step != MIF_STEP_OK)
             return step;
-        const struct mif_slot *own = &q->slots[counter & q->mask];
+        uint16_t slot = mif_slot_of(q, counter);
+        const struct mif_slot *own = &q->slots[slot];
         uint32_t length =
             size == 0 || left > mif_slot_capacity(own) ? mif_slot_capacity(own) : left;
-        bufs[n++] = (memif_buffer_t){
-            .desc_index = counter & q->mask, .queue = q, .len = length, .data = own->data};
         left -= size == 0 ? 0 : length;
-        if (left > 0)
-            bufs[n - 1].flags = MEMIF_BUFFER_FLAG_NEXT;
+        set_entry(&bufs[n++], q, slot, length, left > 0 ? MEMIF_BUFFER_FLAG_NEXT : 0, own->data);
     } while (left > 0);
-    q->next = (uint16_t)(q->next + n);
+    mif_store(&q->next, q->next + n);
     *entries = n;
     return MIF_STEP_OK;
 }
 
-MIF_INLINE int alloc_burst(struct mif_queue *q, uint32_t size, memif_buffer_t *bufs, uint32_t count,
-                           uint16_t *allocated, enum mif_kind kind)
+uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, int *err)
 {
-    struct mif_window window = mif_window_of(q, q->recent_region);
-    enum mif_step step = MIF_STEP_OK;
-    uint32_t allowed = entries_allowed(q, count, size);
-    uint16_t total = 0, entries = 0;
-    for (uint16_t i = 0; i < count; i++) {
-        step = alloc_packet(q, &window, bufs + total, &entries, size, allowed - total, kind);
-        if (MIF_UNLIKELY(step != MIF_STEP_OK))
-            break;
-        total = (uint16_t)(total + entries);
+    enum mif_kind kind = (enum mif_kind)q->kind;
+    uint64_t held = q->next - q->done, bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint16_t slot = mif_slot_of(q, q->done + i);
+        const struct mif_slot *own = &q->slots[slot];
+        if (i == held || !is_sendable(&bufs[i], q, slot, own, kind)) {
+            *err = MIF_ERR_INVAL_ARG;
+            return 0;
+        }
+        uint16_t next = bufs[i].flags & MEMIF_BUFFER_FLAG_NEXT;
+        mif_desc_fill(q->descs, slot, own, next, bufs[i].len, kind);
+        place(q, slot, &bufs[i], kind);
+        bytes += bufs[i].len;
+        if (!next) {
+            mif_store(&q->done, q->done + i + 1);
+            mif_store(&q->bytes, q->bytes + bytes);
+            mif_store(&q->folded, q->folded + i);
+            return i + 1;
+        }
     }
-    *allocated = total;
-    return mif_step_error(step, step == MIF_STEP_WAIT ? MIF_ERR_NOBUF_RING : MIF_ERR_SUCCESS);
+    return 0;
 }
 
 /* True if buf is an entry of q whose slot is between done and next. */
@@ -183,76 +121,16 @@ static bool is_held(const struct mif_queue *q, const memif_buffer_t *buf)
     if (buf->queue != q || buf->desc_index > q->mask)
         return false;
     uint16_t ahead = (uint16_t)(buf->desc_index - q->done) & q->mask;
-    return ahead < (uint16_t)(q->next - q->done);
+    return ahead < q->next - q->done;
 }
 
 static int set_next_free(struct mif_queue *q, const memif_buffer_t *buf)
 {
     if (!is_held(q, buf))
         return MIF_ERR_INVAL_ARG;
-    q->next = (uint16_t)(q->done + ((uint16_t)(buf->desc_index - q->done) & q->mask));
+    uint16_t ahead = (uint16_t)(buf->desc_index - q->done) & q->mask;
+    mif_store(&q->next, q->done + ahead);
     return MIF_ERR_SUCCESS;
-}
-
-/* True if the entry is the reserved one of this slot and lies in its buffer. Only a slave of
- * version 512 may have moved the data forward: other buffers stay where the peer has them. */
-MIF_INLINE bool is_sendable(const struct mif_queue *q, const memif_buffer_t *buf, uint16_t slot,
-                            const struct mif_slot *own, enum mif_kind kind)
-{
-    uintptr_t moved = (uintptr_t)buf->data - (uintptr_t)own->data;
-    bool placed = kind == MIF_KIND_2_SLAVE ? moved <= mif_slot_capacity(own) &&
-                                                 buf->len <= mif_slot_capacity(own) - moved
-                                           : moved == 0 && buf->len <= mif_slot_capacity(own);
-    return MIF_LIKELY(buf->desc_index == slot && buf->queue == q && placed);
-}
-
-/* Fills slots with the entries in order; returns how many belong to whole packets. The beginning of
- * a packet whose end is not in bufs stays reserved. */
-MIF_INLINE uint16_t fill_entries(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count,
-                                 uint64_t *bytes, int *err, enum mif_kind kind)
-{
-    void *descs = q->descs;
-    const struct mif_slot *slots = q->slots;
-    const struct mif_region *regions = q->regions;
-    const uint16_t done = q->done, mask = q->mask, held = (uint16_t)(q->next - done);
-    uint16_t whole = 0;
-    uint64_t sum = 0;
-    for (uint16_t i = 0; i < count; i++) {
-        uint16_t slot = (uint16_t)(done + i) & mask;
-        const struct mif_slot *own = &slots[slot];
-        if (MIF_UNLIKELY(i == held || !is_sendable(q, &bufs[i], slot, own, kind))) {
-            *err = MIF_ERR_INVAL_ARG;
-            break;
-        }
-        uint16_t flags = bufs[i].flags & MEMIF_BUFFER_FLAG_NEXT;
-        mif_desc_fill(descs, slot, own, flags, bufs[i].len, kind);
-        if (kind == MIF_KIND_2_SLAVE)
-            mif_desc_place(
-                descs, slot,
-                (uint32_t)((uint8_t *)bufs[i].data - regions[mif_slot_region(own)].base));
-        sum += bufs[i].len;
-        if (MIF_LIKELY(!flags)) {
-            whole = (uint16_t)(i + 1);
-            *bytes = sum;
-        }
-    }
-    q->done = (uint16_t)(done + whole);
-    return whole;
-}
-
-MIF_INLINE int tx_burst(struct mif_queue *q, uint32_t size, memif_buffer_t *bufs, uint32_t count,
-                        uint16_t *tx, enum mif_kind kind)
-{
-    int err = MIF_ERR_SUCCESS;
-    uint64_t bytes = 0;
-    uint16_t n = fill_entries(q, bufs, count, &bytes, &err, kind);
-    (void)size;
-    *tx = n;
-    if (MIF_UNLIKELY(n == 0))
-        return err;
-    mif_count(&q->packets, n);
-    mif_count(&q->bytes, bytes);
-    return MIF_LIKELY(mif_publish_sent(q, kind)) ? err : MIF_ERR_INT_WRITE;
 }
 
 /* ---- moving buffers without a copy (slave) ---- */
@@ -283,6 +161,7 @@ static bool swap_slots(struct mif_queue *qa, uint16_t a, struct mif_queue *qb, u
     }
     qa->slots[a] = to_a;
     qb->slots[b] = to_b;
+    qa->row.data = qb->row.data = NULL;
     return true;
 }
 
@@ -309,8 +188,7 @@ static struct mif_queue *enter_source(const memif_buffer_t *buf)
 
 static int enqueue_one(struct mif_queue *q, memif_buffer_t *buf)
 {
-    struct mif_window none = {0}; /* a slave's buffers are its own */
-    enum mif_step step = mif_free_slot(q, &none, q->next, MIF_KIND_2_SLAVE);
+    enum mif_step step = mif_free_slot(q, q->next, MIF_KIND_2_SLAVE);
     if (step != MIF_STEP_OK)
         return mif_step_error(step, MIF_ERR_NOBUF_RING);
     /* What waits to be sent is no received buffer, and q must not be entered twice. */
@@ -319,14 +197,14 @@ static int enqueue_one(struct mif_queue *q, memif_buffer_t *buf)
     struct mif_queue *source = enter_source(buf);
     if (source == NULL)
         return MIF_ERR_INVAL_ARG;
-    uint16_t slot = q->next & q->mask;
+    uint16_t slot = mif_slot_of(q, q->next);
     bool swapped = swap_slots(source, buf->desc_index, q, slot);
     mif_leave(source);
     if (!swapped)
         return MIF_ERR_INVAL_ARG;
     buf->desc_index = slot;
     buf->queue = q;
-    q->next++;
+    mif_store(&q->next, q->next + 1);
     return MIF_ERR_SUCCESS;
 }
 
@@ -347,50 +225,14 @@ static int enqueue_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t cou
 
 /* ---- the calls ---- */
 
-MIF_INLINE int refill_burst(struct mif_queue *q, uint32_t headroom, memif_buffer_t *bufs,
-                            uint32_t count, uint16_t *out, enum mif_kind kind)
+void mif_face_bind(struct mif_queue *q, enum mif_direction direction)
 {
-    (void)bufs;
-    (void)out;
-    return refill(q, count, headroom, kind);
-}
-
-MIF_INSTANCES(rx_burst)
-MIF_INSTANCES(refill_burst)
-MIF_INSTANCES(alloc_burst)
-MIF_INSTANCES(tx_burst)
-
-int mif_entry_rx(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count, uint16_t *rx)
-{
-    struct mif_queue *q = mif_enter(handle, qid, MIF_RX);
-    if (MIF_UNLIKELY(q == NULL))
-        return mif_burst_refused(handle, qid, MIF_RX, rx);
-    return rx_burst_of[q->kind](q, 0, bufs, count, rx);
-}
-
-int mif_entry_refill(void *handle, uint32_t qid, uint32_t count, uint32_t headroom)
-{
-    struct mif_queue *q = mif_enter(handle, qid, MIF_RX);
-    if (MIF_UNLIKELY(q == NULL))
-        return mif_why_not(handle, qid, MIF_RX);
-    return refill_burst_of[q->kind](q, headroom, NULL, count, NULL);
-}
-
-int mif_entry_alloc(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count,
-                    uint16_t *allocated, uint32_t size)
-{
-    struct mif_queue *q = mif_enter(handle, qid, MIF_TX);
-    if (MIF_UNLIKELY(q == NULL))
-        return mif_burst_refused(handle, qid, MIF_TX, allocated);
-    return alloc_burst_of[q->kind](q, size, bufs, count, allocated);
-}
-
-int mif_entry_tx(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count, uint16_t *tx)
-{
-    struct mif_queue *q = mif_enter(handle, qid, MIF_TX);
-    if (MIF_UNLIKELY(q == NULL))
-        return mif_burst_refused(handle, qid, MIF_TX, tx);
-    return tx_burst_of[q->kind](q, 0, bufs, count, tx);
+    const struct mif_face_calls *calls = &entry_calls;
+#ifdef MIF_HAVE_AVX2
+    if (__builtin_cpu_supports("avx2"))
+        calls = &mif_entry_calls_avx2;
+#endif
+    mif_face_choose(q, direction, calls);
 }
 
 int mif_entry_set_next_free(void *handle, uint16_t qid, const memif_buffer_t *buf)

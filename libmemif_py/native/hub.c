@@ -212,7 +212,7 @@ static int interrupt(const struct mif_watch *watch)
     struct mif_connection *conn = mif_lookup(watch->handle);
     if (conn == NULL)
         return MIF_ERR_NOCONN;
-    struct mif_queue *q = &conn->queues[watch->qid].rx;
+    struct mif_queue *q = mif_queue_at(watch->handle, watch->qid, MIF_RX);
     if (atomic_load_explicit(&q->polling, memory_order_relaxed)) {
         mif_queue_drop_signal(watch->handle, watch->qid);
         return MIF_ERR_SUCCESS;

@@ -28,6 +28,10 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "memif is little-endia
 
 #define MIF_DESC_NEXT 1u     /* the packet goes on in the next slot */
 #define MIF_RING_MASK_INT 1u /* the receiver polls: do not signal */
+/* Ours, in a bit that no peer looks at. With it a receiver promises that before it sleeps it clears
+ * MASK_INT and then puts a barrier on all processes that asked for such (membarrier), so that those
+ * need none of their own between publishing and looking at MASK_INT. See engine.h. */
+#define MIF_RING_FENCED 0x8000u
 
 /* Cookie and flags and head on one line, tail on the next: each index has one writer. */
 struct mif_ring {

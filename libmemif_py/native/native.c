@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "native.h"
 
-#include "errors.h"
+#include "packet.h"
 
 #include <errno.h>
 
@@ -27,4 +27,26 @@ struct mif_hub *mif_native_hub_new(void)
 int mif_native_hub_fileno(const struct mif_hub *hub)
 {
     return hub->epoll_fd;
+}
+
+int mif_packet_rx(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count, uint16_t *rx)
+{
+    return mif_call(handle, qid, MIF_RX, MIF_CALL_RX, 0, bufs, count, rx);
+}
+
+int mif_packet_free(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count,
+                    uint16_t *freed)
+{
+    return mif_call(handle, qid, MIF_RX, MIF_CALL_GIVE_BACK, 0, bufs, count, freed);
+}
+
+int mif_packet_alloc(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count,
+                     uint16_t *allocated, uint32_t size)
+{
+    return mif_call(handle, qid, MIF_TX, MIF_CALL_RESERVE, size, bufs, count, allocated);
+}
+
+int mif_packet_tx(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count, uint16_t *tx)
+{
+    return mif_call(handle, qid, MIF_TX, MIF_CALL_TX, 0, bufs, count, tx);
 }

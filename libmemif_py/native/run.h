@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The fast paths of the data path: bursts of packets that take one slot each, on slots side by
+ * side. Written once for both faces and compiled once for each, and once more for each kind of
+ * vectors.
+ *
+ * The face that includes this has defined, for its memif_buffer_t:
+ *
+ *      set_received, set_reserved      write an entry
+ *      is_plain                        whether an entry is the reserved one of a slot, a whole
+ *                                      packet, and fits
+ *      and, where there are lanes, set_received_lanes, set_reserved_lanes, reserve_row, and
+ *      get_plain_lanes                 the same for four
+ *
+ * and declared what is not plain: for the one packet that a run stopped at,
+ *
+ *      mif_take_other, mif_reserve_other, mif_fill_other
+ *
+ * It goes on with its way of giving slots back, and MIF_FACE_CALLS.
+ */
+#ifndef MIF_RUN_H
+#define MIF_RUN_H
+
+/* Fewer slots than this are quicker one by one. */
+#define MIF_LANES_WORTH 8
+
+/* ---- receive ---- */
+
+#ifdef MIF_LANES
+MIF_INLINE uint32_t take_lanes(struct mif_queue *q, memif_buffer_t *bufs, uint32_t first,
+                               uint32_t run, uint64_t *bytes, enum mif_kind kind)
+{
+    const bool is_slave = mif_kind_is_slave(kind);
+    const struct mif_window window = q->window;
+    const struct mif_row row = q->row;
+    if (is_slave && MIF_UNLIKELY(row.data == NULL))
+        return 0;
+    const __m256i plain = mif_lanes_all(is_slave ? 0 : (uint64_t)window.index << 16);
+    const __m256i checked = mif_lanes_all(is_slave ? 0xFFFF : 0xFFFFFFFF);
+    const __m256i most = mif_lanes_all(is_slave ? row.word >> 32 : window.size);
+    const __m256i base = mif_lanes_all((uintptr_t)window.base);
+    const __m256i stride = mif_lanes_all((uint64_t)MIF_LANES * row.stride);
+    __m256i data = mif_lanes_series((uintptr_t)row.data + (uint64_t)first * row.stride, row.stride);
+    __m256i slots = mif_lanes_series(first, 1), sum = mif_lanes_all(0);
+    const struct mif_desc_2 *from = (const struct mif_desc_2 *)q->descs + first;
+    const struct mif_desc_2 *const start = from, *const end = from + mif_lanes_of(run);
+    for (; from != end; from += MIF_LANES, bufs += MIF_LANES) {
+        struct mif_lanes desc = mif_lanes_read(from);
+        __m256i length = mif_lanes_high(desc.head), offset = mif_lanes_low(desc.tail);
+        __m256i reach = is_slave ? length : mif_lanes_add(offset, length);
+        if (MIF_UNLIKELY(mif_lanes_any(mif_lanes_or(mif_lanes_differ(desc.head, plain, checked),
+                                                    mif_lanes_greater(reach, most)))))
+            break;
+        set_received_lanes(bufs, q, slots, length, is_slave ? data : mif_lanes_add(base, offset));
+        sum = mif_lanes_add(sum, length);
+        slots = mif_lanes_add(slots, mif_lanes_all(MIF_LANES));
+        data = mif_lanes_add(data, stride);
+    }
+    *bytes = mif_lanes_sum(sum);
+    return (uint32_t)(from - start);
+}
+#endif
+
+/* Receives up to `run` packets, of at most `count`, from slots side by side, up to the first that
+ * is more than a plain packet of one slot in the region that was used last. What the loop needs is
+ * in locals: the compiler must take every store into bufs for one into q. */
+MIF_INLINE uint32_t take_run(struct mif_queue *q, memif_buffer_t *bufs, uint32_t run,
+                             uint32_t count, enum mif_kind kind)
+{
+    const uint32_t first = mif_slot_of(q, q->next);
+    const struct mif_window window = q->window;
+    const uint32_t plain = mif_kind_is_slave(kind) ? 0 : (uint32_t)window.index << 16;
+    const uint32_t checked = mif_kind_is_slave(kind) ? 0xFFFF : 0xFFFFFFFF;
+    const struct mif_slot *own = &q->slots[first];
+    const void *descs = q->descs;
+    uint64_t sum = 0;
+    uint32_t i = 0;
+#ifdef MIF_LANES
+    if (!mif_kind_is_v1(kind) && count >= MIF_LANES_WORTH)
+        i = take_lanes(q, bufs, first, run, &sum, kind);
+#endif
+    (void)count;
+    for (; i < run; i++) {
+        struct mif_desc desc = mif_desc_read(descs, first + i, kind);
+        if (MIF_UNLIKELY(((uint32_t)desc.head & checked) != plain))
+            break;
+        uint8_t *data;
+        if (mif_kind_is_slave(kind)) {
+            uint32_t headroom = mif_slot_headroom(&own[i]);
+            if (MIF_UNLIKELY(desc.length > mif_slot_capacity(&own[i]) - headroom))
+                break;
+            data = own[i].data + headroom;
+        } else {
+            if (MIF_UNLIKELY(!mif_in_window(&window, &desc, kind)))
+                break;
+            data = window.base + desc.offset;
+        }
+        set_received(&bufs[i], q, first + i, desc.length, data);
+        sum += desc.length;
+    }
+    mif_store(&q->next, q->next + i);
+    mif_store(&q->bytes, q->bytes + sum);
+    return i;
+}
+
+/* Receives what is known to wait, run by run, from entry *n on. */
+static enum mif_step take_packets(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
+                                  uint32_t *n, enum mif_kind kind)
+{
+    while (q->next != q->limit) {
+        uint64_t waiting = q->limit - q->next;
+        uint32_t room = count - *n;
+        if (room == 0)
+            return MIF_STEP_FULL;
+        uint32_t run = mif_run(q, q->next, waiting < room ? (uint32_t)waiting : room);
+        uint32_t taken = take_run(q, bufs + *n, run, run, kind);
+        *n += taken;
+        if (MIF_LIKELY(taken == run))
+            continue;
+        enum mif_step step = mif_take_other(q, bufs, count, n);
+        if (step != MIF_STEP_OK)
+            return step;
+    }
+    return MIF_STEP_OK;
+}
+
+static __attribute__((noinline)) int rx_rest(struct mif_queue *q, memif_buffer_t *bufs,
+                                             uint32_t count, uint16_t *rx, uint32_t n)
+{
+    enum mif_step step = take_packets(q, bufs, count, &n, (enum mif_kind)q->kind);
+    return mif_rx_end(q, n, rx, step);
+}
+
+/* One instance for all kinds: a system call outweighs what it costs. */
+static int rx_interrupt(struct mif_queue *q, uint32_t extra, void *bufs, uint32_t count,
+                        uint16_t *rx)
+{
+    (void)extra;
+    return mif_rx_interrupt(q, bufs, count, rx, take_packets, (enum mif_kind)q->kind);
+}
+
+/* While the application polls one look at the peer's index is enough, and none when enough is known
+ * to wait: what comes later is for the next call. */
+MIF_INLINE int rx_burst(struct mif_queue *q, uint32_t extra, memif_buffer_t *bufs, uint32_t count,
+                        uint16_t *rx, enum mif_kind kind)
+{
+    (void)extra;
+    if (q->limit - q->next < count && MIF_UNLIKELY(!mif_refresh(q, kind)))
+        return mif_rx_lost(q, rx);
+    uint64_t waiting = q->limit - q->next;
+    uint32_t known = waiting < count ? (uint32_t)waiting : count;
+    uint32_t n = take_run(q, bufs, count == 1 ? known : mif_run(q, q->next, known), count, kind);
+    if (MIF_UNLIKELY(n < known)) /* the ring's end, or no plain packet */
+        return rx_rest(q, bufs, count, rx, n);
+    *rx = (uint16_t)n;
+    return mif_end(q, MIF_LIKELY(n == waiting) ? MIF_ERR_SUCCESS : MIF_ERR_NOBUF);
+}
+
+/* ---- transmit ---- */
+
+#ifdef MIF_LANES
+/* As master: what the peer has posted. */
+MIF_INLINE uint32_t reserve_posted(struct mif_queue *q, memif_buffer_t *bufs, uint32_t first,
+                                   uint32_t run, uint32_t size)
+{
+    const struct mif_window window = q->window;
+    const __m256i region = mif_lanes_all((uint64_t)window.index << 16);
+    const __m256i checked = mif_lanes_all(0xFFFF0000);
+    const __m256i least = mif_lanes_all(size > 0 ? size : 1), most = mif_lanes_all(window.size);
+    const __m256i base = mif_lanes_all((uintptr_t)window.base);
+    __m256i slots = mif_lanes_series(first, 1);
+    const struct mif_desc_2 *from = (const struct mif_desc_2 *)q->descs + first;
+    const struct mif_desc_2 *const start = from, *const end = from + mif_lanes_of(run);
+    struct mif_slot *own = &q->slots[first];
+    for (; from != end; from += MIF_LANES, own += MIF_LANES, bufs += MIF_LANES) {
+        struct mif_lanes desc = mif_lanes_read(from);
+        __m256i capacity = mif_lanes_high(desc.head), offset = mif_lanes_low(desc.tail);
+        __m256i bad = mif_lanes_or(mif_lanes_greater(least, capacity),
+                                   mif_lanes_greater(mif_lanes_add(offset, capacity), most));
+        if (MIF_UNLIKELY(
+                mif_lanes_any(mif_lanes_or(bad, mif_lanes_differ(desc.head, region, checked)))))
+            break;
+        __m256i data = mif_lanes_add(base, offset);
+        mif_lanes_write(own, data, mif_lanes_join(region, capacity));
+        set_reserved_lanes(bufs, q, slots, capacity, size, data);
+        slots = mif_lanes_add(slots, mif_lanes_all(MIF_LANES));
+    }
+    return (uint32_t)(from - start);
+}
+#endif
+
+/* Reserves up to `run` slots side by side, of at most `count`, up to the first whose buffer is too
+ * small or, as master, is not plainly in the region that was used last. */
+MIF_INLINE uint32_t reserve_run(struct mif_queue *q, memif_buffer_t *bufs, uint32_t run,
+                                uint32_t count, uint32_t size, enum mif_kind kind)
+{
+    const struct mif_window window = q->window;
+    const uint32_t first = mif_slot_of(q, q->next);
+    struct mif_slot *own = &q->slots[first];
+    const void *descs = q->descs;
+    uint32_t i = 0;
+#ifdef MIF_LANES
+    if (!mif_kind_is_v1(kind) && count >= MIF_LANES_WORTH)
+        i = mif_kind_is_slave(kind) ? reserve_row(q, bufs, first, run, size)
+                                    : reserve_posted(q, bufs, first, run, size);
+#endif
+    (void)count;
+    for (; i < run; i++) {
+        if (!mif_kind_is_slave(kind)) {
+            struct mif_desc desc = mif_desc_read(descs, first + i, kind);
+            desc.length = mif_desc_capacity(&desc);
+            if (MIF_UNLIKELY((uint16_t)(desc.head >> 16) != window.index || desc.length == 0 ||
+                             !mif_in_window(&window, &desc, kind)))
+                break;
+            own[i] = (struct mif_slot){.data = window.base + desc.offset,
+                                       .word = desc.head & ~(uint64_t)0xFFFF};
+        }
+        if (MIF_UNLIKELY(size > mif_slot_capacity(&own[i])))
+            break;
+        set_reserved(&bufs[i], q, first + i, mif_slot_capacity(&own[i]), size, own[i].data);
+    }
+    mif_store(&q->next, q->next + i);
+    return i;
+}
+
+/* The rest of a burst of which n packets, of one entry each, are reserved. */
+static __attribute__((noinline)) int alloc_rest(struct mif_queue *q, uint32_t size,
+                                                memif_buffer_t *bufs, uint32_t count,
+                                                uint16_t *allocated, uint32_t n)
+{
+    enum mif_kind kind = (enum mif_kind)q->kind;
+    enum mif_step step = MIF_STEP_OK;
+    uint32_t most = mif_entries_allowed(q, count, size), entries = n;
+    while (n < count && step == MIF_STEP_OK) {
+        uint64_t known = q->limit - q->next;
+        uint32_t packets = count - n, room = most - entries;
+        uint32_t wanted = packets < room ? packets : room;
+        uint32_t run = mif_run(q, q->next, known < wanted ? (uint32_t)known : wanted);
+        uint32_t taken = reserve_run(q, bufs + entries, run, run, size, kind);
+        n += taken;
+        entries += taken;
+        if (taken == run && run > 0)
+            continue;
+        uint32_t more = 0; /* it looks for more free slots, too */
+        step = mif_reserve_other(q, bufs + entries, most - entries, size, &more);
+        n++;
+        entries += more;
+    }
+    *allocated = (uint16_t)entries;
+    return mif_end(
+        q, mif_step_error(step, step == MIF_STEP_WAIT ? MIF_ERR_NOBUF_RING : MIF_ERR_SUCCESS));
+}
+
+MIF_INLINE int alloc_burst(struct mif_queue *q, uint32_t size, memif_buffer_t *bufs, uint32_t count,
+                           uint16_t *allocated, enum mif_kind kind)
+{
+    uint32_t n = 0;
+    if (MIF_UNLIKELY(count > q->limit - q->next))
+        (void)mif_refresh(q, kind); /* an index that is wrong is for alloc_rest to find */
+    if (MIF_LIKELY(count <= q->limit - q->next &&
+                   (count == 1 || mif_run(q, q->next, count) == count))) {
+        n = reserve_run(q, bufs, count, count, size, kind);
+        if (MIF_LIKELY(n == count)) {
+            *allocated = (uint16_t)count;
+            return mif_end(q, MIF_ERR_SUCCESS);
+        }
+    }
+    return alloc_rest(q, size, bufs, count, allocated, n);
+}
+
+#ifdef MIF_LANES
+MIF_INLINE uint32_t fill_lanes(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t first,
+                               uint32_t run, uint64_t *bytes, enum mif_kind kind)
+{
+    const bool is_slave = mif_kind_is_slave(kind);
+    const struct mif_row row = q->row;
+    if (is_slave && MIF_UNLIKELY(row.data == NULL))
+        return 0;
+    const __m256i stride = mif_lanes_all((uint64_t)MIF_LANES * row.stride);
+    __m256i data = mif_lanes_series((uintptr_t)row.data + (uint64_t)first * row.stride, row.stride);
+    __m256i offset = mif_lanes_series(row.offset + (uint64_t)first * row.stride, row.stride);
+    __m256i slots = mif_lanes_series(first, 1), sum = mif_lanes_all(0);
+    __m256i word = mif_lanes_all(row.word);
+    struct mif_desc_2 *to = (struct mif_desc_2 *)q->descs + first;
+    struct mif_desc_2 *const start = to, *const end = to + mif_lanes_of(run);
+    const struct mif_slot *own = &q->slots[first];
+    for (; to != end; to += MIF_LANES, own += MIF_LANES, bufs += MIF_LANES) {
+        if (!is_slave) {
+            struct mif_lanes slot = mif_lanes_read(own);
+            data = slot.head;
+            word = slot.tail;
+        }
+        __m256i length;
+        __m256i bad = get_plain_lanes(bufs, q, slots, data, &length);
+        if (MIF_UNLIKELY(
+                mif_lanes_any(mif_lanes_or(bad, mif_lanes_greater(length, mif_lanes_high(word))))))
+            break;
+        if (is_slave)
+            mif_lanes_write(to, mif_lanes_join(word, length), offset);
+        else
+            mif_lanes_write_heads(to, mif_lanes_join(word, length));
+        sum = mif_lanes_add(sum, length);
+        slots = mif_lanes_add(slots, mif_lanes_all(MIF_LANES));
+        offset = mif_lanes_add(offset, stride);
+        if (is_slave)
+            data = mif_lanes_add(data, stride);
+    }
+    *bytes = mif_lanes_sum(sum);
+    return (uint32_t)(to - start);
+}
+#endif
+
+/* Fills slots side by side with the entries that are, in order, the oldest reserved ones; up to the
+ * first that is not, or not plainly. */
+MIF_INLINE uint32_t fill_run(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t run,
+                             uint32_t count, enum mif_kind kind)
+{
+    const uint32_t first = mif_slot_of(q, q->done);
+    const struct mif_slot *own = &q->slots[first];
+    void *descs = q->descs;
+    uint64_t sum = 0;
+    uint32_t i = 0;
+#ifdef MIF_LANES
+    if (!mif_kind_is_v1(kind) && count >= MIF_LANES_WORTH)
+        i = fill_lanes(q, bufs, first, run, &sum, kind);
+#endif
+    (void)count;
+    for (; i < run; i++) {
+        uint32_t length;
+        if (MIF_UNLIKELY(!is_plain(&bufs[i], q, first + i, &own[i], &length, kind)))
+            break;
+        mif_desc_fill(descs, first + i, &own[i], 0, length, kind);
+        sum += length;
+    }
+    mif_store(&q->done, q->done + i);
+    mif_store(&q->bytes, q->bytes + sum);
+    return i;
+}
+
+/* The rest of a burst of which n entries are filled. */
+static __attribute__((noinline)) int tx_rest(struct mif_queue *q, const memif_buffer_t *bufs,
+                                             uint32_t count, uint16_t *tx, uint32_t n)
+{
+    enum mif_kind kind = (enum mif_kind)q->kind;
+    int err = MIF_ERR_SUCCESS;
+    while (n < count) {
+        uint64_t held = q->chains > 0 ? 0 : q->next - q->done;
+        uint32_t left = count - n;
+        uint32_t run = mif_run(q, q->done, held < left ? (uint32_t)held : left);
+        uint32_t filled = fill_run(q, bufs + n, run, run, kind);
+        n += filled;
+        if (filled == run && run > 0)
+            continue;
+        filled = mif_fill_other(q, bufs + n, left - filled, &err);
+        n += filled;
+        if (filled == 0)
+            break;
+    }
+    *tx = (uint16_t)n;
+    if (n > 0) {
+        mif_publish(q, false, kind);
+        if (!mif_receiver_polls(q) && !mif_wake(q))
+            err = MIF_ERR_INT_WRITE;
+    }
+    return mif_end(q, err);
+}
+
+MIF_INLINE int tx_burst(struct mif_queue *q, uint32_t extra, memif_buffer_t *bufs, uint32_t count,
+                        uint16_t *tx, enum mif_kind kind)
+{
+    (void)extra;
+    if (MIF_UNLIKELY(q->chains > 0 || count == 0 || count > q->next - q->done ||
+                     (count != 1 && mif_run(q, q->done, count) != count)))
+        return tx_rest(q, bufs, count, tx, 0);
+    uint32_t n = fill_run(q, bufs, count, count, kind);
+    if (MIF_UNLIKELY(n != count))
+        return tx_rest(q, bufs, count, tx, n);
+    *tx = (uint16_t)n;
+    return mif_tx_end(q, kind);
+}
+
+#endif
