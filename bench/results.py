@@ -40,6 +40,11 @@ class Series:
                 return kept
         return self.by_round
 
+    @property
+    def disturbed(self) -> bool:
+        """Whether rounds had to be kept in which a thread had too little of its processor."""
+        return not all(measurement.undisturbed for measurement in self.rounds().values())
+
     def values(self) -> list[float]:
         """The numbers of these rounds."""
         return [measurement.value for measurement in self.rounds().values()]
@@ -134,6 +139,7 @@ def summarise(results: Results, key: Sequence[str], base: str = "bare") -> list[
                     "subject": subject,
                     "median": series.median,
                     "spread": round(series.spread, 3),
+                    "disturbed": series.disturbed,
                     "lowest": min(values),
                     "highest": max(values),
                     "rounds": len(values),

@@ -36,10 +36,11 @@ def millions(value: float) -> str:
 
 
 def cell(series: Series | None, form: Format) -> str:
-    """A median, marked when it spreads."""
+    """A median, marked when it spreads and when the machine was in use."""
     if series is None:
         return ""
-    return ("~" if series.spread > MARKED_SPREAD else "") + form(series.median)
+    marks = ("!" if series.disturbed else "") + ("~" if series.spread > MARKED_SPREAD else "")
+    return marks + form(series.median)
 
 
 def ratio_cell(ratio: float | None) -> str:
