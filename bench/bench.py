@@ -204,11 +204,11 @@ def main() -> None:
     # Ends through all the clean-up: nothing that spins must be left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        run = Run(options)
         if options.record_instructions:
-            instructions.record(run.bench)
+            instructions.record(Bench(options.build.resolve()))
             print(f"written: {os.path.relpath(instructions.RECORD)}")
             return
+        run = Run(options)
         with contextlib.suppress(KeyboardInterrupt):
             run.measure()
         run.report()
