@@ -146,6 +146,17 @@ def differences(recorded: Counts, measured: Counts, allowed: float) -> list[str]
     ]
 
 
+def most_system_calls(costs: dict[str, Cost]) -> dict[str, dict[str, float]]:
+    """By mode: the system calls in one call of each kind, in the case that has most."""
+    return {
+        mode: {
+            kind: max(cost.system_calls[kind] for cost in costs.values() if cost.mode == mode)
+            for kind in KINDS
+        }
+        for mode in MOST_SYSTEM_CALLS
+    }
+
+
 def needless_system_calls(costs: dict[str, Cost]) -> list[str]:
     """A line for each kind of call that enters the kernel more often than it may."""
     return [

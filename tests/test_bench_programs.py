@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from c_collector import build_directories
-from results import Results
+from results import Measurement, Results, Series, summarise
 from runner import Bench, ProgramError, read_records
 from sections import received
 
@@ -140,3 +140,25 @@ def test_numbers_from_a_machine_in_use_are_left_out_or_marked(shares, marked):
     series = Results(rounds, (), "rate").get((), "bare")
     assert series.disturbed == marked
     assert len(series.values()) == (3 if marked else 2)
+
+
+def test_a_ratio_needs_a_round_in_which_both_had_their_processors():
+    def series(*shares: float) -> Series:
+        values = {i: Measurement(share, share == 1, True) for i, share in enumerate(shares)}
+        return Series(values)
+
+    assert series(1, 1, 0.1).ratio_to(series(0.5, 1, 1)) == 1
+    assert series(1, 0.1).ratio_to(series(0.1, 1)) is None
+
+
+def test_calls_are_compared_with_a_limit_that_knows_no_direction():
+    key = ("protocol", "mode", "to", "burst")
+    common = {"protocol": 512, "burst": 1, "round": 0}
+    records = [
+        {**common, "subject": "bare", "ns": 10.0},
+        {**common, "subject": "bare", "ns": 1.0, "protocol": 256},
+        {**common, "subject": "ours 1.0", "ns": 25.0, "mode": "polling", "to": "slave"},
+    ]
+    summaries = summarise(Results(records, key, "ns"), key, "bare")
+    ratios = {summary["subject"]: summary["ratio to bare"] for summary in summaries}
+    assert ratios == {"bare": 1.0, "ours 1.0": 2.5}
