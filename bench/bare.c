@@ -22,7 +22,7 @@
 
 #define MAX_RINGS 16
 #define GAP_NS 5000000u
-#define DRAIN_NS 100000000u
+#define FAREWELL_NS 2000000000u
 
 struct shared {
     _Atomic bool over;
@@ -188,6 +188,7 @@ static void run_two(void (*child)(void), void (*parent)(void))
         options_pin(program.cpus[1]);
         take_side(1);
         child();
+        fflush(stdout);
         _exit(EXIT_SUCCESS);
     }
     options_pin(program.cpus[0]);
@@ -214,6 +215,11 @@ static bool look(void)
 {
     meter_look(current_meter(), &program.times, clock_ns());
     return !atomic_load_explicit(&program.shared->over, memory_order_relaxed);
+}
+
+static void say_over(void)
+{
+    atomic_store_explicit(&program.shared->over, true, memory_order_relaxed);
 }
 
 static uint16_t slots_of(const struct bench_case *c)
@@ -266,6 +272,7 @@ static void start_case(uint16_t index)
 {
     if (index >= program.list.count || program.meters[index].running)
         return;
+    meter_end(current_meter(), clock_ns());
     program.current = index;
     meter_begin(current_meter(), clock_ns());
 }
@@ -315,28 +322,12 @@ static void wait_ns(uint64_t ns)
         clock_relax();
 }
 
-static void run_send(void)
-{
-    uint64_t ns = (uint64_t)(program.times.warm_ms + program.times.count_ms) * 1100000u + GAP_NS;
-
-    for (uint16_t i = 0; i < program.list.count; i++) {
-        uint64_t end = clock_ns() + ns;
-        open_case(i);
-        do {
-            for (uint32_t turn = 0; turn < case_turns(current_case()); turn++)
-                for (uint32_t ring = 0; ring < program.rings; ring++)
-                    current_meter()->packets += send_burst(ring, current_case());
-        } while (look() && clock_ns() < end);
-        wait_ns(GAP_NS);
-    }
-    atomic_store_explicit(&program.shared->over, true, memory_order_relaxed);
-}
-
 static void print_results(const char *role)
 {
     uint64_t lost = 0;
     uint64_t disordered = 0;
 
+    meter_end(current_meter(), clock_ns());
     for (uint32_t ring = 0; ring < program.rings; ring++) {
         lost += program.checks[ring].lost;
         disordered += program.checks[ring].disordered;
@@ -352,6 +343,27 @@ static void print_results(const char *role)
     }
 }
 
+static void run_send(void)
+{
+    uint64_t ns = (uint64_t)(program.times.warm_ms + program.times.count_ms) * 1100000u + GAP_NS;
+
+    for (uint16_t i = 0; i < program.list.count; i++) {
+        uint64_t end = clock_ns() + ns;
+        open_case(i);
+        do {
+            for (uint32_t turn = 0; turn < case_turns(current_case()); turn++)
+                for (uint32_t ring = 0; ring < program.rings; ring++)
+                    current_meter()->packets += send_burst(ring, current_case());
+        } while (look() && clock_ns() < end);
+        wait_ns(GAP_NS);
+    }
+    /* The receiver ends it when it has measured the last case. */
+    for (uint64_t end = clock_ns() + FAREWELL_NS; look() && clock_ns() < end;)
+        clock_relax();
+    say_over();
+    print_results("send");
+}
+
 static void run_receive(void)
 {
     meter_begin(current_meter(), clock_ns());
@@ -362,17 +374,17 @@ static void run_receive(void)
                 current_meter()->packets += packets;
             }
         }
-    } while (look());
+    } while (look() && !program.meters[program.list.count - 1].done);
+    say_over();
     print_results("receive");
 }
 
-static void drain(const struct bench_case *c, uint64_t in_flight)
+/* Nothing may be under way between two cases; throughput.c says why. This echo loses nothing. */
+static void drain(const struct bench_case *c, uint64_t sent, uint64_t received)
 {
-    uint64_t end = clock_ns() + DRAIN_NS;
-
-    while (in_flight > 0 && clock_ns() < end)
+    while (received < sent)
         for (uint32_t ring = 0; ring < program.rings; ring++)
-            in_flight -= receive_burst(ring, c);
+            received += receive_burst(ring, c);
 }
 
 static void run_both(void)
@@ -389,26 +401,27 @@ static void run_both(void)
                 }
             }
         } while (look() && !current_meter()->done);
-        drain(c, sent - current_meter()->packets);
+        drain(c, sent, current_meter()->packets);
     }
-    atomic_store_explicit(&program.shared->over, true, memory_order_relaxed);
+    say_over();
     print_results("both");
 }
 
-/* Sends back as much as there is room for. */
-BARE_INLINE void echo_burst(uint32_t ring)
+/* Sends back as much as there is room for; returns packets. */
+BARE_INLINE uint16_t echo_burst(uint32_t ring)
 {
     struct bare_side *in = &program.in[ring];
     struct bare_side *out = &program.out[ring];
     const struct bench_case *c = current_case();
     uint16_t wanted = (uint16_t)(c->burst * slots_of(c));
     uint16_t count = bare_filled(in, wanted);
+    uint16_t packets = 0;
 
     if (count == 0)
-        return;
+        return 0;
     count = bare_room(out, count);
     if (count == 0)
-        return;
+        return 0;
     for (uint16_t i = 0; i < count; i++) {
         struct bare_packet packet = bare_described(in, in->own++ & BARE_MASK);
         uint16_t slot = out->own++ & BARE_MASK;
@@ -418,9 +431,11 @@ BARE_INLINE void echo_burst(uint32_t ring)
         else if (!in->inside)
             stamp_write(out->ring->buffers[slot], stamp_read(packet.data));
         in->inside = packet.more;
+        packets = (uint16_t)(packets + !packet.more);
     }
     bare_produced(out);
     bare_consumed(in);
+    return packets;
 }
 
 static void follow_case(uint32_t ring)
@@ -430,18 +445,23 @@ static void follow_case(uint32_t ring)
     if (in->inside || bare_filled(in, 1) == 0)
         return;
     uint16_t index = stamp_case(stamp_read(bare_described(in, in->own & BARE_MASK).data));
-    if (index < program.list.count)
-        program.current = index;
+    if (index != program.current)
+        start_case(index);
 }
 
 static void run_echo(void)
 {
+    meter_begin(current_meter(), clock_ns());
     do {
         follow_case(0);
-        for (uint32_t turn = 0; turn < case_turns(current_case()); turn++)
-            for (uint32_t ring = 0; ring < program.rings; ring++)
-                echo_burst(ring);
+        for (uint32_t turn = 0; turn < case_turns(current_case()); turn++) {
+            for (uint32_t ring = 0; ring < program.rings; ring++) {
+                uint16_t packets = echo_burst(ring);
+                current_meter()->packets += packets;
+            }
+        }
     } while (look());
+    print_results("echo");
 }
 
 /* ---- latency ---- */
@@ -496,7 +516,7 @@ static void run_ping(void)
         if (i >= warm)
             ticks[i - warm] = clock_ticks() - start;
     }
-    atomic_store_explicit(&program.shared->over, true, memory_order_relaxed);
+    say_over();
     signal_other(program.events[0]);
     printf("{\"what\": \"bare latency\", \"protocol\": %" PRIu32
            ", \"mode\": \"%s\", \"size\": %" PRIu32 ", ",

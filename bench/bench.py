@@ -41,7 +41,10 @@ KEYS = {
 VALUES = {"calls": "ns", "throughput": "rate", "latency": "median", "testpmd": "rate"} | {
     "python": "rate"
 }
+# What a section is compared with; Python programs have no such limit.
+BASES = {"calls": "bare", "throughput": "bare", "latency": "bare", "testpmd": "testpmd"}
 TESTPMD_ROUNDS = 3
+BETWEEN_PROCESSORS = ("throughput", "latency", "testpmd", "python")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -63,7 +66,12 @@ def parse_arguments() -> argparse.Namespace:
         help="folder of another libmemif.so.0 (1.0) or libmemif.so (4.0); may be repeated",
     )
     add("--testpmd", action="store_true", help="also with dpdk-testpmd as the peer")
-    add("--cpus", default="", metavar="A,B", help="processors to run on (default: the first two)")
+    add(
+        "--cpus",
+        type=processors,
+        metavar="A,B",
+        help="processors to run on (default: the first two)",
+    )
     add("--realtime", action="store_true", help="real-time priority: for machines that are in use")
     add("--build", type=Path, default=ROOT / "build", metavar="DIR", help="build directory")
     add("--output", type=Path, default=HERE / "results", metavar="DIR")
@@ -79,12 +87,17 @@ def make_plan(options: argparse.Namespace) -> sections.Plan:
 
 
 def make_bench(options: argparse.Namespace) -> Bench:
-    """Where, and on which processors."""
+    """Where, and on which processors: the same one twice if there is no other."""
     available = sorted(os.sched_getaffinity(0))
-    chosen = [int(cpu) for cpu in options.cpus.split(",")] if options.cpus else available[:2]
-    if len(chosen) != 2:
-        raise ProgramError(f"two processors are needed, there are {chosen}: give --cpus A,B")
+    chosen = options.cpus or (available * 2)[:2]
+    if len(chosen) != 2 or not set(chosen) <= set(available):
+        raise ProgramError(f"--cpus {chosen}: expected two of {available}, as A,B")
     return Bench(options.build.resolve(), (chosen[0], chosen[1]), options.realtime)
+
+
+def processors(text: str) -> list[int]:
+    """The numbers of --cpus."""
+    return [int(cpu) for cpu in text.split(",")]
 
 
 class Run:
@@ -111,7 +124,12 @@ class Run:
         """Whether a section was asked for."""
         if section == "testpmd" and not self.options.testpmd:
             return False
-        return not self.options.only or section in self.options.only
+        if self.options.only and section not in self.options.only:
+            return False
+        if section in BETWEEN_PROCESSORS and len(set(self.bench.cpus)) == 1:
+            self.note(f"{section} is not measured: it needs two processors")
+            return False
+        return True
 
     def measure(self) -> None:
         """All sections."""
@@ -137,7 +155,9 @@ class Run:
         if not has("valgrind"):
             self.note("instructions are not counted: valgrind is not installed")
             return
-        self.texts["instructions"] = instructions.instructions_of(instructions.measure(self.bench))
+        costs = instructions.measure(self.bench)
+        self.texts["instructions"] = instructions.instructions_of(costs)
+        self.texts["system calls"] = instructions.most_system_calls(costs)
 
     def measure_testpmd(self) -> None:
         """In fewer rounds, for testpmd is slow to command."""
@@ -175,13 +195,25 @@ class Run:
     def report(self) -> None:
         """Print the tables, write the files."""
         results = self.results()
+        publish = self.options.publish
+        if publish and pictures.in_use(results):
+            self.note("docs/ stays as it is: the machine was in use; try again when it is not")
+            publish = False
         tables.print_all(results, self.records, self.texts, self.notes)
         self.options.output.mkdir(parents=True, exist_ok=True)
         written = [self._write_json(results)]
-        written += pictures.draw_all(results, self.options.output)
-        if self.options.publish:
-            written += pictures.draw_all(results, ROOT / "docs")
+        written += pictures.draw_all(results, self.options.output, self.caption())
+        if publish:
+            written += pictures.draw_all(results, ROOT / "docs", self.caption())
         print("written: " + " ".join(os.path.relpath(path) for path in written))
+
+    def caption(self) -> str:
+        """Of the pictures: where their numbers come from."""
+        quick = " --quick" if self.options.quick else ""
+        return (
+            f"{processor()}, {os.cpu_count()} processors; medians of {self.plan.rounds} rounds; "
+            f"./bootstrap bench{quick} --publish"
+        )
 
     def _write_json(self, results: dict[str, Results]) -> Path:
         path = self.options.output / "bench.json"
@@ -192,7 +224,10 @@ class Run:
             "rounds": self.plan.rounds,
             "notes": self.notes,
             **self.texts,
-            **{name: summarise(found, KEYS[name]) for name, found in results.items()},
+            **{
+                name: summarise(found, KEYS[name], BASES.get(name))
+                for name, found in results.items()
+            },
         }
         path.write_text(json.dumps(content, indent=1) + "\n")
         return path
@@ -204,11 +239,11 @@ def main() -> None:
     # Ends through all the clean-up: nothing that spins must be left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        run = Run(options)
         if options.record_instructions:
-            instructions.record(run.bench)
+            instructions.record(Bench(options.build.resolve()))
             print(f"written: {os.path.relpath(instructions.RECORD)}")
             return
+        run = Run(options)
         with contextlib.suppress(KeyboardInterrupt):
             run.measure()
         run.report()

@@ -106,6 +106,12 @@ void meter_look(struct meter *meter, const struct meter_times *times, uint64_t n
         finish(meter, now - meter->start);
 }
 
+void meter_end(struct meter *meter, uint64_t now)
+{
+    if (meter->counting && !meter->done && now > meter->start)
+        finish(meter, now - meter->start);
+}
+
 void meter_print(const struct meter *meter, const struct bench_case *c)
 {
     printf("\"size\": %u, \"burst\": %u, \"payload\": \"%s\", \"rate\": %.0f, "

@@ -102,6 +102,9 @@ struct meter_times {
 void meter_begin(struct meter *meter, uint64_t now);
 void meter_look(struct meter *meter, const struct meter_times *times, uint64_t now);
 
+/* The other end went on before the time was over: what was counted so far has to do. */
+void meter_end(struct meter *meter, uint64_t now);
+
 /* The middle of a result line. */
 void meter_print(const struct meter *meter, const struct bench_case *c);
 

@@ -2,7 +2,7 @@
 """Instructions and system calls in each call of the library, counted by callgrind.
 
 They are steady where times are not. The instructions per packet are recorded in instructions.json;
-a test compares with them.
+tests/test_instructions.py compares with them.
 """
 
 import json
@@ -14,13 +14,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner import Bench, Library, ProgramError, read_records
+from runner import Bench, Library, ProgramError, Record, read_records
 
 RECORD = Path(__file__).with_name("instructions.json")
 RECORD_COMMAND = "./bootstrap bench --record-instructions"
 TOLERANCE = 0.05
 # Another compiler makes other code of the same source.
 OTHER_COMPILER_TOLERANCE = 0.25
+# Instructions per packet that a count may always grow by: of the smallest ones, 5 % is nothing.
+SLACK = 0.5
+# In one call of each kind. Sending wakes a peer that sleeps, receiving takes note of having seen
+# the ring empty; the two others have nothing to tell anybody.
+MOST_SYSTEM_CALLS = {
+    "polling": {"alloc": 0, "tx": 0, "rx": 0, "free": 0},
+    "interrupt": {"alloc": 0, "tx": 1, "rx": 1, "free": 0},
+}
 CALLS = {
     "memif_buffer_alloc": "alloc",
     "memif_tx_burst": "tx",
@@ -42,7 +50,9 @@ class Cost:
     instructions: dict[str, float]
     """Per packet: in each kind of call, and their sum."""
     system_calls: dict[str, float]
-    """Per call of each kind."""
+    """Per call of each kind. In one case, which is one thread, one burst and one order, the calls
+    of a kind are all alike."""
+    mode: str = "polling"
 
 
 def measure(bench: Bench) -> dict[str, Cost]:
@@ -59,7 +69,7 @@ def measure_run(bench: Bench, generation: str, protocol: int) -> dict[str, Cost]
         records = _run(bench.program(f"calls{generation}"), protocol, output)
         return {
             # Every case ends two counts: that of what came before it, and its own.
-            name_of(record): _cost(Path(f"{output}.{2 * i + 2}"), record["packets"])
+            name_of(record): _cost(Path(f"{output}.{2 * i + 2}"), record)
             for i, record in enumerate(records)
         }
 
@@ -69,56 +79,99 @@ def instructions_of(costs: dict[str, Cost]) -> Counts:
     return {name: cost.instructions for name, cost in costs.items()}
 
 
-def name_of(record: dict) -> str:
+def name_of(record: Record) -> str:
     """What a case is called in the record."""
+    roomy = f", room for {record['room']}" if record["room"] > record["burst"] else ""
     return (
         f"{record['interface']}, protocol {record['protocol']}, to the {record['to']}, "
-        f"{record['pattern']}, {record['mode']}"
+        f"{record['pattern']}{roomy}, {record['mode']}"
     )
 
 
-def compiler(build: Path) -> str:
-    """The compiler that a build directory was configured with."""
-    compilers = json.loads((build / "meson-info" / "intro-compilers.json").read_text())
-    found = compilers["host"]["c"]
-    return f"{found['id']} {found['version']}"
+@dataclass(frozen=True)
+class Origin:
+    """What counts depend on besides the source."""
+
+    machine: str
+    compiler: str
+
+    def tolerance(self, measured: "Origin") -> float:
+        """How much a count may grow since it was recorded here."""
+        return TOLERANCE if self.compiler == measured.compiler else OTHER_COMPILER_TOLERANCE
+
+
+def origin_of(build: Path) -> Origin:
+    """What a build directory was configured for. Raises ProgramError if it is no release build."""
+
+    def read(name: str) -> object:
+        return json.loads((build / "meson-info" / f"intro-{name}.json").read_text())
+
+    options = {option["name"]: option["value"] for option in read("buildoptions")}
+    if options["buildtype"] != "release":
+        raise ProgramError(f"{build} is a {options['buildtype']} build: release builds are counted")
+    compiler = read("compilers")["host"]["c"]
+    machine = read("machines")["host"]["cpu_family"]
+    return Origin(machine, f"{compiler['id']} {compiler['version']}")
 
 
 def record(bench: Bench) -> None:
     """Write the record anew."""
+    origin = origin_of(bench.build)
     counts = instructions_of(measure(bench))
     # A line for each case, so that a change can be read.
     lines = [f"  {json.dumps(name)}: {json.dumps(costs)}" for name, costs in counts.items()]
     RECORD.write_text(
-        f'{{\n "compiler": {json.dumps(compiler(bench.build))},\n "instructions": {{\n'
+        f'{{\n "machine": {json.dumps(origin.machine)},\n'
+        f' "compiler": {json.dumps(origin.compiler)},\n "instructions": {{\n'
         + ",\n".join(lines)
         + "\n }\n}\n"
     )
 
 
-def read_record() -> tuple[str, Counts]:
-    """The compiler of the record, and the counts."""
+def read_record() -> tuple[Origin, Counts]:
+    """Where the recorded counts are from, and the counts."""
     content = json.loads(RECORD.read_text())
-    return content["compiler"], content["instructions"]
+    return Origin(content["machine"], content["compiler"]), content["instructions"]
 
 
-def tolerance(recorded_with: str, measured_with: str) -> float:
-    """How much a count may grow."""
-    return TOLERANCE if recorded_with == measured_with else OTHER_COMPILER_TOLERANCE
-
-
-def growths(recorded: Counts, measured: Counts, allowed: float) -> list[str]:
-    """A line for each count that grew by more than is allowed."""
-    return [
-        f"{name}: {kind} takes {measured[name][kind]:.2f} instructions a packet, recorded were "
-        f"{was:.2f} ({measured[name][kind] / was - 1:+.1%})"
-        for name in measured.keys() & recorded.keys()
-        for kind, was in sorted(recorded[name].items())
-        if measured[name][kind] > was * (1 + allowed)
+def differences(recorded: Counts, measured: Counts, allowed: float) -> list[str]:
+    """A line for each count that grew by more than is allowed or that only one side has."""
+    was, now = _flat(recorded), _flat(measured)
+    lines = [f"{name}: recorded, but not measured" for name in was if name not in now]
+    lines += [f"{name}: measured, but not recorded" for name in now if name not in was]
+    return lines + [
+        f"{name}: {now[name]:.2f} instructions a packet, recorded were {count:.2f}"
+        for name, count in was.items()
+        if name in now and now[name] > max(count * (1 + allowed), count + SLACK)
     ]
 
 
-def _run(program: Path, protocol: int, output: Path) -> list[dict]:
+def most_system_calls(costs: dict[str, Cost]) -> dict[str, dict[str, float]]:
+    """By mode: the system calls in one call of each kind, in the case that has most."""
+    return {
+        mode: {
+            kind: max(cost.system_calls[kind] for cost in costs.values() if cost.mode == mode)
+            for kind in KINDS
+        }
+        for mode in MOST_SYSTEM_CALLS
+    }
+
+
+def needless_system_calls(costs: dict[str, Cost]) -> list[str]:
+    """A line for each kind of call that enters the kernel more often than it may."""
+    return [
+        f"{name}: {count:.2f} system calls in each {kind}, at most {most} may be"
+        for name, cost in costs.items()
+        for kind, most in MOST_SYSTEM_CALLS[cost.mode].items()
+        if (count := cost.system_calls[kind]) > most
+    ]
+
+
+def _flat(counts: Counts) -> dict[str, float]:
+    return {f"{name}, {kind}": n for name, kinds in counts.items() for kind, n in kinds.items()}
+
+
+def _run(program: Path, protocol: int, output: Path) -> list[Record]:
     command = [
         "valgrind",
         "--tool=callgrind",
@@ -138,7 +191,8 @@ def _run(program: Path, protocol: int, output: Path) -> list[dict]:
     return read_records(done.stdout)
 
 
-def _cost(path: Path, packets: int) -> Cost:
+def _cost(path: Path, record: Record) -> Cost:
+    packets = record["packets"]
     calls = dict.fromkeys(KINDS, 0)
     instructions = dict.fromkeys(KINDS, 0)
     system_calls = dict.fromkeys(KINDS, 0)
@@ -154,6 +208,7 @@ def _cost(path: Path, packets: int) -> Cost:
     return Cost(
         per_packet | {"sum": round(sum(instructions.values()) / packets, 2)},
         {kind: system_calls[kind] / calls[kind] for kind in KINDS},
+        record["mode"],
     )
 
 

@@ -40,6 +40,11 @@ class Series:
                 return kept
         return self.by_round
 
+    @property
+    def disturbed(self) -> bool:
+        """Whether rounds had to be kept in which a thread had too little of its processor."""
+        return not all(measurement.undisturbed for measurement in self.rounds().values())
+
     def values(self) -> list[float]:
         """The numbers of these rounds."""
         return [measurement.value for measurement in self.rounds().values()]
@@ -55,12 +60,15 @@ class Series:
         return spread(self.values())
 
     def ratio_to(self, other: "Series") -> float | None:
-        """Median of the ratios round by round: what both had to suffer cancels out."""
+        """Median of the ratios round by round: what both had to suffer cancels out.
+
+        None if there is no round in which both had their processors, equally far apart.
+        """
         mine, theirs = self.by_round, other.by_round
         pairs = [(mine[r], theirs[r]) for r in mine.keys() & theirs.keys()]
-        alike = [(a, b) for a, b in pairs if a.near == b.near and a.undisturbed == b.undisturbed]
-        best = [(a, b) for a, b in alike if a.near and a.undisturbed]
-        ratios = [a.value / b.value for a, b in best or alike or pairs if b.value > 0]
+        alike = [(a, b) for a, b in pairs if a.near == b.near and a.undisturbed and b.undisturbed]
+        near = [(a, b) for a, b in alike if a.near]
+        ratios = [a.value / b.value for a, b in near or alike if b.value > 0]
         return statistics.median(ratios) if ratios else None
 
 
@@ -115,11 +123,19 @@ class Results:
 
     def ratio(self, case: tuple, subject: str, base: str) -> float | None:
         """Of the subject to the base in one case."""
-        mine, theirs = self.get(case, subject), self.get(case, base)
+        mine, theirs = self.get(case, subject), self.base(case, base)
         return mine.ratio_to(theirs) if mine and theirs else None
 
+    def base(self, case: tuple, base: str) -> Series | None:
+        """What a case is compared with: the base does not tell all cases apart."""
+        for known in self._series:
+            alike = all(theirs in (mine, None) for mine, theirs in zip(case, known, strict=True))
+            if alike and base in self._series[known]:
+                return self._series[known][base]
+        return None
 
-def summarise(results: Results, key: Sequence[str], base: str = "bare") -> list[dict]:
+
+def summarise(results: Results, key: Sequence[str], base: str | None) -> list[dict]:
     """For the JSON file: one object for each case and subject."""
     summaries = []
     for case in results.cases():
@@ -128,17 +144,17 @@ def summarise(results: Results, key: Sequence[str], base: str = "bare") -> list[
             if series is None:
                 continue
             values = series.values()
-            summaries.append(
-                dict(zip(key, case, strict=True))
-                | {
-                    "subject": subject,
-                    "median": series.median,
-                    "spread": round(series.spread, 3),
-                    "lowest": min(values),
-                    "highest": max(values),
-                    "rounds": len(values),
-                    "left out": len(series.by_round) - len(values),
-                    f"ratio to {base}": results.ratio(case, subject, base),
-                }
-            )
+            summary = dict(zip(key, case, strict=True)) | {
+                "subject": subject,
+                "median": series.median,
+                "spread": round(series.spread, 3),
+                "disturbed": series.disturbed,
+                "lowest": min(values),
+                "highest": max(values),
+                "rounds": len(values),
+                "left out": len(series.by_round) - len(values),
+            }
+            if base is not None:
+                summary[f"ratio to {base}"] = results.ratio(case, subject, base)
+            summaries.append(summary)
     return summaries

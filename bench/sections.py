@@ -20,6 +20,7 @@ SIZES = (64, 512, 1500, 9000)
 BURSTS = (1, 32, 256)
 # Larger packets take several buffers, which not every library knows.
 ONE_BUFFER = 2048
+CASE = ("size", "burst", "payload")
 
 Note = Callable[[str], None]
 """Takes what could not be measured, and why."""
@@ -226,7 +227,8 @@ def _bare_throughput(bench: Bench, plan: Plan, rings: int, way: str) -> list[Rec
     echo = ["--echo"] if way == "echo" else []
     arguments = ["--what", "throughput", "--rings", rings, *echo, *_cpus(bench)]
     arguments += ["--warm", plan.warm_ms, "--count", plan.count_ms]
-    return bench.run("bare", *arguments, "--cases", _case_text(throughput_cases()))
+    records = bench.run("bare", *arguments, "--cases", _case_text(throughput_cases()))
+    return received("bare", way, records)
 
 
 def _throughput(
@@ -247,11 +249,23 @@ def _throughput(
         [*common, "--role", leads],
         library,
     )
-    measured = [record for record in records if record["role"] in ("receive", "both")]
-    for record in measured:
+    return received(subject(library, generation), way, records)
+
+
+def received(name: str, way: str, records: Sequence[Record]) -> list[Record]:
+    """What arrived; each case with the share of the processor that the worse-off end had."""
+    by_case: dict[tuple, list[Record]] = {}
+    for record in records:
         if record["lost"] or record["disordered"]:
             raise ProgramError(
-                f"{subject(library, generation)}, {way}, {rings} rings: {record['lost']} packets "
-                f"lost, {record['disordered']} out of order"
+                f"{name}, {way}, {record['rings']} rings: {record['lost']} packets lost, "
+                f"{record['disordered']} out of order"
             )
-    return measured
+        by_case.setdefault(tuple(record[key] for key in CASE), []).append(record)
+    return [
+        # An end that has not counted was kept from running.
+        {**record, "share": min(r["share"] for r in ends) if len(ends) == 2 else 0.0}
+        for ends in by_case.values()
+        for record in ends
+        if record["role"] in ("receive", "both")
+    ]

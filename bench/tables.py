@@ -5,7 +5,8 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from itertools import compress
 
-from results import MARKED_SPREAD, Results, Series
+from instructions import KINDS
+from results import MARKED_SPREAD, UNDISTURBED, Results, Series
 from rich.console import Console
 from rich.table import Table
 from runner import Record
@@ -18,6 +19,8 @@ PATTERNS = {
     "32 x 8": "32, 8 bursts sent, then received",
     "256 each": "256, each received before the next",
 }
+SUMMARY_PATTERNS = ("1 each", "1 x 256", "32 each", "32 x 8", "256 each")
+SUMMARY_BURSTS = (1, 32, 256)
 PREFERRED, OLDER = 512, 256
 PARTS = ("alloc", "write", "tx", "rx", "read", "free")
 PERCENTILES = ("median", "p99", "p999")
@@ -36,10 +39,11 @@ def millions(value: float) -> str:
 
 
 def cell(series: Series | None, form: Format) -> str:
-    """A median, marked when it spreads."""
+    """A median, marked when it spreads and when the machine was in use."""
     if series is None:
         return ""
-    return ("~" if series.spread > MARKED_SPREAD else "") + form(series.median)
+    marks = ("!" if series.disturbed else "") + ("~" if series.spread > MARKED_SPREAD else "")
+    return marks + form(series.median)
 
 
 def ratio_cell(ratio: float | None) -> str:
@@ -118,12 +122,90 @@ def parts_table(records: Sequence[Record], subject: str, protocol: int) -> Table
     return table
 
 
-def instructions_table(counts: dict[str, dict[str, float]]) -> Table:
-    """Instructions per packet."""
-    table = new_table("instructions per packet", ["case"], ["alloc", "tx", "rx", "free", "sum"])
-    for name, kinds in counts.items():
-        if name.endswith("polling"):
-            table.add_row(name.removesuffix(", polling"), *(f"{n:.1f}" for n in kinds.values()))
+def with_ratio(series: Series | None, ratio: float | None, form: Format) -> str:
+    """A median, and in brackets what it is of the base."""
+    return cell(series, form) + ("" if ratio is None else f" ({ratio:.2f})")
+
+
+def calls_summary(results: Results) -> Table:
+    """The sum of the four calls, for small packets: all that a look at them needs."""
+    table = new_table(
+        "summary: ns per packet for alloc + tx + rx + free, 64 bytes untouched, polling\n"
+        "(in brackets: times the bare limit)",
+        ["", "protocol"],
+        SUMMARY_PATTERNS,
+    )
+    for protocol in (PREFERRED, OLDER):
+        for subject in libraries(results):
+            for end in ("master", "slave"):
+                cases = [
+                    (protocol, "polling", end, pattern, 64, "untouched")
+                    for pattern in SUMMARY_PATTERNS
+                ]
+                row = [
+                    with_ratio(
+                        results.get(case, subject),
+                        results.ratio(case, subject, "bare"),
+                        nanoseconds,
+                    )
+                    for case in cases
+                ]
+                if any(row):
+                    table.add_row(f"{subject}, to the {end}", str(protocol), *row)
+        bare = [
+            results.get((protocol, None, None, pattern, 64, "untouched"), "bare")
+            for pattern in SUMMARY_PATTERNS
+        ]
+        table.add_row("bare", str(protocol), *(cell(series, nanoseconds) for series in bare))
+    return table
+
+
+def throughput_summary(results: Results) -> Table:
+    """Small packets over one ring, one way."""
+    cases = [(1, "one way", 64, burst, "head") for burst in SUMMARY_BURSTS]
+    table = new_table(
+        "summary: millions of packets per second, two processes, one way, 1 ring, 64 bytes\n"
+        "(in brackets: of the bare limit)",
+        [""],
+        [f"burst {burst}" for burst in SUMMARY_BURSTS],
+    )
+    for subject in [*libraries(results), "bare"]:
+        base = None if subject == "bare" else "bare"
+        table.add_row(
+            subject,
+            *(
+                with_ratio(
+                    results.get(case, subject),
+                    base and results.ratio(case, subject, base),
+                    millions,
+                )
+                for case in cases
+            ),
+        )
+    return table
+
+
+def instructions_table(counts: dict[str, dict[str, float]], mode: str) -> Table:
+    """Instructions per packet, by burst; what each call takes is in the JSON file."""
+    table = new_table(
+        f"instructions per packet for alloc + tx + rx + free, 64 bytes untouched, {mode}",
+        ["", "protocol"],
+        PATTERNS,
+    )
+    for interface in ("1.0", "4.0"):
+        for protocol in (PREFERRED, OLDER):
+            for end in ("master", "slave"):
+                case = f"{interface}, protocol {protocol}, to the {end}"
+                cells = (f"{counts[f'{case}, {name}, {mode}']['sum']:.0f}" for name in PATTERNS)
+                table.add_row(f"ours {interface}, to the {end}", str(protocol), *cells)
+    return table
+
+
+def system_calls_table(most: dict[str, dict[str, float]]) -> Table:
+    """The most that any case had."""
+    table = new_table("system calls in each burst, at most", ["receiver"], KINDS)
+    for mode, by_kind in most.items():
+        table.add_row(mode, *(f"{by_kind[kind]:g}" for kind in KINDS))
     return table
 
 
@@ -202,11 +284,19 @@ def print_all(
         if table.row_count:
             console.print(table)
     if "instructions" in texts:
-        console.print(instructions_table(texts["instructions"]))
+        for mode in texts["system calls"]:
+            console.print(instructions_table(texts["instructions"], mode))
+        console.print(system_calls_table(texts["system calls"]))
     if texts.get("control"):
         console.print("start-up, memory and connections", style="bold")
         console.print(texts["control"], highlight=False)
+    for table in _summaries(results):
+        console.print(table)
     console.print(f"~ the distance between the quartiles is over {MARKED_SPREAD:.0%} of the median")
+    console.print(
+        f"! a thread had less than {UNDISTURBED:.0%} of its processor in too many rounds to leave "
+        "them out"
+    )
     for section, found in results.items():
         if found.distances:
             console.print(
@@ -231,6 +321,13 @@ def _tables(results: dict[str, Results], records: dict[str, list[Record]]) -> It
         yield testpmd_table(results["testpmd"])
     if "python" in results:
         yield python_table(results["python"])
+
+
+def _summaries(results: dict[str, Results]) -> Iterable[Table]:
+    if "calls" in results:
+        yield calls_summary(results["calls"])
+    if "throughput" in results:
+        yield throughput_summary(results["throughput"])
 
 
 def _calls_tables(results: Results, records: Sequence[Record]) -> Iterable[Table]:

@@ -25,7 +25,7 @@
 #define TURNS_BETWEEN_LOOKS 16
 #define SERVE_NS 1000000u
 #define GAP_NS 5000000u
-#define DRAIN_NS 100000000u
+#define PATIENCE_NS 10000000000u
 #define FAREWELL_NS 2000000000u
 #define HOLD_MS 10
 
@@ -182,6 +182,7 @@ static void start_case(uint16_t index)
 {
     if (index >= program.list.count || program.meters[index].running)
         return;
+    meter_end(current_meter(), clock_ns());
     program.current = index;
     meter_begin(current_meter(), clock_ns());
 }
@@ -313,24 +314,25 @@ static uint32_t packet_length(const memif_buffer_t *bufs)
     return length;
 }
 
+/* Returns packets. */
 static uint16_t echo_burst(uint16_t qid, const struct bench_case *c)
 {
     struct inbox *in = &program.inboxes[qid];
     uint16_t packets;
     uint16_t whole = collect(qid, c, &packets);
+    uint16_t left = packets;
     uint16_t used = 0;
 
     if (whole == 0)
         return 0;
     uint16_t index = stamp_case(stamp_read(in->bufs[0].data));
-    if (__builtin_expect(index != program.current, 0) && index < program.list.count)
-        program.current = index;
+    if (__builtin_expect(index != program.current, 0))
+        start_case(index);
     c = current_case();
     uint16_t size = (uint16_t)packet_length(in->bufs);
     while (used < whole) {
         uint16_t count = 0;
-        must_work("alloc",
-                  api_alloc(program.end.conn, qid, program.tx_bufs, packets, &count, size));
+        must_work("alloc", api_alloc(program.end.conn, qid, program.tx_bufs, left, &count, size));
         if (count == 0) {
             if (!look_sometimes())
                 return 0;
@@ -339,11 +341,11 @@ static uint16_t echo_burst(uint16_t qid, const struct bench_case *c)
         uint16_t taken = copy_packets(in->bufs + used, program.tx_bufs, count, c);
         transmit(qid, count);
         for (uint16_t i = used; i < used + taken; i++)
-            packets = (uint16_t)(packets - !api_continues(&in->bufs[i]));
+            left = (uint16_t)(left - !api_continues(&in->bufs[i]));
         used = (uint16_t)(used + taken);
     }
     give_back(qid, whole);
-    return whole;
+    return packets;
 }
 
 /* ---- the roles ---- */
@@ -356,12 +358,10 @@ static void pause_between(uint64_t ns)
         ;
 }
 
+/* As receiver: cases come in order, so the last one is all of them. */
 static bool all_done(void)
 {
-    for (uint16_t i = 0; i < program.list.count; i++)
-        if (!program.meters[i].done)
-            return false;
-    return true;
+    return program.meters[program.list.count - 1].done;
 }
 
 /* Long enough that the other end, which starts to warm up a little later, is done as well. */
@@ -417,14 +417,28 @@ static void run_receive(void)
     } while (look() && !all_done());
 }
 
-/* Receives until all came back or nothing came for a while. */
-static void drain(const struct bench_case *c, uint64_t in_flight)
+/*
+ * Receives until as many packets came back as were sent. Rings keep the order and the echo returns
+ * every packet once, so nothing is under way then: no packet of this case can meet the checks, the
+ * meter or the other end's sizes of the next one. However long the other end is kept from running,
+ * a time limit would break that; the one here tells a loss, and ends the program.
+ */
+static void drain(const struct bench_case *c, uint64_t sent, uint64_t received)
 {
-    uint64_t end = clock_ns() + DRAIN_NS;
+    uint64_t end = clock_ns() + PATIENCE_NS;
 
-    while (in_flight > 0 && clock_ns() < end && look())
+    while (received < sent && look()) {
+        uint64_t before = received;
         for (uint16_t qid = 0; qid < program.link.rings; qid++)
-            in_flight -= receive_burst(qid, c);
+            received += receive_burst(qid, c);
+        if (received != before) {
+            end = clock_ns() + PATIENCE_NS;
+        } else if (clock_ns() >= end) {
+            fprintf(stderr, "%" PRIu64 " of %" PRIu64 " packets did not come back\n",
+                    sent - received, sent);
+            exit(EXIT_FAILURE);
+        }
+    }
 }
 
 static void run_both(void)
@@ -441,28 +455,31 @@ static void run_both(void)
                 }
             }
         } while (look() && !current_meter()->done);
-        drain(c, sent - current_meter()->packets);
+        if (!program.leave)
+            drain(c, sent, current_meter()->packets);
     }
 }
 
 static void run_echo(void)
 {
     do {
-        for (uint32_t turn = 0; turn < case_turns(current_case()); turn++)
-            for (uint16_t qid = 0; qid < program.link.rings; qid++)
-                echo_burst(qid, current_case());
+        for (uint32_t turn = 0; turn < case_turns(current_case()); turn++) {
+            for (uint16_t qid = 0; qid < program.link.rings; qid++) {
+                uint16_t packets = echo_burst(qid, current_case());
+                current_meter()->packets += packets;
+            }
+        }
     } while (look());
 }
 
 static const struct role {
     const char *name;
     void (*run)(void);
-    bool measures;
 } roles[] = {
-    {"send", run_send, true},
-    {"receive", run_receive, true},
-    {"both", run_both, true},
-    {"echo", run_echo, false},
+    {"send", run_send},
+    {"receive", run_receive},
+    {"both", run_both},
+    {"echo", run_echo},
 };
 
 static const struct role *find_role(const char *name)
@@ -479,6 +496,7 @@ static void print_results(void)
     uint64_t lost = 0;
     uint64_t disordered = 0;
 
+    meter_end(current_meter(), clock_ns());
     for (uint16_t qid = 0; qid < program.link.rings; qid++) {
         lost += program.inboxes[qid].check.lost;
         disordered += program.inboxes[qid].check.disordered;
@@ -524,8 +542,8 @@ int main(int argc, char **argv)
         {"cases", "SIZE:BURST:head|copied,...", NULL, &cases, NULL},
         {"warm", "milliseconds before counting (default 10)", &program.times.warm_ms, NULL, NULL},
         {"count", "milliseconds of counting (default 40)", &program.times.count_ms, NULL, NULL},
-        {"leave", "as sender: end when all is sent, and not when the peer does", NULL, NULL,
-         &program.leave},
+        {"leave", "end when all is sent: wait neither for the peer nor for what it still has", NULL,
+         NULL, &program.leave},
         {"blind", "as receiver: packets are not stamped", NULL, NULL, &program.blind},
         {"hold", "after the results stay connected until the standard input ends", NULL, NULL,
          &hold},
@@ -534,11 +552,12 @@ int main(int argc, char **argv)
 
     options_parse(argc, argv, specs);
     const struct role *role = find_role(program.role);
-    if (program.link.path == NULL || rings < 1 || rings > LINK_MAX_RINGS) {
-        fprintf(stderr, "expected a --socket, and 1 to %d --rings\n", LINK_MAX_RINGS);
+    cases_parse(cases, &program.list);
+    if (program.link.path == NULL || program.list.count == 0 || rings < 1 ||
+        rings > LINK_MAX_RINGS) {
+        fprintf(stderr, "expected a --socket, some --cases, and 1 to %d --rings\n", LINK_MAX_RINGS);
         return EXIT_FAILURE;
     }
-    cases_parse(cases, &program.list);
     program.link.rings = (uint8_t)rings;
     program.link.buffer_size = (uint16_t)buffer_size;
     program.link.log2_ring_size = 10;
@@ -550,11 +569,9 @@ int main(int argc, char **argv)
     link_wait(&program.end, NULL);
     if (!is_master || program.blind)
         fprintf(stderr, "library: %s\n", link_library());
-    if (program.list.count > 0)
-        meter_begin(&program.meters[0], clock_ns());
+    meter_begin(&program.meters[0], clock_ns());
     role->run();
-    if (role->measures)
-        print_results();
+    print_results();
     if (hold)
         hold_link();
     link_close(&program.end);

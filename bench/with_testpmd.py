@@ -115,7 +115,7 @@ def _with_libraries(
     for way, mode, options in (
         ("to testpmd", "rxonly", ["--role", "send", "--leave"]),
         ("from testpmd", "txonly", ["--role", "receive", "--blind"]),
-        ("there and back", "macswap", ["--role", "both"]),
+        ("there and back", "macswap", ["--role", "both", "--leave"]),
     ):
         for library in libraries:
             for generation in library.generations:
