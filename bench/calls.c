@@ -76,18 +76,28 @@ ALWAYS_INLINE uint64_t tick(bool timed)
     return timed ? clock_ticks() : 0;
 }
 
-ALWAYS_INLINE void write_packets(const struct bench_case *c, uint16_t count)
+/* What a turn of the loops needs, out of reach of the calls: nothing is loaded again for them. */
+struct turn {
+    const struct bench_case *c;
+    memif_conn_handle_t from;
+    memif_conn_handle_t to;
+    uint16_t burst;
+    uint16_t size;
+    bool copy;
+};
+
+ALWAYS_INLINE void write_packets(struct turn t, uint16_t count)
 {
     for (uint16_t i = 0; i < count; i++) {
-        api_set_length(&tx_bufs[i], c->size);
-        if (c->copy)
-            memcpy(tx_bufs[i].data, outgoing, c->size);
+        api_set_length(&tx_bufs[i], t.size);
+        if (t.copy)
+            memcpy(tx_bufs[i].data, outgoing, t.size);
     }
 }
 
-ALWAYS_INLINE void read_packets(const struct bench_case *c, uint16_t count)
+ALWAYS_INLINE void read_packets(struct turn t, uint16_t count)
 {
-    for (uint16_t i = 0; c->copy && i < count; i++) {
+    for (uint16_t i = 0; t.copy && i < count; i++) {
         memcpy(incoming, rx_bufs[i].data, api_length(&rx_bufs[i]));
         /* Otherwise only the last copy would have to be made. */
         __asm__ volatile("" : : "r"(incoming) : "memory");
@@ -95,64 +105,75 @@ ALWAYS_INLINE void read_packets(const struct bench_case *c, uint16_t count)
 }
 
 /* One burst, in one turn unless the library hands out less. */
-ALWAYS_INLINE void send_burst(const struct bench_case *c, uint64_t *parts, bool timed)
+ALWAYS_INLINE void send_burst(struct turn t, uint64_t *parts, bool timed)
 {
+    uint16_t left = t.burst;
     uint16_t count;
     uint16_t sent;
 
-    for (uint16_t left = c->pattern->burst; left > 0; left = (uint16_t)(left - sent)) {
+    do {
         uint64_t t0 = tick(timed);
-        int err = api_alloc(c->from->conn, 0, tx_bufs, left, &count, (uint16_t)c->size);
+        int err = api_alloc(t.from, 0, tx_bufs, left, &count, t.size);
         if (__builtin_expect(count == 0, 0))
-            fail(c, "alloc", err);
+            fail(t.c, "alloc", err);
         uint64_t t1 = tick(timed);
-        write_packets(c, count);
+        write_packets(t, count);
         uint64_t t2 = tick(timed);
-        err = api_tx(c->from->conn, 0, tx_bufs, count, &sent);
+        err = api_tx(t.from, 0, tx_bufs, count, &sent);
         if (__builtin_expect(sent == 0, 0))
-            fail(c, "tx", err);
+            fail(t.c, "tx", err);
         uint64_t t3 = tick(timed);
         if (timed) {
             parts[PART_ALLOC] += t1 - t0;
             parts[PART_WRITE] += t2 - t1;
             parts[PART_TX] += t3 - t2;
         }
-    }
+        left = (uint16_t)(left - sent);
+    } while (left > 0);
 }
 
-ALWAYS_INLINE void receive_burst(const struct bench_case *c, uint64_t *parts, bool timed,
-                                 bool roomy)
+ALWAYS_INLINE void receive_burst(struct turn t, uint64_t *parts, bool timed, bool roomy)
 {
+    uint16_t left = t.burst;
     uint16_t count;
 
-    for (uint16_t left = c->pattern->burst; left > 0; left = (uint16_t)(left - count)) {
+    do {
         uint64_t t0 = tick(timed);
-        int err = api_rx(c->to->conn, 0, rx_bufs, roomy ? PATTERN_MAX_BURST : left, &count);
+        int err = api_rx(t.to, 0, rx_bufs, roomy ? PATTERN_MAX_BURST : left, &count);
         if (__builtin_expect(count == 0, 0))
-            fail(c, "rx", err);
+            fail(t.c, "rx", err);
         uint64_t t1 = tick(timed);
-        read_packets(c, count);
+        read_packets(t, count);
         uint64_t t2 = tick(timed);
-        err = api_give_back(c->to->conn, 0, rx_bufs, count);
+        err = api_give_back(t.to, 0, rx_bufs, count);
         if (__builtin_expect(err != MEMIF_ERR_SUCCESS, 0))
-            fail(c, "free", err);
+            fail(t.c, "free", err);
         uint64_t t3 = tick(timed);
         if (timed) {
             parts[PART_RX] += t1 - t0;
             parts[PART_READ] += t2 - t1;
             parts[PART_FREE] += t3 - t2;
         }
-    }
+        left = (uint16_t)(left - count);
+    } while (left > 0);
 }
 
 ALWAYS_INLINE void run(const struct bench_case *c, uint32_t times, uint64_t *parts, bool timed,
                        bool roomy)
 {
+    const struct turn t = {.c = c,
+                           .from = c->from->conn,
+                           .to = c->to->conn,
+                           .burst = c->pattern->burst,
+                           .size = (uint16_t)c->size,
+                           .copy = c->copy};
+    const uint16_t ahead = c->pattern->ahead;
+
     for (uint32_t i = 0; i < times; i++) {
-        for (uint16_t b = 0; b < c->pattern->ahead; b++)
-            send_burst(c, parts, timed);
-        for (uint16_t b = 0; b < c->pattern->ahead; b++)
-            receive_burst(c, parts, timed, roomy);
+        for (uint16_t b = 0; b < ahead; b++)
+            send_burst(t, parts, timed);
+        for (uint16_t b = 0; b < ahead; b++)
+            receive_burst(t, parts, timed, roomy);
     }
 }
 

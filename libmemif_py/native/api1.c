@@ -171,23 +171,26 @@ int memif_get_queue_efd(memif_conn_handle_t conn, uint16_t qid, int *fd)
 /* ---- packets ---- */
 
 /* The counters are outputs of every call, so that a program that ignores the code sees none. */
-#define CHECK_BURST(bufs, count, out)                                                              \
-    do {                                                                                           \
-        if (__builtin_expect((out) == NULL || ((bufs) == NULL && (count) > 0), 0))                 \
-            return MEMIF_ERR_INVAL_ARG;                                                            \
-    } while (0)
+static inline bool bad_burst(const memif_buffer_t *bufs, uint16_t count, const uint16_t *out)
+{
+    if (__builtin_expect(out == NULL, 0))
+        return true;
+    return __builtin_expect(bufs == NULL, 0) && count > 0;
+}
 
 int memif_rx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                    uint16_t *rx)
 {
-    CHECK_BURST(bufs, count, rx);
+    if (bad_burst(bufs, count, rx))
+        return MEMIF_ERR_INVAL_ARG;
     return mif_call(conn, qid, MIF_RX, MIF_CALL_RX, 0, bufs, count, rx);
 }
 
 int memif_buffer_free(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                       uint16_t *count_out)
 {
-    CHECK_BURST(bufs, count, count_out);
+    if (bad_burst(bufs, count, count_out))
+        return MEMIF_ERR_INVAL_ARG;
     return mif_call(conn, qid, MIF_RX, MIF_CALL_GIVE_BACK, 0, bufs, count, count_out);
 }
 
@@ -196,14 +199,16 @@ int memif_buffer_free(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bu
 int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                        uint16_t *count_out, uint16_t size)
 {
-    CHECK_BURST(bufs, count, count_out);
+    if (bad_burst(bufs, count, count_out))
+        return MEMIF_ERR_INVAL_ARG;
     return mif_call(conn, qid, MIF_TX, MIF_CALL_RESERVE, size, bufs, count, count_out);
 }
 
 int memif_tx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                    uint16_t *tx)
 {
-    CHECK_BURST(bufs, count, tx);
+    if (bad_burst(bufs, count, tx))
+        return MEMIF_ERR_INVAL_ARG;
     return mif_call(conn, qid, MIF_TX, MIF_CALL_TX, 0, bufs, count, tx);
 }
 

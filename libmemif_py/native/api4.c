@@ -349,7 +349,9 @@ int memif_get_queue_efd(memif_conn_handle_t conn, uint16_t qid, int *fd)
 
 static inline bool bad_burst(const memif_buffer_t *bufs, uint16_t count, const uint16_t *out)
 {
-    return __builtin_expect(out == NULL || (bufs == NULL && count > 0), 0);
+    if (__builtin_expect(out == NULL, 0))
+        return true;
+    return __builtin_expect(bufs == NULL, 0) && count > 0;
 }
 
 int memif_rx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,

@@ -3,12 +3,21 @@
  * MIF_FACE_CALLS, the table of the instances. */
 #include "entry.h"
 
-/* An entry is written whole. */
+/* An entry in 64-bit words: index:16 unused:48 | queue | length:32 flags:8 unused:24 | data. */
+_Static_assert(sizeof(memif_buffer_t) == 4 * sizeof(mif_word) &&
+                   offsetof(memif_buffer_t, queue) == 8 && offsetof(memif_buffer_t, len) == 16 &&
+                   offsetof(memif_buffer_t, flags) == 20 && offsetof(memif_buffer_t, data) == 24,
+               "entry layout");
+
+/* Whole words: a processor has room for so many stores on their way, not for so many bytes. */
 MIF_INLINE void set_entry(memif_buffer_t *buf, struct mif_queue *q, uint32_t slot, uint32_t length,
                           uint8_t flags, uint8_t *data)
 {
-    *buf = (memif_buffer_t){
-        .desc_index = (uint16_t)slot, .queue = q, .len = length, .flags = flags, .data = data};
+    mif_word *words = (mif_word *)buf;
+    words[0] = slot;
+    words[1] = (uintptr_t)q;
+    words[2] = length | (uint64_t)flags << 32;
+    words[3] = (uintptr_t)data;
 }
 
 MIF_INLINE void set_received(memif_buffer_t *buf, struct mif_queue *q, uint32_t slot,
@@ -35,17 +44,20 @@ MIF_INLINE bool is_sendable(const memif_buffer_t *buf, const struct mif_queue *q
     return MIF_LIKELY(buf->desc_index == slot && buf->queue == q && placed);
 }
 
-/* Tells the peer where the data of an entry begins, which the application may have chosen. */
-MIF_INLINE void place(const struct mif_queue *q, uint32_t slot, const memif_buffer_t *buf,
+/* Tells the peer where the data of an entry begins, which the application may have moved. As long
+ * as it never has, all buffers are where the descriptors say. */
+MIF_INLINE void place(struct mif_queue *q, uint32_t slot, const memif_buffer_t *buf,
                       enum mif_kind kind)
 {
-    if (kind != MIF_KIND_2_SLAVE)
+    const struct mif_slot *own = &q->slots[slot];
+    if (kind != MIF_KIND_2_SLAVE || MIF_LIKELY(q->row.data != NULL && buf->data == own->data))
         return;
-    const uint8_t *base = q->regions[mif_slot_region(&q->slots[slot])].base;
+    q->row.data = NULL;
+    const uint8_t *base = q->regions[mif_slot_region(own)].base;
     mif_desc_place(q->descs, slot, (uint32_t)((const uint8_t *)buf->data - base));
 }
 
-MIF_INLINE bool is_plain(const memif_buffer_t *buf, const struct mif_queue *q, uint32_t slot,
+MIF_INLINE bool is_plain(const memif_buffer_t *buf, struct mif_queue *q, uint32_t slot,
                          const struct mif_slot *own, uint32_t *length, enum mif_kind kind)
 {
     *length = buf->len;
@@ -65,7 +77,6 @@ MIF_INLINE uint32_t mif_entries_allowed(const struct mif_queue *q, uint32_t coun
 }
 
 #ifdef MIF_LANES
-/* An entry in 64-bit words: index:16 unused:48 | queue | length:32 flags:8 unused:24 | data. */
 MIF_INLINE void set_received_lanes(memif_buffer_t *bufs, struct mif_queue *q, __m256i slots,
                                    __m256i length, __m256i data)
 {

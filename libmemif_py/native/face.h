@@ -14,6 +14,9 @@
 
 #include "engine.h"
 
+/* For writing the fields of an entry by the word. */
+typedef uint64_t __attribute__((may_alias)) mif_word;
+
 /* The last thing that a call does with its queue. */
 MIF_INLINE int mif_end(struct mif_queue *q, int err)
 {

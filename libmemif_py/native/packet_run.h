@@ -3,12 +3,20 @@
  * MIF_FACE_CALLS, the table of the instances. */
 #include "packet.h"
 
-/* An entry is written whole. */
+/* An entry in 64-bit words: index:16 unused:16 capacity:32 | length:32 unused:32 | data. */
+_Static_assert(sizeof(memif_buffer_t) == 3 * sizeof(mif_word) &&
+                   offsetof(memif_buffer_t, buffer_len) == 4 &&
+                   offsetof(memif_buffer_t, data_len) == 8 && offsetof(memif_buffer_t, data) == 16,
+               "entry layout");
+
+/* Whole words: a processor has room for so many stores on their way, not for so many bytes. */
 MIF_INLINE void set_entry(memif_buffer_t *buf, uint32_t slot, uint32_t capacity, uint32_t length,
                           uint8_t *data)
 {
-    *buf = (memif_buffer_t){
-        .desc_index = (uint16_t)slot, .buffer_len = capacity, .data_len = length, .data = data};
+    mif_word *words = (mif_word *)buf;
+    words[0] = slot | (uint64_t)capacity << 32;
+    words[1] = length;
+    words[2] = (uintptr_t)data;
 }
 
 MIF_INLINE void set_received(memif_buffer_t *buf, struct mif_queue *q, uint32_t slot,
@@ -26,7 +34,7 @@ MIF_INLINE void set_reserved(memif_buffer_t *buf, struct mif_queue *q, uint32_t 
     set_entry(buf, slot, capacity, 0, data);
 }
 
-MIF_INLINE bool is_plain(const memif_buffer_t *buf, const struct mif_queue *q, uint32_t slot,
+MIF_INLINE bool is_plain(const memif_buffer_t *buf, struct mif_queue *q, uint32_t slot,
                          const struct mif_slot *own, uint32_t *length, enum mif_kind kind)
 {
     (void)q;
@@ -44,8 +52,7 @@ MIF_INLINE uint32_t mif_entries_allowed(const struct mif_queue *q, uint32_t coun
 }
 
 #ifdef MIF_LANES
-/* An entry in 64-bit words: index:16 unused:16 capacity:32 | length:32 unused:32 | data. Each but
- * the last of four is written with one store, whose end the next one overwrites. */
+/* Each but the last of four is written with one store, whose end the next one overwrites. */
 MIF_INLINE void put_entries(memif_buffer_t *bufs, __m256i e0, __m256i e1, __m256i e2, __m256i e3)
 {
     mif_lanes_store(&bufs[0], e0);

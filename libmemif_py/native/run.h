@@ -145,7 +145,7 @@ MIF_INLINE int rx_burst(struct mif_queue *q, uint32_t extra, memif_buffer_t *buf
                         uint16_t *rx, enum mif_kind kind)
 {
     (void)extra;
-    if (q->limit - q->next < count && MIF_UNLIKELY(!mif_refresh(q, kind)))
+    if (MIF_LIKELY(q->limit - q->next < count) && MIF_UNLIKELY(!mif_refresh(q, kind)))
         return mif_rx_lost(q, rx);
     uint64_t waiting = q->limit - q->next;
     uint32_t known = waiting < count ? (uint32_t)waiting : count;
