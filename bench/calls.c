@@ -84,6 +84,7 @@ struct turn {
     uint16_t burst;
     uint16_t size;
     bool copy;
+    bool empty;
 };
 
 ALWAYS_INLINE void write_packets(struct turn t, uint16_t count)
@@ -104,6 +105,15 @@ ALWAYS_INLINE void read_packets(struct turn t, uint16_t count)
     }
 }
 
+/* Stands in for all calls where the loop around them is measured. */
+static __attribute__((noinline)) int empty_call(memif_conn_handle_t conn, uint16_t qid,
+                                                memif_buffer_t *bufs, uint16_t count, uint16_t *out)
+{
+    __asm__ volatile("" : : "r"(conn), "r"(bufs), "r"(qid) : "memory");
+    *out = count;
+    return MEMIF_ERR_SUCCESS;
+}
+
 /* One burst, in one turn unless the library hands out less. */
 ALWAYS_INLINE void send_burst(struct turn t, uint64_t *parts, bool timed)
 {
@@ -113,13 +123,15 @@ ALWAYS_INLINE void send_burst(struct turn t, uint64_t *parts, bool timed)
 
     do {
         uint64_t t0 = tick(timed);
-        int err = api_alloc(t.from, 0, tx_bufs, left, &count, t.size);
+        int err = t.empty ? empty_call(t.from, 0, tx_bufs, left, &count)
+                          : api_alloc(t.from, 0, tx_bufs, left, &count, t.size);
         if (__builtin_expect(count == 0, 0))
             fail(t.c, "alloc", err);
         uint64_t t1 = tick(timed);
         write_packets(t, count);
         uint64_t t2 = tick(timed);
-        err = api_tx(t.from, 0, tx_bufs, count, &sent);
+        err = t.empty ? empty_call(t.from, 0, tx_bufs, count, &sent)
+                      : api_tx(t.from, 0, tx_bufs, count, &sent);
         if (__builtin_expect(sent == 0, 0))
             fail(t.c, "tx", err);
         uint64_t t3 = tick(timed);
@@ -136,16 +148,19 @@ ALWAYS_INLINE void receive_burst(struct turn t, uint64_t *parts, bool timed, boo
 {
     uint16_t left = t.burst;
     uint16_t count;
+    uint16_t given;
 
     do {
         uint64_t t0 = tick(timed);
-        int err = api_rx(t.to, 0, rx_bufs, roomy ? PATTERN_MAX_BURST : left, &count);
+        int err = t.empty ? empty_call(t.to, 0, rx_bufs, left, &count)
+                          : api_rx(t.to, 0, rx_bufs, roomy ? PATTERN_MAX_BURST : left, &count);
         if (__builtin_expect(count == 0, 0))
             fail(t.c, "rx", err);
         uint64_t t1 = tick(timed);
         read_packets(t, count);
         uint64_t t2 = tick(timed);
-        err = api_give_back(t.to, 0, rx_bufs, count);
+        err = t.empty ? empty_call(t.to, 0, rx_bufs, count, &given)
+                      : api_give_back(t.to, 0, rx_bufs, count);
         if (__builtin_expect(err != MEMIF_ERR_SUCCESS, 0))
             fail(t.c, "free", err);
         uint64_t t3 = tick(timed);
@@ -159,14 +174,15 @@ ALWAYS_INLINE void receive_burst(struct turn t, uint64_t *parts, bool timed, boo
 }
 
 ALWAYS_INLINE void run(const struct bench_case *c, uint32_t times, uint64_t *parts, bool timed,
-                       bool roomy)
+                       bool roomy, bool empty)
 {
     const struct turn t = {.c = c,
                            .from = c->from->conn,
                            .to = c->to->conn,
                            .burst = c->pattern->burst,
                            .size = (uint16_t)c->size,
-                           .copy = c->copy};
+                           .copy = c->copy && !empty,
+                           .empty = empty};
     const uint16_t ahead = c->pattern->ahead;
 
     for (uint32_t i = 0; i < times; i++) {
@@ -179,18 +195,23 @@ ALWAYS_INLINE void run(const struct bench_case *c, uint32_t times, uint64_t *par
 
 static __attribute__((noinline)) void run_plain(const struct bench_case *c, uint32_t times)
 {
-    run(c, times, NULL, false, false);
+    run(c, times, NULL, false, false, false);
 }
 
 static __attribute__((noinline)) void run_roomy(const struct bench_case *c, uint32_t times)
 {
-    run(c, times, NULL, false, true);
+    run(c, times, NULL, false, true, false);
 }
 
 static __attribute__((noinline)) void run_timed(const struct bench_case *c, uint32_t times,
                                                 uint64_t *parts)
 {
-    run(c, times, parts, true, false);
+    run(c, times, parts, true, false, false);
+}
+
+static __attribute__((noinline)) void run_empty(const struct bench_case *c, uint32_t times)
+{
+    run(c, times, NULL, false, false, true);
 }
 
 /* How many times the pattern fits the slice of time. Warms up, too. */
@@ -210,13 +231,14 @@ static uint32_t calibrate(const struct bench_case *c)
 }
 
 /* The medians of some short slices: what interrupts one of them does not count. */
-static double plain_ns(const struct bench_case *c, uint32_t times)
+static double plain_ns(const struct bench_case *c, uint32_t times,
+                       void (*run_it)(const struct bench_case *, uint32_t))
 {
     double ns[SLICES];
 
     for (int i = 0; i < SLICES; i++) {
         uint64_t start = clock_ns();
-        run_plain(c, times);
+        run_it(c, times);
         ns[i] = (double)(clock_ns() - start);
     }
     return median(ns, SLICES) / ((double)times * pattern_packets(c->pattern));
@@ -248,7 +270,8 @@ static void print_case(const struct bench_case *c, const char *mode)
 static void measure(const struct bench_case *c, const char *mode, uint32_t round)
 {
     uint32_t times = calibrate(c);
-    double ns = plain_ns(c, times);
+    double ns = plain_ns(c, times, run_plain);
+    double loop = plain_ns(c, times, run_empty);
     double parts[PARTS];
     double whole = 0;
 
@@ -257,7 +280,7 @@ static void measure(const struct bench_case *c, const char *mode, uint32_t round
         whole += parts[part];
     double reading = (whole - ns) / PARTS;
     print_case(c, mode);
-    printf(", \"round\": %" PRIu32 ", \"ns\": %.3f, \"parts\": {", round, ns);
+    printf(", \"round\": %" PRIu32 ", \"ns\": %.3f, \"loop\": %.3f, \"parts\": {", round, ns, loop);
     for (int part = 0; part < PARTS; part++) {
         double value = parts[part] - reading;
         printf("%s\"%s\": %.3f", part == 0 ? "" : ", ", part_names[part], value > 0 ? value : 0);

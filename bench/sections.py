@@ -22,6 +22,9 @@ BURSTS = (1, 32, 256)
 ONE_BUFFER = 2048
 CASE = ("size", "burst", "payload")
 
+EMPTY_CALLS = "empty calls"
+"""A subject: the loops of the first section without a library."""
+
 Note = Callable[[str], None]
 """Takes what could not be measured, and why."""
 
@@ -98,8 +101,11 @@ def calls_round(
             except ProgramError as error:
                 note(str(error))
                 continue
-            yield from with_labels(
-                records, {"subject": subject(library, generation), "round": number}
+            name = subject(library, generation)
+            yield from with_labels(records, {"subject": name, "round": number})
+            # What of it is the loop around the calls: the same with calls that do nothing.
+            yield from (
+                {**r, "subject": EMPTY_CALLS, "ns": r["loop"], "round": number} for r in records
             )
 
 

@@ -10,6 +10,7 @@ from results import MARKED_SPREAD, UNDISTURBED, Results, Series
 from rich.console import Console
 from rich.table import Table
 from runner import Record
+from sections import EMPTY_CALLS
 
 PATTERNS = {
     "1 each": "1, each received before the next",
@@ -63,7 +64,7 @@ def new_table(title: str, labels: Sequence[str], columns: Iterable[str]) -> Tabl
 
 def libraries(results: Results) -> list[str]:
     """The subjects but for the bare limit."""
-    return [subject for subject in results.subjects() if subject != "bare"]
+    return [s for s in results.subjects() if s not in ("bare", EMPTY_CALLS)]
 
 
 def calls_series(results: Results, subject: str, protocol: int, *case: object) -> Series | None:
@@ -152,11 +153,12 @@ def calls_summary(results: Results) -> Table:
                 ]
                 if any(row):
                     table.add_row(f"{subject}, to the {end}", str(protocol), *row)
-        bare = [
-            results.get((protocol, None, None, pattern, 64, "untouched"), "bare")
-            for pattern in SUMMARY_PATTERNS
-        ]
-        table.add_row("bare", str(protocol), *(cell(series, nanoseconds) for series in bare))
+        for name, mode, end in (("bare", None, None), (EMPTY_CALLS, "polling", "master")):
+            base = [
+                results.get((protocol, mode, end, pattern, 64, "untouched"), name)
+                for pattern in SUMMARY_PATTERNS
+            ]
+            table.add_row(name, str(protocol), *(cell(series, nanoseconds) for series in base))
     return table
 
 
