@@ -69,6 +69,10 @@ class Program:
         self._process.stdout.close()
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def errors(self) -> str:
         """All of stderr so far."""
         return self._errors.read_text()
