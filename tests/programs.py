@@ -44,8 +44,10 @@ class Program:
         errors: Path,
         environment: dict[str, str] | None = None,
         stdin: int | IO = subprocess.PIPE,
+        user: int | None = None,
     ):
-        """`errors` is a file for its stderr."""
+        """`errors` is a file for its stderr; `user` an id, to be had by root only."""
+        identity = {} if user is None else {"user": user, "group": user, "extra_groups": []}
         self._errors = errors
         self._unread = b""
         with errors.open("wb") as stderr:
@@ -56,6 +58,7 @@ class Program:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 env={**os.environ, **SANITIZER_OPTIONS, **(environment or {})},
+                **identity,
             )
 
     def __enter__(self) -> Self:
