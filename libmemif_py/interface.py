@@ -154,7 +154,7 @@ class Interface:
             interface_id=id,
             if_name=_text("name", name, 32),
             app_name=_text("app_name", app_name, 32),
-            secret=_text("secret", secret or b"", 24),
+            secret=_text("secret", b"" if secret is None else secret, 24),
             mode=_MODES[_choice("mode", mode, tuple(_MODES))],
             num_s2m_rings=s2m_rings,
             num_m2s_rings=m2s_rings,
@@ -571,7 +571,9 @@ def _choice(what: str, value: object, choices: tuple) -> object:
 
 
 def _text(what: str, value: str | bytes, limit: int) -> bytes:
-    data = _encoded(value) if isinstance(value, str) else value
+    if not isinstance(value, (str, bytes, bytearray)):
+        raise TypeError(f"{what} of type {type(value).__name__}, expected str or bytes")
+    data = _encoded(value) if isinstance(value, str) else bytes(value)
     if data is None:
         raise errors.ArgumentError(f"{what} is no text that UTF-8 can express, pass bytes")
     if len(data) > limit:

@@ -113,9 +113,9 @@ class Program:
     def send_signal(self, number: int) -> None:
         self._process.send_signal(number)
 
-    def wait(self) -> int:
+    def wait(self, timeout: float = TIMEOUT) -> int:
         """Its exit status, after it has ended by itself."""
-        return self._process.wait(TIMEOUT)
+        return self._process.wait(timeout)
 
     def rest(self) -> str:
         """What is left of stdout, after its end."""
