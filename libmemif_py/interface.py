@@ -7,6 +7,7 @@ import grp
 import os
 import pwd
 import select
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ class Interface:
         socket_group: group name or id, likewise; without privileges one of our own.
         allow: called with the Peer, on the library's thread, when all else about it is good: as
             master before it is let in, as slave before the secret is sent. True admits it, False
-            refuses it, and so does anything else, which threading.excepthook is told of. Other
+            refuses it, and so does anything else, which sys.excepthook is told of. Other
             connections wait meanwhile.
         unsealed: whether to accept memory that the peer could take away under our feet (master):
             "trusted" from root and from our own user, "never", or "always".
@@ -280,8 +281,7 @@ class Interface:
             if answer is not True and answer is not False:
                 raise TypeError(f"allow returned {type(answer).__name__}, expected True or False")
         except BaseException as error:  # whatever it was, it is no admission
-            report = (type(error), error, error.__traceback__, threading.current_thread())
-            threading.excepthook(threading.ExceptHookArgs(report))
+            sys.excepthook(type(error), error, error.__traceback__)
             return False
         return answer
 
