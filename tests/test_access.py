@@ -384,12 +384,14 @@ def test_not_even_a_failing_report_lets_a_peer_in(path, tmp_path, monkeypatch, e
 
 
 def test_while_allow_is_asked_the_library_can_be_used(path, folder):
-    """It would never return if it were called under the control lock."""
+    """Under the control lock it would wait for what waits for it."""
     asked, done = threading.Event(), threading.Event()
+    in_time = []
 
     def allow(_peer):
         asked.set()
-        return done.wait(TIMEOUT)
+        in_time.append(done.wait(TIMEOUT))
+        return in_time[-1]
 
     with Interface(path, role="master", allow=allow) as master, Interface(path):
         assert asked.wait(TIMEOUT)
@@ -397,6 +399,7 @@ def test_while_allow_is_asked_the_library_can_be_used(path, folder):
             assert not other.connected
         done.set()
         master.wait_connected(TIMEOUT)
+    assert in_time == [True]
 
 
 def test_an_interface_may_be_closed_while_allow_is_asked(path):
