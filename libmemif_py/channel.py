@@ -105,10 +105,68 @@ def _connect_to(where: bytes) -> Channel:
     return Channel(sock)
 
 
+class Access:
+    """Who may connect to a socket file: its mode and its owner. -1: as the kernel makes it."""
+
+    __slots__ = ("gid", "mode", "uid")
+
+    def __init__(self, mode: int = -1, uid: int = -1, gid: int = -1) -> None:
+        """`mode` holds permissions only, 0 to 0o777."""
+        self.mode = mode
+        self.uid = uid
+        self.gid = gid
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when it asks for the same."""
+        return isinstance(other, Access) and self._asked() == other._asked()
+
+    __hash__ = None
+
+    def __bool__(self) -> bool:
+        """False when it asks for nothing."""
+        return self._asked() != (-1, -1, -1)
+
+    def _asked(self) -> tuple[int, int, int]:
+        return self.mode, self.uid, self.gid
+
+    def tighten(self, fd: int) -> None:
+        """Before bind: the file is made with the socket's own mode, less the umask's bits.
+
+        The umask itself belongs to the whole process, so it is not for a library to change, not
+        even for a moment.
+        """
+        if self.mode >= 0:
+            os.fchmod(fd, 0)
+
+    def apply(self, path: bytes) -> None:
+        """After bind, before listen: nobody was let in so far. Raises OSError.
+
+        Who can write in the folder may have put something else there meanwhile. So only a socket of
+        our own is touched, one without any permission if a mode is to be set, and not by its name.
+        """
+        if not self:
+            return
+        file = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self._check_ours(os.fstat(file), path)
+            where = f"/proc/self/fd/{file}"
+            os.chown(where, self.uid, self.gid)
+            if self.mode >= 0:
+                os.chmod(where, self.mode)
+        finally:
+            os.close(file)
+
+    def _check_ours(self, found: os.stat_result, path: bytes) -> None:
+        is_ours = stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid()
+        if not is_ours or (self.mode >= 0 and stat.S_IMODE(found.st_mode) != 0):
+            shown = path.decode("utf-8", "replace")
+            raise errors.AccessError(f"{shown!r} was replaced by another process meanwhile")
+
+
 class ListeningSocket:
     """A bound and listening control socket. Owns the socket and the file that it made."""
 
-    def __init__(self, path: bytes) -> None:
+    def __init__(self, path: bytes, access: Access | None = None) -> None:
         """Bind and listen.
 
         A stale socket file is replaced. Raises FileNotSocketError if something else is there,
@@ -116,12 +174,18 @@ class ListeningSocket:
         """
         self._address = address(path)
         self._file: tuple[int, int] | None = None
+        access = access or Access()
+        if access and self._is_abstract():
+            text = "an abstract socket has no mode and no owner, use a path, or `allow`"
+            raise errors.ArgumentError(text)
         if not self._is_abstract():
             self._remove_stale_file()
         self._socket = _socket.socket(_socket.AF_UNIX, _SEQPACKET, 0)
         try:
+            access.tighten(self._socket.fileno())
             self._socket.bind(self._address)
             self._file = self._file_identity()
+            access.apply(self._address)
             self._socket.listen(_BACKLOG)
         except BaseException:
             self.close()

@@ -10,9 +10,10 @@ import pytest
 from c_collector import build_directories
 from packets import TIMEOUT, Pinger, ping_all_sizes, pinger, responder_ip
 from programs import Stage
-from testpmd import Testpmd, memif_vdev
+from testpmd import Testpmd, TestpmdError, memif_vdev
 
 from libmemif_py import Interface, Timeout
+from libmemif_py.errors import Disconnected
 
 # The role of testpmd, and the keys of its device.
 DEVICES = {
@@ -134,6 +135,38 @@ def test_every_packet_comes_back_unchanged(peers, device, language, queues):
         assert side.result()["received"] == [20_000] * queues
         testpmd.command("stop")
         side.end()
+
+
+def test_a_client_with_more_queues_than_we_have_harms_itself_only(peers):
+    """DPDK 22.11 takes HELLO's limit, but then sends on the queues that it did not get as well.
+
+    They have no ring: it writes the indices of another one, and mostly does not survive that.
+    """
+    arguments = ("--port-topology=loop", "--rxq=4", "--txq=4")
+    testpmd = peers.testpmd("client", "txonly", *arguments)
+    with Interface(peers.socket, role="master") as ours:
+        with contextlib.suppress(TestpmdError), testpmd:
+            ours.wait_connected(TIMEOUT)
+            details = ours.details()
+            assert (details.rx_rings, details.tx_rings) == ((1024,), (1024,))
+            testpmd.command("start")
+            wait_for_an_end(ours)
+            testpmd.command("stop")
+        wait_for_an_end(ours)
+        assert not ours.connected
+        with Interface(peers.socket) as good:
+            good.wait_connected(TIMEOUT)
+            good.send(b"packet")
+            assert ours.recv(TIMEOUT) == b"packet"
+
+
+def wait_for_an_end(interface: Interface) -> None:
+    """Read until the connection is closed, whoever closes it."""
+    end = time.monotonic() + TIMEOUT
+    while not interface.details().last_error:
+        assert time.monotonic() < end
+        with contextlib.suppress(Timeout, Disconnected):
+            interface.recv_burst(timeout=0.01)
 
 
 @pytest.mark.parametrize("device", ["server", "client"])
