@@ -25,6 +25,7 @@ _FD = struct.Struct("i")
 _CREDENTIALS = struct.Struct("3i")
 _SEQPACKET = _socket.SOCK_SEQPACKET | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
 _BACKLOG = 1024
+_EVENTFD = "anon_inode:[eventfd]"
 
 
 def address(path: bytes) -> bytes:
@@ -233,6 +234,21 @@ def _unlink(path: bytes) -> None:
         os.unlink(path)
     except FileNotFoundError:
         return
+
+
+def check_eventfd(fd: int) -> None:
+    """Raise BadFileError unless `fd` is an eventfd.
+
+    Signals are written to it and read from it in the middle of bursts: a pipe that nobody reads
+    would end the process with SIGPIPE, other files would keep what we write.
+    """
+    try:
+        what = os.readlink(f"/proc/self/fd/{fd}")
+    except FileNotFoundError:  # no /proc: at least it is no pipe, socket, device or file
+        kind = stat.S_IFMT(os.fstat(fd).st_mode)
+        what = _EVENTFD if kind == 0 else f"a file of type {kind:#o}"
+    if what != _EVENTFD:
+        raise errors.BadFileError(f"the fd of a ring is {what}, expected an eventfd")
 
 
 def close_fds(fds: Sequence[int]) -> None:

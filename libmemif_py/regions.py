@@ -90,17 +90,37 @@ def create(size: int, name: str) -> int:
 def check_peer_region(fd: int, size: int, peer: Sequence[int]) -> None:
     """Raise RegionLimitError unless `size` bytes of the peer's `fd` can be mapped for good.
 
-    Memory that cannot be sealed is taken only from a peer (pid, uid, gid) that is root or our own
+    Memory that can go away is taken only from a peer (pid, uid, gid) that is root or our own
     user: DPDK exports its packet memory so, and such a peer could do worse than end us.
     """
     sealed = _seal_against_shrinking(fd)
-    if not sealed and peer[1] not in (0, os.geteuid()):
-        text = f"region memory can shrink and comes from user {peer[1]}, expected a sealed memfd"
+    huge = _huge_page_size(fd)
+    if peer[1] not in (0, os.geteuid()):
+        if not sealed:
+            text = f"region memory can shrink and comes from user {peer[1]}, expected a sealed memfd"
+            raise errors.RegionLimitError(text)
+        if huge:
+            # A hole that the peer makes is filled again at the next access, or else: SIGBUS.
+            text = f"region of huge pages from user {peer[1]}, expected a memfd of ordinary ones"
+            raise errors.RegionLimitError(text)
+    if huge and size % huge:
+        # The kernel maps whole pages, and unmaps nothing else.
+        text = f"region of {size} bytes in huge pages, expected a multiple of {huge}"
         raise errors.RegionLimitError(text)
     # The size counts only after the seal: before it, it could still change.
     available = os.fstat(fd).st_size
     if not 0 < size <= available:
         raise errors.RegionLimitError(f"region of {size} bytes announced, its file has {available}")
+
+
+def _huge_page_size(fd: int) -> int:
+    """The size of its pages if these are huge, or 0."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_GET_SEALS)  # only memory has seals, and other files may block us
+    except OSError:
+        return 0
+    unit = os.fstatvfs(fd).f_bsize
+    return unit if unit > os.sysconf("SC_PAGESIZE") else 0
 
 
 def _seal_against_shrinking(fd: int) -> bool:
