@@ -97,7 +97,9 @@ def check_peer_region(fd: int, size: int, peer: Sequence[int]) -> None:
     huge = _huge_page_size(fd)
     if peer[1] not in (0, os.geteuid()):
         if not sealed:
-            text = f"region memory can shrink and comes from user {peer[1]}, expected a sealed memfd"
+            text = (
+                f"region memory can shrink and comes from user {peer[1]}, expected a sealed memfd"
+            )
             raise errors.RegionLimitError(text)
         if huge:
             # A hole that the peer makes is filled again at the next access, or else: SIGBUS.

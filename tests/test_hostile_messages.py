@@ -8,6 +8,7 @@ and the interface serves one who behaves. See hostile/scene.py.
 import contextlib
 import os
 import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -117,6 +118,35 @@ def test_a_master_closes_the_fds_of_a_bad_message(scene, name, kind):
             assert peer.ending()
     scene.check()
     scene.good_slave()
+
+
+def send_lingering_socket(peer: p.Slave, data: bytes, stack: contextlib.ExitStack) -> None:
+    """Whoever closes it last waits for its data to be taken, half a minute at most."""
+    listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    with socket.create_connection(listening.getsockname()) as sock:
+        stack.enter_context(listening.accept()[0])
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sock.send(bytes(1 << 12))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("2i", 1, 30))
+        if not peer.send(data, [sock.fileno()]):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("2i", 0, 0))
+
+
+@pytest.mark.parametrize("unread", [0, 3])
+@pytest.mark.parametrize("name", ["ADD_REGION", "ADD_RING", "CONNECT", "type 9"])
+def test_no_close_of_a_peers_fd_waits(scene, name, unread):
+    with contextlib.ExitStack() as stack:
+        peer = stack.enter_context(scene.slave().to("accepted"))
+        for data in [messages(512)[name], *[messages(512)["INIT"]] * unread]:
+            send_lingering_socket(peer, data, stack)
+        assert peer.ending()
+        scene.flow.check()
+        scene.good_slave()
+    scene.check()
 
 
 BAD_INITS = {

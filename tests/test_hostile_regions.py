@@ -336,7 +336,7 @@ def has_free_huge_pages() -> bool:
 
 
 def test_huge_pages_are_mapped_or_refused(scene):
-    """Without free pages no mapping comes about, nor here: then the offer is all that can be made."""
+    """Without free pages no mapping comes about: then the offer is all that can be made."""
     with scene.slave().to("accepted") as peer:
         fd = peer.keep(huge_memfd(HUGE))
         if has_free_huge_pages():

@@ -127,10 +127,12 @@ class Control:
         self.fds.append(fd)
         return fd
 
-    def send(self, data: bytes, fds: Iterable[int] = ()) -> None:
-        """A victim that has closed already is no error: the end tells."""
+    def send(self, data: bytes, fds: Iterable[int] = ()) -> bool:
+        """A victim that has closed already is no error: the end tells. True if it was sent."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             socket.send_fds(self.socket, [data], list(fds))
+            return True
+        return False
 
     def receive(self) -> tuple[int, bytes, list[int]]:
         """Type, bytes and fds of the next message. Raises ClosedError."""
@@ -362,8 +364,11 @@ class Listening:
 
 
 class Master(Control):
-    """Serves a slave that came. `to` takes it to a state: silent, greeted (HELLO sent, INIT came),
-    accepted (ACK sent, ADD_REGION came), offered (the first ADD_RING came), asked (CONNECT came)."""
+    """Serves a slave that came. `to` takes it to a state.
+
+    The states: silent, greeted (HELLO sent, INIT came), accepted (ACK sent, ADD_REGION came),
+    offered (the first ADD_RING came), asked (CONNECT came), connected.
+    """
 
     def __init__(self, sock: socket.socket, version: int = 512):
         super().__init__(sock)

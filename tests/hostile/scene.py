@@ -19,7 +19,7 @@ from programs import Program
 
 from libmemif_py import Interface, MemifError
 
-# Victims by the 1.0 and the 4.0 interface, in the build and under the address sanitizer, and Python.
+# By the 1.0 and the 4.0 interface, as built and under the address sanitizer, and in Python.
 VICTIMS = ["1.0", "4.0", "python", "1.0-asan", "4.0-asan"]
 PYTHON_VICTIM = Path(__file__).parent / "victim.py"
 
