@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 MAX_PATH = 107  # sun_path keeps a terminating NUL
 MAX_FDS = 253  # what the kernel lets travel with one message
 _FD = struct.Struct("i")
+_NO_LINGER = struct.pack("2i", 0, 0)
 _CREDENTIALS = struct.Struct("3i")
 _SEQPACKET = _socket.SOCK_SEQPACKET | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
 _BACKLOG = 1024
+_EVENTFD = "anon_inode:[eventfd]"
 
 
 def address(path: bytes) -> bytes:
@@ -79,7 +81,19 @@ class Channel:
         return _CREDENTIALS.unpack(option)
 
     def close(self) -> None:
-        """Close the socket. May be called twice."""
+        """Close the socket. May be called twice.
+
+        What the peer has sent and nobody read is read first: the kernel would close the descriptors
+        in it as they are (see close_fds), and the peer would see a reset in place of our last word.
+        """
+        if self._socket.fileno() < 0:
+            return
+        try:
+            self._socket.shutdown(_socket.SHUT_RD)  # from now on no more can come
+            while (rest := self.receive()) != (b"", []):
+                close_fds(rest[1])
+        except OSError:
+            pass  # the peer is gone, and its messages with it
         self._socket.close()
 
 
@@ -299,7 +313,34 @@ def _unlink(path: bytes) -> None:
         return
 
 
+def check_eventfd(fd: int) -> None:
+    """Raise BadFileError unless `fd` is an eventfd.
+
+    Signals are written to it and read from it in the middle of bursts: a pipe that nobody reads
+    would end the process with SIGPIPE, other files would keep what we write.
+    """
+    try:
+        what = os.readlink(f"/proc/self/fd/{fd}")
+    except FileNotFoundError:  # no /proc: at least it is no pipe, socket, device or file
+        kind = stat.S_IFMT(os.fstat(fd).st_mode)
+        what = _EVENTFD if kind == 0 else f"a file of type {kind:#o}"
+    if what != _EVENTFD:
+        raise errors.BadFileError(f"the fd of a ring is {what}, expected an eventfd")
+
+
 def close_fds(fds: Sequence[int]) -> None:
-    """Close each descriptor."""
+    """Close each descriptor, whatever a peer made of it: closing a socket may wait for its data."""
     for fd in fds:
-        os.close(fd)
+        try:
+            sock = _socket.socket(-1, -1, -1, fd)
+        except OSError:
+            os.close(fd)  # no socket
+            continue
+        _end_without_waiting(sock)
+
+
+def _end_without_waiting(sock: _socket.socket) -> None:
+    try:
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _NO_LINGER)
+    finally:
+        sock.close()

@@ -202,7 +202,8 @@ class Interface:
         for lock in self._rx_locks:
             with lock:
                 pass  # whoever waits in recv has seen `_closed` and left
-        self._close_waits()
+        with self._changed:  # the control thread may be about to tell of the end of the link
+            self._close_waits()
 
     def _close_waits(self) -> None:
         for wait in self._rx_waits:
@@ -512,17 +513,22 @@ class _ReadyFd:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll.register(self._wake, select.EPOLLIN)
         self._attached = -1
+        self._closed = False
 
     def fileno(self) -> int:
         return self._epoll.fileno()
 
     def attach(self, efd: int) -> None:
+        if self._closed:
+            return
         self._epoll.register(efd, select.EPOLLIN)
         self._attached = efd
         self.wake()
 
     def detach(self) -> None:
-        """While the eventfd is still open."""
+        """While the eventfd is still open. The interface may be closed already."""
+        if self._closed:
+            return
         if self._attached >= 0:
             self._epoll.unregister(self._attached)
             self._attached = -1
@@ -543,6 +549,7 @@ class _ReadyFd:
         self._epoll.poll(seconds)
 
     def close(self) -> None:
+        self._closed = True
         self._epoll.close()
         os.close(self._wake)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 
 from . import errors, handshake, regions
-from .channel import close_fds
+from .channel import check_eventfd, close_fds
 from .wire import VERSION_1
 
 TYPE_CHECKING = False
@@ -234,19 +234,27 @@ class Link:
         for efd in self._watched_efds:
             hub.unwatch(efd)
         hub.unwatch(self.channel.fileno())
-        if endpoint is not None:
-            self.native.lib.mif_connection_down(endpoint.handle)
+        try:
+            if endpoint is not None:
+                self._leave(endpoint, reason)
+        finally:
+            close_fds(self._efds)
+            self._efds = []
+            self.channel.close()
+            if endpoint is not None:
+                endpoint.unlinked(reason)
+
+    def _leave(self, endpoint: Endpoint, reason: str) -> None:
+        """A program whose callback fails still gets its memory released."""
+        self.native.lib.mif_connection_down(endpoint.handle)
+        try:
             if self.up:
                 self.up = False
-                with hub.unlocked():
+                with self.hub.unlocked():
                     endpoint.observer.disconnected(endpoint, reason)
+        finally:
             self.native.lib.mif_connection_release(endpoint.handle)
             self._give_regions_back(endpoint)
-        close_fds(self._efds)
-        self._efds = []
-        self.channel.close()
-        if endpoint is not None:
-            endpoint.unlinked(reason)
 
     # ---- regions ----
 
@@ -365,6 +373,7 @@ class MasterLink(Link):
 
     def _take_ring(self, action: handshake.TakeRing) -> None:
         self._efds.append(action.fd)
+        check_eventfd(action.fd)
         # A burst drains it without knowing whether it was signalled, and must not wait there.
         os.set_blocking(action.fd, False)
         rings = self._s2m if action.ring.s2m else self._m2s

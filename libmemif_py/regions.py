@@ -92,12 +92,21 @@ def create(size: int, name: str) -> int:
 def check_peer_region(fd: int, size: int, peer: Sequence[int], unsealed: str = "trusted") -> None:
     """Raise RegionLimitError unless `size` bytes of the peer's `fd` can be mapped for good.
 
-    `unsealed`, one of UNSEALED, says whether memory that cannot be sealed is taken from a peer
-    (pid, uid, gid). Trusted are root and our own user: DPDK exports its packet memory so, and such
-    a peer could do worse than end us.
+    `unsealed`, one of UNSEALED, says whether memory that can go away is taken from a peer
+    (pid, uid, gid): what cannot be sealed, and huge pages. Trusted are root and our own user: DPDK
+    exports its packet memory so, and such a peer could do worse than end us.
     """
-    if not _seal_against_shrinking(fd) and not _may_be_unsealed(peer[1], unsealed):
+    sealed, huge = _seal_against_shrinking(fd), _huge_page_size(fd)
+    if not (sealed or _may_be_unsealed(peer[1], unsealed)):
         text = f"region can shrink, user {peer[1]}, policy {unsealed}: expected a sealed memfd"
+        raise errors.RegionLimitError(text)
+    if huge and not _may_be_unsealed(peer[1], unsealed):
+        # A hole that the peer makes is filled again at the next access, or else: SIGBUS.
+        text = f"region of huge pages, user {peer[1]}, policy {unsealed}: expected ordinary ones"
+        raise errors.RegionLimitError(text)
+    if huge and size % huge:
+        # The kernel maps whole pages, and unmaps nothing else.
+        text = f"region of {size} bytes in huge pages, expected a multiple of {huge}"
         raise errors.RegionLimitError(text)
     # The size counts only after the seal: before it, it could still change.
     available = os.fstat(fd).st_size
@@ -110,6 +119,16 @@ def _may_be_unsealed(uid: int, unsealed: str) -> bool:
         return unsealed == "always"
     # Users of another user namespace all show as this one, so it is nobody's in particular.
     return uid == 0 or (uid == os.geteuid() and uid != _OVERFLOW_UID)
+
+
+def _huge_page_size(fd: int) -> int:
+    """The size of its pages if these are huge, or 0."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_GET_SEALS)  # only memory has seals, and other files may block us
+    except OSError:
+        return 0
+    unit = os.fstatvfs(fd).f_bsize
+    return unit if unit > os.sysconf("SC_PAGESIZE") else 0
 
 
 def _seal_against_shrinking(fd: int) -> bool:

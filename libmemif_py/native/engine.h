@@ -23,6 +23,8 @@
 #include "connection.h"
 #include "errors.h"
 
+#include <errno.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define MIF_INLINE static inline __attribute__((always_inline))
@@ -266,10 +268,14 @@ MIF_INLINE void mif_publish(struct mif_queue *q, bool is_rx, enum mif_kind kind)
     atomic_store_explicit(q->own_index, mif_own_index(q, is_rx, kind), memory_order_release);
 }
 
+/* The peer has the same eventfd open and can make it a blocking one at any time, so we say at each
+ * read that we do not wait. Kernels before 5.8 cannot be told. */
 static inline void mif_efd_drain(int efd)
 {
     uint64_t value;
-    (void)!read(efd, &value, sizeof(value));
+    const struct iovec into = {.iov_base = &value, .iov_len = sizeof(value)};
+    if (preadv2(efd, &into, 1, -1, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP)
+        (void)!read(efd, &value, sizeof(value));
 }
 
 /* False when the signal could not be sent; a counter that is full is a signal already. */
