@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -82,7 +83,8 @@ class Interface:
         ring_size: slots of a ring, a power of two from 1 to 16384 (slave).
         buffer_size: bytes of a buffer, 1 to 65535 (slave). Longer packets take several.
         version: 256 or 512 to speak only that protocol version; None for the best in common.
-        on_connect: called with the interface when the link is up, on the library's thread.
+        on_connect: called with the interface when the link is up, on the library's thread. An
+            exception goes to sys.excepthook, and the link goes on.
         on_disconnect: called with the interface and a reason when it went down, likewise.
 
     Raises:
@@ -129,8 +131,9 @@ class Interface:
         self._changed = threading.Condition()
         self._up = False
         self._closed = False
-        self._rx_waits = [_ReadyFd() for _ in range(s2m_rings if settings.is_master else m2s_rings)]
-        self._rx_locks = [threading.Lock() for _ in self._rx_waits]
+        rx_count = s2m_rings if settings.is_master else m2s_rings
+        self._rx_waits: list[_ReadyFd] = []
+        self._rx_locks = [threading.Lock() for _ in range(rx_count)]
         tx_count = m2s_rings if settings.is_master else s2m_rings
         self._tx_locks = [threading.Lock() for _ in range(tx_count)]
         # Held while the link's memory is in use, never while waiting.
@@ -138,6 +141,8 @@ class Interface:
         self._tx_bursts = [threading.Lock() for _ in self._tx_locks]
         self._polling: set[int] = set()
         try:
+            for _ in range(rx_count):
+                self._rx_waits.append(_ReadyFd())
             self._endpoint = control.add(settings, _Observer(self))
         except BaseException:
             self._close_waits()
@@ -230,8 +235,7 @@ class Interface:
                 self._rx_waits[queue].attach(efd)
                 self._apply_rx_mode(endpoint.handle, queue)
             self._changed.notify_all()
-        if self._on_connect is not None:
-            self._on_connect(self)
+        _tell(self._on_connect, self)
 
     def _went_down(self, reason: str) -> None:
         # No new burst gets buffers any more; after this call the memory of old ones goes away.
@@ -243,8 +247,7 @@ class Interface:
             for wait in self._rx_waits:
                 wait.detach()
             self._changed.notify_all()
-        if self._on_disconnect is not None:
-            self._on_disconnect(self, reason)
+        _tell(self._on_disconnect, self, reason)
 
     # ---- receive ----
 
@@ -444,10 +447,14 @@ class _ReadyFd:
     """An epoll set that outlives connections: a queue's current eventfd, and our own wake-up."""
 
     def __init__(self) -> None:
+        self._attached = self._wake = -1
         self._epoll = select.epoll()
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._epoll.register(self._wake, select.EPOLLIN)
-        self._attached = -1
+        try:
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._epoll.register(self._wake, select.EPOLLIN)
+        except BaseException:
+            self.close()
+            raise
 
     def fileno(self) -> int:
         return self._epoll.fileno()
@@ -480,7 +487,17 @@ class _ReadyFd:
 
     def close(self) -> None:
         self._epoll.close()
-        os.close(self._wake)
+        if self._wake >= 0:
+            os.close(self._wake)
+
+
+def _tell(callback: Callable | None, *arguments: object) -> None:
+    """Call back into the program, whose exceptions are shown and end no link."""
+    try:
+        if callback is not None:
+            callback(*arguments)
+    except Exception:
+        sys.excepthook(*sys.exc_info())
 
 
 def _scratch(count: int) -> tuple:
