@@ -1,129 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The end of connections under fire, on the C core alone: without sockets and without Python, so
- * that thousands take a moment and ThreadSanitizer sees all there is. The program is linked with
- * the core and the packet face themselves.
- *
- * TEAR_DOWNS in the environment says how many ends there are in a test.
+ * The end of connections under fire. TEAR_DOWNS in the environment says how many ends there are in
+ * a test.
  */
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
+#include "cable.h"
 #include "harness.h"
 
-#include "hub.h"
-#include "packet.h"
+enum { BURST = 9, FEW_TEAR_DOWNS = 60, VERSIONS = 2 };
 
-enum { QUEUES = 2, LOG2_SLOTS = 4, BUFFER = 128, BURST = 9, FEW_TEAR_DOWNS = 60 };
-enum { REGION_BYTES = 1 << 20, RING_BYTES = 1 << 12, VERSIONS = 2 };
-enum side { MASTER, SLAVE, SIDES };
-
-static int tear_downs(void)
+static uint32_t tear_downs(void)
 {
-    const char *wanted = getenv("TEAR_DOWNS");
-    return wanted == NULL ? FEW_TEAR_DOWNS : atoi(wanted);
-}
-
-/* ---- a connection ---- */
-
-static struct {
-    int memory;
-    int spare_memory;
-    int efds[2 * QUEUES]; /* by ring: S2M first */
-    uint16_t version;
-    _Atomic(void *) handles[SIDES];
-} cable;
-
-static void add_queue(void *handle, enum side side, uint16_t qid, bool s2m)
-{
-    uint16_t ring = (uint16_t)(s2m ? qid : QUEUES + qid);
-    const struct mif_queue_config config = {
-        .version = cable.version,
-        .is_slave = side == SLAVE,
-        .is_tx = s2m == (side == SLAVE),
-        .qid = qid,
-        .offset = (uint64_t)ring * RING_BYTES,
-        .log2_ring_size = LOG2_SLOTS,
-        .efd = cable.efds[ring],
-        .buffer_offset =
-            (uint64_t)2 * QUEUES * RING_BYTES + (uint64_t)ring * (BUFFER << LOG2_SLOTS),
-        .post_at_start = 1,
-        .buffer_size = BUFFER,
-    };
-    ck_assert_int_eq(mif_connection_add_queue(handle, &config), MIF_ERR_SUCCESS);
-}
-
-static void raise_as(void *handle, enum side side, int memory)
-{
-    ck_assert_int_eq(mif_connection_map(handle, 0, memory, REGION_BYTES), MIF_ERR_SUCCESS);
-    for (uint16_t qid = 0; qid < QUEUES; qid++) {
-        add_queue(handle, side, qid, true);
-        add_queue(handle, side, qid, false);
-    }
-    ck_assert_int_eq(mif_connection_up(handle, -1), MIF_ERR_SUCCESS);
-}
-
-static void raise_side(enum side side)
-{
-    raise_as(cable.handles[side], side, cable.memory);
-}
-
-static void open_side(enum side side)
-{
-    void *handle = NULL;
-    ck_assert_int_eq(mif_connection_open(&handle, NULL, NULL, NULL), MIF_ERR_SUCCESS);
-    cable.handles[side] = handle;
-}
-
-/* The peer's memory goes with it, and ours stays mapped: a process that died. */
-static void lower_side(enum side side)
-{
-    mif_connection_down(cable.handles[side]);
-    mif_connection_release(cable.handles[side]);
-}
-
-static int make_memory(void)
-{
-    int fd = memfd_create("cable", MFD_CLOEXEC);
-    ck_assert_int_eq(ftruncate(fd, REGION_BYTES), 0);
-    return fd;
-}
-
-/* What was is unmapped and forgotten: a slave comes with memory of its own each time. */
-static void change_memory(void)
-{
-    ck_assert_int_eq(close(cable.memory), 0);
-    cable.memory = make_memory();
-}
-
-static void open_cable(uint16_t version)
-{
-    ck_assert_int_eq(mif_data_path_init(), MIF_ERR_SUCCESS);
-    cable.version = version;
-    cable.memory = make_memory();
-    cable.spare_memory = make_memory();
-    for (int i = 0; i < 2 * QUEUES; i++) {
-        cable.efds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        ck_assert_int_ge(cable.efds[i], 0);
-    }
-    open_side(MASTER);
-    open_side(SLAVE);
-}
-
-static void close_cable(void)
-{
-    mif_connection_close(cable.handles[MASTER]);
-    mif_connection_close(cable.handles[SLAVE]);
-    ck_assert_int_eq(close(cable.memory), 0);
-    ck_assert_int_eq(close(cable.spare_memory), 0);
-    for (int i = 0; i < 2 * QUEUES; i++)
-        ck_assert_int_eq(close(cable.efds[i]), 0);
+    return memif_times("TEAR_DOWNS", FEW_TEAR_DOWNS);
 }
 
 /* ---- threads ---- */
@@ -261,7 +154,7 @@ MEMIF_TEST_LOOP(bursts_outlive_their_connection, 0, VERSIONS)
 {
     open_cable(_i == 0 ? 256 : 512);
     start_workers();
-    for (int i = 0; i < tear_downs(); i++) {
+    for (uint32_t i = 0; i < tear_downs(); i++) {
         raise_side(SLAVE);
         raise_side(MASTER);
         wait_for_traffic();
@@ -278,11 +171,11 @@ MEMIF_TEST_LOOP(bursts_outlive_their_handle, 0, VERSIONS)
 {
     open_cable(_i == 0 ? 256 : 512);
     start_workers();
-    for (int i = 0; i < tear_downs(); i++) {
+    for (uint32_t i = 0; i < tear_downs(); i++) {
         raise_side(SLAVE);
         raise_side(MASTER);
         wait_for_traffic();
-        for (int j = 0; j < SIDES; j++) {
+        for (uint32_t j = 0; j < SIDES; j++) {
             enum side side = (enum side)((i + j) % SIDES);
             lower_side(side);
             mif_connection_close(cable.handles[side]);
@@ -301,7 +194,7 @@ MEMIF_TEST_LOOP(a_connection_is_unharmed_by_the_end_of_its_neighbours, 0, VERSIO
     raise_side(SLAVE);
     raise_side(MASTER);
     start_workers();
-    for (int i = 0; i < tear_downs(); i++) {
+    for (uint32_t i = 0; i < tear_downs(); i++) {
         void *neighbour = NULL;
         ck_assert_int_eq(mif_connection_open(&neighbour, NULL, NULL, NULL), MIF_ERR_SUCCESS);
         raise_as(neighbour, SLAVE, cable.spare_memory);

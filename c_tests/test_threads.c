@@ -351,10 +351,9 @@ MEMIF_TEST_LOOP(a_queue_back_in_interrupt_mode_misses_no_packet, 0, WAYS)
 enum { STORM = 2 };
 
 /* How often a test ends a connection; TEAR_DOWNS in the environment says otherwise. */
-static int tear_downs(void)
+static uint32_t tear_downs(void)
 {
-    const char *wanted = getenv("TEAR_DOWNS");
-    return wanted == NULL ? 150 : atoi(wanted);
+    return memif_times("TEAR_DOWNS", 150);
 }
 
 static const struct shape storm_shape = {
@@ -429,7 +428,7 @@ MEMIF_TEST_LOOP(bursts_end_cleanly_with_their_connection, 0, 3 * VERSIONS)
     static struct worker workers[2 * STORM];
 
     ck_assert_int_eq(sem_init(&bursting, 0, 0), 0);
-    for (int i = 0; i < tear_downs(); i++) {
+    for (uint32_t i = 0; i < tear_downs(); i++) {
         struct pair pair = {0};
         struct shape shape = storm_shape;
 
@@ -472,7 +471,7 @@ MEMIF_TEST_LOOP(threads_may_burst_on_while_the_connection_comes_and_goes, 0, VER
     pair_open(&pair, &shape);
     for (uint16_t i = 0; i < STORM; i++)
         start_worker(&workers[i], pair.master.conn, i, burst_until_told);
-    for (int i = 0; i < tear_downs(); i++) {
+    for (uint32_t i = 0; i < tear_downs(); i++) {
         end_delete(&pair.slave);
         RUN_UNTIL(!end_is_up(&pair.master));
         ck_assert_int_eq(end_create(&pair.slave, "pair.sock"), MEMIF_ERR_SUCCESS);
@@ -574,7 +573,7 @@ MEMIF_TEST_LOOP(threads_of_on_connect_can_be_joined_in_on_disconnect, 0, 2 * VER
     static struct worker of_master[STORM], of_slave[STORM];
 
     ck_assert_int_eq(sem_init(&bursting, 0, 0), 0);
-    for (int i = 0; i < tear_downs() / 3; i++) {
+    for (uint32_t i = 0; i < tear_downs() / 3; i++) {
         struct pair pair = {0};
         struct shape shape = storm_shape;
 
