@@ -8,6 +8,7 @@ the whole control plane.
 from __future__ import annotations
 
 import _socket
+import errno
 import os
 import stat
 import struct
@@ -63,16 +64,22 @@ class Channel:
         """The next message and the descriptors that came with it, which the caller owns.
 
         An end of the connection is an empty message. One byte more than a message is asked for, so
-        that a longer one shows. Raises BlockingIOError when nothing waits.
+        that a longer one shows. Raises BlockingIOError when nothing waits, OSError also when there
+        was no room for a descriptor that came along.
         """
         room = _socket.CMSG_SPACE(MAX_FDS * _FD.size)
         flags = _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC
-        data, extra, _, _ = self._socket.recvmsg(MESSAGE_SIZE + 1, room, flags)
+        data, extra, answer, _ = self._socket.recvmsg(MESSAGE_SIZE + 1, room, flags)
         fds: list[int] = []
         for level, kind, payload in extra:
             if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
                 whole = len(payload) // _FD.size * _FD.size
                 fds += [fd for (fd,) in _FD.iter_unpack(payload[:whole])]
+        if answer & _socket.MSG_CTRUNC:
+            close_fds(fds)
+            raise OSError(
+                errno.EMFILE, "a descriptor of the peer's did not fit the process's limit"
+            )
         return data, fds
 
     def peer(self) -> tuple[int, int, int]:

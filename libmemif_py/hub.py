@@ -218,7 +218,8 @@ class Hub:
         self._handlers: dict[int, Any] = {}
         self._deadlines: dict[Any, float] = {}
         self._armed: float | None = None
-        self.endings = 0  # of interfaces, links and the hub itself, under way
+        self.endings = 0  # of interfaces and links, under way
+        self._closed = False
         self._timer = native.lib.mif_timer_open()
         if self._timer < 0:
             code = native.lib.mif_error_from_errno(native.ffi.errno)
@@ -244,6 +245,7 @@ class Hub:
         Raises MemifError, OSError; nothing is left behind then.
         """
         with LOCK:
+            self._check_open()
             channel.address(settings.path)  # a path that can never work is the caller's mistake
             endpoint = Endpoint(self, settings, observer)
             endpoint.open(interrupt, private_ctx)
@@ -257,6 +259,10 @@ class Hub:
             if not settings.is_master:
                 self._first_attempt(endpoint)
             return endpoint
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise errors.ArgumentError("the socket is being deleted")
 
     def _first_attempt(self, endpoint: Endpoint) -> None:
         if not self._eager:
@@ -323,6 +329,7 @@ class Hub:
         Raises AlreadyError when masters are listening on one of our own, ArgumentError.
         """
         with LOCK:
+            self._check_open()
             if self._listeners:
                 raise errors.AlreadyError("there is a listening socket already")
             channel.AdoptedSocket(fd).close()  # only to see that it is good
@@ -340,6 +347,7 @@ class Hub:
     def set_retry(self, first: float | None, interval: float | None) -> None:
         """Have disconnected slaves try again after `first` seconds, then at each interval."""
         with LOCK:
+            self._check_open()
             self.retry_interval = interval
             for endpoint in self._endpoints.values():
                 if endpoint.link is None and not endpoint.settings.is_master:
@@ -482,7 +490,8 @@ class Hub:
     def close(self) -> None:
         """Remove every interface and close every fd. The C hub stays the caller's."""
         with LOCK:
-            self.endings += 1  # for good
+            self._closed = True  # callbacks and other threads may still try to add
+            self.endings += 1
             for endpoint in list(self._endpoints.values()):
                 if not endpoint.removed:
                     self.remove(endpoint)

@@ -116,7 +116,8 @@ class Interface:
         unsealed: whether to accept memory that the peer could take away under our feet (master):
             "trusted" from root and from our own user, "never", or "always".
         handshake_timeout: seconds that a peer has to get connected.
-        on_connect: called with the interface when the link is up, on the library's thread.
+        on_connect: called with the interface when the link is up, on the library's thread. An
+            exception goes to sys.excepthook, and the link goes on.
         on_disconnect: called with the interface and a reason when it went down, likewise.
 
     Raises:
@@ -173,8 +174,9 @@ class Interface:
         self._changed = threading.Condition()
         self._up = False
         self._closed = False
-        self._rx_waits = [_ReadyFd() for _ in range(s2m_rings if settings.is_master else m2s_rings)]
-        self._rx_locks = [threading.Lock() for _ in self._rx_waits]
+        rx_count = s2m_rings if settings.is_master else m2s_rings
+        self._rx_waits: list[_ReadyFd] = []
+        self._rx_locks = [threading.Lock() for _ in range(rx_count)]
         tx_count = m2s_rings if settings.is_master else s2m_rings
         self._tx_locks = [threading.Lock() for _ in range(tx_count)]
         # Held while the link's memory is in use, never while waiting.
@@ -182,6 +184,8 @@ class Interface:
         self._tx_bursts = [threading.Lock() for _ in self._tx_locks]
         self._polling: set[int] = set()
         try:
+            for _ in range(rx_count):
+                self._rx_waits.append(_ReadyFd())
             self._endpoint = control.add(settings, _Observer(self))
         except BaseException:
             self._close_waits()
@@ -294,8 +298,7 @@ class Interface:
                 self._rx_waits[queue].attach(efd)
                 self._apply_rx_mode(endpoint.handle, queue)
             self._changed.notify_all()
-        if self._on_connect is not None:
-            self._on_connect(self)
+        _tell(self._on_connect, self)
 
     def _went_down(self, reason: str) -> None:
         # No new burst gets buffers any more; after this call the memory of old ones goes away.
@@ -307,8 +310,7 @@ class Interface:
             for wait in self._rx_waits:
                 wait.detach()
             self._changed.notify_all()
-        if self._on_disconnect is not None:
-            self._on_disconnect(self, reason)
+        _tell(self._on_disconnect, self, reason)
 
     # ---- receive ----
 
@@ -509,11 +511,15 @@ class _ReadyFd:
     """An epoll set that outlives connections: a queue's current eventfd, and our own wake-up."""
 
     def __init__(self) -> None:
+        self._attached = self._wake = -1
         self._epoll = select.epoll()
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._epoll.register(self._wake, select.EPOLLIN)
-        self._attached = -1
         self._closed = False
+        try:
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._epoll.register(self._wake, select.EPOLLIN)
+        except BaseException:
+            self.close()
+            raise
 
     def fileno(self) -> int:
         return self._epoll.fileno()
@@ -551,7 +557,17 @@ class _ReadyFd:
     def close(self) -> None:
         self._closed = True
         self._epoll.close()
-        os.close(self._wake)
+        if self._wake >= 0:
+            os.close(self._wake)
+
+
+def _tell(callback: Callable | None, *arguments: object) -> None:
+    """Call back into the program, whose exceptions are shown and end no link."""
+    try:
+        if callback is not None:
+            callback(*arguments)
+    except Exception:
+        sys.excepthook(*sys.exc_info())
 
 
 def _scratch(count: int) -> tuple:

@@ -79,7 +79,7 @@ class Link:
         except BlockingIOError:
             return
         except OSError as error:
-            self.close(f"control socket: {error.strerror}")
+            self.disconnect(f"control socket: {error.strerror}")
             return
         if data:
             self._receive(data, fds)
@@ -480,8 +480,10 @@ class SlaveLink(Link):
     def _create_queues(
         self, action: handshake.Prepare, places: list[regions.Place], *, is_tx: bool
     ) -> list[tuple[int, int, int]]:
-        efds = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in places]
-        self._efds += efds
+        efds = []
+        for _ in places:
+            efds.append(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+            self._efds.append(efds[-1])  # at once: the next one may fail
         self._add_queues(
             [
                 self._queue(action, place, qid, efd, is_tx)

@@ -362,7 +362,7 @@ def test_huge_pages_are_not_taken_from_others():
     fd = huge_memfd(HUGE)
     try:
         regions.check_peer_region(fd, HUGE, (1, os.geteuid(), 1))
-        with pytest.raises(errors.RegionLimitError, match=f"huge pages from user {NOBODY}"):
+        with pytest.raises(errors.RegionLimitError, match=f"huge pages, user {NOBODY}"):
             regions.check_peer_region(fd, HUGE, (1, NOBODY, NOBODY))
     finally:
         os.close(fd)

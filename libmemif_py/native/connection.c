@@ -121,17 +121,30 @@ bool mif_in_forked_child(void)
     return atomic_load_explicit(&forked_child, memory_order_relaxed);
 }
 
+/* Whether the rest of the process, the interpreter before all, still has address space. */
+static bool is_room_left(void)
+{
+    const size_t most = (size_t)256 << 20;
+    void *rest = mmap(NULL, most, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return rest != MAP_FAILED && munmap(rest, most) == 0;
+}
+
 /* Address space only: no page is taken before a slot is opened. A process with a tight address
  * limit gets fewer slots. */
 static int reserve_arena(void)
 {
-    for (uint32_t slots = MIF_MAX_SLOTS; slots >= 128; slots /= 2) {
+    const uint32_t least = 128;
+    for (uint32_t slots = MIF_MAX_SLOTS; slots >= least; slots /= 2) {
         size_t qid_stride = slots * sizeof(struct mif_queue_pair);
         size_t queue_bytes = MIF_MAX_QUEUES * qid_stride;
         uint8_t *base = mmap(NULL, queue_bytes + slots * MIF_SLOT_STRIDE, PROT_READ,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (base == MAP_FAILED)
             continue;
+        if (slots > least && !is_room_left()) {
+            (void)munmap(base, queue_bytes + slots * MIF_SLOT_STRIDE);
+            continue;
+        }
         closed_line = calloc(slots, sizeof(*closed_line));
         if (closed_line == NULL) {
             (void)munmap(base, queue_bytes + slots * MIF_SLOT_STRIDE);
@@ -151,9 +164,9 @@ int mif_data_path_init(void)
 {
     int err = MIF_ERR_SUCCESS;
     pthread_mutex_lock(&arena_lock);
-    if (arena_slots == 0) {
+    if (mif_the_arena() == &no_arena) {
         choose_membarrier();
-        err = reserve_arena();
+        err = arena_slots != 0 ? MIF_ERR_SUCCESS : reserve_arena();
         if (err == MIF_ERR_SUCCESS && pthread_atfork(NULL, NULL, on_fork_child) != 0)
             err = MIF_ERR_NOMEM;
         if (err == MIF_ERR_SUCCESS)
@@ -204,14 +217,14 @@ int mif_connection_open(void **handle, struct mif_hub *hub, mif_interrupt_fn *in
 {
     uint32_t index = 0;
     pthread_mutex_lock(&arena_lock);
-    int err = arena_slots == 0 ? MIF_ERR_INVAL_ARG : take_slot(&index);
+    int err = mif_the_arena() == &no_arena ? MIF_ERR_INVAL_ARG : take_slot(&index);
     uint64_t serial = next_serial++;
     pthread_mutex_unlock(&arena_lock);
     if (err != MIF_ERR_SUCCESS)
         return err;
     struct mif_connection *conn = slot_at(index);
     conn->hub = hub;
-    conn->private_ctx = private_ctx;
+    atomic_store(&conn->private_ctx, private_ctx);
     atomic_store(&conn->control_fd, -1);
     atomic_store(&conn->interrupt, interrupt);
     uintptr_t value = (uintptr_t)(serial << MIF_SLOT_BITS) | index;

@@ -189,7 +189,7 @@ struct mif_connection {
     _Atomic int control_fd;      /* -1 = none; shut down when the peer breaks the rules */
     _Atomic(const char *) fault; /* what the data path found wrong; NULL = nothing */
     _Atomic(mif_interrupt_fn *) interrupt;
-    void *private_ctx;
+    _Atomic(void *) private_ctx;
     struct mif_hub *hub;       /* NULL or the group it belongs to, whose allocator serves it */
     _Atomic uint16_t rx_count; /* mif_why_not reads them at any time */
     _Atomic uint16_t tx_count;
