@@ -148,6 +148,7 @@ static void add_queue(struct rig *rig, enum mif_direction direction)
         .buffer_offset = buffers_offset(rig, direction),
         .post_at_start = 1,
         .buffer_size = rig->shape.buffer_size,
+        .wary = rig->shape.wary,
     };
     RIG_CHECK(mif_connection_add_queue(rig->handle, &config) == MIF_ERR_SUCCESS);
     rig->queue[direction] = mif_queue_at(rig->handle, 0, direction);

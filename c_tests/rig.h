@@ -37,6 +37,7 @@ struct rig_shape {
     enum mif_kind kind;
     bool vectors; /* the instances for AVX2; a processor without it must not be asked for them */
     bool interrupt;
+    bool wary; /* of the peer's eventfds */
     uint8_t log2_ring_size;
     uint32_t buffer_size;
 };

@@ -12,6 +12,7 @@
 #include "harness.h"
 #include "rig.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
@@ -478,6 +479,114 @@ MEMIF_TEST_LOOP(an_empty_posted_buffer_closes_the_connection, 0, WAYS)
     }
 }
 
+/* ---- eventfds ---- */
+
+static void make_blocking(int efd, bool blocking)
+{
+    ck_assert_int_eq(fcntl(efd, F_SETFL, blocking ? 0 : O_NONBLOCK), 0);
+}
+
+static void saturate(int efd)
+{
+    const uint64_t most = MOST_64 - 1;
+    uint64_t was;
+
+    make_blocking(efd, false);
+    (void)!read(efd, &was, sizeof(was));
+    (void)!write(efd, &most, sizeof(most));
+    make_blocking(efd, true);
+}
+
+MEMIF_TEST_LOOP(an_eventfd_that_blocks_holds_no_stranger_up, 0, WAYS)
+{
+    struct rig_shape shape;
+    struct scene scene;
+
+    if (!shape_of(_i, &shape))
+        return;
+    shape.interrupt = shape.wary = true;
+    scene_open(&scene, &shape);
+    for (uint32_t turn = 0; turn < 200; turn++) { /* more than requests go unanswered */
+        uint16_t n;
+        make_blocking(scene.rig.efd[MIF_RX], true);
+        ck_assert_int_eq(rig_receive(&scene.rig, 32, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+        rig_peer_turn(&scene.rig, 60);
+        saturate(scene.rig.efd[MIF_TX]);
+        (void)rig_reserve(&scene.rig, 1, 0, &n);
+        ck_assert_int_eq(rig_send(&scene.rig, 1, 60, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+        ck_assert_uint_eq(n, 1);
+        saturate(scene.rig.efd[MIF_RX]);
+        ck_assert_int_eq(mif_queue_set_polling(scene.rig.handle, 0, 1), MIF_ERR_SUCCESS);
+        mif_queue_drop_signal(scene.rig.handle, 0);
+        saturate(scene.rig.efd[MIF_RX]);
+        ck_assert_int_eq(mif_queue_set_polling(scene.rig.handle, 0, 0), MIF_ERR_SUCCESS);
+        (void)receive_all(&scene.rig, 32);
+        (void)rig_give_back(&scene.rig, SLOTS, 0);
+    }
+    scene_close(&scene);
+}
+
+MEMIF_TEST(a_wary_signal_arrives_like_any_other)
+{
+    int efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    uint64_t count;
+
+    for (uint64_t n = 1; n < 200; n++) {
+        for (uint64_t i = 0; i < n; i++)
+            ck_assert(mif_efd_signal_warily(efd));
+        ck_assert_int_eq(read(efd, &count, sizeof(count)), sizeof(count));
+        ck_assert_uint_eq(count, n);
+    }
+    ck_assert_int_eq(close(efd), 0);
+}
+
+static atomic_int sender_task;
+
+static void *send_one(void *argument)
+{
+    uint16_t n;
+
+    atomic_store(&sender_task, gettid());
+    (void)rig_send(argument, 1, 60, &n);
+    return NULL;
+}
+
+static bool sender_sleeps(void)
+{
+    char path[64], line[256] = "";
+
+    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/stat", atomic_load(&sender_task));
+    FILE *stat = fopen(path, "re");
+    if (stat == NULL)
+        return false;
+    bool sleeps = fgets(line, sizeof(line), stat) != NULL && strstr(line, ") S") != NULL;
+    ck_assert_int_eq(fclose(stat), 0);
+    return sleeps;
+}
+
+/* A peer that is trusted not to do so can hold a sender up, but not the end of its connection. */
+MEMIF_TEST(a_sender_that_is_held_up_is_let_go_at_the_end)
+{
+    struct rig_shape shape;
+    struct scene scene;
+    pthread_t sender;
+    uint16_t n;
+
+    (void)shape_of(MIF_KIND_2_SLAVE, &shape);
+    scene_open(&scene, &shape);
+    rig_peer_turn(&scene.rig, 60);
+    (void)rig_reserve(&scene.rig, 1, 0, &n);
+    ck_assert_uint_eq(n, 1);
+    saturate(scene.rig.efd[MIF_TX]);
+    ck_assert_int_eq(pthread_create(&sender, NULL, send_one, &scene.rig), 0);
+    while (!sender_sleeps())
+        sched_yield();
+    mif_connection_down(scene.rig.handle);
+    ck_assert_int_eq(pthread_join(sender, NULL), 0);
+    rig_connect(&scene.rig);
+    scene_close(&scene);
+}
+
 /* ---- between check and use ---- */
 
 enum theme { DESCRIPTORS, INDICES, HEADERS, ALL_OF_IT, THEMES };
@@ -532,12 +641,13 @@ static void flip_index(struct flipper *flipper, enum mif_direction direction)
 static void flip_header(struct flipper *flipper, enum mif_direction direction)
 {
     struct mif_ring *ring = flipper->rig->ring[direction];
-    const uint64_t most = MOST_64 - 1;
 
     atomic_store(&ring->cookie, some(flipper));
     atomic_store(&ring->flags, (uint16_t)some(flipper));
     if (some(flipper) % 64 == 0)
-        (void)!write(flipper->rig->efd[direction], &most, sizeof(most));
+        saturate(flipper->rig->efd[direction]);
+    else if (some(flipper) % 64 == 0)
+        make_blocking(flipper->rig->efd[direction], false);
 }
 
 static void flip(struct flipper *flipper)
@@ -622,6 +732,7 @@ static void race_all(int way, enum theme theme)
 
     for (size_t i = 0; shape_of(way, &shape) && i < BURSTS; i++) {
         shape.interrupt = i % 2;
+        shape.wary = true;
         scene_open(&scene, &shape);
         race(&scene.rig, theme, bursts[i]);
         exchange(&scene.rig, 32);

@@ -235,6 +235,17 @@ def _unlink(path: bytes) -> None:
         return
 
 
+def check_peer_eventfd(fd: int) -> None:
+    """Raise ArgumentError for what a wake-up must not be written to.
+
+    A pipe without a reader would end the process with SIGPIPE, a file would grow. Only the
+    anonymous files of the kernel, like eventfds, have no type; other ones take no writes.
+    """
+    kind = stat.S_IFMT(os.fstat(fd).st_mode)
+    if kind != 0:
+        raise errors.ArgumentError(f"file of type {kind:#o} instead of an eventfd")
+
+
 def close_fds(fds: Sequence[int]) -> None:
     """Close each descriptor."""
     for fd in fds:

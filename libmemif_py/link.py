@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 
 from . import errors, handshake, regions
-from .channel import close_fds
+from .channel import check_peer_eventfd, close_fds
 from .wire import VERSION_1
 
 TYPE_CHECKING = False
@@ -187,6 +187,10 @@ class Link:
             native.check(code, f"{'tx' if values['is_tx'] else 'rx'} queue {values['qid']}")
             self._ring_sizes[values["is_tx"]].append(1 << values["log2_ring_size"])
 
+    def _is_wary(self) -> bool:
+        """Whether the peer is of another user, and might use an eventfd to hold us up."""
+        return self.channel.peer()[1] not in (0, os.geteuid())
+
     # ---- down ----
 
     def disconnect(self, reason: str) -> None:
@@ -345,7 +349,7 @@ class MasterLink(Link):
 
     def _take_ring(self, action: handshake.TakeRing) -> None:
         self._efds.append(action.fd)
-        # A burst drains it without knowing whether it was signalled, and must not wait there.
+        check_peer_eventfd(action.fd)
         os.set_blocking(action.fd, False)
         rings = self._s2m if action.ring.s2m else self._m2s
         rings[action.ring.index] = (action.ring, action.fd)
@@ -368,6 +372,7 @@ class MasterLink(Link):
             "offset": ring.offset,
             "log2_ring_size": ring.log2_ring_size,
             "efd": efd,
+            "wary": self._is_wary(),
             "buffer_size": self.endpoint.settings.buffer_size,
         }
 
@@ -472,6 +477,7 @@ class SlaveLink(Link):
             "offset": place.offset,
             "log2_ring_size": action.log2_ring_size,
             "efd": efd,
+            "wary": self._is_wary(),
             "buffer_region": place.buffer_region,
             "buffer_offset": place.buffer_offset,
             "buffer_size": self.endpoint.settings.buffer_size,
