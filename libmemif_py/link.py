@@ -201,6 +201,10 @@ class Link:
             native.check(code, f"{'tx' if values['is_tx'] else 'rx'} queue {values['qid']}")
             self._ring_sizes[values["is_tx"]].append(1 << values["log2_ring_size"])
 
+    def _is_wary(self) -> bool:
+        """Whether the peer is of another user, and might use an eventfd to hold us up."""
+        return self.channel.peer()[1] not in (0, os.geteuid())
+
     # ---- down ----
 
     def disconnect(self, reason: str, told: str | None = None) -> None:
@@ -397,6 +401,7 @@ class MasterLink(Link):
             "offset": ring.offset,
             "log2_ring_size": ring.log2_ring_size,
             "efd": efd,
+            "wary": self._is_wary(),
             "buffer_size": self.endpoint.settings.buffer_size,
         }
 
@@ -506,6 +511,7 @@ class SlaveLink(Link):
             "offset": place.offset,
             "log2_ring_size": action.log2_ring_size,
             "efd": efd,
+            "wary": self._is_wary(),
             "buffer_region": place.buffer_region,
             "buffer_offset": place.buffer_offset,
             "buffer_size": self.endpoint.settings.buffer_size,

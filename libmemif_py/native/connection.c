@@ -166,6 +166,7 @@ int mif_data_path_init(void)
     pthread_mutex_lock(&arena_lock);
     if (mif_the_arena() == &no_arena) {
         choose_membarrier();
+        mif_signals_init();
         err = arena_slots != 0 ? MIF_ERR_SUCCESS : reserve_arena();
         if (err == MIF_ERR_SUCCESS && pthread_atfork(NULL, NULL, on_fork_child) != 0)
             err = MIF_ERR_NOMEM;
@@ -453,6 +454,7 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
                    .index = config->region},
         .buffer_size = config->buffer_size,
         .post_at_start = config->post_at_start,
+        .wary = config->wary,
     };
     set_up(q, &fresh);
     bind_indices(q, config->is_slave, config->is_tx);
@@ -492,10 +494,12 @@ int mif_connection_up(void *handle, int control_fd)
 static void wait_until_left(struct mif_queue *q)
 {
     for (unsigned spins = 0; atomic_load_explicit(&q->busy, memory_order_acquire); spins++) {
-        if (spins < 100)
+        if (spins < 100) {
             sched_yield();
-        else
-            (void)nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+            continue;
+        }
+        mif_efd_drain(q->efd); /* a sender that waits for a full counter can go on */
+        (void)nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
     }
 }
 
@@ -548,25 +552,14 @@ void mif_connection_release(void *handle)
     conn->rx_count = conn->tx_count = conn->region_count = 0;
 }
 
-/* ---- signals, faults, modes ---- */
-
-bool mif_efd_signal(int efd)
-{
-    const uint64_t one = 1;
-    for (;;) {
-        if (write(efd, &one, sizeof(one)) == (ssize_t)sizeof(one) || errno == EAGAIN)
-            return true;
-        if (errno != EINTR)
-            return false;
-    }
-}
+/* ---- wake-ups, faults, modes ---- */
 
 bool mif_wake(struct mif_queue *q)
 {
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&q->ring->flags, memory_order_relaxed) & MIF_RING_MASK_INT)
         return true;
-    return mif_efd_signal(q->efd);
+    return mif_signal(q);
 }
 
 void mif_fault(struct mif_queue *q, const char *reason)
@@ -616,7 +609,7 @@ int mif_queue_set_polling(void *handle, uint16_t qid, int polling)
             mif_efd_drain(q->efd); /* a wake-up from before is of no use now */
         } else if (was_polling) {
             fence_senders();
-            mif_efd_signal(q->efd); /* look once more: packets came while signals were masked */
+            (void)mif_signal(q); /* look once more: packets came while signals were masked */
         }
     }
     pthread_mutex_unlock(&queue_lock);

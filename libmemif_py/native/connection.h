@@ -169,6 +169,7 @@ struct mif_queue {
     uint8_t region; /* of the ring */
     uint8_t kind;
     bool post_at_start; /* slave rx: all buffers are posted when the connection comes up */
+    bool wary;          /* the peer might make efd a blocking one, to hold us up */
 };
 
 _Static_assert(offsetof(struct mif_queue, slots) == MIF_CACHE_LINE, "queue layout");
@@ -324,6 +325,7 @@ struct mif_queue_config {
     uint8_t post_at_start;
     /* both */
     uint32_t buffer_size;
+    uint8_t wary; /* of what the peer might do to efd, see signals.c */
 };
 
 /* A new handle, never NULL on success. interrupt may be NULL. */
