@@ -23,8 +23,6 @@
 #include "connection.h"
 #include "errors.h"
 
-#include <errno.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define MIF_INLINE static inline __attribute__((always_inline))
