@@ -52,12 +52,17 @@ static void send_back(memif_conn_handle_t conn, uint16_t qid, const memif_buffer
 static int on_interrupt(memif_conn_handle_t conn, void *private_ctx, uint16_t qid)
 {
     memif_buffer_t bufs[8];
-    uint16_t count = 0, freed = 0;
+    uint16_t count, freed = 0;
     (void)private_ctx;
-    (void)memif_rx_burst(conn, qid, bufs, 8, &count);
-    for (uint16_t i = 0; i < count; i++)
-        send_back(conn, qid, &bufs[i]);
-    return count == 0 ? 0 : memif_buffer_free(conn, qid, bufs, count, &freed);
+    do { /* until nothing is left: the last burst has neither packet nor signal */
+        count = 0;
+        (void)memif_rx_burst(conn, qid, bufs, 8, &count);
+        for (uint16_t i = 0; i < count; i++)
+            send_back(conn, qid, &bufs[i]);
+        if (count > 0)
+            (void)memif_buffer_free(conn, qid, bufs, count, &freed);
+    } while (count > 0);
+    return 0;
 }
 
 static bool create(memif_conn_handle_t *conn, char *path, bool is_master, const char *secret)

@@ -62,12 +62,16 @@ static void send_back(memif_conn_handle_t conn, uint16_t qid, const memif_buffer
 static int on_interrupt(memif_conn_handle_t conn, void *private_ctx, uint16_t qid)
 {
     memif_buffer_t bufs[8];
-    uint16_t count = 0;
+    uint16_t count;
     (void)private_ctx;
-    (void)memif_rx_burst(conn, qid, bufs, 8, &count);
-    for (uint16_t i = 0; i < count; i++)
-        send_back(conn, qid, &bufs[i]);
-    return memif_refill_queue(conn, qid, count, 0);
+    do { /* until nothing is left: the last burst has neither packet nor signal */
+        count = 0;
+        (void)memif_rx_burst(conn, qid, bufs, 8, &count);
+        for (uint16_t i = 0; i < count; i++)
+            send_back(conn, qid, &bufs[i]);
+        (void)memif_refill_queue(conn, qid, count, 0);
+    } while (count > 0);
+    return 0;
 }
 
 static bool create_socket(int which, const char *path)

@@ -151,13 +151,15 @@ class Listener:
         return max(t.handshake_timeout or HANDSHAKE_TIMEOUT for t in terms)
 
     def _limits(self) -> dict[str, int]:
-        """HELLO is sent before we know which interface is meant: what any of them allows."""
+        """HELLO is sent before we know which interface is meant: what any of them allows.
+
+        Rings are as many as the protocol has: a number of ours would lead DPDK's client astray, which
+        takes it and then uses the queues beyond it all the same.
+        """
         terms = [endpoint.settings for endpoint in self.endpoints.values()]
         return {
             "min_version": min(t.min_version for t in terms),
             "max_version": max(t.max_version for t in terms),
-            "num_s2m_rings": max(t.num_s2m_rings for t in terms),
-            "num_m2s_rings": max(t.num_m2s_rings for t in terms),
         }
 
     def fileno(self) -> int:

@@ -547,24 +547,14 @@ def rings(hello: wire.Hello) -> tuple[int, int]:
     return hello.max_s2m_ring + 1, hello.max_m2s_ring + 1
 
 
-def test_hello_offers_the_most_rings_that_any_interface_has(path):
+def test_hello_leaves_the_number_of_rings_to_the_peer_and_more_than_ours_are_refused(path):
     with Interface(path, role="master", s2m_rings=3, m2s_rings=1):
-        assert rings(hello_on(path)) == (3, 1)
-        with Interface(path, role="master", id=1, s2m_rings=2, m2s_rings=256):
-            assert rings(hello_on(path)) == (3, 256)
-        assert rings(hello_on(path)) == (3, 1)
-
-
-def test_a_slave_with_more_rings_than_its_master_gets_those_of_the_master(path):
-    with (
-        Interface(path, role="master", s2m_rings=2, m2s_rings=3) as master,
-        Interface(path, s2m_rings=8, m2s_rings=8) as slave,
-    ):
-        master.wait_connected(TIMEOUT)
-        slave.wait_connected(TIMEOUT)
-        assert (len(slave.details().tx_rings), len(slave.details().rx_rings)) == (2, 3)
-        slave.send(b"on the last", queue=1)
-        assert master.recv(TIMEOUT, queue=1) == b"on the last"
+        assert rings(hello_on(path)) == (256, 256)
+        with (
+            Interface(path, s2m_rings=4) as slave,
+            pytest.raises(errors.MemifError, match="rings"),
+        ):
+            slave.wait_connected(1)
 
 
 def test_a_peer_that_says_nothing_is_let_go_after_the_time_that_was_set(path):

@@ -121,7 +121,7 @@ def test_a_master_closes_the_fds_of_a_bad_message(scene, name, kind):
 
 
 def send_lingering_socket(peer: p.Slave, data: bytes, stack: contextlib.ExitStack) -> None:
-    """Whoever closes it last waits for its data to be taken, half a minute at most."""
+    """Whoever closes it last waits for its data to be taken, an hour at most."""
     listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
     with socket.create_connection(listening.getsockname()) as sock:
@@ -131,7 +131,7 @@ def send_lingering_socket(peer: p.Slave, data: bytes, stack: contextlib.ExitStac
         with contextlib.suppress(BlockingIOError):
             while True:
                 sock.send(bytes(1 << 12))
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("2i", 1, 30))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("2i", 1, 3600))
         if not peer.send(data, [sock.fileno()]):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("2i", 0, 0))
 
