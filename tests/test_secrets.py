@@ -182,3 +182,10 @@ def test_the_whole_field_is_compared_at_once_whatever_is_in_it(monkeypatch):
     for one in (b"", b"a", b"\0junk", RIGHT.encode(), b"x" * wire.SECRET_SIZE):
         wire.secrets_equal(one, RIGHT.encode())
     assert compared == [(wire.SECRET_SIZE, wire.SECRET_SIZE)] * 5
+
+
+@pytest.mark.parametrize("role", ["master", "slave"])
+def test_an_interface_does_not_show_its_secret(tmp_path, role):
+    with Interface(tmp_path / "socket", role=role, secret=RIGHT) as interface:
+        for thing in (interface, interface.details(), interface.peer, interface._endpoint.settings):
+            assert RIGHT not in repr(thing) + str(thing)
