@@ -21,7 +21,7 @@ static struct echo_options options = {.interfaces = 2, .queues = 1};
 static struct interface interfaces[MOST_INTERFACES];
 static uint32_t random_state = 1;
 
-void echo_fail(const char *call, const char *why)
+_Noreturn void echo_fail(const char *call, const char *why)
 {
     fprintf(stderr, "echo: %s: %s\n", call, why);
     _exit(EXIT_FAILURE);

@@ -153,8 +153,8 @@ class Listener:
     def _limits(self) -> dict[str, int]:
         """HELLO is sent before we know which interface is meant: what any of them allows.
 
-        Rings are as many as the protocol has: a number of ours would lead DPDK's client astray, which
-        takes it and then uses the queues beyond it all the same.
+        Rings are as many as the protocol has: a number of ours would lead DPDK's client astray,
+        which takes it and then uses the queues beyond it all the same.
         """
         terms = [endpoint.settings for endpoint in self.endpoints.values()]
         return {
