@@ -87,8 +87,7 @@ static void wait_as_foreigner(struct mif_ring *ring, int efd, uint32_t seen, uin
     for (uint32_t looks = at_random(random, 100); looks > 0; looks--)
         if (has_come(&ring->head, seen))
             return;
-    atomic_store_explicit(&ring->flags, 0, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst);
+    (void)atomic_exchange(&ring->flags, 0); /* with a full barrier */
     while (!has_come(&ring->head, seen) && !game.is_lost) {
         if (!is_woken(efd))
             game.is_lost = true;
@@ -149,8 +148,7 @@ static void *send_as_foreigner(void *argument)
 
     for (uint32_t sent = 1; sent <= rounds() && !game.is_lost; sent++) {
         linger(&random);
-        atomic_store_explicit(own, shown(sent), memory_order_release);
-        atomic_thread_fence(memory_order_seq_cst);
+        (void)atomic_exchange(own, shown(sent)); /* with a full barrier */
         if (!(atomic_load_explicit(&ring->flags, memory_order_relaxed) & MIF_RING_MASK_INT))
             (void)mif_efd_signal(cable.efds[QUEUES]);
         while (game.answered < sent && !game.is_lost)

@@ -3,9 +3,9 @@
 
 Six survivors (the programs of test_kills.py, in both protocol versions and both roles) send back
 what peers of theirs ask of them: packets of mixed sizes on several queues, every byte checked,
-while the survivors change between interrupts and polling, and peers leave, die and come back. One line a
-minute says how it goes. At the end: no packet was wrong, and after the first quarter no program had
-grown or held more descriptors or mappings.
+while the survivors change between interrupts and polling, and peers leave, die and come back. One
+line a minute says how it goes. At the end: no packet was wrong, and after the first quarter no
+program had grown or held more descriptors or mappings.
 """
 
 import contextlib
