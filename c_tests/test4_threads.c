@@ -13,7 +13,13 @@
 
 extern char **environ;
 
-enum { QUEUES = 2, BURST = 16, LENGTH = 64, ENOUGH = 3000 };
+enum { QUEUES = 2, BURST = 16, LENGTH = 64 };
+
+/* Packets of a queue after which a thread has done its share. */
+static uint32_t enough(void)
+{
+    return memif_times("PACKETS", 3000);
+}
 
 static const struct shape wide = {.s2m_rings = QUEUES,
                                   .m2s_rings = QUEUES,
@@ -238,7 +244,7 @@ MEMIF_TEST_LOOP(each_queue_may_have_its_own_thread, 0, VERSIONS * 2)
     struct shape shape = shape_of_version(version_of(_i));
 
     pair_open(&pair, &shape);
-    RUN_UNTIL(has_worked(&crews[0], ENOUGH) && has_worked(&crews[1], ENOUGH));
+    RUN_UNTIL(has_worked(&crews[0], enough()) && has_worked(&crews[1], enough()));
     struct end *leaving = _i / VERSIONS == 0 ? &pair.master : &pair.slave;
     struct end *staying = _i / VERSIONS == 0 ? &pair.slave : &pair.master;
     end_delete(leaving);
@@ -479,7 +485,7 @@ MEMIF_TEST_LOOP(threads_survive_the_death_of_the_peer, 0, VERSIONS * 2)
     end_must_create(&end, &control);
     for (unsigned round = 1; round <= 3; round++) {
         pid_t peer = start_peer(control.path, !is_master);
-        RUN_UNTIL(end.connects == round && has_worked(&crew, ENOUGH));
+        RUN_UNTIL(end.connects == round && has_worked(&crew, enough()));
         kill_peer(peer);
         RUN_UNTIL(end.disconnects == round);
         expect_no_failure(&crew);

@@ -32,8 +32,21 @@ static uint32_t at_random(uint32_t *state, uint32_t most)
 
 static void linger(uint32_t *state)
 {
-    for (uint32_t left = at_random(state, 400); left > 0; left--)
+    for (uint32_t left = at_random(state, 2000); left > 0; left--)
         atomic_signal_fence(memory_order_seq_cst);
+}
+
+static struct {
+    _Atomic uint32_t answered; /* packets that the other side has seen */
+    atomic_bool is_lost;       /* nothing woke somebody */
+} game;
+
+/* Closely, so that what both do next falls into the same moment. */
+static void wait_for_answer(uint32_t count)
+{
+    for (uint32_t looks = 0; game.answered < count && !game.is_lost; looks++)
+        if (looks > 3000)
+            sched_yield();
 }
 
 static bool is_woken(int efd)
@@ -43,11 +56,6 @@ static bool is_woken(int efd)
 }
 
 /* ---- our slave sends, a foreign master receives ---- */
-
-static struct {
-    _Atomic uint32_t answered; /* packets that the other side has seen */
-    atomic_bool is_lost;       /* nothing woke somebody */
-} game;
 
 static void begin(int i)
 {
@@ -84,11 +92,10 @@ static uint16_t shown(uint32_t count)
 static void wait_as_foreigner(struct mif_ring *ring, int efd, uint32_t seen, uint32_t *random)
 {
     atomic_store_explicit(&ring->flags, MIF_RING_MASK_INT, memory_order_relaxed);
-    for (uint32_t looks = at_random(random, 100); looks > 0; looks--)
+    for (uint32_t looks = at_random(random, 2000); looks > 0; looks--)
         if (has_come(&ring->head, seen))
             return;
-    atomic_store_explicit(&ring->flags, 0, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst);
+    (void)atomic_exchange(&ring->flags, 0); /* with a full barrier */
     while (!has_come(&ring->head, seen) && !game.is_lost) {
         if (!is_woken(efd))
             game.is_lost = true;
@@ -131,8 +138,7 @@ MEMIF_TEST_LOOP(a_receiver_that_promises_no_barrier_is_woken, 0, VERSIONS)
     for (uint32_t round = 0; round < rounds() && !game.is_lost; round++) {
         linger(&random);
         send_one(SLAVE);
-        while (game.answered <= round && !game.is_lost)
-            sched_yield();
+        wait_for_answer(round + 1);
     }
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     ck_assert(!game.is_lost);
@@ -149,12 +155,10 @@ static void *send_as_foreigner(void *argument)
 
     for (uint32_t sent = 1; sent <= rounds() && !game.is_lost; sent++) {
         linger(&random);
-        atomic_store_explicit(own, shown(sent), memory_order_release);
-        atomic_thread_fence(memory_order_seq_cst);
+        (void)atomic_exchange(own, shown(sent)); /* with a full barrier */
         if (!(atomic_load_explicit(&ring->flags, memory_order_relaxed) & MIF_RING_MASK_INT))
             (void)mif_efd_signal(cable.efds[QUEUES]);
-        while (game.answered < sent && !game.is_lost)
-            sched_yield();
+        wait_for_answer(sent);
     }
     return argument;
 }
