@@ -14,3 +14,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=200_000,
         help="how long tests/test_wakeups.py tries to lose a wake-up; default %(default)s",
     )
+    parser.addoption(
+        "--fuzz-seconds",
+        type=int,
+        help="how long tests/test_fuzz.py runs in all; default: a short time, see there",
+    )
