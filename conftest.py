@@ -20,3 +20,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=16,
         help="how many connections each test of tests/test_kills.py kills; default %(default)s",
     )
+    parser.addoption(
+        "--fuzz-seconds",
+        type=int,
+        help="how long tests/test_fuzz.py runs in all; default: a short time, see there",
+    )

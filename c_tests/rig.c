@@ -96,7 +96,7 @@ void rig_open(struct rig *rig, const struct rig_shape *shape)
     RIG_CHECK(mif_data_path_init() == MIF_ERR_SUCCESS);
     rig->regions[RIG_RINGS] = guarded(2 * ring_bytes(rig));
     rig->regions[RIG_BUFFERS] = guarded((size_t)2 * shape->buffer_size << shape->log2_ring_size);
-    rig->regions[RIG_SMALL] = guarded(1);
+    rig->regions[RIG_SMALL] = guarded(shape->giant ? RIG_GIANT : 1);
     for (int d = MIF_RX; d <= MIF_TX; d++) {
         rig->efd[d] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         RIG_CHECK(rig->efd[d] >= 0);
@@ -158,6 +158,7 @@ static void add_queue(struct rig *rig, enum mif_direction direction)
 void rig_connect(struct rig *rig)
 {
     vectors_wanted = rig->shape.vectors;
+    rig->moved = false;
     RIG_CHECK(mif_connection_open(&rig->handle, NULL, NULL, NULL) == MIF_ERR_SUCCESS);
     for (uint16_t i = 0; i < RIG_REGIONS; i++)
         if (rig->regions[i].size > 0)
@@ -268,7 +269,7 @@ static void check_buffer(const struct rig *rig, enum mif_direction direction,
     }
 #endif
     RIG_CHECK(lies_in_a_region(rig, data, room_of(entry)));
-    if (rig_is_slave(rig))
+    if (rig_is_slave(rig) && !rig->moved)
         RIG_CHECK(
             lies_in_its_slots(rig, direction, entry->desc_index, slots, data, room_of(entry)));
     touch(data, room_of(entry), direction == MIF_TX);
@@ -325,12 +326,14 @@ int rig_give_back(struct rig *rig, uint32_t count, uint32_t headroom)
     return err;
 }
 
-/* How many entries the caller of an allocation has to have room for. */
+/* How many entries the caller of an allocation has to have room for: no more than there are slots
+ * in any case. */
 static uint32_t entries_for(const struct rig *rig, uint32_t count, uint32_t size)
 {
 #ifdef RIG_ENTRY_FACE
     uint32_t each = (size + rig->shape.buffer_size - 1) / rig->shape.buffer_size;
-    return count * (each > 0 ? each : 1);
+    uint32_t most = count * (each > 0 ? each : 1);
+    return most < rig_slots(rig) ? most : rig_slots(rig);
 #else
     (void)rig;
     (void)size;
@@ -376,6 +379,29 @@ int rig_send(struct rig *rig, uint32_t count, uint32_t length, uint16_t *sent)
     let_go(rig, MIF_TX, *sent);
     return err;
 }
+
+#ifdef RIG_ENTRY_FACE
+void rig_moved(struct rig *rig)
+{
+    for (int d = MIF_RX; d <= MIF_TX; d++) {
+        struct mif_queue *q = rig->queue[d];
+        check_counters(q);
+        RIG_CHECK(q->next - q->done <= rig->held_count[d] || d == MIF_TX);
+        rig->held_count[d] = (uint32_t)(q->next - q->done);
+        rig->moved = true;
+        for (uint32_t i = 0; rig_is_slave(rig) && i < rig->held_count[d]; i++) {
+            const struct mif_slot *own = &q->slots[mif_slot_of(q, q->done + i)];
+            rig->held[d][i] = (memif_buffer_t){
+                .desc_index = mif_slot_of(q, q->done + i),
+                .queue = q,
+                .len = mif_slot_capacity(own),
+                .data = own->data,
+            };
+            check_buffer(rig, (enum mif_direction)d, &rig->held[d][i]);
+        }
+    }
+}
+#endif
 
 /* ---- the peer ---- */
 

@@ -28,6 +28,8 @@
 /* The regions of a connection. There is a hole between the second and the third that counts. */
 enum { RIG_RINGS, RIG_BUFFERS, RIG_HOLE, RIG_SMALL, RIG_REGIONS };
 
+#define RIG_GIANT ((size_t)5 << 30)
+
 struct rig_memory {
     uint8_t *base;
     size_t size; /* 0 = none */
@@ -37,7 +39,8 @@ struct rig_shape {
     enum mif_kind kind;
     bool vectors; /* the instances for AVX2; a processor without it must not be asked for them */
     bool interrupt;
-    bool wary; /* of the peer's eventfds */
+    bool wary;  /* of the peer's eventfds */
+    bool giant; /* the small region has over 4 GiB, none of which is there before it is touched */
     uint8_t log2_ring_size;
     uint32_t buffer_size;
 };
@@ -52,6 +55,7 @@ struct rig {
     /* What the application holds: received and not given back, reserved and not sent. */
     memif_buffer_t *held[2];
     uint32_t held_count[2];
+    bool moved; /* a slave's buffers have changed places */
 };
 
 #define RIG_CHECK(condition)                                                                       \
@@ -80,6 +84,11 @@ int rig_give_back(struct rig *rig, uint32_t count, uint32_t headroom);
 int rig_reserve(struct rig *rig, uint32_t count, uint32_t size, uint16_t *entries);
 /* The oldest that are held, `length` bytes each, or what fits. */
 int rig_send(struct rig *rig, uint32_t count, uint32_t length, uint16_t *sent);
+
+#ifdef RIG_ENTRY_FACE
+/* After buffers were moved or let go: sees anew what is held. */
+void rig_moved(struct rig *rig);
+#endif
 
 /* ---- the peer's end ---- */
 

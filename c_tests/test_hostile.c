@@ -383,14 +383,15 @@ MEMIF_TEST_LOOP(a_chain_that_never_ends_closes_the_connection, 0, WAYS)
     }
 }
 
-MEMIF_TEST_LOOP(nothing_is_read_of_a_chain_beyond_what_is_there, 0, WAYS)
+MEMIF_TEST_LOOP(nothing_is_read_of_a_chain_beyond_what_is_there, 0, 2 * WAYS)
 {
     struct rig_shape shape;
     struct scene scene;
     uint16_t n;
 
-    if (!shape_of(_i, &shape))
+    if (!shape_of(_i % WAYS, &shape))
         return;
+    shape.interrupt = _i >= WAYS;
     scene_open(&scene, &shape);
     for (uint32_t i = 0; i < 9; i++) {
         begin_endless(&scene.rig, 1, 7);
@@ -477,6 +478,27 @@ MEMIF_TEST_LOOP(an_empty_posted_buffer_closes_the_connection, 0, WAYS)
         expect_fault(&scene.rig, "posted buffer out of range or empty");
         scene_close(&scene);
     }
+}
+
+/* Together they are longer than 32 bits can say. */
+MEMIF_TEST_LOOP(buffers_of_gigabytes_are_counted_right, 0, WAYS)
+{
+    const struct rig_desc giant = {.region = RIG_SMALL, .length = MOST_32};
+    struct rig_shape shape;
+    struct scene scene;
+    uint16_t n;
+
+    if (!shape_of(_i, &shape) || mif_kind_is_slave(shape.kind))
+        return;
+    shape.giant = true;
+    scene_open(&scene, &shape);
+    rig_peer_turn(&scene.rig, 60);
+    uint16_t first = mif_slot_of(scene.rig.queue[MIF_TX], scene.rig.queue[MIF_TX]->next);
+    rig_peer_write(&scene.rig, MIF_TX, (first + 1u) & (SLOTS - 1), &giant);
+    ck_assert_int_eq(rig_reserve(&scene.rig, 1, 2 * BUFFER, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+    ck_assert_uint_eq(scene.rig.queue[MIF_TX]->next - scene.rig.queue[MIF_TX]->done, 2);
+    ck_assert_int_eq(rig_send(&scene.rig, n, 2 * BUFFER, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+    scene_close(&scene);
 }
 
 /* ---- eventfds ---- */

@@ -38,7 +38,9 @@ MIF_INLINE int mif_rx_end(struct mif_queue *q, uint32_t n, uint16_t *rx, enum mi
 
 /* A receive burst in interrupt mode. The eventfd is drained only when the ring was seen empty, and
  * the ring is looked at again afterwards: a signal that arrived with its packet in between is not
- * lost. What does not fit the array leaves the eventfd readable. */
+ * lost. What does not fit the array leaves the eventfd readable. A packet that is not complete is
+ * looked at twice at most, however often its sender moves on: what comes after the drain brings a
+ * signal of its own. */
 MIF_INLINE int mif_rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
                                 uint16_t *rx, mif_take_fn *take, enum mif_kind kind)
 {
@@ -47,13 +49,14 @@ MIF_INLINE int mif_rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs, uint3
     enum mif_step step;
     for (;;) {
         step = take(q, bufs, count, &n, kind);
-        if (step > MIF_STEP_WAIT)
+        bool waits = step == MIF_STEP_WAIT;
+        if (step > MIF_STEP_WAIT || (waits && drained))
             break;
         uint64_t before = q->limit;
         step = mif_advance(q, kind);
         if (step != MIF_STEP_OK)
             break;
-        if (q->limit != before)
+        if (q->limit != before && !waits)
             continue;
         if (n == count || drained)
             break;

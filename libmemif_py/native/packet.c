@@ -144,7 +144,7 @@ static enum mif_step alloc_chain(struct mif_queue *q, memif_buffer_t *buf, uint3
 {
     uint16_t first = mif_slot_of(q, q->next);
     uint16_t count = 0;
-    uint32_t length = 0;
+    uint64_t length = 0; /* a peer's buffer alone may have all that 32 bits can say */
     bool contiguous = true;
     const uint8_t *end = NULL;
     while (length < size) {
@@ -160,10 +160,10 @@ static enum mif_step alloc_chain(struct mif_queue *q, memif_buffer_t *buf, uint3
     }
     if (length > MIF_MAX_PACKET)
         length = MIF_MAX_PACKET; /* what a receiver accepts; the last buffer stays short */
-    enum mif_step step = begin_chain(q, first, count, length, contiguous);
+    enum mif_step step = begin_chain(q, first, count, (uint32_t)length, contiguous);
     if (step != MIF_STEP_OK)
         return step;
-    set_entry(buf, first, length, 0, chain_data(q, first));
+    set_entry(buf, first, (uint32_t)length, 0, chain_data(q, first));
     mif_store(&q->next, q->next + count);
     return MIF_STEP_OK;
 }
