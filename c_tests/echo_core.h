@@ -26,7 +26,7 @@ struct interface {
     uint64_t echoed;
 };
 
-void echo_fail(const char *call, const char *why);
+_Noreturn void echo_fail(const char *call, const char *why);
 /* True once in `switch_every` calls, at random. */
 bool echo_wants_switch(void);
 
