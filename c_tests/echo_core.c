@@ -78,6 +78,12 @@ static void *serve_steady(void *argument)
     return argument;
 }
 
+static _Noreturn void refuse(void)
+{
+    fputs(usage, stderr);
+    exit(2);
+}
+
 static void take_options(int argc, char **argv)
 {
     int option;
@@ -96,11 +102,11 @@ static void take_options(int argc, char **argv)
         else if (option == 'x')
             options.switch_every = (uint32_t)atoi(optarg);
         else
-            exit(fputs(usage, stderr) > 0 ? 2 : 2);
+            refuse();
     }
     if (options.socket == NULL || options.steady_socket == NULL || options.interfaces < 1 ||
         options.interfaces > MOST_INTERFACES)
-        exit(fputs(usage, stderr) > 0 ? 2 : 2);
+        refuse();
 }
 
 int main(int argc, char **argv)
