@@ -120,12 +120,17 @@ void rig_close(struct rig *rig)
 
 /* ---- connecting ---- */
 
+static void put_cookie(const struct rig *rig, enum mif_direction direction)
+{
+    atomic_store(&rig->ring[direction]->cookie, rig_is_v1(rig) ? MIF_COOKIE_1 : MIF_COOKIE_2);
+}
+
 /* The peer is the slave, whose memory it is. */
 static void lay_out(const struct rig *rig, enum mif_direction direction)
 {
     struct mif_ring *ring = rig->ring[direction];
     memset(ring, 0, sizeof(*ring));
-    atomic_store(&ring->cookie, rig_is_v1(rig) ? MIF_COOKIE_1 : MIF_COOKIE_2);
+    put_cookie(rig, direction);
     for (uint32_t i = 0; i < rig_slots(rig); i++) {
         struct rig_desc desc = rig_honest(rig, direction, i, rig->shape.buffer_size);
         rig_peer_write(rig, direction, i, &desc);
@@ -150,7 +155,10 @@ static void add_queue(struct rig *rig, enum mif_direction direction)
         .buffer_size = rig->shape.buffer_size,
         .wary = rig->shape.wary,
     };
-    RIG_CHECK(mif_connection_add_queue(rig->handle, &config) == MIF_ERR_SUCCESS);
+    int err = mif_connection_add_queue(rig->handle, &config);
+    for (; err == MIF_ERR_COOKIE; err = mif_connection_add_queue(rig->handle, &config))
+        put_cookie(rig, direction); /* a thread of the test writes there, too */
+    RIG_CHECK(err == MIF_ERR_SUCCESS);
     rig->queue[direction] = mif_queue_at(rig->handle, 0, direction);
     rig->held_count[direction] = 0;
 }
@@ -421,14 +429,15 @@ _Atomic uint16_t *rig_our_index(const struct rig *rig, enum mif_direction direct
 uint32_t rig_peer_room(const struct rig *rig, enum mif_direction direction)
 {
     uint16_t peer = atomic_load(rig_peer_index(rig, direction));
-    uint16_t ours = atomic_load(rig_our_index(rig, direction));
+    /* As it should be: somebody may have overwritten the one in the ring. */
+    uint16_t ours = mif_own_index(rig->queue[direction], direction == MIF_RX, rig->shape.kind);
     uint16_t range = rig_is_v1(rig) ? (uint16_t)(rig_slots(rig) - 1) : 0xFFFF;
     /* Where our index leads, the peer follows up to it; otherwise it is ahead by a ring at most. */
     bool follows = rig_is_v1(rig) ? direction == MIF_TX : rig_is_slave(rig);
     uint32_t used = follows ? (uint16_t)(ours - peer) & range : (uint16_t)(peer - ours) & range;
     uint32_t capacity = rig_slots(rig) - (rig_is_v1(rig) ? 1 : 0);
     if (used > capacity)
-        return 0; /* somebody has overwritten one of them */
+        return 0; /* the peer's is no good */
     return follows ? used : capacity - used;
 }
 
