@@ -6,15 +6,23 @@ import os
 import random
 import select
 import sys
+import threading
 
 from libmemif_py import Interface, MemifError
 
 BURST = 32
 
 
+def tell(line: str) -> None:
+    """In one piece, whichever threads do the same."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 class Echo:
     def __init__(self, options: argparse.Namespace):
         self.options = options
+        self.is_ready = threading.Event()
         self.echoed = [0] * options.interfaces
         self.interfaces = [self.open(id_) for id_ in range(options.interfaces)]
 
@@ -27,9 +35,14 @@ class Echo:
             s2m_rings=options.queues,
             m2s_rings=options.queues,
             version=int(os.environ.get("LIBMEMIF_PROTOCOL", "0")) or None,
-            on_connect=lambda _: print("up", id_, flush=True),
-            on_disconnect=lambda *_: print("down", id_, flush=True),
+            on_connect=lambda _: self.tell_change(f"up {id_}"),
+            on_disconnect=lambda *_: self.tell_change(f"down {id_}"),
         )
+
+    def tell_change(self, text: str) -> None:
+        """On the library's thread; not before the program is ready."""
+        self.is_ready.wait()
+        tell(text)
 
     def serve(self, id_: int, queue: int) -> None:
         interface = self.interfaces[id_]
@@ -61,7 +74,7 @@ class Echo:
                 elif not sys.stdin.readline():
                     return
                 else:
-                    print("echoed", *self.echoed, flush=True)
+                    tell(f"echoed {' '.join(map(str, self.echoed))}")
 
 
 def main() -> None:
@@ -73,7 +86,8 @@ def main() -> None:
     parser.add_argument("-q", dest="queues", type=int, default=1)
     parser.add_argument("-x", dest="switch_every", type=int, default=0)
     echo = Echo(parser.parse_args())
-    print("ready", flush=True)
+    tell("ready")
+    echo.is_ready.set()
     echo.run()
     for interface in echo.interfaces:
         interface.close()
