@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a Python program sees of an interface at moments that are hard to meet by chance."""
 
+import os
 import sys
 
 import builds
+import pytest
+
+from libmemif_py import Interface
+
+TIMEOUT = 60.0
 
 SENT_IS_CONNECTED = """
 import sys, time
@@ -97,3 +103,24 @@ def test_an_interface_may_be_closed_while_it_is_told_of_its_end(tmp_path, tmp_pa
 def test_a_link_is_released_when_the_callback_about_its_end_fails(tmp_path, tmp_path_factory):
     stdout, _ = run_script(FAILING_CALLBACK, tmp_path, tmp_path_factory)
     assert stdout == "b'packet'\n" * 3 + "False\n"
+
+
+@pytest.mark.parametrize("raising", ["on_connect", "on_disconnect"])
+def test_a_callback_that_raises_ends_no_link_and_leaks_nothing(tmp_path, monkeypatch, raising):
+    shown = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, *_: shown.append(kind))
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    path = tmp_path / "memif.sock"
+    held = []
+    with Interface(path, role="master", **{raising: fail}) as master:
+        for _ in range(4):
+            # Let in when the one before it is forgotten.
+            with Interface(path) as slave:
+                slave.send(b"packet", TIMEOUT)
+                assert master.recv(TIMEOUT) == b"packet"
+                held.append(len(os.listdir("/proc/self/fd")))
+    assert set(held[1:]) == {held[0]}
+    assert set(shown) == {ZeroDivisionError}

@@ -23,6 +23,10 @@
  *
  * Callbacks run inside the control function that the program called, on its thread, and may call
  * any function of the library. Their return value should be 0 unless their comment says otherwise.
+ *
+ * A C++ exception may leave on_interrupt: it goes through memif_poll_event or
+ * memif_control_fd_handler to the program, and nothing is held. From any other callback it ends the
+ * program where it is thrown. No callback may be left by longjmp, pthread_exit or cancellation.
  */
 
 #include <inttypes.h>

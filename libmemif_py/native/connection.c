@@ -74,6 +74,12 @@ static void choose_membarrier(void)
         mif_quiet_flags = MIF_RING_MASK_INT | MIF_RING_FENCED;
 }
 
+/* The last resort: far longer than a processor keeps a store to itself. */
+static void wait_for_stores(void)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
 /* A full memory barrier on every running thread of the process. Where the kernel (or a seccomp
  * filter) has no membarrier, a change of protection on a page in use interrupts every processor
  * that runs one of our threads, which orders as well. */
@@ -84,20 +90,21 @@ static void barrier_on_all_threads(void)
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     volatile uint8_t *p =
         mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED)
+    if (p == MAP_FAILED) {
+        wait_for_stores();
         return;
+    }
     p[0] = 1;
     (void)mprotect((void *)p, page, PROT_READ);
     (void)munmap((void *)p, page);
 }
 
-/* The receiver's part of the bargain of MIF_RING_FENCED, after MASK_INT was cleared. Should a
- * seccomp filter have come since the start, wait far longer than a processor keeps a store to
- * itself. */
+/* The receiver's part of the bargain of MIF_RING_FENCED, after MASK_INT was cleared. A seccomp
+ * filter may have come since the start. */
 static void fence_senders(void)
 {
     if (can_fence_others && membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED) != 0)
-        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        wait_for_stores();
 }
 
 /* The rings are shared with the parent: a child must not touch them, nor the interpreter. */
