@@ -14,3 +14,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=200_000,
         help="how long tests/test_wakeups.py tries to lose a wake-up; default %(default)s",
     )
+    parser.addoption(
+        "--kills",
+        type=int,
+        default=16,
+        help="how many connections each test of tests/test_kills.py kills; default %(default)s",
+    )

@@ -20,9 +20,22 @@
 #define MEMIF_C_TESTS_HARNESS_H
 
 #include <check.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* How often something is done: `usually`, a tenth of that where ThreadSanitizer watches, or what
+ * the environment says. */
+static inline uint32_t memif_times(const char *variable, uint32_t usually)
+{
+    const char *wanted = getenv(variable);
+
+#ifdef __SANITIZE_THREAD__
+    usually /= 10;
+#endif
+    return wanted == NULL ? usually : (uint32_t)strtoul(wanted, NULL, 10);
+}
 
 struct memif_test {
     const char *name;

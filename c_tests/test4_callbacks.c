@@ -226,7 +226,62 @@ MEMIF_TEST_LOOP(the_socket_is_in_use_while_its_interface_is_being_deleted, 0, 2 
     ck_assert_uint_eq(shared_mappings(), 0);
 }
 
+static void poll_other_socket(struct end *end, uint16_t qid)
+{
+    struct control *other = end->context;
+
+    (void)qid;
+    (void)memif_poll_event(other->handle, 0);
+}
+
+/* The slave's callback polls the master's socket, and the master's callback deletes the slave's. */
+MEMIF_TEST(a_socket_may_be_deleted_in_a_poll_that_its_callback_made)
+{
+    struct deed deed = {.end_err = -1, .socket_err = -1};
+    struct pair pair = {0};
+    struct shape shape = shape_of_polling(LIBRARY_POLLS);
+
+    deed.victim = &pair.slave;
+    deed.control = &pair.slave_control;
+    pair.master.at_interrupt = commit_in_interrupt;
+    pair.master.context = &deed;
+    pair.slave.at_interrupt = poll_other_socket;
+    pair.slave.context = &pair.master_control;
+    pair_open(&pair, &shape);
+    send_packets(pair.slave.conn, 0, 1, BUFFER, 1);
+    send_packets(pair.master.conn, 0, 1, BUFFER, 1);
+    while (deed.socket_err == -1)
+        (void)memif_poll_event(pair.slave_control.handle, 10);
+    ck_assert_int_eq(deed.end_err, MEMIF_ERR_SUCCESS);
+    ck_assert_int_eq(deed.socket_err, MEMIF_ERR_SUCCESS);
+    control_forget(&pair.slave_control);
+    end_delete(&pair.master);
+    control_close(&pair.master_control);
+    ck_assert_uint_eq(shared_mappings(), 0);
+}
+
 /* ---- create and request ---- */
+
+static struct end latecomer;
+static int latecomer_err;
+
+static void come_late(struct control *control)
+{
+    if (control->log.watched == 0)
+        latecomer_err = end_create(&latecomer, control);
+}
+
+MEMIF_TEST_LOOP(an_interface_cannot_be_created_on_a_socket_that_is_being_deleted, 0, 2)
+{
+    struct control control = {.polling = APPLICATION_POLLS, .at_fd_event = come_late};
+
+    latecomer_err = -1;
+    latecomer.args.is_master = _i == 0;
+    control_must_open(&control, "latecomer.sock");
+    control_close(&control);
+    ck_assert_int_eq(latecomer_err, MEMIF_ERR_INVAL_ARG);
+    ck_assert_ptr_null(latecomer.conn);
+}
 
 struct creation {
     struct end *end;

@@ -18,14 +18,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import errors
     from .errors import MemifError
-    from .interface import Details, Interface, Timeout
+    from .interface import Details, Interface, Peer, Timeout
 
-__all__ = ["Details", "Interface", "MemifError", "Timeout", "errors"]
+__all__ = ["Details", "Interface", "MemifError", "Peer", "Timeout", "errors"]
 
 _HOMES = {
     "Details": "interface",
     "Interface": "interface",
     "MemifError": "errors",
+    "Peer": "interface",
     "Timeout": "interface",
     "errors": "errors",
 }

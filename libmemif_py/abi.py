@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Program:
     """The application's callbacks for one interface (an Observer)."""
 
+    admits = None  # the C interfaces have no such callback
+
     def __init__(self, native: Native, on_connect: Any, on_disconnect: Any, ctx: Any) -> None:
         """C pointers; NULL callbacks are not called."""
         self._native = native
@@ -109,6 +111,7 @@ class Api:
             "secret": self.ffi.buffer(args.secret)[:],
             "min_version": wish or VERSION_1,
             "max_version": wish or VERSION_2,
+            "unsealed": "never" if self.lib.mif_unsealed_never() else "trusted",
         }
 
     def describe(self, endpoint: Endpoint, md: Any, packer: Packer) -> None:

@@ -194,7 +194,10 @@ class Api4(abi.Api):
         }
 
     def _hub(self, sock: Any) -> Hub:
-        return self.hubs[self._key(sock)]
+        hub = self.hubs.get(self._key(sock))
+        if hub is None:  # another thread deletes the socket right now
+            raise errors.ArgumentError("the socket is being deleted")
+        return hub
 
     def _key(self, sock: Any) -> int:
         return int(self.ffi.cast("uintptr_t", sock))

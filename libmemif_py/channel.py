@@ -8,6 +8,7 @@ the whole control plane.
 from __future__ import annotations
 
 import _socket
+import errno
 import os
 import stat
 import struct
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 MAX_PATH = 107  # sun_path keeps a terminating NUL
 MAX_FDS = 253  # what the kernel lets travel with one message
 _FD = struct.Struct("i")
+_NO_LINGER = struct.pack("2i", 0, 0)
 _CREDENTIALS = struct.Struct("3i")
 _SEQPACKET = _socket.SOCK_SEQPACKET | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
 _BACKLOG = 1024
+_EVENTFD = "anon_inode:[eventfd]"
 
 
 def address(path: bytes) -> bytes:
@@ -61,16 +64,22 @@ class Channel:
         """The next message and the descriptors that came with it, which the caller owns.
 
         An end of the connection is an empty message. One byte more than a message is asked for, so
-        that a longer one shows. Raises BlockingIOError when nothing waits.
+        that a longer one shows. Raises BlockingIOError when nothing waits, OSError also when there
+        was no room for a descriptor that came along.
         """
         room = _socket.CMSG_SPACE(MAX_FDS * _FD.size)
         flags = _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC
-        data, extra, _, _ = self._socket.recvmsg(MESSAGE_SIZE + 1, room, flags)
+        data, extra, answer, _ = self._socket.recvmsg(MESSAGE_SIZE + 1, room, flags)
         fds: list[int] = []
         for level, kind, payload in extra:
             if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
                 whole = len(payload) // _FD.size * _FD.size
                 fds += [fd for (fd,) in _FD.iter_unpack(payload[:whole])]
+        if answer & _socket.MSG_CTRUNC:
+            close_fds(fds)
+            raise OSError(
+                errno.EMFILE, "a descriptor of the peer's did not fit the process's limit"
+            )
         return data, fds
 
     def peer(self) -> tuple[int, int, int]:
@@ -79,7 +88,19 @@ class Channel:
         return _CREDENTIALS.unpack(option)
 
     def close(self) -> None:
-        """Close the socket. May be called twice."""
+        """Close the socket. May be called twice.
+
+        What the peer has sent and nobody read is read first: the kernel would close the descriptors
+        in it as they are (see close_fds), and the peer would see a reset in place of our last word.
+        """
+        if self._socket.fileno() < 0:
+            return
+        try:
+            self._socket.shutdown(_socket.SHUT_RD)  # from now on no more can come
+            while (rest := self.receive()) != (b"", []):
+                close_fds(rest[1])
+        except OSError:
+            pass  # the peer is gone, and its messages with it
         self._socket.close()
 
 
@@ -105,10 +126,68 @@ def _connect_to(where: bytes) -> Channel:
     return Channel(sock)
 
 
+class Access:
+    """Who may connect to a socket file: its mode and its owner. -1: as the kernel makes it."""
+
+    __slots__ = ("gid", "mode", "uid")
+
+    def __init__(self, mode: int = -1, uid: int = -1, gid: int = -1) -> None:
+        """`mode` holds permissions only, 0 to 0o777."""
+        self.mode = mode
+        self.uid = uid
+        self.gid = gid
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when it asks for the same."""
+        return isinstance(other, Access) and self._asked() == other._asked()
+
+    __hash__ = None
+
+    def __bool__(self) -> bool:
+        """False when it asks for nothing."""
+        return self._asked() != (-1, -1, -1)
+
+    def _asked(self) -> tuple[int, int, int]:
+        return self.mode, self.uid, self.gid
+
+    def tighten(self, fd: int) -> None:
+        """Before bind: the file is made with the socket's own mode, less the umask's bits.
+
+        The umask itself belongs to the whole process, so it is not for a library to change, not
+        even for a moment.
+        """
+        if self.mode >= 0:
+            os.fchmod(fd, 0)
+
+    def apply(self, path: bytes) -> None:
+        """After bind, before listen: nobody was let in so far. Raises OSError.
+
+        Who can write in the folder may have put something else there meanwhile. So only a socket of
+        our own is touched, one without any permission if a mode is to be set, and not by its name.
+        """
+        if not self:
+            return
+        file = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self._check_ours(os.fstat(file), path)
+            where = f"/proc/self/fd/{file}"
+            os.chown(where, self.uid, self.gid)
+            if self.mode >= 0:
+                os.chmod(where, self.mode)
+        finally:
+            os.close(file)
+
+    def _check_ours(self, found: os.stat_result, path: bytes) -> None:
+        is_ours = stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid()
+        if not is_ours or (self.mode >= 0 and stat.S_IMODE(found.st_mode) != 0):
+            shown = path.decode("utf-8", "replace")
+            raise errors.AccessError(f"{shown!r} was replaced by another process meanwhile")
+
+
 class ListeningSocket:
     """A bound and listening control socket. Owns the socket and the file that it made."""
 
-    def __init__(self, path: bytes) -> None:
+    def __init__(self, path: bytes, access: Access | None = None) -> None:
         """Bind and listen.
 
         A stale socket file is replaced. Raises FileNotSocketError if something else is there,
@@ -116,12 +195,18 @@ class ListeningSocket:
         """
         self._address = address(path)
         self._file: tuple[int, int] | None = None
+        access = access or Access()
+        if access and self._is_abstract():
+            text = "an abstract socket has no mode and no owner, use a path, or `allow`"
+            raise errors.ArgumentError(text)
         if not self._is_abstract():
             self._remove_stale_file()
         self._socket = _socket.socket(_socket.AF_UNIX, _SEQPACKET, 0)
         try:
+            access.tighten(self._socket.fileno())
             self._socket.bind(self._address)
             self._file = self._file_identity()
+            access.apply(self._address)
             self._socket.listen(_BACKLOG)
         except BaseException:
             self.close()
@@ -235,7 +320,34 @@ def _unlink(path: bytes) -> None:
         return
 
 
+def check_eventfd(fd: int) -> None:
+    """Raise BadFileError unless `fd` is an eventfd.
+
+    Signals are written to it and read from it in the middle of bursts: a pipe that nobody reads
+    would end the process with SIGPIPE, other files would keep what we write.
+    """
+    try:
+        what = os.readlink(f"/proc/self/fd/{fd}")
+    except FileNotFoundError:  # no /proc: at least it is no pipe, socket, device or file
+        kind = stat.S_IFMT(os.fstat(fd).st_mode)
+        what = _EVENTFD if kind == 0 else f"a file of type {kind:#o}"
+    if what != _EVENTFD:
+        raise errors.BadFileError(f"the fd of a ring is {what}, expected an eventfd")
+
+
 def close_fds(fds: Sequence[int]) -> None:
-    """Close each descriptor."""
+    """Close each descriptor, whatever a peer made of it: closing a socket may wait for its data."""
     for fd in fds:
-        os.close(fd)
+        try:
+            sock = _socket.socket(-1, -1, -1, fd)
+        except OSError:
+            os.close(fd)  # no socket
+            continue
+        _end_without_waiting(sock)
+
+
+def _end_without_waiting(sock: _socket.socket) -> None:
+    try:
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _NO_LINGER)
+    finally:
+        sock.close()

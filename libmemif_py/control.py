@@ -89,12 +89,19 @@ class ControlThread:
             raise
         _hubs[self._key] = self.hub
         self._thread = threading.Thread(target=self._run, name="memif-control", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._end()
+            raise
 
     def _run(self) -> None:
         """Poll until stopped. The thread itself frees the hub: nobody is inside it then."""
         while not self._stopping:
             lib.mif_hub_poll(self._pointer, -1)
+        self._end()
+
+    def _end(self) -> None:
         self.hub.close()
         lib.mif_hub_close(self._pointer)
         del _hubs[self._key]

@@ -21,13 +21,18 @@ from .wire import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Protocol
 
+    from .channel import Access
     from .hub import Hub
     from .link import Link
 
     class Observer(Protocol):
         """Who is told. Called without the control lock; may call anything."""
+
+        admits: Callable[[Endpoint, tuple[int, int, int]], bool] | None
+        """Whether to connect with a peer (pid, uid, gid), good in all other respects; None: yes."""
 
         def connected(self, endpoint: Endpoint) -> None:
             """The link is up."""
@@ -64,8 +69,15 @@ class Settings:
         log2_ring_size: int = DEFAULT_LOG2_RING_SIZE,
         min_version: int = VERSION_1,
         max_version: int = VERSION_2,
+        access: Access | None = None,
+        unsealed: str = "trusted",
+        handshake_timeout: float | None = None,
     ) -> None:
-        """Sizes in bytes; names and the secret end at a NUL byte. Raises ArgumentError."""
+        """Sizes in bytes; names and the secret end at a NUL byte. Raises ArgumentError.
+
+        `access` is for the socket file of a master, `unsealed` one of regions.UNSEALED,
+        `handshake_timeout` in seconds, None for hub.HANDSHAKE_TIMEOUT.
+        """
         self.path = path
         self.is_master = is_master
         self.interface_id = _in_range("interface id", interface_id, 0, 2**32 - 1)
@@ -79,6 +91,13 @@ class Settings:
         self.log2_ring_size = _ring_size(log2_ring_size)
         self.min_version = min_version
         self.max_version = max_version
+        self.access = access or None
+        self.unsealed = unsealed
+        self.handshake_timeout = handshake_timeout
+        if self.access and not is_master:
+            raise errors.ArgumentError(
+                "a slave makes no socket file: mode and owner are a master's"
+            )
 
 
 def _in_range(what: str, value: int, low: int, high: int) -> int:

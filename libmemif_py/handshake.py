@@ -11,8 +11,8 @@ them fails. The rules:
   to its last message.
 * The slave offers its regions, then its S2M rings, then its M2S rings, then CONNECT. The master
   does not insist on that order, only that CONNECT comes last and finds everything complete.
-* HELLO is sent before the master knows which interface is meant, so its limits are those of the
-  library; INIT selects the interface, and from then on that interface's limits hold.
+* HELLO is sent before the master knows which interface is meant, so its limits are what any of the
+  interfaces allows; INIT selects one, and from then on the limits of that one hold.
 * DISCONNECT may come from either side at any time, and is the only message once the link is up.
 * What may come when is in the tables `MasterHandshake.TRANSITIONS` and
   `SlaveHandshake.TRANSITIONS`; anything that is not there is a violation by the peer.
@@ -279,7 +279,8 @@ class MasterHandshake(_Handshake):
         *,
         min_version: int = VERSION_1,
         max_version: int = VERSION_2,
-        max_ring_index: int = MAX_RING_INDEX,
+        num_s2m_rings: int = MAX_RING_INDEX + 1,
+        num_m2s_rings: int = MAX_RING_INDEX + 1,
     ) -> None:
         """Prepare to say HELLO as `app_name`, with these limits."""
         super().__init__(NEW)
@@ -289,8 +290,8 @@ class MasterHandshake(_Handshake):
             min_version=min_version,
             max_version=max_version,
             max_region=MAX_REGION_INDEX,
-            max_m2s_ring=max_ring_index,
-            max_s2m_ring=max_ring_index,
+            max_m2s_ring=num_m2s_rings - 1,
+            max_s2m_ring=num_s2m_rings - 1,
             max_log2_ring_size=MAX_LOG2_RING_SIZE,
         )
         self.terms: MasterTerms | None = None
@@ -355,9 +356,10 @@ class MasterHandshake(_Handshake):
         return self.s2m if ring.s2m else self.m2s
 
     def _check_ring_index(self, ring: AddRing) -> None:
-        configured = self.terms.num_s2m_rings if ring.s2m else self.terms.num_m2s_rings
-        # Both ring limits of our HELLO are the same.
-        allowed = min(configured, self._hello.max_s2m_ring + 1)
+        if ring.s2m:
+            allowed = min(self.terms.num_s2m_rings, self._hello.max_s2m_ring + 1)
+        else:
+            allowed = min(self.terms.num_m2s_rings, self._hello.max_m2s_ring + 1)
         if ring.index >= allowed:
             reason = f"{_direction(ring)} ring index {ring.index}, at most {allowed} rings allowed"
             raise ProtocolError("MAXRING", reason)

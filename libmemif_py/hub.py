@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from .endpoint import Observer, Settings
     from .native import Native
 
-RETRY_INTERVAL = 2.0
+# What a peer may take of us before it is connected. A listener keeps at most MAX_STRANGERS
+# connections that have not named their interface yet, beyond that the oldest has to go; named, it
+# is the only one of that interface. Either has HANDSHAKE_TIMEOUT seconds in all to get connected.
+MAX_STRANGERS = 256
 HANDSHAKE_TIMEOUT = 10.0
+# A slave that found nobody, or lost its master.
+RETRY_INTERVAL = 2.0
 # A listener that ran out of descriptors, or a master whose queue is full: try again soon.
 SHORT_PAUSE = 0.05
-# Connections that have not named their interface yet; beyond it the oldest has to go.
-MAX_STRANGERS = 256
 
 
 class ControlLock:
@@ -74,14 +77,17 @@ LOCK = ControlLock()
 class Listener:
     """The master interfaces that share one socket path."""
 
-    def __init__(self, hub: Hub, path: bytes, adopted_fd: int | None = None) -> None:
+    def __init__(
+        self, hub: Hub, path: bytes, access: channel.Access | None, adopted_fd: int | None = None
+    ) -> None:
         """Bind and listen, or take over what another did, and have the hub watch."""
         self.hub = hub
         self.path = path
+        self.access = access
         self.endpoints: dict[int, Endpoint] = {}
         self._strangers: list[MasterLink] = []
         self._socket = (
-            channel.ListeningSocket(path)
+            channel.ListeningSocket(path, access)
             if adopted_fd is None
             else channel.AdoptedSocket(adopted_fd)
         )
@@ -92,10 +98,19 @@ class Listener:
             raise
 
     def add(self, endpoint: Endpoint) -> None:
-        """Answer for one more interface. Raises InterfaceIdError when its id is taken."""
-        number = endpoint.settings.interface_id
+        """Answer for one more interface.
+
+        Raises InterfaceIdError when its id is taken, ArgumentError when it wants another mode or
+        owner of the socket than there is.
+        """
+        number, access = endpoint.settings.interface_id, endpoint.settings.access
+        path = self.path.decode("utf-8", "replace")
+        if access is not None and access != self.access:
+            text = (
+                f"{path!r} is open already, with another mode or owner: give all masters the same"
+            )
+            raise errors.ArgumentError(text)
         if number in self.endpoints:
-            path = self.path.decode("utf-8", "replace")
             text = f"interface id {number} is in use on {path!r}, choose another"
             raise errors.InterfaceIdError(text)
         self.endpoints[number] = endpoint
@@ -125,15 +140,27 @@ class Listener:
         self._strangers = [link for link in self._strangers if link.is_stranger()]
         if len(self._strangers) >= MAX_STRANGERS:
             self._strangers.pop(0).disconnect("too many connections wait for their handshake")
-        link = MasterLink(self.hub, accepted, self.find, self._versions())
+        link = MasterLink(self.hub, accepted, self.find, self._limits())
         self._strangers.append(link)
-        self.hub.add_link(link)
+        self.hub.add_link(link, self._patience())
         link.start()
 
-    def _versions(self) -> tuple[int, int]:
-        """HELLO is sent before we know which interface is meant: what any of them allows."""
+    def _patience(self) -> float:
+        """As we do not know which interface is meant, the longest of any."""
         terms = [endpoint.settings for endpoint in self.endpoints.values()]
-        return min(t.min_version for t in terms), max(t.max_version for t in terms)
+        return max(t.handshake_timeout or HANDSHAKE_TIMEOUT for t in terms)
+
+    def _limits(self) -> dict[str, int]:
+        """HELLO is sent before we know which interface is meant: what any of them allows.
+
+        Rings are as many as the protocol has: a number of ours would lead DPDK's client astray,
+        which takes it and then uses the queues beyond it all the same.
+        """
+        terms = [endpoint.settings for endpoint in self.endpoints.values()]
+        return {
+            "min_version": min(t.min_version for t in terms),
+            "max_version": max(t.max_version for t in terms),
+        }
 
     def fileno(self) -> int:
         """The listening socket's descriptor."""
@@ -193,7 +220,8 @@ class Hub:
         self._handlers: dict[int, Any] = {}
         self._deadlines: dict[Any, float] = {}
         self._armed: float | None = None
-        self.endings = 0  # of interfaces, links and the hub itself, under way
+        self.endings = 0  # of interfaces and links, under way
+        self._closed = False
         self._timer = native.lib.mif_timer_open()
         if self._timer < 0:
             code = native.lib.mif_error_from_errno(native.ffi.errno)
@@ -219,6 +247,7 @@ class Hub:
         Raises MemifError, OSError; nothing is left behind then.
         """
         with LOCK:
+            self._check_open()
             channel.address(settings.path)  # a path that can never work is the caller's mistake
             endpoint = Endpoint(self, settings, observer)
             endpoint.open(interrupt, private_ctx)
@@ -232,6 +261,10 @@ class Hub:
             if not settings.is_master:
                 self._first_attempt(endpoint)
             return endpoint
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise errors.ArgumentError("the socket is being deleted")
 
     def _first_attempt(self, endpoint: Endpoint) -> None:
         if not self._eager:
@@ -281,7 +314,7 @@ class Hub:
         listener = self._listeners.get(path)
         fresh = listener is None
         if fresh:
-            listener = Listener(self, path, self._adopted_fd)
+            listener = Listener(self, path, endpoint.settings.access, self._adopted_fd)
             self._listeners[path] = listener
         listener.add(endpoint)
 
@@ -298,6 +331,7 @@ class Hub:
         Raises AlreadyError when masters are listening on one of our own, ArgumentError.
         """
         with LOCK:
+            self._check_open()
             if self._listeners:
                 raise errors.AlreadyError("there is a listening socket already")
             channel.AdoptedSocket(fd).close()  # only to see that it is good
@@ -315,6 +349,7 @@ class Hub:
     def set_retry(self, first: float | None, interval: float | None) -> None:
         """Have disconnected slaves try again after `first` seconds, then at each interval."""
         with LOCK:
+            self._check_open()
             self.retry_interval = interval
             for endpoint in self._endpoints.values():
                 if endpoint.link is None and not endpoint.settings.is_master:
@@ -357,19 +392,19 @@ class Hub:
     def _connect(self, endpoint: Endpoint) -> None:
         link = SlaveLink(self, channel.connect(endpoint.settings.path), endpoint)
         endpoint.linked(link)
-        self.add_link(link)
+        self.add_link(link, endpoint.settings.handshake_timeout or HANDSHAKE_TIMEOUT)
 
     # ---- links ----
 
-    def add_link(self, link: Link) -> None:
-        """Watch a new link's channel, for a limited time until it is up.
+    def add_link(self, link: Link, patience: float) -> None:
+        """Watch a new link's channel, for so many seconds until it is up.
 
         Raises MemifError; the link is closed then.
         """
         self._links.append(link)
         try:
             self.watch(link.channel.fileno(), link)
-            self.set_deadline(link, HANDSHAKE_TIMEOUT)
+            self.set_deadline(link, patience)
         except errors.MemifError as error:
             link.close(str(error))
             raise
@@ -457,7 +492,8 @@ class Hub:
     def close(self) -> None:
         """Remove every interface and close every fd. The C hub stays the caller's."""
         with LOCK:
-            self.endings += 1  # for good
+            self._closed = True  # callbacks and other threads may still try to add
+            self.endings += 1
             for endpoint in list(self._endpoints.values()):
                 if not endpoint.removed:
                     self.remove(endpoint)

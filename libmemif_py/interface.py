@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import select
+import sys
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import control, errors
+from . import control, errors, regions
 from .bursts import RxBurst, TxBurst
+from .channel import Access
 from .endpoint import DEFAULT_PATH, Endpoint, Settings
+from .hub import HANDSHAKE_TIMEOUT
 from .wire import VERSION_1, VERSION_2
 
 if TYPE_CHECKING:
@@ -32,6 +37,7 @@ _FIRST_NAP = 10e-6
 _LONGEST_NAP = 1e-3
 
 Role = Literal["master", "slave"]
+Unsealed = Literal["trusted", "never", "always"]
 Mode = Literal["ethernet", "ip", "punt-inject"]
 RxMode = Literal["interrupt", "polling"]
 
@@ -40,6 +46,23 @@ class Timeout(errors.MemifError, TimeoutError):
     """Nothing came, or nothing could be sent, within the given time."""
 
     code = "AGAIN"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Who is at the other end of the control socket, as the kernel noted it.
+
+    Of a slave, at its connect; of a master, when it began to listen: for a socket that a service
+    manager made that is the service manager. Seen from our namespaces: what cannot be seen from
+    there is pid 0, uid and gid 65534.
+    """
+
+    pid: int
+    """Processes end and their numbers are used again: good for a log, not for a decision."""
+    uid: int
+    """The effective user."""
+    gid: int
+    """The effective group."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +111,19 @@ class Interface:
         ring_size: slots of a ring, a power of two from 1 to 16384 (slave).
         buffer_size: bytes of a buffer, 1 to 65535 (slave). Longer packets take several.
         version: 256 or 512 to speak only that protocol version; None for the best in common.
-        on_connect: called with the interface when the link is up, on the library's thread.
+        socket_mode: permissions of the socket file, such as 0o660 (master); who may write to it may
+            connect. None: as the umask says.
+        socket_owner: user name or id that gets the socket file (master, needs privileges).
+        socket_group: group name or id, likewise; without privileges one of our own.
+        allow: called with the Peer, on the library's thread, when all else about it is good: as
+            master before it is let in, as slave before the secret is sent. True admits it, False
+            refuses it, and so does anything else, which sys.excepthook is told of. Other
+            connections wait meanwhile.
+        unsealed: whether to accept memory that the peer could take away under our feet (master):
+            "trusted" from root and from our own user, "never", or "always".
+        handshake_timeout: seconds that a peer has to get connected.
+        on_connect: called with the interface when the link is up, on the library's thread. An
+            exception goes to sys.excepthook, and the link goes on.
         on_disconnect: called with the interface and a reason when it went down, likewise.
 
     Raises:
@@ -111,6 +146,12 @@ class Interface:
         ring_size: int = 1024,
         buffer_size: int = 2048,
         version: int | None = None,
+        socket_mode: int | None = None,
+        socket_owner: int | str | None = None,
+        socket_group: int | str | None = None,
+        allow: Callable[[Peer], bool] | None = None,
+        unsealed: Unsealed = "trusted",
+        handshake_timeout: float = HANDSHAKE_TIMEOUT,
         on_connect: Callable[[Interface], object] | None = None,
         on_disconnect: Callable[[Interface, str], object] | None = None,
     ) -> None:
@@ -121,7 +162,7 @@ class Interface:
             interface_id=id,
             if_name=_text("name", name, 32),
             app_name=_text("app_name", app_name, 32),
-            secret=_text("secret", secret or b"", 24),
+            secret=_text("secret", b"" if secret is None else secret, 24),
             mode=_MODES[_choice("mode", mode, tuple(_MODES))],
             num_s2m_rings=s2m_rings,
             num_m2s_rings=m2s_rings,
@@ -129,7 +170,11 @@ class Interface:
             log2_ring_size=_log2(ring_size),
             min_version=_choice("version", version, (None, VERSION_1, VERSION_2)) or VERSION_1,
             max_version=version or VERSION_2,
+            access=_access(socket_mode, socket_owner, socket_group),
+            unsealed=_choice("unsealed", unsealed, regions.UNSEALED),
+            handshake_timeout=_positive("handshake_timeout", handshake_timeout),
         )
+        self._allow = allow
         self._on_connect = on_connect
         self._on_disconnect = on_disconnect
         self._changed = threading.Condition()
@@ -137,12 +182,15 @@ class Interface:
         self._closed = False
         # The handle while the link is up, else 0, which no queue answers to.
         self._number = 0
-        self._rx_waits = [_ReadyFd() for _ in range(s2m_rings if settings.is_master else m2s_rings)]
-        self._rx_locks = [_QueueLock() for _ in self._rx_waits]
+        rx_count = s2m_rings if settings.is_master else m2s_rings
+        self._rx_waits: list[_ReadyFd] = []
+        self._rx_locks = [_QueueLock() for _ in range(rx_count)]
         tx_count = m2s_rings if settings.is_master else s2m_rings
         self._tx_locks = [_QueueLock() for _ in range(tx_count)]
         self._polling: set[int] = set()
         try:
+            for _ in range(rx_count):
+                self._rx_waits.append(_ReadyFd())
             self._endpoint = control.add(settings, _Observer(self))
         except BaseException:
             self._close_waits()
@@ -160,7 +208,8 @@ class Interface:
         for wait in self._rx_waits:
             wait.wake()
         control.remove(self._endpoint)
-        self._close_waits()
+        with self._changed:  # the control thread may be about to tell of the end of the link
+            self._close_waits()
 
     def _close_waits(self) -> None:
         for wait in self._rx_waits:
@@ -201,6 +250,12 @@ class Interface:
             reason = self._endpoint.last_error
             raise Timeout(f"no link within {timeout} s" + (f" ({reason})" if reason else ""))
 
+    @property
+    def peer(self) -> Peer | None:
+        """The process at the other end; None while there is no link."""
+        link = self._endpoint.link
+        return Peer(*link.peer) if link is not None and link.up else None
+
     def details(self) -> Details:
         """What is known at this moment; works whether connected or not."""
         with self._changed:
@@ -225,7 +280,20 @@ class Interface:
 
     # ---- told by the control plane, through _Observer ----
 
+    def _admits(self, endpoint: Endpoint, peer: tuple[int, int, int]) -> bool:
+        """Ask the program. Its failure is told to the program's own side only."""
+        self._endpoint = endpoint  # a link may come about before `control.add` has returned
+        try:
+            answer = self._allow(Peer(*peer))
+            if answer is not True and answer is not False:
+                raise TypeError(f"allow returned {type(answer).__name__}, expected True or False")
+        except BaseException as error:  # whatever it was, it is no admission
+            sys.excepthook(type(error), error, error.__traceback__)
+            return False
+        return answer
+
     def _went_up(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
         with self._changed:
             self._up = True
             self._number = int(control.ffi.cast("uintptr_t", endpoint.handle))
@@ -233,8 +301,7 @@ class Interface:
                 self._rx_waits[queue].attach(efd)
                 self._apply_rx_mode(endpoint.handle, queue)
             self._changed.notify_all()
-        if self._on_connect is not None:
-            self._on_connect(self)
+        _tell(self._on_connect, self)
 
     def _went_down(self, reason: str) -> None:
         with self._changed:
@@ -243,8 +310,7 @@ class Interface:
             for wait in self._rx_waits:
                 wait.detach()
             self._changed.notify_all()
-        if self._on_disconnect is not None:
-            self._on_disconnect(self, reason)
+        _tell(self._on_disconnect, self, reason)
 
     # ---- receive ----
 
@@ -488,6 +554,7 @@ class _Observer:
 
     def __init__(self, interface: Interface) -> None:
         self._interface = interface
+        self.admits = interface._admits if interface._allow is not None else None
 
     def connected(self, endpoint: Endpoint) -> None:
         self._interface._went_up(endpoint)
@@ -500,24 +567,32 @@ class _ReadyFd:
     """An epoll set that outlives connections: a queue's current eventfd, and our own wake-up."""
 
     def __init__(self) -> None:
+        self._attached = self._wake = -1
         self._epoll = select.epoll()
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._epoll.register(self._wake, select.EPOLLIN)
-        self._attached = -1
         self._lock = threading.Lock()
         self._waiting = 0
         self._closed = False
+        try:
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._epoll.register(self._wake, select.EPOLLIN)
+        except BaseException:
+            self.close()
+            raise
 
     def fileno(self) -> int:
         return self._epoll.fileno()
 
     def attach(self, efd: int) -> None:
+        if self._closed:
+            return
         self._epoll.register(efd, select.EPOLLIN)
         self._attached = efd
         self.wake()
 
     def detach(self) -> None:
-        """While the eventfd is still open."""
+        """While the eventfd is still open. The interface may be closed already."""
+        if self._closed:
+            return
         if self._attached >= 0:
             self._epoll.unregister(self._attached)
             self._attached = -1
@@ -556,14 +631,25 @@ class _ReadyFd:
         with self._lock:
             if self._closed:
                 return
-            os.eventfd_write(self._wake, 1)
             self._closed = True
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
             self._end()
 
     def _end(self) -> None:
         if self._closed and self._waiting == 0:
             self._epoll.close()
-            os.close(self._wake)
+            if self._wake >= 0:
+                os.close(self._wake)
+
+
+def _tell(callback: Callable | None, *arguments: object) -> None:
+    """Call back into the program, whose exceptions are shown and end no link."""
+    try:
+        if callback is not None:
+            callback(*arguments)
+    except Exception:
+        sys.excepthook(*sys.exc_info())
 
 
 class _QueueLock:
@@ -607,10 +693,52 @@ def _choice(what: str, value: object, choices: tuple) -> object:
 
 
 def _text(what: str, value: str | bytes, limit: int) -> bytes:
-    data = value.encode() if isinstance(value, str) else value
+    if not isinstance(value, (str, bytes, bytearray)):
+        raise TypeError(f"{what} of type {type(value).__name__}, expected str or bytes")
+    data = _encoded(value) if isinstance(value, str) else bytes(value)
+    if data is None:
+        raise errors.ArgumentError(f"{what} is no text that UTF-8 can express, pass bytes")
     if len(data) > limit:
         raise errors.ArgumentError(f"{what} of {len(data)} bytes, expected at most {limit}")
     return data
+
+
+def _encoded(text: str) -> bytes | None:
+    """None instead of UnicodeEncodeError, which would carry a secret into tracebacks."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return None
+
+
+def _positive(what: str, value: float) -> float:
+    if not value > 0:
+        raise errors.ArgumentError(f"{what} {value}, expected more than 0")
+    return value
+
+
+def _access(mode: int | None, owner: int | str | None, group: int | str | None) -> Access:
+    uid = _id_of("socket_owner", owner, lambda name: pwd.getpwnam(name).pw_uid)
+    gid = _id_of("socket_group", group, lambda name: grp.getgrnam(name).gr_gid)
+    return Access(-1 if mode is None else _in_range("socket_mode", mode, 0, 0o777), uid, gid)
+
+
+def _id_of(what: str, value: int | str | None, look_up: Callable[[str], int]) -> int:
+    """-1 for None, which is what chown takes for no change."""
+    if value is None:
+        return -1
+    if not isinstance(value, str):
+        return _in_range(what, value, 0, 2**32 - 2)
+    try:
+        return look_up(value)
+    except KeyError:
+        raise errors.ArgumentError(f"{what} {value!r} is not known on this system") from None
+
+
+def _in_range(what: str, value: int, low: int, high: int) -> int:
+    if not low <= value <= high:
+        raise errors.ArgumentError(f"{what} {value}, expected {low} to {high}")
+    return value
 
 
 def _log2(ring_size: int) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 
 from . import errors, handshake, regions
-from .channel import close_fds
+from .channel import check_eventfd, close_fds
 from .wire import VERSION_1
 
 TYPE_CHECKING = False
@@ -55,6 +55,7 @@ class Link:
         self.hub = hub
         self.native = hub.native
         self.channel = channel
+        self.peer = channel.peer()
         self.endpoint: Endpoint | None = None
         self.up = False
         self.closing = False
@@ -78,7 +79,7 @@ class Link:
         except BlockingIOError:
             return
         except OSError as error:
-            self.close(f"control socket: {error.strerror}")
+            self.disconnect(f"control socket: {error.strerror}")
             return
         if data:
             self._receive(data, fds)
@@ -129,7 +130,7 @@ class Link:
             self.disconnect(str(error))
         except Exception as error:
             # Whatever it was, it ends this connection and nothing else.
-            self.disconnect(f"cannot set the connection up: {error}")
+            self.disconnect(f"{_FAILED}: {error}", told=_FAILED)
         finally:
             close_fds([a.fd for a in pending if isinstance(a, _TAKING)])
 
@@ -141,6 +142,19 @@ class Link:
     def _closed_by_peer(self, action: handshake.Closed) -> None:
         reason = action.reason.decode("utf-8", "replace") or f"code {action.code}"
         self.close(f"disconnected by the peer: {reason}")
+
+    def _ask_program(self) -> None:
+        """Whether it wants this peer. The interface is taken meanwhile: no other peer gets it."""
+        endpoint, admits = self.endpoint, self.endpoint.observer.admits
+        if admits is None:
+            return
+        admitted = False
+        try:
+            with self.hub.unlocked():
+                admitted = admits(endpoint, self.peer)
+        finally:
+            if not admitted:
+                self.disconnect(_NOT_ADMITTED)
 
     # ---- up ----
 
@@ -187,19 +201,23 @@ class Link:
             native.check(code, f"{'tx' if values['is_tx'] else 'rx'} queue {values['qid']}")
             self._ring_sizes[values["is_tx"]].append(1 << values["log2_ring_size"])
 
+    def _is_wary(self) -> bool:
+        """Whether the peer is of another user, and might use an eventfd to hold us up."""
+        return self.channel.peer()[1] not in (0, os.geteuid())
+
     # ---- down ----
 
-    def disconnect(self, reason: str) -> None:
-        """End the connection and tell the peer why."""
-        self._refuse(handshake.ProtocolError("DISCONNECT", reason))
+    def disconnect(self, reason: str, told: str | None = None) -> None:
+        """End the connection and tell the peer why, or what is `told` instead."""
+        self._refuse(handshake.ProtocolError("DISCONNECT", told or reason), reason)
 
-    def _refuse(self, error: handshake.ProtocolError) -> None:
+    def _refuse(self, error: handshake.ProtocolError, reason: str | None = None) -> None:
         try:
             for action in self.machine.refuse(error):
                 self.channel.send(action.data)
         except OSError:
             pass  # the peer is gone or does not read: it will see the socket close
-        self.close(error.reason)
+        self.close(reason or error.reason)
 
     def close(self, reason: str) -> None:
         """End the connection without a word to the peer."""
@@ -220,19 +238,27 @@ class Link:
         for efd in self._watched_efds:
             hub.unwatch(efd)
         hub.unwatch(self.channel.fileno())
-        if endpoint is not None:
-            self.native.lib.mif_connection_down(endpoint.handle)
+        try:
+            if endpoint is not None:
+                self._leave(endpoint, reason)
+        finally:
+            close_fds(self._efds)
+            self._efds = []
+            self.channel.close()
+            if endpoint is not None:
+                endpoint.unlinked(reason)
+
+    def _leave(self, endpoint: Endpoint, reason: str) -> None:
+        """A program whose callback fails still gets its memory released."""
+        self.native.lib.mif_connection_down(endpoint.handle)
+        try:
             if self.up:
                 self.up = False
-                with hub.unlocked():
+                with self.hub.unlocked():
                     endpoint.observer.disconnected(endpoint, reason)
+        finally:
             self.native.lib.mif_connection_release(endpoint.handle)
             self._give_regions_back(endpoint)
-        close_fds(self._efds)
-        self._efds = []
-        self.channel.close()
-        if endpoint is not None:
-            endpoint.unlinked(reason)
 
     # ---- regions ----
 
@@ -285,6 +311,9 @@ class Link:
         return f"{role} {name or '-'} id {settings.interface_id}"
 
 
+# All that the peer hears: what the program found wrong, or failed of, is not for it.
+_FAILED = "cannot set the connection up"
+_NOT_ADMITTED = "not admitted by the application"
 # The application provides one region for all buffers.
 _ANY_SIZE = 1 << 63
 
@@ -295,17 +324,18 @@ class MasterLink(Link):
     """A connection that was accepted; it has no endpoint before INIT names one."""
 
     def __init__(
-        self, hub: Hub, channel: Channel, find: Callable[[int], Endpoint], versions: tuple[int, int]
+        self, hub: Hub, channel: Channel, find: Callable[[int], Endpoint], limits: dict[str, int]
     ) -> None:
-        """`find` gives the endpoint for an interface id or raises ProtocolError."""
+        """`find` gives the endpoint for an interface id or raises ProtocolError.
+
+        `limits` are those of HELLO, as MasterHandshake has them.
+        """
         super().__init__(hub, channel)
         self._find = find
         self._candidate: Endpoint | None = None
         self._s2m: dict[int, tuple[AddRing, int]] = {}
         self._m2s: dict[int, tuple[AddRing, int]] = {}
-        self.machine = handshake.MasterHandshake(
-            hub.app_name, self._terms, min_version=versions[0], max_version=versions[1]
-        )
+        self.machine = handshake.MasterHandshake(hub.app_name, self._terms, **limits)
         self._perform |= {
             handshake.Select: self._select,
             handshake.TakeRegion: self._take_region,
@@ -328,11 +358,13 @@ class MasterLink(Link):
     def _select(self, _action: handshake.Select) -> None:
         self.endpoint = self._candidate
         self.endpoint.linked(self)
+        self._ask_program()
 
     def _take_region(self, action: handshake.TakeRegion) -> None:
         region = Region(action.index, action.size, action.fd)
         self.regions.append(region)
-        regions.check_peer_region(region.fd, region.size, self.channel.peer())
+        unsealed = self.endpoint.settings.unsealed
+        regions.check_peer_region(region.fd, region.size, self.peer, unsealed)
         external = self.hub.external
         if region.index > 0 and external is not None and external.maps():
             self._check_external_size(region.size)
@@ -345,6 +377,7 @@ class MasterLink(Link):
 
     def _take_ring(self, action: handshake.TakeRing) -> None:
         self._efds.append(action.fd)
+        check_eventfd(action.fd)
         # A burst drains it without knowing whether it was signalled, and must not wait there.
         os.set_blocking(action.fd, False)
         rings = self._s2m if action.ring.s2m else self._m2s
@@ -368,6 +401,7 @@ class MasterLink(Link):
             "offset": ring.offset,
             "log2_ring_size": ring.log2_ring_size,
             "efd": efd,
+            "wary": self._is_wary(),
             "buffer_size": self.endpoint.settings.buffer_size,
         }
 
@@ -396,6 +430,9 @@ class SlaveLink(Link):
         }
 
     def _prepare(self, action: handshake.Prepare) -> None:
+        self._ask_program()  # before INIT, which contains the secret
+        if self.closing:
+            return
         layout = regions.Layout(
             action.version,
             action.num_s2m,
@@ -448,8 +485,10 @@ class SlaveLink(Link):
     def _create_queues(
         self, action: handshake.Prepare, places: list[regions.Place], *, is_tx: bool
     ) -> list[tuple[int, int, int]]:
-        efds = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in places]
-        self._efds += efds
+        efds = []
+        for _ in places:
+            efds.append(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+            self._efds.append(efds[-1])  # at once: the next one may fail
         self._add_queues(
             [
                 self._queue(action, place, qid, efd, is_tx)
@@ -472,6 +511,7 @@ class SlaveLink(Link):
             "offset": place.offset,
             "log2_ring_size": action.log2_ring_size,
             "efd": efd,
+            "wary": self._is_wary(),
             "buffer_region": place.buffer_region,
             "buffer_offset": place.buffer_offset,
             "buffer_size": self.endpoint.settings.buffer_size,

@@ -23,6 +23,8 @@ _DESCRIPTOR_2 = 16
 _ALIGN = 64
 # Descriptors of version 512 have 32 bits for an offset; half of that keeps sizes far from the edge.
 MAX_BUFFER_REGION = 1 << 31
+UNSEALED = ("trusted", "never", "always")
+_OVERFLOW_UID = 65534
 
 
 class Place:
@@ -87,20 +89,46 @@ def create(size: int, name: str) -> int:
     return fd
 
 
-def check_peer_region(fd: int, size: int, peer: Sequence[int]) -> None:
+def check_peer_region(fd: int, size: int, peer: Sequence[int], unsealed: str = "trusted") -> None:
     """Raise RegionLimitError unless `size` bytes of the peer's `fd` can be mapped for good.
 
-    Memory that cannot be sealed is taken only from a peer (pid, uid, gid) that is root or our own
-    user: DPDK exports its packet memory so, and such a peer could do worse than end us.
+    `unsealed`, one of UNSEALED, says whether memory that can go away is taken from a peer
+    (pid, uid, gid): what cannot be sealed, and huge pages. Trusted are root and our own user: DPDK
+    exports its packet memory so, and such a peer could do worse than end us.
     """
-    sealed = _seal_against_shrinking(fd)
-    if not sealed and peer[1] not in (0, os.geteuid()):
-        text = f"region memory can shrink and comes from user {peer[1]}, expected a sealed memfd"
+    sealed, huge = _seal_against_shrinking(fd), _huge_page_size(fd)
+    if not (sealed or _may_be_unsealed(peer[1], unsealed)):
+        text = f"region can shrink, user {peer[1]}, policy {unsealed}: expected a sealed memfd"
+        raise errors.RegionLimitError(text)
+    if huge and not _may_be_unsealed(peer[1], unsealed):
+        # A hole that the peer makes is filled again at the next access, or else: SIGBUS.
+        text = f"region of huge pages, user {peer[1]}, policy {unsealed}: expected ordinary ones"
+        raise errors.RegionLimitError(text)
+    if huge and size % huge:
+        # The kernel maps whole pages, and unmaps nothing else.
+        text = f"region of {size} bytes in huge pages, expected a multiple of {huge}"
         raise errors.RegionLimitError(text)
     # The size counts only after the seal: before it, it could still change.
     available = os.fstat(fd).st_size
     if not 0 < size <= available:
         raise errors.RegionLimitError(f"region of {size} bytes announced, its file has {available}")
+
+
+def _may_be_unsealed(uid: int, unsealed: str) -> bool:
+    if unsealed != "trusted":
+        return unsealed == "always"
+    # Users of another user namespace all show as this one, so it is nobody's in particular.
+    return uid == 0 or (uid == os.geteuid() and uid != _OVERFLOW_UID)
+
+
+def _huge_page_size(fd: int) -> int:
+    """The size of its pages if these are huge, or 0."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_GET_SEALS)  # only memory has seals, and other files may block us
+    except OSError:
+        return 0
+    unit = os.fstatvfs(fd).f_bsize
+    return unit if unit > os.sysconf("SC_PAGESIZE") else 0
 
 
 def _seal_against_shrinking(fd: int) -> bool:

@@ -2,7 +2,7 @@
 # ruff: noqa: RUF023 - the order of __slots__ is the order on the wire
 """The control messages of memif, versions 256 and 512: values to 128 bytes and back.
 
-No I/O happens here, and nothing but `struct` is imported, because this module is part of every
+No I/O happens here, and nothing that takes time to import is, because this module is part of every
 cold start of the embedded interpreter. Names, reasons and secrets are bytes, as on the wire.
 
 Only ADD_RING differs between the versions; every other message can be read before a version is
@@ -12,6 +12,9 @@ agreed. What follows a string in its message is ignored: real peers leave old da
 from __future__ import annotations
 
 import struct
+
+# What hmac.compare_digest is; hmac itself takes longer to import than all else here together.
+from _operator import _compare_digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -236,11 +239,11 @@ def decode(data: bytes, version: int) -> Message:
 
 
 def secrets_equal(one: bytes, other: bytes) -> bool:
-    """Compare two secrets up to their first NUL, in a time that does not tell where they differ."""
-    difference = 0
-    for left, right in zip(_padded_secret(one), _padded_secret(other), strict=True):
-        difference |= left ^ right
-    return difference == 0
+    """Compare two secrets up to their first NUL, in a time that does not tell where they differ.
+
+    Always the whole field is compared, so that the time does not tell a length either.
+    """
+    return _compare_digest(_padded_secret(one), _padded_secret(other))
 
 
 def up_to_nul(text: bytes) -> bytes:

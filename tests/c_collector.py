@@ -23,10 +23,13 @@ CHECK_XML = {"check": "http://check.sourceforge.net/ns"}
 LIST_TIMEOUT = 30.0
 # The beginnings of their names, for the 1.0 and the 4.0 interface.
 PROGRAMS = ("test_", "test4_")
+# Those that are about threads, and run in c_thread_build_dirs too.
+THREADS = ("test_foreign", "test_teardown", "test_threads", "test4_threads")
 
 SANITIZER_OPTIONS = {
     # An embedded interpreter never frees all it has.
     "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:exitcode=66",
     "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_stacktrace=1",
 }
 
@@ -59,6 +62,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="build directory with C tests, instead of those of c_build_dirs; may be repeated",
     )
     parser.addini("c_build_dirs", "build directories with C tests, [LABEL=]DIR", "linelist", [])
+    parser.addini("c_thread_build_dirs", "the same, for tests of threads alone", "linelist", [])
     parser.addini("c_test_timeout", "seconds that one C test may take", default="60")
 
 
@@ -69,17 +73,20 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "CTestFile
     return None
 
 
-def build_directories(config: pytest.Config) -> list[BuildDirectory]:
+def build_directories(config: pytest.Config, program: str = "") -> list[BuildDirectory]:
+    """Those of a program, or of all."""
     given = config.getoption("--c-build-dir")
     if given:
         return [BuildDirectory.parse(argument, config.invocation_params.dir) for argument in given]
     arguments = config.getini("c_build_dirs") or ["build"]
+    if program in THREADS:
+        arguments = [*arguments, *config.getini("c_thread_build_dirs")]
     return [BuildDirectory.parse(argument, config.rootpath) for argument in arguments]
 
 
 class CTestFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
-        for build in build_directories(self.config):
+        for build in build_directories(self.config, self.path.stem):
             program = build.path / "c_tests" / self.path.stem
             try:
                 names = list_tests(program, build)

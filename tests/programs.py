@@ -44,8 +44,10 @@ class Program:
         errors: Path,
         environment: dict[str, str] | None = None,
         stdin: int | IO = subprocess.PIPE,
+        user: int | None = None,
     ):
-        """`errors` is a file for its stderr."""
+        """`errors` is a file for its stderr; `user` an id, to be had by root only."""
+        identity = {} if user is None else {"user": user, "group": user, "extra_groups": []}
         self._errors = errors
         self._unread = b""
         with errors.open("wb") as stderr:
@@ -56,6 +58,7 @@ class Program:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 env={**os.environ, **SANITIZER_OPTIONS, **(environment or {})},
+                **identity,
             )
 
     def __enter__(self) -> Self:
@@ -67,6 +70,10 @@ class Program:
         self._process.wait()
         self.end_input()
         self._process.stdout.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def errors(self) -> str:
@@ -106,9 +113,9 @@ class Program:
     def send_signal(self, number: int) -> None:
         self._process.send_signal(number)
 
-    def wait(self) -> int:
+    def wait(self, timeout: float = TIMEOUT) -> int:
         """Its exit status, after it has ended by itself."""
-        return self._process.wait(TIMEOUT)
+        return self._process.wait(timeout)
 
     def rest(self) -> str:
         """What is left of stdout, after its end."""

@@ -182,9 +182,14 @@ def test_a_master_greets_with_both_versions_and_the_limits_of_the_library():
 
 def test_the_limits_in_hello_can_be_narrowed():
     machine = MasterHandshake(
-        b"a", finder(master_terms()), min_version=512, max_version=512, max_ring_index=3
+        b"a",
+        finder(master_terms()),
+        min_version=512,
+        max_version=512,
+        num_s2m_rings=4,
+        num_m2s_rings=2,
     )
-    assert sent(machine.start()) == [Hello(b"a", 512, 512, 255, 3, 3, 14)]
+    assert sent(machine.start()) == [Hello(b"a", 512, 512, 255, 1, 3, 14)]
 
 
 def test_a_good_init_selects_the_interface_and_is_acknowledged():
@@ -341,9 +346,9 @@ def test_rings_beyond_the_configured_number_are_refused(s2m, count):
 
 @pytest.mark.parametrize("s2m", [True, False])
 def test_rings_beyond_hello_are_refused_whatever_the_interface_allows(s2m):
-    machine = started_master(max_ring_index=3)
+    machine = started_master(num_s2m_rings=4, num_m2s_rings=2)
     give(machine, INIT)
-    assert refusal(machine, AddRing(s2m, 4, 0, 0, 10, 0)).code == "MAXRING"
+    assert refusal(machine, AddRing(s2m, 4 if s2m else 2, 0, 0, 10, 0)).code == "MAXRING"
 
 
 @pytest.mark.parametrize(("version", "log2"), [(VERSION_1, 0), (VERSION_1, 15), (VERSION_2, 15)])

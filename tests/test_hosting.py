@@ -8,12 +8,17 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 import builds
 import pytest
 from builds import API_1, API_4, BASE_PYTHON, PYTHON, Api, Installed, each_api, run
+from programs import Program
 
+from libmemif_py import Interface
+
+NOBODY = 65534
 SUCCESS, SYSCALL = 0, 1
 PROC_FILE_LIMIT = {API_1: 5, API_4: 6}
 NOMEM = {API_1: 9, API_4: 10}
@@ -72,6 +77,7 @@ class Trap:
     )
 
     def __init__(self, folder: Path):
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self.marks = folder / "marks"
         self.bin = folder / "bin"
@@ -150,6 +156,112 @@ def test_the_hostile_environment_is_one(tmp_path):
     sprung = trap.sprung()
     assert "encodings-package" in sprung
     assert "python3" in sprung
+
+
+class Privileged:
+    """hosts/privileged.c where every user can run it, with a hostile environment."""
+
+    def __init__(self, installed: Installed, folder: Path, tmp_path: Path, api: Api):
+        self.socket = folder / "socket"
+        self.trap = Trap(folder / "trap")
+        self._errors = tmp_path / "errors"
+        copy = installed.copy(folder / "prefix")
+        self._program = copy.compile(folder / "privileged", ["privileged.c", api.exchange], api=api)
+
+    def run(self, role: str, raised: bool, **hostile: str) -> Program:
+        """As nobody; `raised`: with root's privileges all the same."""
+        self._program.chmod(0o4755 if raised else 0o755)
+        command = [self._program, str(int(raised)), role, self.socket]
+        environment = {**self.trap.environment(), **hostile, "LIBMEMIF_DEBUG": "1"}
+        return Program(command, self._errors, environment, user=NOBODY if raised else None)
+
+
+@pytest.fixture
+def privileged(installed, tmp_path):
+    """Makes a Privileged, which takes root: a file of root's that others may run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="memif-privileged-"))
+    folder.chmod(0o755)
+    yield lambda api: Privileged(installed, folder, tmp_path, api)
+    shutil.rmtree(folder)
+
+
+@each_api
+@pytest.mark.parametrize("raised", [True, False], ids=["raised", "not raised"])
+def test_a_host_with_raised_privileges_is_not_told_how_to_connect(privileged, raised, api):
+    """Without them the same environment says which version, and turns debug lines on."""
+    host = privileged(api)
+    with (
+        Interface(host.socket, role="master", id=1) as master,
+        host.run("slave", raised, LIBMEMIF_PROTOCOL="256") as slave,
+    ):
+        assert slave.line() == "ready"
+        master.wait_connected(60)
+        assert master.peer.uid == 0
+        assert master.details().version == (512 if raised else 256)
+        slave.end_input()
+        assert slave.wait() == 0
+        assert (slave.errors == "") == raised
+    assert host.trap.sprung() == []
+
+
+@each_api
+@pytest.mark.parametrize("raised", [True, False], ids=["raised", "not raised"])
+def test_a_host_with_raised_privileges_is_not_told_whom_to_trust(privileged, tmp_path, raised, api):
+    """Without them the same environment refuses this peer's memory."""
+    host = privileged(api)
+    with host.run("master", raised, LIBMEMIF_UNSEALED="never") as master:
+        assert master.line() == "ready"
+        command = [sys.executable, Path(__file__).with_name("otheruser.py"), "0", "slave"]
+        with Program([*command, host.socket, "unsealable"], tmp_path / "peer") as slave:
+            assert (slave.line() == "connected") == raised
+        master.end_input()
+        assert master.wait() == 0
+        assert (master.errors == "") == raised
+    assert host.trap.sprung() == []
+
+
+def test_the_environment_is_read_in_no_other_way(installed):
+    """Neither in C by what a program with raised privileges must not use, nor in Python."""
+    c_files = [*builds.ROOT.glob("libmemif_py/native/*.[ch]")]
+    reading = re.compile(r"(?<!secure_)\bgetenv\b|\benviron\b")
+    assert len(c_files) > 20
+    assert [file.name for file in c_files if reading.search(file.read_text())] == []
+    modules = [*builds.ROOT.glob("libmemif_py/*.py")]
+    assert len(modules) > 10
+    assert [m.name for m in modules if re.search(r"\benviron\b|getenv", m.read_text())] == []
+
+
+# ---- what it leaves behind
+
+
+def everything_in(folder: Path) -> dict[str, tuple]:
+    """Every file with what changes when it is touched, and what is in it."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        about = path.lstat()
+        found[str(path)] = (about.st_mode, about.st_mtime_ns, about.st_ctime_ns, about.st_size)
+    return found
+
+
+@each_api
+def test_a_host_leaves_nothing_behind_in_any_folder(installed, tmp_path, api):
+    """Not in the installation, in folders that programs use, nor beside its socket."""
+    copy = installed.copy(tmp_path / "prefix")
+    for cache in copy.tree.rglob("__pycache__"):
+        shutil.rmtree(cache)  # what is missing could be written
+    program = copy.compile(tmp_path / "plain", ["plain.c", api.exchange], api=api)
+    variables = ("HOME", "TMPDIR", "TMP", "TEMP", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+    variables += ("XDG_DATA_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "RUNTIME_DIRECTORY")
+    folders = {name: tmp_path / name for name in variables}
+    for folder in (*folders.values(), tmp_path / "work", tmp_path / "sockets"):
+        folder.mkdir()
+    before = everything_in(tmp_path)
+    environment = {name: str(folder) for name, folder in folders.items()}
+    silently([program, tmp_path / "sockets" / "socket"], env=environment, cwd=tmp_path / "work")
+    after = everything_in(tmp_path)
+    sockets = str(tmp_path / "sockets")  # the folder itself: a file came and went
+    assert after.keys() == before.keys()
+    assert {path for path in after if after[path] != before[path]} == {sockets}
 
 
 @each_api

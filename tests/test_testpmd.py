@@ -136,6 +136,20 @@ def test_every_packet_comes_back_unchanged(peers, device, language, queues):
         side.end()
 
 
+def test_a_client_with_more_queues_than_we_have_is_refused_and_lives(peers):
+    """HELLO leaves the number to it: DPDK 22.11 that takes ours does not survive the others."""
+    arguments = ("--port-topology=loop", "--rxq=4", "--txq=4")
+    with Interface(peers.socket, role="master") as ours:
+        with peers.testpmd("client", "txonly", *arguments) as testpmd:
+            with pytest.raises(Timeout, match="ring"):
+                ours.wait_connected(3)
+            testpmd.command("show port info 0")
+        with Interface(peers.socket) as good:
+            good.wait_connected(TIMEOUT)
+            good.send(b"packet")
+            assert ours.recv(TIMEOUT) == b"packet"
+
+
 @pytest.mark.parametrize("device", ["server", "client"])
 def test_buffers_and_rings_may_be_small(peers, device):
     options = ("-x", "-n", 5_000, "-N", 5_000, "-S", "jumbo", "-w", 8, "-b", 512, "-l", 8)

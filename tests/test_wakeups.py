@@ -92,6 +92,14 @@ def test_every_packet_wakes_its_receiver(games, rounds, program, version):
     games.play((program, program), rounds, version=version)
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
+@versions
+def test_every_packet_is_found_while_both_sides_change_their_rx_mode(
+    games, rounds, program, version
+):
+    games.play((program, program), rounds, "-x", 5, version=version)
+
+
 @pytest.mark.parametrize("waits_for", ["efd", "callback"])
 @pytest.mark.parametrize("programs", PAIRS, ids="-".join)
 @versions

@@ -299,7 +299,8 @@ int memif_get_listener_fd(memif_socket_handle_t sock);
 /*
  * Makes the socket listen on a descriptor that somebody else bound, as service managers do. Call it
  * before the first master is created on the socket. The library polls the descriptor and accepts
- * from it, but does not close it, and the file at the path stays.
+ * from it, but does not close it, and the file at the path stays. It is also the way to a socket
+ * with a mode and an owner of the program's choice: bind, chmod and chown, listen, hand over.
  *
  * Returns MEMIF_ERR_ALREADY when the library listens already, MEMIF_ERR_INVAL_ARG for a descriptor
  * that cannot be.

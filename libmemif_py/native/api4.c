@@ -310,14 +310,17 @@ int memif_control_fd_handler(void *ptr, memif_fd_event_type_t events)
     return mif_hub_dispatch_context(ptr, (uint32_t)events);
 }
 
+static void release_held(struct mif_socket **sock)
+{
+    if (*sock != NULL)
+        release_socket(*sock);
+}
+
 int memif_poll_event(memif_socket_handle_t handle, int timeout)
 {
-    struct mif_socket *sock = hold_socket(handle);
-    if (sock == NULL)
-        return MEMIF_ERR_INVAL_ARG;
-    int err = mif_hub_poll(&sock->hub, timeout);
-    release_socket(sock);
-    return err;
+    /* Released also when on_interrupt throws a C++ exception through here. */
+    __attribute__((cleanup(release_held))) struct mif_socket *sock = hold_socket(handle);
+    return sock == NULL ? MEMIF_ERR_INVAL_ARG : mif_hub_poll(&sock->hub, timeout);
 }
 
 int memif_cancel_poll_event(memif_socket_handle_t handle)

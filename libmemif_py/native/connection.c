@@ -124,17 +124,30 @@ bool mif_in_forked_child(void)
     return atomic_load_explicit(&forked_child, memory_order_relaxed);
 }
 
+/* Whether the rest of the process, the interpreter before all, still has address space. */
+static bool is_room_left(void)
+{
+    const size_t most = (size_t)256 << 20;
+    void *rest = mmap(NULL, most, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return rest != MAP_FAILED && munmap(rest, most) == 0;
+}
+
 /* Address space only: no page is taken before a slot is opened. A process with a tight address
  * limit gets fewer slots. */
 static int reserve_arena(void)
 {
-    for (uint32_t slots = MIF_MAX_SLOTS; slots >= 128; slots /= 2) {
+    const uint32_t least = 128;
+    for (uint32_t slots = MIF_MAX_SLOTS; slots >= least; slots /= 2) {
         size_t qid_stride = slots * sizeof(struct mif_queue_pair);
         size_t queue_bytes = MIF_MAX_QUEUES * qid_stride;
         uint8_t *base = mmap(NULL, queue_bytes + slots * MIF_SLOT_STRIDE, PROT_READ,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (base == MAP_FAILED)
             continue;
+        if (slots > least && !is_room_left()) {
+            (void)munmap(base, queue_bytes + slots * MIF_SLOT_STRIDE);
+            continue;
+        }
         closed_line = calloc(slots, sizeof(*closed_line));
         if (closed_line == NULL) {
             (void)munmap(base, queue_bytes + slots * MIF_SLOT_STRIDE);
@@ -154,9 +167,10 @@ int mif_data_path_init(void)
 {
     int err = MIF_ERR_SUCCESS;
     pthread_mutex_lock(&arena_lock);
-    if (arena_slots == 0) {
+    if (mif_the_arena() == &no_arena) {
         choose_membarrier();
-        err = reserve_arena();
+        mif_signals_init();
+        err = arena_slots != 0 ? MIF_ERR_SUCCESS : reserve_arena();
         if (err == MIF_ERR_SUCCESS && pthread_atfork(NULL, NULL, on_fork_child) != 0)
             err = MIF_ERR_NOMEM;
         if (err == MIF_ERR_SUCCESS)
@@ -207,14 +221,14 @@ int mif_connection_open(void **handle, struct mif_hub *hub, mif_interrupt_fn *in
 {
     uint32_t index = 0;
     pthread_mutex_lock(&arena_lock);
-    int err = arena_slots == 0 ? MIF_ERR_INVAL_ARG : take_slot(&index);
+    int err = mif_the_arena() == &no_arena ? MIF_ERR_INVAL_ARG : take_slot(&index);
     uint64_t serial = next_serial++;
     pthread_mutex_unlock(&arena_lock);
     if (err != MIF_ERR_SUCCESS)
         return err;
     struct mif_connection *conn = slot_at(index);
     conn->hub = hub;
-    conn->private_ctx = private_ctx;
+    atomic_store(&conn->private_ctx, private_ctx);
     atomic_store(&conn->control_fd, -1);
     atomic_store(&conn->interrupt, interrupt);
     uintptr_t value = (uintptr_t)(serial << MIF_SLOT_BITS) | index;
@@ -457,6 +471,7 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
         .buffer_size = config->buffer_size,
         .post_at_start = config->post_at_start,
         .serial = atomic_fetch_add(&last_connection, 1) + 1,
+        .wary = config->wary,
     };
     set_up(q, &fresh);
     bind_indices(q, config->is_slave, config->is_tx);
@@ -496,10 +511,12 @@ int mif_connection_up(void *handle, int control_fd)
 static void wait_until_left(struct mif_queue *q)
 {
     for (unsigned spins = 0; atomic_load_explicit(&q->busy, memory_order_acquire); spins++) {
-        if (spins < 100)
+        if (spins < 100) {
             sched_yield();
-        else
-            (void)nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+            continue;
+        }
+        mif_efd_drain(q->efd); /* a sender that waits for a full counter can go on */
+        (void)nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
     }
 }
 
@@ -648,18 +665,7 @@ static bool give_to_lease(struct mif_connection *conn)
     return true;
 }
 
-/* ---- signals, faults, modes ---- */
-
-bool mif_efd_signal(int efd)
-{
-    const uint64_t one = 1;
-    for (;;) {
-        if (write(efd, &one, sizeof(one)) == (ssize_t)sizeof(one) || errno == EAGAIN)
-            return true;
-        if (errno != EINTR)
-            return false;
-    }
-}
+/* ---- wake-ups, faults, modes ---- */
 
 bool mif_wake(struct mif_queue *q)
 {
@@ -667,7 +673,7 @@ bool mif_wake(struct mif_queue *q)
     if (atomic_load_explicit(&q->ring->flags, memory_order_relaxed) & MIF_RING_MASK_INT)
         return true;
     mif_store(&q->signals, q->signals + 1);
-    return mif_efd_signal(q->efd);
+    return mif_signal(q);
 }
 
 void mif_fault(struct mif_queue *q, const char *reason)
@@ -717,7 +723,7 @@ int mif_queue_set_polling(void *handle, uint16_t qid, int polling)
             mif_efd_drain(q->efd); /* a wake-up from before is of no use now */
         } else if (was_polling) {
             fence_senders();
-            mif_efd_signal(q->efd); /* look once more: packets came while signals were masked */
+            (void)mif_signal(q); /* look once more: packets came while signals were masked */
         }
     }
     pthread_mutex_unlock(&queue_lock);

@@ -177,6 +177,7 @@ struct mif_queue {
     uint8_t region; /* of the ring */
     uint8_t kind;
     bool post_at_start; /* slave rx: all buffers are posted when the connection comes up */
+    bool wary;          /* the peer might make efd a blocking one, to hold us up */
     /* The fourth line: nothing that a burst needs. What is above `before` is set up anew for each
      * connection. */
     uint64_t serial;          /* of the connection: no two have the same */
@@ -203,7 +204,7 @@ struct mif_connection {
     _Atomic int control_fd;      /* -1 = none; shut down when the peer breaks the rules */
     _Atomic(const char *) fault; /* what the data path found wrong; NULL = nothing */
     _Atomic(mif_interrupt_fn *) interrupt;
-    void *private_ctx;
+    _Atomic(void *) private_ctx;
     struct mif_hub *hub;       /* NULL or the group it belongs to, whose allocator serves it */
     _Atomic uint16_t rx_count; /* mif_why_not reads them at any time */
     _Atomic uint16_t tx_count;
@@ -339,6 +340,7 @@ struct mif_queue_config {
     uint8_t post_at_start;
     /* both */
     uint32_t buffer_size;
+    uint8_t wary; /* of what the peer might do to efd, see signals.c */
 };
 
 /* A new handle, never NULL on success. interrupt may be NULL. */

@@ -29,6 +29,12 @@ int mif_protocol_wish(void)
     return version == MIF_VERSION_1 || version == MIF_VERSION_2 ? version : 0;
 }
 
+bool mif_unsealed_never(void)
+{
+    const char *wish = secure_getenv("LIBMEMIF_UNSEALED");
+    return wish != NULL && *wish != '\0' && strcmp(wish, "trusted") != 0;
+}
+
 void mif_debug_line(const char *file, const char *function, int line, const char *text)
 {
     fprintf(stderr, "MEMIF_DEBUG:%s:%s:%d: %s\n", file, function, line, text);

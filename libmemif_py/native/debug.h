@@ -20,6 +20,11 @@ void mif_debug_init(void);
  * for peers that claim a version they do not speak; ignored in a setuid program. */
 int mif_protocol_wish(void);
 
+/* Whether LIBMEMIF_UNSEALED forbids peer memory that can shrink. It can only make things stricter,
+ * so any value but "trusted" does: a mistyped one must not leave the door open. Ignored in a setuid
+ * program, as everything is. */
+bool mif_unsealed_never(void);
+
 void mif_debug_line(const char *file, const char *function, int line, const char *text);
 
 __attribute__((format(printf, 4, 5))) void mif_debug_format(const char *file, const char *function,

@@ -15,17 +15,25 @@
 #include "errors.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #define PYTHON_DIR "python" MIF_PYTHON_VERSION
 #define MAX_PATHS 8
 #define PATIENCE_MS 10000
+
+/* What a start takes at once, with room to spare: without it Python ends the process, or cannot be
+ * started a second time. */
+#define START_FDS 8
+#define START_BYTES ((size_t)32 << 20)
 
 enum state { NOT_STARTED, RUNNING, FAILED };
 
@@ -410,12 +418,26 @@ static bool version_matches(void)
     return false;
 }
 
-static bool start_data_path(void)
+/* SUCCESS, or the code of what there is too little of: then nothing was begun, and a later call may
+ * start. */
+static int gather_resources(void)
 {
-    int err = mif_data_path_init();
+    int fds[START_FDS];
+    int err = mif_data_path_init(), count = 0;
     if (err != MIF_ERR_SUCCESS)
-        complain("the data path", mif_error_text(err));
-    return err == MIF_ERR_SUCCESS;
+        return err;
+    while (count < START_FDS && (fds[count] = eventfd(0, EFD_CLOEXEC)) >= 0)
+        count++;
+    if (count < START_FDS)
+        err = mif_error_from_errno(errno);
+    while (count > 0)
+        (void)close(fds[--count]);
+    void *room = mmap(NULL, START_BYTES, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED)
+        return MIF_ERR_NOMEM;
+    (void)munmap(room, START_BYTES);
+    return err;
 }
 
 static bool start_all(void)
@@ -426,8 +448,7 @@ static bool start_all(void)
     mif_debug_init();
     if (may_start && !take_turn(&before))
         return false;
-    bool good =
-        version_matches() && start_data_path() && find_paths(&paths) && start_python(&paths);
+    bool good = version_matches() && find_paths(&paths) && start_python(&paths);
     if (may_start)
         end_turn(before);
     return good && start_control_plane(&paths);
@@ -435,6 +456,7 @@ static bool start_all(void)
 
 int mif_embed_start(void)
 {
+    int err = MIF_ERR_SUCCESS;
     if (mif_in_forked_child())
         return MIF_ERR_SYSCALL;
     if (atomic_load_explicit(&state, memory_order_acquire) == NOT_STARTED) {
@@ -443,12 +465,14 @@ int mif_embed_start(void)
             Py_IsInitialized() && PyGILState_Check() ? PyEval_SaveThread() : NULL;
         pthread_mutex_lock(&start_lock);
         if (state == NOT_STARTED)
+            err = gather_resources();
+        if (state == NOT_STARTED && err == MIF_ERR_SUCCESS)
             atomic_store_explicit(&state, start_all() ? RUNNING : FAILED, memory_order_release);
         pthread_mutex_unlock(&start_lock);
         if (saved != NULL)
             PyEval_RestoreThread(saved);
     }
-    return mif_embed_check();
+    return err == MIF_ERR_SUCCESS ? mif_embed_check() : err;
 }
 
 int mif_embed_check(void)

@@ -9,7 +9,9 @@
 #include <stdbool.h>
 
 /* Makes sure that the control plane runs. SUCCESS, or a core error code; the first failure is told
- * on stderr in one line, and every later call fails the same way without another attempt. */
+ * on stderr in one line, and every later call fails the same way without another attempt. While the
+ * process lacks file descriptors or address space for it, no attempt is made: PROC_FILE_LIMIT or
+ * NOMEM, and a later call may succeed. */
 int mif_embed_start(void);
 
 /* SUCCESS when the control plane may be called: it was started, the process is not a forked child

@@ -266,14 +266,19 @@ MIF_INLINE void mif_publish(struct mif_queue *q, bool is_rx, enum mif_kind kind)
     atomic_store_explicit(q->own_index, mif_own_index(q, is_rx, kind), memory_order_release);
 }
 
-static inline void mif_efd_drain(int efd)
-{
-    uint64_t value;
-    (void)!read(efd, &value, sizeof(value));
-}
-
+/* Signals: signals.c. One-time set-up. */
+void mif_signals_init(void);
+/* Takes a signal away, if there is one; never waits. */
+void mif_efd_drain(int efd);
 /* False when the signal could not be sent; a counter that is full is a signal already. */
 bool mif_efd_signal(int efd);
+/* The same for an eventfd that somebody may have made blocking, at three times the price. */
+bool mif_efd_signal_warily(int efd);
+
+MIF_INLINE bool mif_signal(const struct mif_queue *q)
+{
+    return q->wary ? mif_efd_signal_warily(q->efd) : mif_efd_signal(q->efd);
+}
 
 /* What a ring's flags are while its receiver polls and needs no barrier of ours: MASK_INT and
  * MIF_RING_FENCED, or a value that flags never have where this process could not ask for the

@@ -31,6 +31,7 @@ int mif_error_from_errno(int error)
         return MIF_ERR_CONNREFUSED;
     case EACCES:
     case EPERM:
+    case EROFS:
         return MIF_ERR_ACCES;
     case ENOENT:
     case ENOTDIR:

@@ -61,7 +61,7 @@ MIF_INLINE int mif_rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs, uint3
         drained = true;
     }
     if (MIF_UNLIKELY(drained && (step == MIF_STEP_FULL || step == MIF_STEP_NOMEM)))
-        (void)mif_efd_signal(q->efd);
+        (void)mif_signal(q);
     return mif_rx_end(q, n, rx, step);
 }
 

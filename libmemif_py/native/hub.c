@@ -25,9 +25,13 @@ static struct {
 
 #define CONTEXT_FD_BITS 22 /* the kernel allows no more than 2^20 fds unless told otherwise */
 
-/* How deep this thread is inside mif_hub_poll, per hub that it polls last: a callback may close
- * the hub that called it. */
-static _Thread_local struct mif_hub *polling_here;
+/* This thread's calls of mif_hub_poll, the innermost first: a callback may poll in turn, this hub
+ * or another, and may close any that called it. */
+struct turn {
+    struct mif_hub *hub;
+    struct turn *outer;
+};
+static _Thread_local struct turn *turns_here;
 
 /* ---- the table ---- */
 
@@ -145,7 +149,9 @@ void mif_hub_close(struct mif_hub *hub)
 {
     if (!atomic_exchange(&hub->open, false))
         return;
-    uint32_t own = polling_here == hub ? 1 : 0;
+    uint32_t own = 0;
+    for (const struct turn *turn = turns_here; turn != NULL; turn = turn->outer)
+        own += turn->hub == hub;
     while (atomic_load(&hub->pollers) > own) {
         (void)mif_efd_signal(hub->cancel_fd);
         sched_yield();
@@ -176,7 +182,8 @@ int mif_hub_watch(struct mif_hub *hub, int fd, enum mif_watch_kind kind, void *h
 {
     if (fd < 0 || fd >= 1 << CONTEXT_FD_BITS)
         return MIF_ERR_BAD_FD;
-    struct mif_watch watch = {.kind = kind, .handle = handle, .qid = qid, .hub = hub};
+    struct mif_watch watch = {
+        .kind = kind, .handle = handle, .qid = qid, .hub = hub, .control = hub->control};
     void *context;
     int err = remember(fd, watch, &context);
     if (err != MIF_ERR_SUCCESS)
@@ -212,15 +219,19 @@ static int interrupt(const struct mif_watch *watch)
     struct mif_connection *conn = mif_lookup(watch->handle);
     if (conn == NULL)
         return MIF_ERR_NOCONN;
+    mif_interrupt_fn *callback = atomic_load(&conn->interrupt);
+    void *context = atomic_load(&conn->private_ctx);
+    /* Another thread may have ended the handle meanwhile: then these were not its own. */
+    if (mif_lookup(watch->handle) == NULL)
+        return MIF_ERR_NOCONN;
     struct mif_queue *q = mif_queue_at(watch->handle, watch->qid, MIF_RX);
     if (atomic_load_explicit(&q->polling, memory_order_relaxed)) {
         mif_queue_drop_signal(watch->handle, watch->qid);
         return MIF_ERR_SUCCESS;
     }
-    mif_interrupt_fn *callback = atomic_load(&conn->interrupt);
     if (callback == NULL)
         return MIF_ERR_SUCCESS;
-    int answer = callback(watch->handle, conn->private_ctx, watch->qid);
+    int answer = callback(watch->handle, context, watch->qid);
     if (answer != 0)
         MIF_DEBUG("on_interrupt of queue %u returned %d", watch->qid, answer);
     return MIF_ERR_SUCCESS;
@@ -230,7 +241,8 @@ static int serve(const struct mif_watch *watch, int fd, uint32_t events)
 {
     if (watch->kind == MIF_WATCH_INTERRUPT)
         return interrupt(watch);
-    return watch->hub->control((uintptr_t)watch->hub, fd, events);
+    /* The hub itself may be gone by now, should another thread have ended it. */
+    return watch->control((uintptr_t)watch->hub, fd, events);
 }
 
 int mif_hub_dispatch(int fd, uint32_t events)
@@ -282,22 +294,23 @@ static int poll_once(struct mif_hub *hub, int timeout)
     return err == MIF_ERR_BAD_FD ? MIF_ERR_SUCCESS : err;
 }
 
+static void end_turn(struct turn *turn)
+{
+    turns_here = turn->outer;
+    atomic_fetch_sub(&turn->hub->pollers, 1);
+}
+
 int mif_hub_poll(struct mif_hub *hub, int timeout)
 {
     if (mif_in_forked_child())
         return MIF_ERR_SYSCALL;
-    int err = MIF_ERR_INVAL_ARG;
-    struct mif_hub *outer = polling_here;
-    if (outer != hub)
-        atomic_fetch_add(&hub->pollers, 1);
-    if (atomic_load(&hub->open) && hub->epoll_fd >= 0) {
-        polling_here = hub;
-        err = poll_once(hub, timeout);
-        polling_here = outer;
-    }
-    if (outer != hub)
-        atomic_fetch_sub(&hub->pollers, 1);
-    return err;
+    /* The turn ends also when on_interrupt throws a C++ exception through here. */
+    __attribute__((cleanup(end_turn))) struct turn turn = {.hub = hub, .outer = turns_here};
+    turns_here = &turn;
+    atomic_fetch_add(&hub->pollers, 1);
+    if (!atomic_load(&hub->open) || hub->epoll_fd < 0)
+        return MIF_ERR_INVAL_ARG;
+    return poll_once(hub, timeout);
 }
 
 int mif_hub_cancel(struct mif_hub *hub)

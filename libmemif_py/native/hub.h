@@ -44,6 +44,7 @@ struct mif_watch {
     uint16_t qid;
     void *handle;
     struct mif_hub *hub;
+    mif_control_fn *control; /* the hub's */
     uint64_t serial;
 };
 

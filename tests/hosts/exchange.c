@@ -89,6 +89,15 @@ int open_slave(const char *socket_path, void **conn)
     return memif_create(conn, &args, NULL, NULL, NULL, NULL);
 }
 
+int open_master(const char *socket_path, void **conn)
+{
+    memif_conn_args_t args = {
+        .socket_filename = (uint8_t *)(uintptr_t)socket_path,
+        .is_master = 1,
+    };
+    return memif_create(conn, &args, NULL, NULL, NULL, NULL);
+}
+
 int close_slave(void **conn)
 {
     return memif_delete(conn);

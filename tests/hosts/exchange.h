@@ -17,6 +17,9 @@ int exchange(const char *socket_path);
 int open_slave(const char *socket_path, void **conn);
 int close_slave(void **conn);
 
+/* A listening master with id 0 on the socket of library_begin, until the end. */
+int open_master(const char *socket_path, void **conn);
+
 /* One turn of polling, of so many milliseconds at most; -1: until something happens. */
 int serve(int timeout);
 

@@ -53,6 +53,13 @@ int open_slave(const char *socket_path, void **conn)
     return memif_create(conn, &args, NULL, NULL, NULL, NULL);
 }
 
+int open_master(const char *socket_path, void **conn)
+{
+    memif_conn_args_t args = {.socket = begun, .is_master = 1};
+    (void)socket_path;
+    return memif_create(conn, &args, NULL, NULL, NULL, NULL);
+}
+
 int close_slave(void **conn)
 {
     return memif_delete(conn);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A connection between two handles of the C core in this process: without sockets and without
+ * Python, so that thousands take a moment and ThreadSanitizer sees all there is. Programs that use
+ * it are linked with the core and the packet face themselves.
+ */
+
+#ifndef MEMIF_C_TESTS_CABLE_H
+#define MEMIF_C_TESTS_CABLE_H
+
+#include "hub.h"
+#include "packet.h"
+
+enum { QUEUES = 2, LOG2_SLOTS = 4, BUFFER = 128, REGION_BYTES = 1 << 20, RING_BYTES = 1 << 12 };
+enum side { MASTER, SLAVE, SIDES };
+
+struct cable {
+    int memory;
+    int spare_memory;
+    int efds[2 * QUEUES]; /* by ring: S2M first */
+    uint16_t version;
+    _Atomic(void *) handles[SIDES];
+};
+extern struct cable cable;
+
+/* Two handles, both down. */
+void open_cable(uint16_t version);
+void close_cable(void);
+void open_side(enum side side);
+/* The slave first, since it writes the rings. */
+void raise_side(enum side side);
+/* Any other handle, on memory of its own. */
+void raise_as(void *handle, enum side side, int memory);
+/* Its mapping goes, and the other one's stays: a process that died. */
+void lower_side(enum side side);
+/* What was is forgotten: a slave comes with memory of its own each time. */
+void change_memory(void);
+
+#endif

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The packet face as it is, except that the test says what the processor has. */
+#include <stdbool.h>
+
+bool rig_processor_has_vectors(void);
+#define __builtin_cpu_supports(what) rig_processor_has_vectors()
+
+#include "packet.c"

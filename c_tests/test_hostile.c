@@ -1,0 +1,763 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A peer that writes into the shared memory what it likes, while packets flow: before a burst, with
+ * the outcome that is promised, and during bursts, where all that counts is that nothing outside of
+ * the connection is touched (rig.h checks that after every burst).
+ *
+ * Loop tests run over the kinds of connections and, where the processor has them, the instances
+ * with vectors.
+ */
+
+#include "harness.h"
+#include "rig.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { KINDS = 4, WAYS = 2 * KINDS, LOG2_SLOTS = 9, SLOTS = 1 << LOG2_SLOTS, BUFFER = 256 };
+
+static const uint32_t bursts[] = {1, 8, 32, 256};
+enum { BURSTS = sizeof(bursts) / sizeof(*bursts) };
+
+/* False: this processor has no such instance. */
+static bool shape_of(int way, struct rig_shape *shape)
+{
+    *shape = (struct rig_shape){
+        .kind = (enum mif_kind)(way % KINDS),
+        .vectors = way >= KINDS,
+        .log2_ring_size = LOG2_SLOTS,
+        .buffer_size = BUFFER,
+    };
+    return !shape->vectors || rig_has_vectors();
+}
+
+/* ---- honest traffic ---- */
+
+/* A turn of the peer, and one of ours that takes, sends and reserves all there is. */
+static void exchange(struct rig *rig, uint32_t burst)
+{
+    uint16_t n, total = 0;
+
+    rig_peer_turn(rig, 60);
+    do {
+        ck_assert_int_ne(rig_receive(rig, burst, &n), MIF_FACE_ERROR(MIF_ERR_DISCONNECTED));
+        total = (uint16_t)(total + n);
+        ck_assert_int_eq(rig_give_back(rig, burst, 0), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+    } while (n > 0);
+    ck_assert_uint_eq(total, mif_capacity(rig->queue[MIF_RX], rig->shape.kind));
+    do {
+        (void)rig_reserve(rig, burst, BUFFER, &n);
+        ck_assert_int_eq(rig_send(rig, burst, 60, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+    } while (n > 0);
+    ck_assert_ptr_null(rig_fault(rig));
+}
+
+/* Two connections of which the second must not hear of what happens to the first. */
+struct scene {
+    struct rig rig;
+    struct rig other;
+};
+
+static void scene_open(struct scene *scene, const struct rig_shape *shape)
+{
+    rig_open(&scene->rig, shape);
+    rig_open(&scene->other, shape);
+    exchange(&scene->rig, 32);
+}
+
+static void scene_close(struct scene *scene)
+{
+    exchange(&scene->other, 32);
+    rig_close(&scene->rig);
+    rig_close(&scene->other);
+}
+
+/* Bursts until the peer is found out, or there is no more to do; what they came to. */
+static uint32_t receive_all(struct rig *rig, uint32_t burst)
+{
+    uint32_t total = 0;
+    uint16_t n;
+    int err;
+
+    do {
+        err = rig_receive(rig, burst, &n);
+        total += n;
+    } while (n > 0 && err != MIF_FACE_ERROR(MIF_ERR_DISCONNECTED));
+    if (rig_fault(rig) != NULL)
+        ck_assert_int_eq(err, MIF_FACE_ERROR(MIF_ERR_DISCONNECTED));
+    return total;
+}
+
+static uint32_t reserve_all(struct rig *rig, uint32_t burst, uint32_t size)
+{
+    uint32_t total = 0;
+    uint16_t n;
+    int err;
+
+    do {
+        err = rig_reserve(rig, burst, size, &n);
+        total += n;
+    } while (n > 0 && err != MIF_FACE_ERROR(MIF_ERR_DISCONNECTED));
+    if (rig_fault(rig) != NULL)
+        ck_assert_int_eq(err, MIF_FACE_ERROR(MIF_ERR_DISCONNECTED));
+    return total;
+}
+
+static void expect_fault(const struct rig *rig, const char *reason)
+{
+    const char *found = rig_fault(rig);
+
+    if (reason == NULL)
+        ck_assert_msg(found == NULL, "found fault with an honest peer: %s", found);
+    else
+        ck_assert_msg(found != NULL && strcmp(found, reason) == 0, "found %s, expected %s",
+                      found == NULL ? "nothing" : found, reason);
+}
+
+/* ---- descriptors ---- */
+
+#define MOST_32 0xFFFFFFFFu
+#define MOST_64 0xFFFFFFFFFFFFFFFFu
+
+/* Offsets are cut to 32 bits in version 512. */
+static const struct rig_desc hostile[] = {
+    {.region = RIG_HOLE, .length = 60},
+    {.region = RIG_REGIONS, .length = 60},
+    {.region = 255, .length = 60},
+    {.region = 65535, .length = 60},
+    {.region = RIG_SMALL, .length = 60, .offset = 4096},
+    {.region = RIG_SMALL, .length = 60, .offset = 4096 - 59},
+    {.region = RIG_SMALL, .length = 60, .offset = 4096 - 60},
+    {.region = RIG_SMALL, .length = 4097, .offset = 0},
+    {.region = RIG_SMALL, .length = 4096, .offset = 0},
+    {.region = RIG_SMALL, .length = 60, .offset = MOST_64},
+    {.region = RIG_SMALL, .length = 60, .offset = MOST_64 - 59},
+    {.region = RIG_SMALL, .length = 60, .offset = (uint64_t)1 << 63},
+    {.region = RIG_SMALL, .length = 60, .offset = (uint64_t)1 << 32},
+    {.region = RIG_SMALL, .length = MOST_32, .offset = 0},
+    {.region = RIG_SMALL, .length = MOST_32, .offset = 1},
+    {.region = RIG_SMALL, .length = MOST_32, .offset = MOST_64},
+    {.region = RIG_SMALL, .length = MOST_32, .offset = MOST_32},
+    {.region = RIG_SMALL, .length = 1u << 31, .offset = 1u << 31},
+    {.region = RIG_SMALL, .length = 0, .offset = 0},
+    {.region = RIG_SMALL, .length = 0, .offset = 4096},
+    {.region = RIG_SMALL, .length = 0, .offset = 4097},
+    {.region = RIG_SMALL, .length = 1, .offset = 4095},
+    {.region = RIG_RINGS, .length = 1000, .offset = 3},
+    {.region = RIG_BUFFERS, .length = BUFFER, .offset = 0},
+    {.region = RIG_BUFFERS, .length = BUFFER + 1, .offset = 0},
+    {.region = RIG_HOLE, .length = 0, .offset = 0},
+    {.flags = 0xFFFE, .region = RIG_BUFFERS, .length = 60, .offset = 0},
+};
+enum { HOSTILE = sizeof(hostile) / sizeof(*hostile) };
+
+static bool is_in_region(const struct rig *rig, const struct rig_desc *desc)
+{
+    uint64_t offset = rig_is_v1(rig) ? desc->offset : desc->offset & MOST_32;
+    unsigned __int128 end = (unsigned __int128)offset + desc->length;
+
+    return desc->region < RIG_REGIONS && rig->regions[desc->region].size > 0 &&
+           end <= rig->regions[desc->region].size;
+}
+
+/* What must be found wrong with a packet in such a slot. */
+static const char *wrong_with_packet(const struct rig *rig, const struct rig_desc *desc)
+{
+    bool good = rig_is_slave(rig) ? desc->length <= BUFFER : is_in_region(rig, desc);
+
+    return good ? NULL : "descriptor out of range";
+}
+
+static const char *wrong_with_buffer(const struct rig *rig, const struct rig_desc *desc)
+{
+    bool good = rig_is_slave(rig) || (desc->length > 0 && is_in_region(rig, desc));
+
+    return good ? NULL : "posted buffer out of range or empty";
+}
+
+/* Has the peer fill its ring honestly, but for the slot that is `at` ahead. */
+static void spoil(const struct rig *rig, enum mif_direction direction, uint32_t at,
+                  const struct rig_desc *desc)
+{
+    uint16_t index = atomic_load(rig_peer_index(rig, direction));
+    uint32_t ours =
+        direction == MIF_TX && rig_is_v1(rig) ? atomic_load(rig_our_index(rig, direction)) : index;
+
+    rig_peer_turn(rig, 60);
+    rig_peer_write(rig, direction, (ours + at) & (SLOTS - 1), desc);
+}
+
+static const uint32_t places[] = {0, 1, 6, 37, SLOTS - 2};
+enum { PLACES = sizeof(places) / sizeof(*places) };
+
+MEMIF_TEST_LOOP(no_packet_is_handed_out_that_lies_outside_the_regions, 0, WAYS)
+{
+    struct rig_shape shape;
+    struct scene scene;
+
+    for (size_t i = 0; shape_of(_i, &shape) && i < HOSTILE * PLACES; i++) {
+        const struct rig_desc *desc = &hostile[i / PLACES];
+        uint32_t at = places[i % PLACES];
+
+        scene_open(&scene, &shape);
+        const char *wrong = wrong_with_packet(&scene.rig, desc);
+        spoil(&scene.rig, MIF_RX, at, desc);
+        uint32_t received = receive_all(&scene.rig, bursts[(i + i / PLACES) % BURSTS]);
+        expect_fault(&scene.rig, wrong);
+        if (wrong != NULL)
+            ck_assert_uint_eq(received, at);
+        else
+            ck_assert_uint_eq(received, mif_capacity(scene.rig.queue[MIF_RX], shape.kind));
+        scene_close(&scene);
+    }
+}
+
+MEMIF_TEST_LOOP(no_buffer_is_reserved_that_lies_outside_the_regions, 0, WAYS)
+{
+    struct rig_shape shape;
+    struct scene scene;
+
+    for (size_t i = 0; shape_of(_i, &shape) && i < HOSTILE * PLACES; i++) {
+        const struct rig_desc *desc = &hostile[i / PLACES];
+        uint32_t at = places[i % PLACES];
+
+        scene_open(&scene, &shape);
+        const char *wrong = wrong_with_buffer(&scene.rig, desc);
+        spoil(&scene.rig, MIF_TX, at, desc);
+        uint32_t reserved = reserve_all(&scene.rig, bursts[(i + i / PLACES) % BURSTS], 0);
+        expect_fault(&scene.rig, wrong);
+        if (wrong != NULL)
+            ck_assert_uint_eq(reserved, at);
+        else
+            ck_assert_uint_eq(reserved, mif_capacity(scene.rig.queue[MIF_TX], shape.kind));
+        scene_close(&scene);
+    }
+}
+
+/* ---- indices and headers ---- */
+
+static void put_index(const struct rig *rig, enum mif_direction direction, uint32_t value)
+{
+    atomic_store(rig_peer_index(rig, direction), (uint16_t)value);
+}
+
+/* The peer says that it has moved on by `jump`, from where it is after its turn. */
+static void check_jump(const struct rig_shape *shape, enum mif_direction direction, uint32_t jump)
+{
+    struct scene scene;
+
+    scene_open(&scene, shape);
+    struct rig *rig = &scene.rig;
+    rig_peer_turn(rig, 60);
+    if (direction == MIF_TX)
+        (void)reserve_all(rig, 256, 0);
+    /* In version 256 any index of less than a ring is a good one, whatever it was before. */
+    put_index(rig, direction,
+              rig_is_v1(rig) ? SLOTS + jump % (65536 - SLOTS)
+                             : atomic_load(rig_peer_index(rig, direction)) + jump);
+    if (direction == MIF_RX)
+        (void)receive_all(rig, 32);
+    else
+        (void)reserve_all(rig, 32, 0);
+    expect_fault(rig, "ring index out of range");
+    scene_close(&scene);
+}
+
+MEMIF_TEST_LOOP(an_index_that_jumps_closes_the_connection, 0, WAYS)
+{
+    static const uint32_t jumps[] = {1, SLOTS, SLOTS + 1, 32767, 32768, 65535 - SLOTS};
+    struct rig_shape shape;
+
+    for (size_t i = 0; shape_of(_i, &shape) && i < sizeof(jumps) / sizeof(*jumps); i++) {
+        check_jump(&shape, MIF_RX, jumps[i]);
+        check_jump(&shape, MIF_TX, jumps[i]);
+    }
+}
+
+MEMIF_TEST_LOOP(an_index_that_goes_back_closes_the_connection, 0, WAYS)
+{
+    struct rig_shape shape;
+    struct scene scene;
+    uint16_t n;
+
+    if (!shape_of(_i, &shape))
+        return;
+    scene_open(&scene, &shape);
+    rig_peer_turn(&scene.rig, 60);
+    (void)rig_receive(&scene.rig, 8, &n);
+    ck_assert_uint_eq(n, 8);
+    rig_peer_move(&scene.rig, MIF_RX, (uint32_t)-1);
+    /* What is known to wait comes first. */
+    (void)receive_all(&scene.rig, 256);
+    expect_fault(&scene.rig, "ring index out of range");
+    scene_close(&scene);
+}
+
+MEMIF_TEST_LOOP(headers_and_our_own_index_are_not_believed, 0, WAYS)
+{
+    struct rig_shape shape;
+    struct scene scene;
+
+    if (!shape_of(_i, &shape))
+        return;
+    scene_open(&scene, &shape);
+    for (uint32_t i = 0; i < 64; i++) {
+        for (int d = MIF_RX; d <= MIF_TX; d++) {
+            atomic_store(&scene.rig.ring[d]->cookie, i * 0x01010101u);
+            atomic_store(&scene.rig.ring[d]->flags, (uint16_t)(1u << i % 16));
+        }
+        exchange(&scene.rig, 32);
+    }
+    for (int d = MIF_RX; d <= MIF_TX; d++)
+        atomic_store(rig_our_index(&scene.rig, (enum mif_direction)d), (uint16_t)0xDEAD);
+    rig_peer_turn(&scene.rig, 60);
+    (void)receive_all(&scene.rig, 32);
+    (void)reserve_all(&scene.rig, 32, 0);
+    scene_close(&scene);
+}
+
+/* As slave, descriptors are there for the peer to read: what it writes into those of ours that it
+ * has not been given, or into the places of its own, changes nothing for us. */
+MEMIF_TEST_LOOP(a_slave_hands_out_its_own_buffers_whatever_the_master_writes, 0, WAYS)
+{
+    struct rig_shape shape;
+    struct scene scene;
+
+    if (!shape_of(_i, &shape) || !mif_kind_is_slave(shape.kind))
+        return;
+    scene_open(&scene, &shape);
+    for (uint32_t turn = 0; turn < 16; turn++) {
+        for (uint32_t i = 0; i < SLOTS; i++) {
+            struct rig_desc desc = {.region = (uint16_t)(i * 7 + turn),
+                                    .offset = i * 0x10001u * 99};
+            rig_peer_write(&scene.rig, MIF_TX, i, &desc);
+        }
+        rig_peer_move(&scene.rig, MIF_TX, rig_peer_room(&scene.rig, MIF_TX));
+        for (uint32_t i = 0; i < SLOTS; i++) {
+            struct rig_desc desc = {
+                .region = (uint16_t)(i + turn), .length = i % BUFFER, .offset = MOST_64 - i};
+            rig_peer_write(&scene.rig, MIF_RX, i, &desc);
+        }
+        rig_peer_move(&scene.rig, MIF_RX, rig_peer_room(&scene.rig, MIF_RX));
+        uint16_t n;
+        ck_assert_uint_gt(receive_all(&scene.rig, 32), 0);
+        ck_assert_int_eq(rig_give_back(&scene.rig, SLOTS, 0), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+        ck_assert_uint_gt(reserve_all(&scene.rig, 32, 0), 0);
+        ck_assert_int_eq(rig_send(&scene.rig, SLOTS, 60, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+        expect_fault(&scene.rig, NULL);
+    }
+    scene_close(&scene);
+}
+
+/* ---- chains ---- */
+
+/* Fills `count` slots, `length` bytes each, all of which say that the packet goes on. */
+static void begin_endless(const struct rig *rig, uint32_t count, uint32_t length)
+{
+    uint16_t at = atomic_load(rig_peer_index(rig, MIF_RX));
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t slot = (at + i) & (SLOTS - 1);
+        struct rig_desc desc = rig_honest(rig, MIF_RX, slot, length);
+        desc.flags = MIF_DESC_NEXT;
+        rig_peer_write(rig, MIF_RX, slot, &desc);
+    }
+    rig_peer_move(rig, MIF_RX, count);
+}
+
+MEMIF_TEST_LOOP(a_chain_that_never_ends_closes_the_connection, 0, WAYS)
+{
+    struct rig_shape shape;
+    struct scene scene;
+
+    for (uint32_t length = 0; shape_of(_i, &shape) && length < 2; length++) {
+        scene_open(&scene, &shape);
+        begin_endless(&scene.rig, rig_peer_room(&scene.rig, MIF_RX), length);
+        ck_assert_uint_eq(receive_all(&scene.rig, SLOTS), 0);
+        expect_fault(&scene.rig, "chain without an end");
+        scene_close(&scene);
+    }
+}
+
+MEMIF_TEST_LOOP(nothing_is_read_of_a_chain_beyond_what_is_there, 0, WAYS)
+{
+    struct rig_shape shape;
+    struct scene scene;
+    uint16_t n;
+
+    if (!shape_of(_i, &shape))
+        return;
+    scene_open(&scene, &shape);
+    for (uint32_t i = 0; i < 9; i++) {
+        begin_endless(&scene.rig, 1, 7);
+        ck_assert_uint_eq(receive_all(&scene.rig, 32), 0);
+        expect_fault(&scene.rig, NULL);
+    }
+    rig_peer_turn(&scene.rig, 7); /* its end, and others behind it */
+    ck_assert_int_ne(rig_receive(&scene.rig, 32, &n), MIF_FACE_ERROR(MIF_ERR_DISCONNECTED));
+    ck_assert_uint_eq(n, 32);
+#ifndef RIG_ENTRY_FACE
+    ck_assert_uint_eq(scene.rig.held[MIF_RX][0].data_len, 70);
+    ck_assert_uint_eq(scene.rig.held[MIF_RX][1].data_len, 7);
+#endif
+    expect_fault(&scene.rig, NULL);
+    scene_close(&scene);
+}
+
+MEMIF_TEST_LOOP(a_chain_longer_than_a_packet_can_be, 0, WAYS)
+{
+    struct rig_shape shape;
+    struct scene scene;
+
+    if (!shape_of(_i, &shape))
+        return;
+    scene_open(&scene, &shape);
+    begin_endless(&scene.rig, 257, BUFFER); /* 65536 bytes are 256 */
+    rig_peer_turn(&scene.rig, 60);
+    (void)receive_all(&scene.rig, SLOTS);
+#ifdef RIG_ENTRY_FACE
+    expect_fault(&scene.rig, NULL); /* entries, which are as good as others */
+#else
+    expect_fault(&scene.rig, "chained packet longer than 65535 bytes");
+#endif
+    scene_close(&scene);
+}
+
+/* ---- posted buffers ---- */
+
+/* Has the peer give out buffers of `length` bytes only. */
+static void post_small(const struct rig *rig, uint32_t length)
+{
+    uint32_t room = rig_is_v1(rig) ? SLOTS : rig_peer_room(rig, MIF_TX);
+    uint16_t at = atomic_load(rig_peer_index(rig, MIF_TX));
+
+    for (uint32_t i = 0; i < room; i++) {
+        uint32_t slot = (at + i) & (SLOTS - 1);
+        struct rig_desc desc = rig_honest(rig, MIF_TX, slot, length);
+        rig_peer_write(rig, MIF_TX, slot, &desc);
+    }
+    rig_peer_move(rig, MIF_TX, rig_is_v1(rig) ? rig_peer_room(rig, MIF_TX) : room);
+}
+
+/* The caller's array ends where access ends. */
+MEMIF_TEST_LOOP(tiny_buffers_do_not_outgrow_the_array, 0, WAYS)
+{
+    static const uint32_t sizes[] = {0, 1, 2, BUFFER, BUFFER + 1, 10 * BUFFER, 65535};
+    struct rig_shape shape;
+    struct scene scene;
+
+    for (uint32_t i = 0; shape_of(_i, &shape) && i < 7 * BURSTS * 2; i++) {
+        uint32_t size = sizes[i / BURSTS / 2], length = 1 + i % 2;
+
+        scene_open(&scene, &shape);
+        post_small(&scene.rig, length);
+        (void)reserve_all(&scene.rig, bursts[i / 2 % BURSTS], size);
+        uint16_t sent;
+        (void)rig_send(&scene.rig, SLOTS, size, &sent);
+        expect_fault(&scene.rig, NULL);
+        scene_close(&scene);
+    }
+}
+
+MEMIF_TEST_LOOP(an_empty_posted_buffer_closes_the_connection, 0, WAYS)
+{
+    struct rig_shape shape;
+    struct scene scene;
+
+    if (!shape_of(_i, &shape) || mif_kind_is_slave(shape.kind))
+        return;
+    for (uint32_t size = 0; size < 2; size++) {
+        scene_open(&scene, &shape);
+        post_small(&scene.rig, 0);
+        ck_assert_uint_eq(reserve_all(&scene.rig, 32, size), 0);
+        expect_fault(&scene.rig, "posted buffer out of range or empty");
+        scene_close(&scene);
+    }
+}
+
+/* ---- eventfds ---- */
+
+static void make_blocking(int efd, bool blocking)
+{
+    ck_assert_int_eq(fcntl(efd, F_SETFL, blocking ? 0 : O_NONBLOCK), 0);
+}
+
+static void saturate(int efd)
+{
+    const uint64_t most = MOST_64 - 1;
+    uint64_t was;
+
+    make_blocking(efd, false);
+    (void)!read(efd, &was, sizeof(was));
+    (void)!write(efd, &most, sizeof(most));
+    make_blocking(efd, true);
+}
+
+MEMIF_TEST_LOOP(an_eventfd_that_blocks_holds_no_stranger_up, 0, WAYS)
+{
+    struct rig_shape shape;
+    struct scene scene;
+
+    if (!shape_of(_i, &shape))
+        return;
+    shape.interrupt = shape.wary = true;
+    scene_open(&scene, &shape);
+    for (uint32_t turn = 0; turn < 200; turn++) { /* more than requests go unanswered */
+        uint16_t n;
+        make_blocking(scene.rig.efd[MIF_RX], true);
+        ck_assert_int_eq(rig_receive(&scene.rig, 32, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+        rig_peer_turn(&scene.rig, 60);
+        saturate(scene.rig.efd[MIF_TX]);
+        (void)rig_reserve(&scene.rig, 1, 0, &n);
+        ck_assert_int_eq(rig_send(&scene.rig, 1, 60, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+        ck_assert_uint_eq(n, 1);
+        saturate(scene.rig.efd[MIF_RX]);
+        ck_assert_int_eq(mif_queue_set_polling(scene.rig.handle, 0, 1), MIF_ERR_SUCCESS);
+        mif_queue_drop_signal(scene.rig.handle, 0);
+        saturate(scene.rig.efd[MIF_RX]);
+        ck_assert_int_eq(mif_queue_set_polling(scene.rig.handle, 0, 0), MIF_ERR_SUCCESS);
+        (void)receive_all(&scene.rig, 32);
+        (void)rig_give_back(&scene.rig, SLOTS, 0);
+    }
+    scene_close(&scene);
+}
+
+MEMIF_TEST(a_wary_signal_arrives_like_any_other)
+{
+    int efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    uint64_t count;
+
+    for (uint64_t n = 1; n < 200; n++) {
+        for (uint64_t i = 0; i < n; i++)
+            ck_assert(mif_efd_signal_warily(efd));
+        ck_assert_int_eq(read(efd, &count, sizeof(count)), sizeof(count));
+        ck_assert_uint_eq(count, n);
+    }
+    ck_assert_int_eq(close(efd), 0);
+}
+
+static atomic_int sender_task;
+
+static void *send_one(void *argument)
+{
+    uint16_t n;
+
+    atomic_store(&sender_task, gettid());
+    (void)rig_send(argument, 1, 60, &n);
+    return NULL;
+}
+
+static bool sender_sleeps(void)
+{
+    char path[64], line[256] = "";
+
+    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/stat", atomic_load(&sender_task));
+    FILE *stat = fopen(path, "re");
+    if (stat == NULL)
+        return false;
+    bool sleeps = fgets(line, sizeof(line), stat) != NULL && strstr(line, ") S") != NULL;
+    ck_assert_int_eq(fclose(stat), 0);
+    return sleeps;
+}
+
+/* A peer that is trusted not to do so can hold a sender up, but not the end of its connection. */
+MEMIF_TEST(a_sender_that_is_held_up_is_let_go_at_the_end)
+{
+    struct rig_shape shape;
+    struct scene scene;
+    pthread_t sender;
+    uint16_t n;
+
+    (void)shape_of(MIF_KIND_2_SLAVE, &shape);
+    scene_open(&scene, &shape);
+    rig_peer_turn(&scene.rig, 60);
+    (void)rig_reserve(&scene.rig, 1, 0, &n);
+    ck_assert_uint_eq(n, 1);
+    saturate(scene.rig.efd[MIF_TX]);
+    ck_assert_int_eq(pthread_create(&sender, NULL, send_one, &scene.rig), 0);
+    while (!sender_sleeps())
+        sched_yield();
+    mif_connection_down(scene.rig.handle);
+    ck_assert_int_eq(pthread_join(sender, NULL), 0);
+    rig_connect(&scene.rig);
+    scene_close(&scene);
+}
+
+/* ---- between check and use ---- */
+
+enum theme { DESCRIPTORS, INDICES, HEADERS, ALL_OF_IT, THEMES };
+
+struct flipper {
+    struct rig *rig;
+    enum theme theme;
+    uint64_t state;
+    uint64_t flips;
+    pthread_mutex_t lock; /* held by the peer while it writes, and by us while we connect anew */
+    atomic_bool stop;
+};
+
+static uint32_t some(struct flipper *flipper)
+{
+    flipper->state ^= flipper->state << 13;
+    flipper->state ^= flipper->state >> 7;
+    flipper->state ^= flipper->state << 17;
+    return (uint32_t)(flipper->state >> 20);
+}
+
+/* A slot that is likely to be looked at right now. */
+static uint32_t near(struct flipper *flipper, enum mif_direction direction)
+{
+    uint16_t ours = atomic_load(rig_our_index(flipper->rig, direction));
+    return (ours + some(flipper) % 300) & (SLOTS - 1);
+}
+
+static void flip_descriptor(struct flipper *flipper, enum mif_direction direction)
+{
+    const struct rig *rig = flipper->rig;
+    uint32_t slot = near(flipper, direction), length = some(flipper) % (BUFFER + 1);
+    struct rig_desc good = rig_honest(rig, direction, slot, direction == MIF_RX ? length : BUFFER);
+    struct rig_desc bad = hostile[some(flipper) % HOSTILE];
+
+    bad.flags = some(flipper) % 8 == 0;
+    rig_peer_write(rig, direction, slot, &bad);
+    rig_peer_write(rig, direction, slot, &good);
+}
+
+static void flip_index(struct flipper *flipper, enum mif_direction direction)
+{
+    const struct rig *rig = flipper->rig;
+    _Atomic uint16_t *index =
+        some(flipper) % 4 > 0 ? rig_peer_index(rig, direction) : rig_our_index(rig, direction);
+    uint16_t was = atomic_load(index);
+
+    atomic_store(index, (uint16_t)(was + some(flipper) % (2 * SLOTS)));
+    atomic_store(index, was);
+}
+
+static void flip_header(struct flipper *flipper, enum mif_direction direction)
+{
+    struct mif_ring *ring = flipper->rig->ring[direction];
+
+    atomic_store(&ring->cookie, some(flipper));
+    atomic_store(&ring->flags, (uint16_t)some(flipper));
+    if (some(flipper) % 64 == 0)
+        saturate(flipper->rig->efd[direction]);
+    else if (some(flipper) % 64 == 0)
+        make_blocking(flipper->rig->efd[direction], false);
+}
+
+static void flip(struct flipper *flipper)
+{
+    enum theme theme =
+        flipper->theme == ALL_OF_IT ? (enum theme)(some(flipper) % ALL_OF_IT) : flipper->theme;
+    enum mif_direction direction = some(flipper) % 2 ? MIF_RX : MIF_TX;
+
+    flipper->flips++;
+    if (theme == DESCRIPTORS)
+        flip_descriptor(flipper, direction);
+    else if (theme == INDICES)
+        flip_index(flipper, direction);
+    else
+        flip_header(flipper, direction);
+}
+
+static void *flip_on(void *argument)
+{
+    struct flipper *flipper = argument;
+
+    while (!atomic_load_explicit(&flipper->stop, memory_order_relaxed)) {
+        pthread_mutex_lock(&flipper->lock);
+        rig_peer_turn(flipper->rig, some(flipper) % (BUFFER + 1));
+        for (int i = 0; i < 200; i++)
+            flip(flipper);
+        pthread_mutex_unlock(&flipper->lock);
+        sched_yield();
+    }
+    return NULL;
+}
+
+/* One turn of all four calls; true if something was received or reserved. */
+static bool work(struct rig *rig, uint32_t burst, uint32_t size)
+{
+    uint16_t received, reserved, sent;
+
+    (void)rig_receive(rig, burst, &received);
+    (void)rig_give_back(rig, burst, 0);
+    (void)rig_reserve(rig, burst, size, &reserved);
+    (void)rig_send(rig, burst, size, &sent);
+    return received + reserved > 0;
+}
+
+static void start_anew(struct flipper *flipper)
+{
+    pthread_mutex_lock(&flipper->lock);
+    rig_disconnect(flipper->rig);
+    rig_connect(flipper->rig);
+    pthread_mutex_unlock(&flipper->lock);
+}
+
+enum { ROUNDS = 500 };
+
+static void race(struct rig *rig, enum theme theme, uint32_t burst)
+{
+    static const uint32_t sizes[] = {0, 1, BUFFER, 3 * BUFFER, 65535};
+    struct flipper flipper = {.rig = rig,
+                              .theme = theme,
+                              .state = 0x9E3779B97F4A7C15u + burst,
+                              .lock = PTHREAD_MUTEX_INITIALIZER};
+    uint32_t worked = 0;
+    pthread_t peer;
+
+    ck_assert_int_eq(pthread_create(&peer, NULL, flip_on, &flipper), 0);
+    /* Some of it has to come to something, however the two are scheduled. */
+    for (uint32_t round = 0; round < ROUNDS || worked < ROUNDS / 10; round++) {
+        worked += work(rig, burst, sizes[round % 5]);
+        if (rig_fault(rig) != NULL)
+            start_anew(&flipper);
+    }
+    atomic_store(&flipper.stop, true);
+    ck_assert_int_eq(pthread_join(peer, NULL), 0);
+    ck_assert_uint_gt(flipper.flips, 0);
+    start_anew(&flipper);
+}
+
+static void race_all(int way, enum theme theme)
+{
+    struct rig_shape shape;
+    struct scene scene;
+
+    for (size_t i = 0; shape_of(way, &shape) && i < BURSTS; i++) {
+        shape.interrupt = i % 2;
+        shape.wary = true;
+        scene_open(&scene, &shape);
+        race(&scene.rig, theme, bursts[i]);
+        exchange(&scene.rig, 32);
+        scene_close(&scene);
+    }
+}
+
+MEMIF_TEST_LOOP(descriptors_that_change_under_our_eyes, 0, WAYS)
+{
+    race_all(_i, DESCRIPTORS);
+}
+
+MEMIF_TEST_LOOP(indices_that_change_under_our_eyes, 0, WAYS)
+{
+    race_all(_i, INDICES);
+}
+
+MEMIF_TEST_LOOP(headers_that_change_under_our_eyes, 0, WAYS)
+{
+    race_all(_i, HEADERS);
+}
+
+MEMIF_TEST_LOOP(everything_changes_under_our_eyes, 0, WAYS)
+{
+    race_all(_i, ALL_OF_IT);
+}
+
+MEMIF_TEST_MAIN("hostile peer")

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Signals by eventfd, between processes that need not trust each other.
+ *
+ * Whoever has an eventfd can make it a blocking one for all, at any moment, for O_NONBLOCK belongs
+ * to what both ends share. From then on a read of an empty one and a write to a full one wait,
+ * inside a burst, for a peer that may never come. So neither is done where it could happen:
+ *
+ *  - reads say for themselves that they do not wait (RWF_NOWAIT);
+ *  - writes have no such flag for an eventfd. The kernel's own completion of a request signals one
+ *    without ever waiting, so a request that comes to nothing (IOCB_FLAG_RESFD) takes the place of
+ *    the write. It is one system call, too, but a longer one: it is kept for peers of other users.
+ *    One that is root or our own user could do worse than hold us up.
+ */
+#include "engine.h"
+
+#include <errno.h>
+#include <linux/aio_abi.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+enum { REQUESTS = 64 }; /* how many signals go by before their completions are taken away */
+
+static bool can_read_without_waiting;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static aio_context_t requests; /* 0: there are none to be had */
+
+static ssize_t read_now(int efd)
+{
+    uint64_t value;
+    struct iovec to = {.iov_base = &value, .iov_len = sizeof(value)};
+    return preadv2(efd, &to, 1, -1, RWF_NOWAIT);
+}
+
+static bool reads_without_waiting(void)
+{
+    int efd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    bool good = efd >= 0 && read_now(efd) == (ssize_t)sizeof(uint64_t);
+    if (efd >= 0)
+        (void)close(efd);
+    return good;
+}
+
+void mif_signals_init(void)
+{
+    can_read_without_waiting = reads_without_waiting();
+}
+
+void mif_efd_drain(int efd)
+{
+    uint64_t value;
+    /* An old kernel: better to wait for a peer that cheats than not to work with others. */
+    if (can_read_without_waiting)
+        (void)!read_now(efd);
+    else
+        (void)!read(efd, &value, sizeof(value));
+}
+
+bool mif_efd_signal(int efd)
+{
+    const uint64_t one = 1;
+    for (;;) {
+        if (write(efd, &one, sizeof(one)) == (ssize_t)sizeof(one) || errno == EAGAIN)
+            return true;
+        if (errno != EINTR)
+            return false;
+    }
+}
+
+/* They are scarce among all processes: only who needs them takes some. */
+static void set_up_requests(void)
+{
+    if (syscall(SYS_io_setup, REQUESTS, &requests) != 0)
+        requests = 0;
+}
+
+/* Makes room for more requests: all there ever were are complete. */
+static void forget_requests(void)
+{
+    struct io_event events[REQUESTS];
+    struct timespec at_once = {0};
+    (void)syscall(SYS_io_getevents, requests, 0L, (long)REQUESTS, events, &at_once);
+}
+
+/* Reads no bytes from an eventfd, which it refuses, and that is a completion. */
+static bool signal_by_request(int efd)
+{
+    struct iocb request = {
+        .aio_fildes = (uint32_t)efd,
+        .aio_lio_opcode = IOCB_CMD_PREAD,
+        .aio_flags = IOCB_FLAG_RESFD,
+        .aio_resfd = (uint32_t)efd,
+    };
+    struct iocb *list[] = {&request};
+    for (int tries = 0; tries < 8; tries++) {
+        if (syscall(SYS_io_submit, requests, 1L, list) == 1)
+            return true;
+        if (errno != EAGAIN)
+            return false;
+        forget_requests();
+    }
+    return false;
+}
+
+/* Without requests all that is left is to look first: between that and the write the peer can still
+ * get in, if it tries for long enough. */
+static bool signal_if_there_is_room(int efd)
+{
+    struct pollfd room = {.fd = efd, .events = POLLOUT};
+    int ready = poll(&room, 1, 0);
+    return ready == 0 || (ready == 1 && mif_efd_signal(efd));
+}
+
+bool mif_efd_signal_warily(int efd)
+{
+    (void)pthread_once(&once, set_up_requests);
+    return (requests != 0 && signal_by_request(efd)) || signal_if_there_is_room(efd);
+}

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A victim, its good connection, and what must be as before after each attack."""
+
+import collections
+import contextlib
+import itertools
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import pytest
+from c_collector import build_directories
+from hostile.peer import TIMEOUT, Listening, Master, Slave
+from programs import Program
+
+from libmemif_py import Interface, MemifError
+
+# By the 1.0 and the 4.0 interface, as built and under the address sanitizer, and in Python.
+VICTIMS = ["1.0", "4.0", "python", "1.0-asan", "4.0-asan"]
+PYTHON_VICTIM = Path(__file__).parent / "victim.py"
+
+
+def command_of(kind: str, config: pytest.Config) -> list[str | Path]:
+    if kind == "python":
+        return [sys.executable, PYTHON_VICTIM]
+    api, _, label = kind.partition("-")
+    (build,) = [build for build in build_directories(config) if build.label == label]
+    return [build.path / "c_tests" / {"1.0": "victim", "4.0": "victim4"}[api]]
+
+
+class Flow:
+    """Numbered packets there and back over the good connection, one after the other, for ever."""
+
+    def __init__(self, path: str):
+        self._interface = Interface(path, ring_size=16, name="good", on_disconnect=self._lost)
+        self._changed = threading.Condition()
+        self._count = 0
+        self._fault = ""
+        self._ending = False
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ending = True
+        self._thread.join()
+        self._interface.close()
+
+    def _lost(self, _interface: Interface, reason: str) -> None:
+        if not self._ending:
+            self._note(f"the good connection was lost: {reason}")
+
+    def _run(self) -> None:
+        try:
+            while not self._ending and not self._fault:
+                sent = b"packet %d" % self._count
+                self._interface.send(sent, TIMEOUT)
+                came = self._interface.recv(TIMEOUT)
+                if came != sent:
+                    self._note(f"{came} instead of {sent}")
+                self._advance()
+                time.sleep(0.001)  # leaves the processor to the attack
+        except MemifError as error:
+            self._note(f"packet {self._count}: {error}")
+
+    def _advance(self) -> None:
+        with self._changed:
+            self._count += 1
+            self._changed.notify_all()
+
+    def _note(self, fault: str) -> None:
+        with self._changed:
+            self._fault = self._fault or fault
+            self._changed.notify_all()
+
+    def check(self) -> None:
+        """A packet that is sent from now on comes back, as all before it did."""
+        with self._changed:
+            goal = self._count + 2
+            self._changed.wait_for(lambda: self._fault or self._count >= goal, 2 * TIMEOUT)
+            assert self._fault == ""
+            assert self._count >= goal, "the good connection stands still"
+
+
+class Watched(Program):
+    """What a victim holds of the system."""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def holdings(self) -> collections.Counter:
+        """Descriptors and shared mappings by what they are, without the numbers."""
+        maps = Path(f"/proc/{self.pid}/maps").read_text().splitlines()
+        shared = [line.split(maxsplit=5)[-1] for line in maps if line.split()[1].endswith("s")]
+        return collections.Counter(re.sub(r"\d+", "", n) for n in self.descriptors() + shared)
+
+    def descriptors(self) -> list[str]:
+        """One may be closed while we look: that is looked at again."""
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                return super().descriptors()
+
+    def mappings(self) -> int:
+        return len(Path(f"/proc/{self.pid}/maps").read_text().splitlines())
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+
+class Scene:
+    """One victim for many attacks."""
+
+    def __init__(self, kind: str, folder: Path, config: pytest.Config):
+        self.kind = kind
+        self.folder = folder
+        self.path = str(folder / "master")
+        self._command = [*command_of(kind, config), folder]
+        self._numbers = itertools.count()
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            variables = {"LIBMEMIF_DEBUG": "1"}
+            program = Watched(self._command, self.folder / "errors", variables)
+            self.program = stack.enter_context(program)
+            assert self.program.line() == "ready"
+            self.listening = stack.enter_context(Listening(str(self.folder / "slave")))
+            self.flow = Flow(str(self.folder / "good"))
+            stack.callback(self.flow.close)
+            self.flow.check()
+            self._warm_up()
+            self._stack = stack.pop_all()
+        return self
+
+    def _warm_up(self) -> None:
+        """The first connection of each kind also brings what stays, as memory of an allocator."""
+        first = None
+        while first is None or self.before != first:
+            first = self.program.holdings()
+            for version in (256, 512):
+                self.good_slave(version)
+                self.good_master(version)
+            self._until_stable()
+        self.mappings = self.program.mappings()
+
+    def _until_stable(self) -> None:
+        """The ends of the last connections are seen after those of the ones before."""
+        self.before = None
+        while (now := self.program.holdings()) != self.before:
+            self.before = now
+            time.sleep(0.05)
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def end_in_peace(self) -> None:
+        self.flow.close()
+        self.program.end_input()
+        assert self.program.wait() == 0
+
+    # ---- peers ----
+
+    def slave(self, version: int = 512, **options: object) -> Slave:
+        return Slave(self.path, version, **options)
+
+    def master(self, version: int = 512) -> Master:
+        """Have the victim's slave come."""
+        while self._order("again") != "ok":
+            time.sleep(0.001)  # it has yet to see that its last connection is over
+        return self.listening.accept(version)
+
+    def _order(self, word: str) -> str:
+        self.program.write(f"{word}\n")
+        return self.program.line()
+
+    def good_slave(self, version: int = 512) -> None:
+        """The attacked master serves one who behaves."""
+        with self.slave(version).to("connected") as peer:
+            self._exchange(peer)
+
+    def good_master(self, version: int = 512) -> None:
+        with self.master(version).to("connected") as peer:
+            self._exchange(peer)
+        assert self._order("rest") == "ok"
+
+    def _exchange(self, peer: Slave | Master) -> None:
+        for _ in range(3):
+            payload = b"good %d" % next(self._numbers)
+            assert peer.exchange(payload) == payload
+
+    # ---- afterwards ----
+
+    def said(self, text: str) -> bool:
+        """Whether it is in the debug lines."""
+        return text in self.program.errors
+
+    def check(self) -> None:
+        """All is as before the attack."""
+        assert self._order("rest") == "ok"
+        self.flow.check()
+        end = time.monotonic() + TIMEOUT
+        while (now := self.program.holdings()) != self.before:
+            assert self.program.is_alive()
+            assert time.monotonic() < end, f"left behind: {now - self.before}, {self.before - now}"
+            time.sleep(0.001)
+
+    def check_after_all(self) -> None:
+        """The private mappings, too: an allocator may have taken a few more."""
+        assert self.program.mappings() <= self.mappings + 8
+
+
+def scenes(request: pytest.FixtureRequest, folder: Path) -> Iterator[Scene]:
+    """For a fixture: a scene for a whole module, whose victim ends in peace."""
+    with Scene(request.param, folder, request.config) as scene:
+        yield scene
+        scene.check_after_all()
+        scene.end_in_peace()

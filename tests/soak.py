@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hours of everything at once, a program: `soak.py [MINUTES]`, best run as `./bootstrap soak`.
+
+Six survivors (the programs of test_kills.py, in both protocol versions and both roles) send back
+what peers of theirs ask of them: packets of mixed sizes on several queues, every byte checked,
+while the survivors change between interrupts and polling, and peers leave, die and come back. One
+line a minute says how it goes. At the end: no packet was wrong, and after the first quarter no
+program had grown or held more descriptors or mappings.
+"""
+
+import contextlib
+import random
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(Path(__file__).parent))
+
+from programs import Side  # noqa: E402
+from test_kills import OTHER_ROLE, Scene, Survivor, wait_for_more  # noqa: E402
+
+CAST = (
+    ("c", "master", 512),
+    ("c", "slave", 256),
+    ("c4", "slave", 512),
+    ("c4", "master", 256),
+    ("python", "master", 512),
+    ("python", "slave", 256),
+)
+INTERFACES = 3
+QUEUES = 2
+# What Python and malloc may still take, in KiB, after the warm-up.
+GROWTH = 1024
+
+
+def end(program: Side) -> None:
+    program.end_input()
+    if (status := program.wait()) != 0 or program.errors:
+        raise AssertionError(f"status {status}: {program.errors}")
+
+
+class Act:
+    """One survivor and its peers. Interface 0 stays, the others come and go."""
+
+    def __init__(self, folder: Path, kind: str, role: str, version: int):
+        folder.mkdir()
+        self.name = f"{kind} {role} {version}"
+        self.scene = Scene(folder, ROOT / "build")
+        self.role, self.kind, self.version = role, kind, version
+        self.stack = contextlib.ExitStack()
+        self.comings = 0
+        self.warm: tuple[int, tuple[int, int]] | None = None
+
+    def start(self) -> None:
+        slave_first = self.role == "slave"
+        if slave_first:
+            self.steady = self.enter_asker(self.scene.steady_socket, 0)
+        options = ("-n", INTERFACES, "-q", QUEUES, "-x", 50)
+        self.survivor: Survivor = self.stack.enter_context(
+            self.scene.survivor(self.kind, self.role, self.version, *options)
+        )
+        if not slave_first:
+            self.steady = self.enter_asker(self.scene.steady_socket, 0)
+        self.survivor.wait_for("up", "0")
+
+    def asker(self, socket: str, index: int):
+        mode = random.choice(("interrupt", "polling"))  # noqa: S311
+        options = ("-q", f"{QUEUES},{QUEUES}", "-p", mode)
+        return self.scene.asker(OTHER_ROLE[self.role], socket, index, self.version, *options)
+
+    def enter_asker(self, socket: str, index: int):
+        return self.stack.enter_context(self.asker(socket, index))
+
+    def come_and_go(self) -> None:
+        """A peer for a moment, that ends by itself or is killed."""
+        index = 1 if self.role == "slave" else random.randrange(1, INTERFACES)  # noqa: S311
+        before = self.survivor.echoed()[index]
+        with self.asker(self.scene.socket, index) as peer:
+            self.survivor.wait_for("up", str(index))
+            wait_for_more(self.survivor, index, before)
+            if random.random() < 0.5:  # noqa: S311
+                peer.send_signal(signal.SIGKILL)
+            else:
+                end(peer)
+            self.survivor.wait_for("down", str(index))
+        self.comings += 1
+
+    def look(self) -> tuple[int, int, tuple[int, int]]:
+        """Packets so far, KiB, what is held."""
+        return (
+            sum(self.survivor.echoed()),
+            self.survivor.resident_kib(),
+            self.survivor.holdings(),
+        )
+
+    def judge(self) -> list[str]:
+        """What is wrong at the end."""
+        _, kib, held = self.look()
+        wrong = []
+        if kib > self.warm[0] + GROWTH:
+            wrong.append(f"{self.name}: {kib} KiB, {self.warm[0]} when warm")
+        if held != self.warm[1]:
+            wrong.append(f"{self.name}: (descriptors, mappings) {held}, {self.warm[1]} when warm")
+        end(self.steady)
+        end(self.survivor)
+        return wrong
+
+
+def tell(minute: float, acts: list[Act]) -> None:
+    looks = [act.look() for act in acts]
+    shown = [
+        f"{act.name}: {packets / 1e6:.2f} M packets, {act.comings} peers, "
+        f"{kib / 1024:.1f} MiB, {held[0]} fds"
+        for act, (packets, kib, held) in zip(acts, looks, strict=True)
+    ]
+    print(f"{minute:5.1f} min |", " | ".join(shown), flush=True)
+
+
+def soak(acts: list[Act], minutes: float) -> list[str]:
+    begin = last = time.monotonic()
+    while (now := time.monotonic()) < begin + minutes * 60:
+        for act in acts:
+            act.come_and_go()
+        if acts[0].warm is None and now > begin + minutes * 15:
+            for act in acts:
+                act.warm = act.look()[1:]
+        if now >= last + 60:
+            last = now
+            tell((now - begin) / 60, acts)
+    tell((time.monotonic() - begin) / 60, acts)
+    return [text for act in acts for text in act.judge()]
+
+
+def main() -> int:
+    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
+    with tempfile.TemporaryDirectory(prefix="soak") as folder, contextlib.ExitStack() as stack:
+        acts = [Act(Path(folder, str(number)), *member) for number, member in enumerate(CAST)]
+        for act in acts:
+            stack.enter_context(act.stack)
+            act.start()
+        wrong = soak(acts, minutes)
+    for text in wrong:
+        print("wrong:", text)
+    print("verdict:", "failed" if wrong else "passed")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

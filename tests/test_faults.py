@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What cannot be had: descriptors, memory, a place for the socket; and callbacks that throw.
+
+Each time a code says so, nothing is left behind, and all works when the cause is gone. The programs
+check the last two by themselves (tests/hosts/faults.c).
+"""
+
+import signal
+import sys
+from pathlib import Path
+
+import builds
+import pytest
+from builds import API_1, API_4, Api, Installed, each_api, environment, run
+
+MIB = 1 << 20
+SUCCESS, SYSCALL = 0, 1
+ACCES = {API_1: 2, API_4: 3}
+NO_FILE = {API_1: 3, API_4: 4}
+PROC_FILE_LIMIT = {API_1: 5, API_4: 6}
+NOMEM = {API_1: 9, API_4: 10}
+versions = pytest.mark.parametrize("version", [256, 512])
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Installed:
+    return builds.release(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def faults(installed, tmp_path_factory):
+    """tests/hosts/faults.c for an interface."""
+    folder = tmp_path_factory.mktemp("faults")
+    programs = {
+        api: installed.compile(folder / api.name, ["faults.c", source], api=api)
+        for api, source in ((API_1, "faults1.c"), (API_4, "faults4.c"))
+    }
+    return programs.__getitem__
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory) -> Path:
+    """What has calls fail, to be preloaded."""
+    library = tmp_path_factory.mktemp("failing") / "failing.so"
+    return builds.compile_host(library, ["failing.c"], "-shared", "-fPIC")
+
+
+class Round:
+    """One line of faults.c."""
+
+    def __init__(self, line: str):
+        self.what, code, self.text, self.state = line.split("|")
+        self.code = int(code) if code.isdigit() else code
+
+
+def rounds(command: list[Path | str], **variables: str) -> list[Round]:
+    result = run(command, env=environment(**variables), timeout=120)
+    return [Round(line) for line in result.stdout.splitlines()]
+
+
+@each_api
+@versions
+def test_each_call_that_fails_is_survived(faults, failing, tmp_path, api, version):
+    command = [faults(api), tmp_path / "socket", "calls"]
+    played = rounds(command, LD_PRELOAD=str(failing), LIBMEMIF_PROTOCOL=str(version))
+    assert {r.what for r in played} >= {
+        *("malloc", "realloc", "mmap", "mprotect", "memfd_create", "ftruncate64", "eventfd"),
+        *("epoll_create1", "epoll_ctl", "timerfd_create", "socket", "bind", "listen", "connect"),
+        *("accept4", "sendmsg", "recvmsg"),
+    }
+    expected = {
+        **dict.fromkeys(("malloc", "calloc", "realloc", "mmap", "mprotect"), NOMEM[api]),
+        **dict.fromkeys(("eventfd", "epoll_create1", "timerfd_create"), PROC_FILE_LIMIT[api]),
+        "socket": PROC_FILE_LIMIT[api],
+        "bind": ACCES[api],
+    }
+    for r in played:
+        # SUCCESS: in the course of a handshake, which ends and comes to a second attempt.
+        assert r.code in (SUCCESS, expected.get(r.what, SYSCALL)), r.what
+
+
+@each_api
+@versions
+def test_each_descriptor_that_is_lacking_is_survived(faults, tmp_path, api, version):
+    command = [faults(api), tmp_path / "socket", "fds"]
+    played = rounds(command, LIBMEMIF_PROTOCOL=str(version))
+    assert len(played) > 10
+    assert {r.code for r in played} == {SUCCESS, PROC_FILE_LIMIT[api]}
+    assert [r.state for r in played] == (["down"] * (len(played) // 2 - 1) + ["up"]) * 2
+
+
+# The start of the interpreter takes 32 MiB at least, and from some hundreds on there is no want.
+@each_api
+def test_a_process_with_little_memory_is_told_so_and_goes_on(faults, tmp_path, api):
+    codes = set()
+    for mib in [*range(0, 40, 8), *range(44, 60), *range(60, 600, 60)]:
+        (r,) = rounds([faults(api), tmp_path / "socket", "memory", str(mib * MIB)])
+        codes.add(r.code)
+    assert codes == {SUCCESS, NOMEM[api]}
+
+
+@each_api
+def test_a_socket_that_cannot_be_there_is_refused_with_a_code(faults, tmp_path, api):
+    (tmp_path / "file").touch()
+    for path, code in (
+        (tmp_path / "file" / "socket", NO_FILE[api]),
+        (tmp_path / "missing" / "socket", NO_FILE[api]),
+    ):
+        assert run([faults(api), path, "create"]).stdout == f"{code}\n"
+    assert run([faults(api), "/proc/socket", "create"]).stdout.strip() in map(
+        str, (NO_FILE[api], ACCES[api])
+    )
+
+
+@each_api
+def test_a_folder_that_denies_a_master_can_be_opened_to_it(faults, tmp_path, api):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    # The folders above are closed to everybody else.
+    result = run([faults(api), folder / "socket", "denied", folder])
+    assert result.stdout == f"{ACCES[api]}\n"
+
+
+# ---- the Python package
+
+
+def python_rounds(installed: Installed, tmp_path: Path, kind: str, **variables: str) -> list[Round]:
+    paths = {"PYTHONPATH": str(installed.package.parent)}
+    command = [sys.executable, builds.HOSTS / "faults.py", tmp_path / "socket", kind]
+    return rounds(command, **paths, **variables)
+
+
+def test_python_survives_each_call_that_fails(installed, failing, tmp_path):
+    played = python_rounds(installed, tmp_path, "calls", LD_PRELOAD=str(failing))
+    assert {r.what for r in played} >= {
+        *("malloc", "realloc", "mmap", "mprotect", "memfd_create", "eventfd", "epoll_create1"),
+        *("timerfd_create", "socket", "bind", "listen", "connect", "accept4", "sendmsg", "recvmsg"),
+    }
+
+
+def test_python_survives_each_descriptor_that_is_lacking(installed, tmp_path):
+    played = python_rounds(installed, tmp_path, "fds")
+    assert len(played) > 10
+    assert [r.state for r in played] == ["down"] * (len(played) - 1) + ["up"]
+
+
+# ---- C++
+
+
+@pytest.fixture(scope="module")
+def throwing(installed, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("throwing")
+
+    def program(api: Api) -> Path:
+        library = installed.library(api)
+        made = folder / api.name
+        run(
+            [
+                *("c++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-o", made),
+                *(["-DMEMIF_4"] if api is API_4 else []),
+                *(builds.HOSTS / "throwing.cc", f"-I{installed.include_dir / api.headers}"),
+                *(f"-L{library.parent}", f"-l:{library.name}", f"-Wl,-rpath,{library.parent}"),
+            ]
+        )
+        return made
+
+    return program
+
+
+@each_api
+def test_an_exception_of_on_interrupt_leaves_the_library_in_order(throwing, tmp_path, api):
+    assert run([throwing(api), tmp_path / "socket", "interrupt"]).stdout == "done\n"
+
+
+@each_api
+def test_an_exception_of_another_callback_ends_the_program_at_the_throw(throwing, tmp_path, api):
+    command = [throwing(api), tmp_path / "socket", "connect"]
+    result = run(command, status=-signal.SIGABRT, preexec_fn=no_core)
+    assert "std::runtime_error" in result.stderr
+
+
+def no_core() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
