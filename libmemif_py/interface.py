@@ -13,9 +13,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import control, errors, regions
+from . import control, counters, errors, regions
 from .bursts import RxBurst, TxBurst
 from .channel import Access
+from .counters import Counters
 from .endpoint import DEFAULT_PATH, Endpoint, Settings
 from .hub import HANDSHAKE_TIMEOUT
 from .wire import VERSION_1, VERSION_2
@@ -188,6 +189,7 @@ class Interface:
         tx_count = m2s_rings if settings.is_master else s2m_rings
         self._tx_locks = [_QueueLock() for _ in range(tx_count)]
         self._polling: set[int] = set()
+        self._counters = counters.zero(rx_count, tx_count)
         try:
             for _ in range(rx_count):
                 self._rx_waits.append(_ReadyFd())
@@ -207,6 +209,7 @@ class Interface:
             self._changed.notify_all()
         for wait in self._rx_waits:
             wait.wake()
+        self.counters()
         control.remove(self._endpoint)
         with self._changed:  # the control thread may be about to tell of the end of the link
             self._close_waits()
@@ -278,6 +281,13 @@ class Interface:
                 last_error=self._endpoint.last_error,
             )
 
+    def counters(self) -> Counters:
+        """What the queues have done so far, over all connections; at last, when closed."""
+        now = counters.read(self._endpoint, len(self._rx_locks), len(self._tx_locks))
+        if now is not None:
+            self._counters = now
+        return self._counters
+
     # ---- told by the control plane, through _Observer ----
 
     def _admits(self, endpoint: Endpoint, peer: tuple[int, int, int]) -> bool:
@@ -310,6 +320,7 @@ class Interface:
             for wait in self._rx_waits:
                 wait.detach()
             self._changed.notify_all()
+        self.counters()  # the last of an interface that is being closed
         _tell(self._on_disconnect, self, reason)
 
     # ---- receive ----

@@ -305,9 +305,9 @@ def test_a_burst_that_is_dropped_gives_its_slots_back_with_the_last_view(version
 def test_a_wrong_length_is_refused_and_nothing_is_sent():
     with pair() as (sender, receiver):
         room = capacity(sender)
-        with pytest.raises(errors.ArgumentError, match="length 9"):
-            with sender.tx_burst(2, 8, TIMEOUT) as burst:
-                burst.lengths[1] = 9
+        too_long = pytest.raises(errors.ArgumentError, match="length 9")
+        with too_long, sender.tx_burst(2, 8, TIMEOUT) as burst:
+            burst.lengths[1] = 9
         assert capacity(sender) == room
         with pytest.raises(Timeout):
             receiver.recv(0)
@@ -511,9 +511,9 @@ def test_an_interface_may_close_in_a_burst():
 
 
 def test_a_burst_of_an_interface_that_was_closed_meanwhile_is_not_sent():
-    with pair() as (sender, _):
-        with pytest.raises(errors.NoConnectionError), sender.tx_burst(1, 8, TIMEOUT):
-            sender.close()
+    closed = pytest.raises(errors.NoConnectionError)
+    with pair() as (sender, _), closed, sender.tx_burst(1, 8, TIMEOUT):
+        sender.close()
 
 
 # ---- wrong arguments ----
