@@ -2,13 +2,16 @@
 """Bursts without copies: the packets where they lie in shared memory.
 
 `Interface.rx_burst` and `Interface.tx_burst` return these. The slots belong to the burst until its
-`with` block ends; a view that is still alive then is an error, and the slots stay.
+`with` block ends; a view that is still alive then is an error, and the slots stay until it has gone
+and `release` or `send` is called. Who drops the burst or leaves the block with an exception does
+not have to: the last view gives the slots back.
 """
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
+
+from . import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,9 +70,17 @@ class _Burst:
         if lock is not None:
             lock.release()
 
+    def _abandon(self) -> None:
+        """Leave the slots to the last view."""
+        self._slots.abandon()
+        lock = self._lock
+        if lock is not None and self._slots.open:
+            lock.abandon(self._slots)
+        self._unlock()
+
     def __del__(self) -> None:
         """A burst that was dropped must not keep its queue."""
-        self._unlock()
+        self._abandon()
 
 
 class RxBurst(_Burst):
@@ -86,11 +97,10 @@ class RxBurst(_Burst):
         traceback: TracebackType | None,
     ) -> None:
         """See release. An exception in the block goes before that of a view."""
-        try:
+        if error is None:
             self.release()
-        except BufferError:
-            if error is None:
-                raise
+        else:
+            self._abandon()
 
     def sizes(self) -> Any:
         """`lengths` as a NumPy array."""
@@ -114,14 +124,18 @@ class TxBurst(_Burst):
         traceback: TracebackType | None,
     ) -> None:
         """See send and release."""
-        if not self._slots.open:
-            self._unlock()
-        elif error is None:
-            self.send()
+        if not self._slots.open or error is not None:
+            self._abandon()
         else:
-            # The exception of the block is what matters; the last view gives all back.
-            with contextlib.suppress(BufferError):
-                self.release()
+            self._send_or_abandon()
+
+    def _send_or_abandon(self) -> None:
+        """What was not written as it has to be is not sent, and nothing is left to be done."""
+        try:
+            self.send()
+        except errors.ArgumentError:
+            self._abandon()
+            raise
 
     def sizes(self) -> Any:
         """`lengths` as a NumPy array, writable."""
@@ -130,9 +144,13 @@ class TxBurst(_Burst):
     def send(self, count: int | None = None) -> int:
         """Send the first `count` packets (None: all), take the others back; returns how many.
 
-        Raises BufferError while a view is alive, Disconnected when the link went down.
+        Raises BufferError while a view is alive, Disconnected when the link went down,
+        ArgumentError when the burst is over, has fewer packets, or a length is beyond its row.
         """
-        sent, code = self._slots.send(len(self._slots) if count is None else count)
+        try:
+            sent, code = self._slots.send(len(self._slots) if count is None else count)
+        except (ValueError, OverflowError) as error:
+            raise errors.ArgumentError(str(error)) from None
         self._unlock()
         self._interface._check_sent(code, self._queue)
         return sent

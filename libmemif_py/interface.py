@@ -13,9 +13,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import control, errors, regions
+from . import control, counters, errors, regions
 from .bursts import RxBurst, TxBurst
 from .channel import Access
+from .counters import Counters
 from .endpoint import DEFAULT_PATH, Endpoint, Settings
 from .hub import HANDSHAKE_TIMEOUT
 from .wire import VERSION_1, VERSION_2
@@ -188,6 +189,7 @@ class Interface:
         tx_count = m2s_rings if settings.is_master else s2m_rings
         self._tx_locks = [_QueueLock() for _ in range(tx_count)]
         self._polling: set[int] = set()
+        self._counters = counters.zero(rx_count, tx_count)
         try:
             for _ in range(rx_count):
                 self._rx_waits.append(_ReadyFd())
@@ -207,6 +209,7 @@ class Interface:
             self._changed.notify_all()
         for wait in self._rx_waits:
             wait.wake()
+        self.counters()
         control.remove(self._endpoint)
         with self._changed:  # the control thread may be about to tell of the end of the link
             self._close_waits()
@@ -278,6 +281,13 @@ class Interface:
                 last_error=self._endpoint.last_error,
             )
 
+    def counters(self) -> Counters:
+        """What the queues have done so far, over all connections; at last, when closed."""
+        now = counters.read(self._endpoint, len(self._rx_locks), len(self._tx_locks))
+        if now is not None:
+            self._counters = now
+        return self._counters
+
     # ---- told by the control plane, through _Observer ----
 
     def _admits(self, endpoint: Endpoint, peer: tuple[int, int, int]) -> bool:
@@ -310,6 +320,7 @@ class Interface:
             for wait in self._rx_waits:
                 wait.detach()
             self._changed.notify_all()
+        self.counters()  # the last of an interface that is being closed
         _tell(self._on_disconnect, self, reason)
 
     # ---- receive ----
@@ -366,6 +377,7 @@ class Interface:
                     slots,
                     timeout,
                     queue,
+                    holds_queue=True,
                 )
         except BaseException:
             lock.release()
@@ -373,7 +385,13 @@ class Interface:
         return RxBurst(self, queue, lock, slots)
 
     def _wait_for_packets(
-        self, receive: Callable[[], Any], code: int, timeout: float | None, queue: int
+        self,
+        receive: Callable[[], Any],
+        code: int,
+        timeout: float | None,
+        queue: int,
+        *,
+        holds_queue: bool = False,
     ) -> Any:
         """Try again until `receive` has something; `code` is why it had nothing so far."""
         wait = self._item("receive queue", self._rx_waits, queue)
@@ -384,9 +402,11 @@ class Interface:
             self._check_burst(code, "receive", queue)
             if not wait.acknowledge():  # otherwise the link changed meanwhile: look again
                 left = self._time_left(deadline, timeout, f"no packet within {timeout} s")
-                if code == _AGAIN:
-                    self._rx_locks[queue].acquire(deadline, timeout)
-                    self._rx_locks[queue].release()
+                if code == _AGAIN and holds_queue:
+                    self._rx_locks[queue].check_abandoned()
+                    nap = _sleep(nap, left)
+                elif code == _AGAIN:
+                    nap = self._rx_locks[queue].pass_by(deadline, timeout, nap)
                 elif queue in self._polling:
                     nap = _sleep(nap, left)
                 else:
@@ -477,10 +497,14 @@ class Interface:
         lock.acquire(deadline, timeout)
         nap = _FIRST_NAP
         try:
+            count = min(count, _MOST)
             while (slots := _ring.tx_burst(self._number, queue, count, size)).__class__ is int:
                 self._check_open()
                 self._check_burst(slots, "send", queue)
-                nap = _sleep(nap, self._time_left(deadline, timeout, f"no room within {timeout} s"))
+                left = self._time_left(deadline, timeout, f"no room within {timeout} s")
+                if slots == _AGAIN:
+                    lock.check_abandoned()
+                nap = _sleep(nap, left)
         except BaseException:
             lock.release()
             raise
@@ -502,11 +526,7 @@ class Interface:
                 if sent:
                     return sent
                 raise
-            if code == _AGAIN:
-                lock.acquire(deadline, timeout)
-                lock.release()
-            else:
-                nap = _sleep(nap, left)
+            nap = lock.pass_by(deadline, timeout, nap) if code == _AGAIN else _sleep(nap, left)
             step, code = _ring.send_burst(self._number, queue, packets, sent)
             sent += step
             if sent == len(packets):
@@ -516,6 +536,7 @@ class Interface:
     def _check_sent(self, code: int, queue: int) -> None:
         """Raise for what kept a burst from being sent."""
         if code:
+            self._check_open()
             raise control.native.error(code, f"send on queue {queue}")
 
     # ---- shared ----
@@ -658,6 +679,8 @@ class _QueueLock:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._owner = 0
+        self._abandoner = 0
+        self._abandoned: Any = None
 
     def acquire(self, deadline: float | None, timeout: float | None) -> None:
         """Raises Timeout, or ArgumentError where waiting would be for ever."""
@@ -673,6 +696,32 @@ class _QueueLock:
     def release(self) -> None:
         self._owner = 0
         self._lock.release()
+
+    def abandon(self, slots: Any) -> None:
+        """The burst is over, but views keep its slots. Called by who is about to release."""
+        self._abandoner = threading.get_ident()
+        self._abandoned = slots
+
+    def check_abandoned(self) -> None:
+        """The slots are not with a burst. Raises ArgumentError where waiting would be for ever."""
+        slots = self._abandoned
+        if slots is None or not slots.open:
+            self._abandoned = None
+        elif self._abandoner == threading.get_ident():
+            raise errors.ArgumentError(
+                "views of a burst that this thread has left hold the queue: release or delete them"
+            )
+
+    def pass_by(self, deadline: float | None, timeout: float | None, nap: float) -> float:
+        """Wait while a burst has the queue; returns the next nap. Raises as acquire does."""
+        free = self._lock.acquire(blocking=False)
+        if not free:
+            self.acquire(deadline, timeout)
+            self.release()
+            return _FIRST_NAP
+        self._lock.release()
+        self.check_abandoned()
+        return _sleep(nap, None if deadline is None else max(0.0, deadline - time.monotonic()))
 
 
 def _at_least_one(count: int) -> None:

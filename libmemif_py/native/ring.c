@@ -203,14 +203,33 @@ static PyObject *ring_send(PyObject *module, PyObject *const *args, Py_ssize_t n
         return PyLong_FromLong(code);
     }
     int err = put(q, &packet, &buf);
-    PyBuffer_Release(&packet);
     if (err == MEMIF_ERR_SUCCESS)
         err = mif_call(where.handle, where.qid, MIF_TX, MIF_CALL_TX, 0, &buf, 1, &n);
+    PyBuffer_Release(&packet); /* may run Python code, which may send, too */
     return code_object(err);
 }
 
 PyDoc_STRVAR(send_burst_doc, "send_burst(handle, queue, packets, start) -> (sent, code)\n\n"
                              "Sends packets[start:] as far as there is room; `packets` is a list.");
+
+/* Gets at the bytes of a group of packets; returns of how many, all unless it has raised. An object
+ * whose buffer is made by Python code may change the list meanwhile. */
+static Py_ssize_t get_packets(PyObject *packets, Py_ssize_t start, Py_ssize_t count,
+                              Py_buffer *views)
+{
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (start + i >= PyList_GET_SIZE(packets)) {
+            PyErr_SetString(PyExc_ValueError, "the list of packets became shorter meanwhile");
+            return i;
+        }
+        PyObject *packet = Py_NewRef(PyList_GET_ITEM(packets, start + i));
+        bool good = get_packet(packet, &views[i]);
+        Py_DECREF(packet);
+        if (!good)
+            return i;
+    }
+    return count;
+}
 
 /* One group, from `start` on; all of its packets are good or none is sent. */
 static bool send_group(const struct where *where, PyObject *packets, Py_ssize_t start,
@@ -218,11 +237,8 @@ static bool send_group(const struct where *where, PyObject *packets, Py_ssize_t 
 {
     memif_buffer_t bufs[GROUP];
     Py_buffer views[GROUP];
-    Py_ssize_t viewed = 0, ready = 0;
+    Py_ssize_t viewed = get_packets(packets, start, count, views), ready = 0;
     *sent = 0;
-    for (; viewed < count; viewed++)
-        if (!get_packet(PyList_GET_ITEM(packets, start + viewed), &views[viewed]))
-            break;
     struct mif_queue *q = viewed == count ? enter_idle(where, MIF_TX, code) : NULL;
     if (q != NULL) {
         *code = MIF_ERR_SUCCESS;
@@ -234,13 +250,13 @@ static bool send_group(const struct where *where, PyObject *packets, Py_ssize_t 
                           : mif_error_from_1(put(q, &views[ready], &bufs[ready]));
         ready += *code == MIF_ERR_SUCCESS;
     }
-    for (Py_ssize_t i = 0; i < viewed; i++)
-        PyBuffer_Release(&views[i]);
     if (ready > 0) {
         int err = mif_error_from_1(mif_call(where->handle, where->qid, MIF_TX, MIF_CALL_TX, 0, bufs,
                                             (uint32_t)ready, sent));
         *code = err != MIF_ERR_SUCCESS ? err : *code;
     }
+    for (Py_ssize_t i = 0; i < viewed; i++)
+        PyBuffer_Release(&views[i]);
     return viewed == count;
 }
 
@@ -275,6 +291,7 @@ typedef struct {
     uint64_t serial; /* of the connection that the slots belong to */
     bool is_tx;
     bool open;         /* the slots are still ours */
+    bool abandoned;    /* the last view gives them back */
     Py_ssize_t views;  /* of the memory that are alive */
     Py_ssize_t count;  /* packets */
     Py_ssize_t width;  /* of a row: bytes that can be read or written in every slot */
@@ -288,6 +305,8 @@ typedef struct {
 } Burst;
 
 static PyTypeObject BurstType;
+
+static void end_view(Burst *burst);
 
 /* One row, or the lengths: what a view is of, with a count on its burst. */
 typedef struct {
@@ -333,7 +352,8 @@ static void part_releasebuffer(PyObject *self, Py_buffer *view)
 {
     Part *part = (Part *)self;
     (void)view;
-    part->burst->views -= part->is_slots;
+    if (part->is_slots)
+        end_view(part->burst);
 }
 
 static void part_dealloc(PyObject *self)
@@ -387,6 +407,12 @@ static int burst_getbuffer(PyObject *self, Py_buffer *view, int flags)
         PyErr_SetString(PyExc_BufferError, "the rows of a burst need a view with strides");
         return -1;
     }
+    int gapless =
+        flags & ~PyBUF_STRIDES & (PyBUF_C_CONTIGUOUS | PyBUF_F_CONTIGUOUS | PyBUF_ANY_CONTIGUOUS);
+    if (gapless != 0) {
+        PyErr_SetString(PyExc_BufferError, "the rows of a burst have gaps, copy them");
+        return -1;
+    }
     burst->shape[0] = burst->count;
     burst->shape[1] = burst->width;
     burst->strides[0] = burst->stride;
@@ -409,7 +435,7 @@ static int burst_getbuffer(PyObject *self, Py_buffer *view, int flags)
 static void burst_releasebuffer(PyObject *self, Py_buffer *view)
 {
     (void)view;
-    ((Burst *)self)->views--;
+    end_view((Burst *)self);
 }
 
 static Py_ssize_t burst_length(PyObject *self)
@@ -423,6 +449,10 @@ static PyObject *burst_item(PyObject *self, Py_ssize_t index)
     Burst *burst = (Burst *)self;
     if (index < 0 || index >= burst->count) {
         PyErr_Format(PyExc_IndexError, "packet %zd of a burst of %zd", index, burst->count);
+        return NULL;
+    }
+    if (!burst->open) {
+        PyErr_SetString(PyExc_BufferError, "the burst is over, its slots were given back");
         return NULL;
     }
     uint8_t *row = burst->rows + index * burst->stride;
@@ -500,6 +530,25 @@ static void give_up(Burst *burst)
         (void)call(q, MIF_CALL_GIVE_BACK, 0, burst->bufs, (uint32_t)burst->count, &n);
     }
     let_go(burst);
+}
+
+static void end_view(Burst *burst)
+{
+    burst->views--;
+    if (burst->views == 0 && burst->abandoned && burst->open)
+        give_up(burst);
+}
+
+PyDoc_STRVAR(abandon_doc, "abandon()\n\nGive the slots back unsent, when the last view has gone.");
+
+static PyObject *burst_abandon(PyObject *self, PyObject *unused)
+{
+    Burst *burst = (Burst *)self;
+    (void)unused;
+    burst->abandoned = true;
+    if (burst->open && burst->views == 0)
+        give_up(burst);
+    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(release_doc,
@@ -583,6 +632,7 @@ static PyGetSetDef burst_getset[] = {
 };
 
 static PyMethodDef burst_methods[] = {
+    {"abandon", burst_abandon, METH_NOARGS, abandon_doc},
     {"release", burst_release, METH_NOARGS, release_doc},
     {"send", burst_send, METH_O, burst_send_doc},
     {NULL, NULL, 0, NULL},
@@ -652,9 +702,9 @@ static bool make_copy(Burst *burst, Py_ssize_t width)
     return burst->copy != NULL;
 }
 
-/* The packets of a call lie somewhere: as rows where they are, or copied. False: the connection is
- * gone, or no memory. */
-static bool lay_out(Burst *burst, const struct mif_connection *conn, Py_ssize_t size)
+/* The packets of a call lie somewhere: as rows where they are, or copied. DISCONNECTED when they
+ * are gone, or NOMEM. */
+static int lay_out(Burst *burst, const struct mif_connection *conn, Py_ssize_t size)
 {
     Py_ssize_t width = size;
     for (Py_ssize_t i = 0; i < burst->count; i++) {
@@ -665,10 +715,10 @@ static bool lay_out(Burst *burst, const struct mif_connection *conn, Py_ssize_t 
     burst->width = width;
     struct mif_queue *q = enter_own(burst);
     if (q == NULL)
-        return false;
+        return MIF_ERR_DISCONNECTED;
     bool done = lie_in_a_row(burst, conn, width) || make_copy(burst, width);
     mif_leave(q);
-    return done;
+    return done ? MIF_ERR_SUCCESS : MIF_ERR_NOMEM;
 }
 
 static PyObject *run_burst(const struct where *where, bool is_tx, uint32_t size,
@@ -696,10 +746,12 @@ static PyObject *run_burst(const struct where *where, bool is_tx, uint32_t size,
     code = mif_error_from_1(
         call(q, is_tx ? MIF_CALL_RESERVE : MIF_CALL_RX, size, burst->bufs, (uint32_t)count, &n));
     burst->count = n;
-    if (n > 0 && lay_out(burst, conn, is_tx ? (Py_ssize_t)size : 0))
+    if (n > 0)
+        code = lay_out(burst, conn, is_tx ? (Py_ssize_t)size : 0);
+    if (n > 0 && code == MIF_ERR_SUCCESS)
         return (PyObject *)burst;
     Py_DECREF(burst);
-    return PyLong_FromLong(n == 0 ? code : MIF_ERR_DISCONNECTED);
+    return PyLong_FromLong(code);
 }
 
 PyDoc_STRVAR(rx_burst_doc,
