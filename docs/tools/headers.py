@@ -16,7 +16,9 @@ INCLUDE = Path(__file__).resolve().parents[2] / "include"
 FOLDERS = {"1.0": INCLUDE, "4.0": INCLUDE / "libmemif4"}
 
 # What a C compiler does not see, or sees only in C++.
-_CPLUSPLUS_ELSE = re.compile(r"#ifdef __cplusplus\n(?:(?!#endif|#else).*\n)*#else\n((?:.*\n)*?)#endif")
+_CPLUSPLUS_ELSE = re.compile(
+    r"#ifdef __cplusplus\n(?:(?!#endif|#else).*\n)*#else\n((?:.*\n)*?)#endif"
+)
 _CPLUSPLUS = re.compile(r"#ifdef __cplusplus\n(?:(?!#endif).*\n)*#endif\n")
 # `extension` has to stand before a packed struct or a flexible array; to a reader it says nothing.
 _NOISE = re.compile(r"__extension__ |__attribute__\(\(packed\)\) ")

@@ -7,6 +7,7 @@ returns, in MyST. Nothing is written beside the sources, and nothing of it can g
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 import struct
@@ -123,7 +124,7 @@ _WIRE_TYPES = {"H": "16 bits", "I": "32 bits", "B": "8 bits", "Q": "64 bits"}
 
 def _made_messages() -> str:
     """The fields of every message, from the tables of wire.py."""
-    wire = _control_plane("wire")
+    wire = importlib.import_module("libmemif_py.wire")
     parts = []
     for message in wire.MESSAGE_CLASSES:
         what = message.__doc__.split("\n\n")[0].replace("\n", " ")
@@ -146,15 +147,6 @@ def _fields(message: Any, layout: struct.Struct) -> str:
         rows.append(f"| {at} | {shown} | {size} |")
         at += struct.calcsize("<" + code)
     return "\n".join(rows)
-
-
-def _control_plane(module: str) -> Any:
-    """A module of the control plane that needs no compiled half, from this checkout."""
-    sys.path.insert(0, str(ROOT))
-    try:
-        return __import__(f"libmemif_py.{module}", fromlist=("__name__",))
-    finally:
-        sys.path.remove(str(ROOT))
 
 
 # ---- pages from elsewhere
@@ -213,10 +205,26 @@ def _read(app: Sphinx, name: str, source: list[str]) -> None:
     for outside, page in OUTSIDE.items():
         depth = name.count("/")
         text = text.replace(f"]({'../' * (depth + 1)}{outside}", f"]({'../' * depth}{page}")
-    source[0] = text
+    # What draws these needs a script from elsewhere; a reader of the source sees the drawing.
+    source[0] = text.replace("```mermaid", "```text")
+
+
+def _docstring(
+    _app: Sphinx, _what: str, _name: str, _object: Any, _options: Any, lines: list
+) -> None:
+    """Our docstrings show code by its indentation alone; reStructuredText wants it announced."""
+    made: list[str] = []
+    for number, line in enumerate(lines):
+        starts = line.startswith("    ") and number > 1 and not lines[number - 1].strip()
+        if starts and not lines[number - 2].startswith("    "):
+            made += ["::", ""]
+        made.append(line)
+    lines[:] = made
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("source-read", _read)
+    # Before napoleon, which makes indented text of its own.
+    app.connect("autodoc-process-docstring", _docstring, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
