@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counters of interfaces for Prometheus; needs `pip install 'libmemif-py[metrics]'`.
 
-    from prometheus_client import REGISTRY, start_http_server
-    from libmemif_py.metrics import InterfaceCollector
+from prometheus_client import REGISTRY, start_http_server
+from libmemif_py.metrics import InterfaceCollector
 
-    REGISTRY.register(InterfaceCollector([interface]))
-    start_http_server(9100)
+REGISTRY.register(InterfaceCollector([interface]))
+start_http_server(9100)
 """
 
 from __future__ import annotations

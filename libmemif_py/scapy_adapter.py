@@ -42,7 +42,6 @@ class MemifSocket(SuperSocket):  # type: ignore[misc]
     """
 
     desc = "send and receive packets over memif"
-    nonblocking_socket = True
 
     def __init__(
         self,
