@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a Python program sees of an interface at moments that are hard to meet by chance."""
 
+import errno
 import sys
 
 import builds
+import pytest
+
+from libmemif_py import Interface, errors
 
 SENT_IS_CONNECTED = """
 import sys, time
@@ -97,3 +101,10 @@ def test_an_interface_may_be_closed_while_it_is_told_of_its_end(tmp_path, tmp_pa
 def test_a_link_is_released_when_the_callback_about_its_end_fails(tmp_path, tmp_path_factory):
     stdout, _ = run_script(FAILING_CALLBACK, tmp_path, tmp_path_factory)
     assert stdout == "b'packet'\n" * 3 + "False\n"
+
+
+def test_what_keeps_a_master_from_listening_is_an_error_of_ours_and_of_python(tmp_path):
+    with pytest.raises(errors.NoFileError, match="no/folder/socket") as caught:
+        Interface(tmp_path / "no" / "folder" / "socket", role="master")
+    assert isinstance(caught.value, FileNotFoundError)
+    assert (caught.value.errno, caught.value.code) == (errno.ENOENT, "NO_FILE")
