@@ -33,7 +33,8 @@ DOCS = ROOT / "docs"
 TOOLS = DOCS / "tools"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 FENCE = re.compile(
-    r"(?:^<!-- (?P<mark>(?:not )?run: [^>]*?) -->\n)?^```(?P<language>[\w{}-]*)[^\n]*\n(?P<code>.*?)^```$",
+    r"(?:^<!-- (?P<mark>(?:not )?run: [^>]*?) -->\n)?"
+    r"^```(?P<language>[\w{}-]*)[^\n]*\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 # Shown, not executed.
