@@ -481,7 +481,7 @@ def sources(tmp_path_factory) -> Path:
 def pip(python: Path, *arguments: Path | str) -> str:
     options = ("--disable-pip-version-check", "--no-input", "--quiet")
     command = [python, "-I", "-m", "pip", *options, *arguments]
-    return run(command, timeout=300).stdout
+    return run(command, timeout=600).stdout
 
 
 @pytest.fixture(scope="module")
