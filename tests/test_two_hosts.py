@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The example of two hosts: it works, and whatever happens to it, nothing of it stays."""
 
+import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,32 +23,31 @@ PATIENCE = 4 * TIMEOUT
 @pytest.fixture
 def example(tmp_path):
     """Its start, which leaves nothing behind, or the test fails."""
-    before = Leavings(tmp_path)
-    with Program(
-        [sys.executable, SCRIPT, "--packets", "2000"],
-        tmp_path / "errors",
-        {"TMPDIR": str(tmp_path)},
-    ) as program:
+    with running(tmp_path) as program:
+        yield program
+
+
+@contextlib.contextmanager
+def running(folder: Path, path: str = os.environ["PATH"]) -> Iterator[Program]:
+    """The example, with its files in `folder`."""
+    command = [sys.executable, SCRIPT, "--packets", "2000"]
+    files, interfaces = files_in(folder), cables()
+    environment = {"TMPDIR": str(folder), "PATH": path}
+    with Program(command, folder / "errors", environment) as program:
         yield program
         program.wait(PATIENCE)
-    assert Leavings(tmp_path) == before
     assert not program.left_processes_behind()
+    assert files_in(folder) == files
+    # Its cables never were outside of its namespaces.
+    assert cables() <= interfaces
 
 
-class Leavings:
-    """What there is of what it makes, as far as it is not somebody else's."""
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != "errors")
 
-    def __init__(self, folder: Path):
-        self.files = sorted(path.name for path in folder.iterdir() if path.name != "errors")
-        self.interfaces = {name for name in os.listdir("/sys/class/net") if "veth" in name}
 
-    def __eq__(self, other: object) -> bool:
-        return vars(self) == vars(other)
-
-    def __repr__(self) -> str:
-        return repr(vars(self))
-
-    __hash__ = None
+def cables() -> set[str]:
+    return {name for name in os.listdir("/sys/class/net") if name == "veth0"}
 
 
 def started(example: Program) -> tuple[list[str], list[int]]:
@@ -156,7 +158,7 @@ def test_a_program_that_dies_is_named_and_nothing_is_left(example, victim):
     assert_all_gone(hosts, pids)
 
 
-def test_what_it_started_ends_also_when_it_is_killed(example):
+def test_what_it_started_ends_also_when_it_is_killed(example, tmp_path):
     hosts, pids = started(example)
     lines_up_to(example, "Python: connected")
     example.send_signal(signal.SIGKILL)
@@ -165,3 +167,21 @@ def test_what_it_started_ends_also_when_it_is_killed(example):
     # What a killed program cannot remove; the page names the commands.
     for host in hosts:
         subprocess.run(["ip", "netns", "delete", host], check=True)
+    [folder] = tmp_path.glob("two-hosts-*")
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("step", ["add two-hosts-.*-b", "link add", "link set"])
+def test_a_step_that_fails_is_said_and_nothing_is_left(tmp_path, step):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    tool = tools / "ip"
+    tool.write_text(
+        f'#!/bin/sh\necho "$*" | grep -q "{step}" || exec {shutil.which("ip")} "$@"\n'
+        'echo "Not today" >&2; exit 2\n'
+    )
+    tool.chmod(0o755)
+    with running(tmp_path, f"{tools}:{os.environ['PATH']}") as example:
+        assert example.wait(PATIENCE) == 1
+    assert "ended with status 2: Not today" in example.errors
+    assert not any(f"-{example.pid}-" in name for name in namespaces())
