@@ -34,8 +34,14 @@ def running(folder: Path, path: str = os.environ["PATH"]) -> Iterator[Program]:
     files, interfaces = files_in(folder), cables()
     environment = {"TMPDIR": str(folder), "PATH": path}
     with Program(command, folder / "errors", environment) as program:
-        yield program
-        program.wait(PATIENCE)
+        try:
+            yield program
+            program.wait(PATIENCE)
+        except BaseException:
+            program.send_signal(signal.SIGTERM)  # to let it remove its hosts
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                program.wait()
+            raise
     assert not program.left_processes_behind()
     assert files_in(folder) == files
     # Its cables never were outside of its namespaces.
@@ -160,13 +166,17 @@ def test_a_program_that_dies_is_named_and_nothing_is_left(example, victim):
 
 def test_what_it_started_ends_also_when_it_is_killed(example, tmp_path):
     hosts, pids = started(example)
-    lines_up_to(example, "Python: connected")
-    example.send_signal(signal.SIGKILL)
-    assert example.wait(PATIENCE) == -signal.SIGKILL
-    wait_until_gone(pids)
-    # What a killed program cannot remove; the page names the commands.
-    for host in hosts:
-        subprocess.run(["ip", "netns", "delete", host], check=True)
+    try:
+        lines_up_to(example, "Python: connected")
+        example.send_signal(signal.SIGKILL)
+        assert example.wait(PATIENCE) == -signal.SIGKILL
+        wait_until_gone(pids)
+    finally:
+        for pid in filter(is_running, pids):
+            os.kill(pid, signal.SIGKILL)
+        # What a killed program cannot remove; the page names the commands.
+        for host in hosts:
+            subprocess.run(["ip", "netns", "delete", host], check=True)
     [folder] = tmp_path.glob("two-hosts-*")
     shutil.rmtree(folder)
 
