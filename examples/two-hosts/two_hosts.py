@@ -38,7 +38,7 @@ def find_responder() -> str | None:
 def what_is_missing() -> str | None:
     """What has to be there before anything is made."""
     if os.geteuid() != 0:
-        return "making network namespaces needs root: run it with sudo, or in a user namespace"
+        return "making network namespaces needs root: run it with sudo"
     tools = [tool for tool in ("ip", "setpriv", "dpdk-testpmd") if shutil.which(tool) is None]
     if find_responder() is None:
         tools.append("icmp_responder")
