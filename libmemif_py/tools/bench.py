@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from libmemif_py import MemifError, Timeout
+from libmemif_py import Timeout, errors
 
 from . import counters
-from .options import EXAMPLES_FIRST, MOST_BYTES, Link, NoAnswer, link_options
+from .options import EXAMPLES_FIRST, MOST_BYTES, Link, link_options, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,10 +175,6 @@ def _rate(packets: int, seconds: float) -> str:
     return f"{packets / seconds:,.0f}" if seconds else "-"
 
 
-def _bits(count: int, seconds: float) -> str:
-    return f"{count * 8 / seconds / 1e9:.3f}" if seconds else "-"
-
-
 def _progress(last: dict[str, int]) -> Callable[[Result], None]:
     """Prints a line each second, of that second only."""
 
@@ -197,28 +193,45 @@ def _progress(last: dict[str, int]) -> Callable[[Result], None]:
 
 
 def _show(results: list[Result]) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    if all(result.role == "latency" for result in results):
-        table = Table("size", "round trips", "lost", "min us", "median", "90 %", "99 %", "99.9 %",
-                      "max")  # fmt: skip
-        for result in results:
-            found = percentiles(result.samples) if result.samples else {}
-            keys = ("min", "p50", "p90", "p99", "p99.9", "max")
-            cells = [f"{found[key]:.1f}" if found else "-" for key in keys]
-            table.add_row(str(result.size), str(len(result.samples)), str(result.lost), *cells)
-    else:
-        table = Table("role", "size", "burst", "s", "rx packets/s", "rx Gbit/s", "tx packets/s",
-                      "tx Gbit/s", "tx full")  # fmt: skip
-        for result in results:
-            table.add_row(
-                result.role, str(result.size), str(result.burst), f"{result.seconds:.1f}",
-                _rate(result.rx_packets, result.seconds), _bits(result.rx_bytes, result.seconds),
-                _rate(result.tx_packets, result.seconds), _bits(result.tx_bytes, result.seconds),
-                str(result.tx_full),
-            )  # fmt: skip
+    is_latency = all(result.role == "latency" for result in results)
+    names, rows = _latencies(results) if is_latency else _rates(results)
+    table = Table(box=box.SIMPLE)
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(str, row))
     Console().print(table)
+
+
+def _latencies(results: list[Result]) -> tuple[list[str], list[list]]:
+    names = ["size", "trips", "lost", "min us", "50 %", "90 %", "99 %", "99.9 %", "max"]
+    rows = []
+    for result in results:
+        found = percentiles(result.samples) if result.samples else {}
+        keys = ("min", "p50", "p90", "p99", "p99.9", "max")
+        cells = [f"{found[key]:.1f}" if found else "-" for key in keys]
+        rows.append([result.size, len(result.samples), result.lost, *cells])
+    return names, rows
+
+
+def _rates(results: list[Result]) -> tuple[list[str], list[list]]:
+    names = ["", "size", "burst", "s", "rx M/s", "Gbit/s", "tx M/s", "Gbit/s", "tx full"]
+    rows = []
+    for result in results:
+        cells = [
+            f"{count * factor / result.seconds:.3f}"
+            for count, factor in (
+                (result.rx_packets, 1e-6), (result.rx_bytes, 8e-9),
+                (result.tx_packets, 1e-6), (result.tx_bytes, 8e-9),
+            )
+        ]  # fmt: skip
+        seconds = f"{result.seconds:.1f}"
+        rows.append([result.role, result.size, result.burst, seconds, *cells, result.tx_full])
+    return names, rows
 
 
 def plot(results: list[Result], path: str) -> None:
@@ -283,7 +296,11 @@ def _check_plot(path: str | None) -> None:
 
 
 @click.command("bench", context_settings=EXAMPLES_FIRST)
-@click.argument("role", type=click.Choice(["rxonly", "txonly", "macswap", "latency"]))
+@click.argument(
+    "work",
+    metavar="[rxonly|txonly|macswap|latency]",
+    type=click.Choice(["rxonly", "txonly", "macswap", "latency"]),
+)
 @click.option(
     "--seconds", type=click.FloatRange(0, min_open=True), default=5.0, show_default=True,
     help="Of each measurement.",
@@ -302,7 +319,7 @@ def _check_plot(path: str | None) -> None:
 @link_options(timeout=30.0)
 def command(
     link: Link,
-    role: str,
+    work: str,
     seconds: float,
     sizes: list[int],
     burst_sizes: list[int],
@@ -310,7 +327,7 @@ def command(
     picture: str | None,
     as_json: bool,
 ) -> int:
-    """Measure with a peer: what ROLE does here, for some seconds.
+    """Measure with a peer: what this end does, for some seconds.
 
     \b
       rxonly   receives all and looks at nothing
@@ -337,19 +354,19 @@ def command(
             interface.set_rx_mode("polling", queue=queue)
         try:
             for size in sizes:
-                for burst in burst_sizes if role != "latency" else burst_sizes[:1]:
-                    results.append(Result(role, size, burst))
+                for burst in burst_sizes if work != "latency" else burst_sizes[:1]:
+                    results.append(Result(work, size, burst))
                     run = Run(interface, link, results[-1])
                     run.run(seconds, _progress({}))
-        except MemifError as error:
-            raise NoAnswer(f"{link.shown}: {error}") from error
+        except errors.Disconnected as error:
+            say(f"{link.shown}: the other end left: {error}")
         finally:
             _report(results, as_json)
     if picture:
         plot(results, picture)
     moved = sum(result.rx_packets + result.tx_packets for result in results)
     answered = sum(len(result.samples) for result in results)
-    return 0 if (answered if role == "latency" else moved) else 1
+    return 0 if (answered if work == "latency" else moved) else 1
 
 
 def _report(results: list[Result], as_json: bool) -> None:

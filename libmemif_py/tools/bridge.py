@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import dump, pcapng
-from .options import EXAMPLES_FIRST, Link, link_options, printable
+from .options import EXAMPLES_FIRST, Link, link_options, printable, say
 from .ports import Port, open_port
 
 if TYPE_CHECKING:
@@ -104,17 +104,13 @@ def command(
             record = _recorder(file, path, form, link, words)
         ports = []
         for word in words:
-            ports.append(open_port(word, link, _say))
+            ports.append(open_port(word, link, say))
             stack.callback(ports[-1].close)
-        _say(f"bridge between {ports[0].name} and {ports[1].name}")
+        say(f"bridge between {ports[0].name} and {ports[1].name}")
         try:
             _Bridge(ports, record).run()
         finally:
             _print_counts(ports, as_json, to_stderr=path == "-")
-
-
-def _say(text: str) -> None:
-    click.echo(printable(text), err=True)
 
 
 def _print_counts(ports: list[Port], as_json: bool, *, to_stderr: bool) -> None:

@@ -14,7 +14,7 @@ import click
 from libmemif_py import MemifError
 
 from . import decode, pcapng
-from .options import EXAMPLES_FIRST, MOST_BYTES, Link, NoAnswer, link_options, printable
+from .options import EXAMPLES_FIRST, MOST_BYTES, Link, NoAnswer, link_options, say, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,10 +107,6 @@ def _receive(interface: Interface, queues: int, count: int | None) -> Iterator[l
             yield packets
 
 
-def _say(text: str) -> None:
-    click.echo(printable(text), err=True)
-
-
 @click.command("dump", context_settings=EXAMPLES_FIRST)
 @click.option("-w", "path", metavar="FILE", help="Record into FILE; -: to stdout.")
 @click.option(
@@ -155,15 +151,11 @@ def command(
             sink = writer_for(file, path, form, link.mode, snaplen)
             file.flush()  # whoever reads along sees at once that we are there
         # The interface closes before the file: what it receives can be written.
-        interface = stack.enter_context(link.open(on_disconnect=_left))
-        _say(f"listening on {link.shown}")
+        interface = stack.enter_context(link.open(**told(say)))
+        say(f"listening on {link.shown}")
         if link.timeout:
             link.wait(interface)
         _record(interface, link.queues, count, sink, file or sys.stdout)
-
-
-def _left(_interface: Interface, reason: str) -> None:
-    _say(f"disconnected: {reason}")
 
 
 def _record(
@@ -186,4 +178,4 @@ def _record(
     except OSError as error:
         raise NoAnswer(f"after {captured} packets: {error}") from error
     finally:
-        _say(f"{captured} packets captured")
+        say(f"{captured} packets captured")

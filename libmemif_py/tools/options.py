@@ -23,6 +23,8 @@ MOST_QUEUES = 256
 MOST_SLOTS = 16384
 MOST_BYTES = 65535
 _SECRET_SIZE = 24
+_OUR_END = "interface deleted"
+"""Why a link went down when it was we who closed it."""
 
 
 def printable(text: str) -> str:
@@ -205,6 +207,27 @@ def link_options(
         return command
 
     return decorate
+
+
+def told(tell: Callable[[str], None], name: str = "") -> dict[str, Callable]:
+    """Settings of an interface, so that `tell` hears of its peers; `name` is which interface."""
+    prefix = f"{name}: " if name else ""
+
+    def came(interface: Interface) -> None:
+        details = interface.details()
+        peer = f"{details.remote_app_name} {details.remote_name}".strip()
+        tell(f"{prefix}connected to {peer or 'a peer without a name'}")
+
+    def left(_interface: Interface, reason: str) -> None:
+        if reason != _OUR_END:
+            tell(f"{prefix}{reason}")
+
+    return {"on_connect": came, "on_disconnect": left}
+
+
+def say(text: str) -> None:
+    """A line on stderr, where it is in nobody's way."""
+    click.echo(printable(text), err=True)
 
 
 # ---- an interface as one word: PATH,role=master,id=1 ----

@@ -15,7 +15,7 @@ import click
 
 from libmemif_py import MemifError
 
-from .options import Link, NoAnswer, link_of
+from .options import Link, NoAnswer, link_of, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,10 +67,7 @@ class MemifPort(Port):
         """Connects or listens; `tell` hears of connections."""
         super().__init__(link.shown)
         self.link = link
-        self.interface = link.open(
-            on_connect=lambda _: tell(f"{link.shown}: connected"),
-            on_disconnect=lambda _, reason: tell(f"{link.shown}: disconnected: {reason}"),
-        )
+        self.interface = link.open(**told(tell, link.shown))
 
     def fds(self) -> list[int]:
         """See Port."""

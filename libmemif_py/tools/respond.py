@@ -12,7 +12,7 @@ import click
 from libmemif_py import MemifError
 
 from .icmp_packets import Host, answer, answer_ip
-from .options import EXAMPLES_FIRST, Link, link_options, printable
+from .options import EXAMPLES_FIRST, Link, link_options, say, told
 from .ping import Ipv4, Mac, mac_of
 
 if TYPE_CHECKING:
@@ -80,25 +80,15 @@ def command(link: Link, address: IPv4Address, mac: bytes | None, as_json: bool) 
         respond = lambda packet: answer_ip(packet, address)  # noqa: E731
     else:
         respond = lambda frame: answer(frame, host)  # noqa: E731
-    with link.open(on_connect=_came, on_disconnect=_left) as interface:
+    with link.open(**told(say)) as interface:
         responder = _Responder(interface, link.queues, respond)
-        click.echo(f"{address} at {host.mac.hex(':')} on {link.shown}", err=True)
+        say(f"{address} at {host.mac.hex(':')} on {link.shown}")
         try:
             if link.timeout:
                 link.wait(interface)
             responder.run()
         finally:
             _print_counts(responder, as_json)
-
-
-def _came(interface: Interface) -> None:
-    details = interface.details()
-    peer = printable(f"{details.remote_app_name} {details.remote_name}")
-    click.echo(f"connected to {peer}", err=True)
-
-
-def _left(_interface: Interface, reason: str) -> None:
-    click.echo(f"disconnected: {printable(reason)}", err=True)
 
 
 def _print_counts(responder: _Responder, as_json: bool) -> None:

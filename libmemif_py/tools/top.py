@@ -87,29 +87,37 @@ class _Watched:
             }
 
 
-def _table(rows: list[dict[str, Any]]) -> Any:
-    from rich.table import Table
+def _tables(rows: list[dict[str, Any]]) -> Any:
+    """One for each interface."""
+    from rich.console import Group
 
-    table = Table()
-    for name, side in (
-        ("interface", "left"), ("peer", "left"), ("queue", "left"), ("packets/s", "right"),
-        ("Gbit/s", "right"), ("packets", "right"), ("full", "right"), ("signals", "right"),
-        ("ring", "right"),
-    ):  # fmt: skip
-        table.add_column(name, justify=side, overflow="fold")
+    by_interface = itertools.groupby(rows, key=lambda row: (row["socket"], row["id"]))
+    return Group(*(_table(list(group)) for _, group in by_interface))
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    first = rows[0]
+    state = "not connected"
+    if first["connected"]:
+        state = f"connected to {first['peer'] or '?'}, version {first['version']}"
+    title = f"{first['socket']} (id {first['id']}, {first['role']}): {state}"
+    table = Table(title=Text(printable(title)), title_justify="left", box=box.SIMPLE)
+    for name in ("", "packets/s", "Gbit/s", "packets", "full", "signals", "ring"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        is_first = row["queue"] == 0 and row["direction"] == "rx"
-        peer = printable(row["peer"]) or "?" if row["connected"] else "-"
         fill = "-" if row["ring_fill"] is None else f"{row['ring_fill']}/{row['ring_size']}"
+        is_tx = row["direction"] == "tx"
         table.add_row(
-            f"{row['socket']} {row['id']}" if is_first else "",
-            peer if is_first else "",
             f"{row['direction']} {row['queue']}",
             f"{row['packets_per_second']:,.0f}",
             f"{row['bits_per_second'] / 1e9:.3f}",
             f"{row['packets']:,}",
-            str(row["full"]) if row["direction"] == "tx" else "",
-            str(row["signals"]) if row["direction"] == "tx" else "",
+            str(row["full"]) if is_tx else "",
+            str(row["signals"]) if is_tx else "",
             fill,
         )
     return table
@@ -125,12 +133,12 @@ def _screen(as_json: bool) -> Iterator[Any]:
 
     console = Console()
     if not sys.stdout.isatty():
-        yield lambda rows: console.print(_table(rows))
+        yield lambda rows: console.print(_tables(rows))
         return
     from rich.live import Live
 
     with Live(console=console, auto_refresh=False) as live:
-        yield lambda rows: live.update(_table(rows), refresh=True)
+        yield lambda rows: live.update(_tables(rows), refresh=True)
 
 
 @click.command("top", context_settings=EXAMPLES_FIRST)
