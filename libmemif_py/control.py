@@ -13,6 +13,7 @@ import sys
 import threading
 from pathlib import Path
 
+from .errors import MemifError
 from .hub import Hub
 from .native import Native
 
@@ -126,9 +127,12 @@ def add(settings: Settings, observer: Observer) -> Endpoint:
         thread = _thread or ControlThread()
         try:
             endpoint = thread.hub.add(settings, observer, ffi.NULL, ffi.NULL)
-        except BaseException:
+        except BaseException as error:
             if thread.users == 0:
                 thread.stop()
+            if isinstance(error, OSError) and not isinstance(error, MemifError):
+                where = settings.path.decode("utf-8", "replace")
+                raise native.error(native.code_of(error), f"{where!r}") from error
             raise
         thread.users += 1
         _thread = thread

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import random
+import re
 import signal
 import struct
 import subprocess
@@ -27,7 +28,7 @@ from libmemif_py import Interface
 from libmemif_py.tools import decode, pcapng
 from libmemif_py.tools.cli import cli
 
-MEMIF = [sys.executable, "-m", "libmemif_py.tools"]
+MEMIF = [sys.executable, "-P", "-m", "libmemif_py.tools"]
 COMMANDS = ["bench", "bridge", "dump", "info", "ping", "play", "respond", "top"]
 ADDRESS = "10.0.0.2"
 OTHER = {"master": "slave", "slave": "master"}
@@ -94,9 +95,22 @@ def capture(path: Path) -> list[bytes]:
         return [bytes(record) for record in records]
 
 
-def testpmd_master(shell: Shell, mode: str) -> Testpmd:
+def icmpecho(shell: Shell) -> Testpmd:
     vdev = memif_vdev("server", shell.socket)
-    return Testpmd(shell.folder, [vdev], [f"--forward-mode={mode}", "--no-flush-rx"])
+    return Testpmd(shell.folder, [vdev], ["--forward-mode=icmpecho", "--no-flush-rx"])
+
+
+def ping_testpmd(shell: Shell, testpmd: Testpmd) -> str:
+    """Five pings. DPDK must not forward when its peer leaves: it unmaps the rings regardless."""
+    testpmd.command("start")
+    ping = shell.side("ping", ADDRESS, "-i", 0.2)
+    while "icmp_seq=5" not in ping.line():
+        pass
+    testpmd.command("stop")
+    output, _ = interrupt(ping)
+    while testpmd.link_is_up():
+        pass
+    return output
 
 
 # ---- ping and respond ----
@@ -157,11 +171,10 @@ def test_ping_shows_its_statistics_when_it_is_interrupted(shell):
 
 
 def test_testpmd_answers_ping(shell):
-    with testpmd_master(shell, "icmpecho") as testpmd:
-        testpmd.command("start")
-        ping = shell.run("ping", ADDRESS, "-S", shell.socket, "-c", 5, "-i", 0, "--json")
-        testpmd.command("stop")
-    assert json.loads(ping.stdout)["received"] == 5
+    with icmpecho(shell) as testpmd:
+        output = ping_testpmd(shell, testpmd)
+    sent, received = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", output)[0])
+    assert sent >= received >= 5
 
 
 def test_secrets_must_match_and_are_not_shown(shell):
@@ -197,15 +210,13 @@ def test_info_says_who_listens(shell):
 
 
 def test_info_of_testpmd(shell):
-    with testpmd_master(shell, "icmpecho") as testpmd:
+    with icmpecho(shell) as testpmd:
         found = json.loads(shell.run("info", shell.socket, "--json").stdout)
         assert found["pid"] == testpmd.pid
         assert found["name"].startswith("DPDK")
         assert (found["min_version"], found["max_version"]) == (512, 512)
         # It was looked at only: it goes on.
-        testpmd.command("start")
-        shell.run("ping", ADDRESS, "-S", shell.socket, "-c", 1)
-        testpmd.command("stop")
+        ping_testpmd(shell, testpmd)
 
 
 def test_info_shows_no_control_characters_of_a_peer(shell):
@@ -458,7 +469,6 @@ def namespace() -> Iterator[list[str]]:
 
 KERNEL_PING = """
 import socket, struct, sys
-sys.path.insert(0, "")
 from libmemif_py.tools.icmp_packets import checksum
 sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
 sock.settimeout(1)
@@ -477,7 +487,7 @@ sys.exit(1)
 
 
 def ask_from_the_kernel(inside: list[str], address: str) -> None:
-    run([*inside, sys.executable, "-c", KERNEL_PING, address], timeout=120)
+    run([*inside, sys.executable, "-P", "-c", KERNEL_PING, address], timeout=120)
 
 
 def test_the_kernel_pings_through_a_tap(shell):
@@ -620,7 +630,7 @@ def test_a_reader_that_leaves_ends_dump_quietly(shell):
         with contextlib.suppress(OSError):
             while dump._process.poll() is None:
                 ours.send(bytes(60), 0.1)
-        assert dump.wait() == 141
+        assert dump.wait() == 1
     assert "Traceback" not in dump.errors
 
 
@@ -647,7 +657,7 @@ USAGE = {
     "dump --format pcap": "--format pcap is for a file: name one with -w",
     "dump -w /nonexistent/file": "expected a file that can be written",
     "play /nonexistent": "does not exist",
-    "bridge a": "A B",
+    "bridge a": "Missing argument 'B'",
     "bridge a a": "both sides are 'a', expected two",
     "bridge a tap:": "'tap:', expected tap:NAME with a name of 1 to 15 bytes",
     "bridge a,id=x b": "'a,id=x', id: 'x' is not a valid integer",

@@ -62,7 +62,8 @@ def _recorder(
 
 
 @click.command("bridge", context_settings=EXAMPLES_FIRST)
-@click.argument("words", metavar="A B", nargs=2)
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
 @click.option("-w", "path", metavar="FILE", help="Record what passes; -: to stdout.")
 @click.option(
     "--format", "form", type=click.Choice(["pcapng", "pcap"]),
@@ -71,7 +72,7 @@ def _recorder(
 @click.option("--json", "as_json", is_flag=True, help="The counts at the end as JSON.")
 @link_options(role="master", timeout=0, with_socket=False)
 def command(
-    link: Link, words: tuple[str, str], path: str | None, form: str | None, as_json: bool
+    link: Link, first: str, second: str, path: str | None, form: str | None, as_json: bool
 ) -> None:
     """Splice A and B until Ctrl+C: what comes in on one goes out on the other.
 
@@ -93,8 +94,9 @@ def command(
       memif bridge /run/vpp/memif.sock,role=slave,id=3 tap:memif0
       memif bridge /tmp/a.sock,queues=2 if:eth1 -w - | wireshark -k -i -
     """
-    if words[0] == words[1]:
-        raise click.UsageError(f"both sides are {words[0]!r}, expected two")
+    words = first, second
+    if first == second:
+        raise click.UsageError(f"both sides are {first!r}, expected two")
     if path is None and form is not None:
         raise click.UsageError(f"--format {form} is for a file: name one with -w")
     with contextlib.ExitStack() as stack:

@@ -9,7 +9,6 @@ import sys
 from . import stop
 
 OK, NO_ANSWER, USAGE = 0, 1, 2
-_BROKEN_PIPE = 141
 _EXTRAS = ("click", "rich")
 
 
@@ -23,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read our output has left, as `head` does; what is buffered has to go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE
+        return NO_ANSWER
 
 
 def _run(arguments: list[str] | None) -> int:
