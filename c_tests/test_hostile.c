@@ -15,7 +15,10 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 enum { KINDS = 4, WAYS = 2 * KINDS, LOG2_SLOTS = 9, SLOTS = 1 << LOG2_SLOTS, BUFFER = 256 };
@@ -813,5 +816,97 @@ MEMIF_TEST_LOOP(everything_changes_under_our_eyes, 0, WAYS)
 {
     race_all(_i, ALL_OF_IT);
 }
+
+/* ---- between one look and the next ---- */
+
+/* Chance is no judge of what is read twice. Here the rings may not be accessed: each instruction
+ * that does so is let through alone, and then the descriptors are other ones. */
+#ifdef __x86_64__
+enum { TRAP_FLAG = 0x100, LOOKS_LOG2 = 5, LOOKS = 200 };
+
+static struct flipper watcher;
+static uint64_t looks;
+
+static void guard(int protection)
+{
+    const struct rig_memory *rings = &watcher.rig->regions[RIG_RINGS];
+    RIG_CHECK(mprotect(rings->base, rings->size, protection) == 0);
+}
+
+static void on_access(int signal, siginfo_t *info, void *context)
+{
+    const struct rig_memory *rings = &watcher.rig->regions[RIG_RINGS];
+    ucontext_t *interrupted = context;
+
+    (void)signal;
+    RIG_CHECK((uintptr_t)info->si_addr - (uintptr_t)rings->base < rings->size);
+    guard(PROT_READ | PROT_WRITE);
+    interrupted->uc_mcontext.gregs[REG_EFL] |= TRAP_FLAG;
+    looks++;
+}
+
+static void put_other(enum mif_direction direction, uint32_t slot, bool good)
+{
+    const struct rig *rig = watcher.rig;
+    uint32_t length = direction == MIF_RX ? some(&watcher) % BUFFER : BUFFER;
+    struct rig_desc desc = rig_honest(rig, direction, slot, length);
+
+    if (!good && some(&watcher) % 2)
+        desc = hostile(rig, some(&watcher) % HOSTILE);
+    if (some(&watcher) % 16 == 0)
+        desc.flags = MIF_DESC_NEXT;
+    rig_peer_write(rig, direction, slot, &desc);
+}
+
+static void on_accessed(int signal, siginfo_t *info, void *context)
+{
+    ucontext_t *interrupted = context;
+    /* Mostly all good, so that the next look does not end it, and then next to nothing is. */
+    bool good = some(&watcher) % 4 > 0;
+
+    (void)signal;
+    (void)info;
+    for (uint32_t slot = 0; slot < rig_slots(watcher.rig); slot++) {
+        put_other(MIF_RX, slot, good);
+        put_other(MIF_TX, slot, good);
+    }
+    guard(PROT_NONE);
+    interrupted->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+}
+
+static void handle(int signal, void (*handler)(int, siginfo_t *, void *))
+{
+    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
+
+    ck_assert_int_eq(sigaction(signal, &action, NULL), 0);
+}
+
+MEMIF_TEST_LOOP(every_look_at_a_ring_sees_something_else, 0, WAYS)
+{
+    struct rig_shape shape;
+    struct rig rig;
+
+    if (!shape_of(_i, &shape))
+        return;
+    shape.log2_ring_size = LOOKS_LOG2;
+    shape.interrupt = shape.wary = true;
+    rig_open(&rig, &shape);
+    watcher = (struct flipper){.rig = &rig, .state = 0x9E3779B97F4A7C15u};
+    looks = 0;
+    handle(SIGSEGV, on_access);
+    handle(SIGTRAP, on_accessed);
+    for (uint32_t i = 0; i < LOOKS; i++) {
+        rig_peer_turn(&rig, i % BUFFER);
+        guard(PROT_NONE);
+        for (int turn = 0; turn < 4 && rig_fault(&rig) == NULL; turn++)
+            (void)work(&rig, bursts[i % 3], i % 2 ? BUFFER : 3 * BUFFER);
+        guard(PROT_READ | PROT_WRITE);
+        rig_disconnect(&rig);
+        rig_connect(&rig);
+    }
+    ck_assert_uint_gt(looks, LOOKS);
+    rig_close(&rig);
+}
+#endif
 
 MEMIF_TEST_MAIN("hostile peer")
