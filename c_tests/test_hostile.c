@@ -13,6 +13,7 @@
 #include "rig.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -541,6 +542,13 @@ MEMIF_TEST_LOOP(buffers_of_gigabytes_are_counted_right, 0, WAYS)
 
 /* ---- eventfds ---- */
 
+static bool is_signalled(int efd)
+{
+    struct pollfd poller = {.fd = efd, .events = POLLIN};
+
+    return poll(&poller, 1, 0) == 1;
+}
+
 static void make_blocking(int efd, bool blocking)
 {
     ck_assert_int_eq(fcntl(efd, F_SETFL, blocking ? 0 : O_NONBLOCK), 0);
@@ -826,6 +834,8 @@ enum { TRAP_FLAG = 0x100, LOOKS_LOG2 = 5, LOOKS = 200 };
 
 static struct flipper watcher;
 static uint64_t looks;
+static const void *looked_at;
+static void (*at_look)(void);
 
 static void guard(int protection)
 {
@@ -842,6 +852,7 @@ static void on_access(int signal, siginfo_t *info, void *context)
     RIG_CHECK((uintptr_t)info->si_addr - (uintptr_t)rings->base < rings->size);
     guard(PROT_READ | PROT_WRITE);
     interrupted->uc_mcontext.gregs[REG_EFL] |= TRAP_FLAG;
+    looked_at = info->si_addr;
     looks++;
 }
 
@@ -858,18 +869,24 @@ static void put_other(enum mif_direction direction, uint32_t slot, bool good)
     rig_peer_write(rig, direction, slot, &desc);
 }
 
-static void on_accessed(int signal, siginfo_t *info, void *context)
+/* Mostly all good, so that the next look does not end it, and then next to nothing is. */
+static void put_others(void)
 {
-    ucontext_t *interrupted = context;
-    /* Mostly all good, so that the next look does not end it, and then next to nothing is. */
     bool good = some(&watcher) % 4 > 0;
 
-    (void)signal;
-    (void)info;
     for (uint32_t slot = 0; slot < rig_slots(watcher.rig); slot++) {
         put_other(MIF_RX, slot, good);
         put_other(MIF_TX, slot, good);
     }
+}
+
+static void on_accessed(int signal, siginfo_t *info, void *context)
+{
+    ucontext_t *interrupted = context;
+
+    (void)signal;
+    (void)info;
+    at_look();
     guard(PROT_NONE);
     interrupted->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
 }
@@ -879,6 +896,15 @@ static void handle(int signal, void (*handler)(int, siginfo_t *, void *))
     struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
 
     ck_assert_int_eq(sigaction(signal, &action, NULL), 0);
+}
+
+static void watch(struct rig *rig, void (*hook)(void))
+{
+    watcher = (struct flipper){.rig = rig, .state = 0x9E3779B97F4A7C15u};
+    looks = 0;
+    at_look = hook;
+    handle(SIGSEGV, on_access);
+    handle(SIGTRAP, on_accessed);
 }
 
 MEMIF_TEST_LOOP(every_look_at_a_ring_sees_something_else, 0, WAYS)
@@ -891,10 +917,7 @@ MEMIF_TEST_LOOP(every_look_at_a_ring_sees_something_else, 0, WAYS)
     shape.log2_ring_size = LOOKS_LOG2;
     shape.interrupt = shape.wary = true;
     rig_open(&rig, &shape);
-    watcher = (struct flipper){.rig = &rig, .state = 0x9E3779B97F4A7C15u};
-    looks = 0;
-    handle(SIGSEGV, on_access);
-    handle(SIGTRAP, on_accessed);
+    watch(&rig, put_others);
     for (uint32_t i = 0; i < LOOKS; i++) {
         rig_peer_turn(&rig, i % BUFFER);
         guard(PROT_NONE);
@@ -905,6 +928,82 @@ MEMIF_TEST_LOOP(every_look_at_a_ring_sees_something_else, 0, WAYS)
         rig_connect(&rig);
     }
     ck_assert_uint_gt(looks, LOOKS);
+    rig_close(&rig);
+}
+
+static void grow(void)
+{
+    if (looked_at == rig_peer_index(watcher.rig, MIF_RX) && rig_peer_room(watcher.rig, MIF_RX) > 0)
+        begin_endless(watcher.rig, 1, 0);
+}
+
+/* Otherwise all of it is looked at again for each slot that it grows by. */
+MEMIF_TEST_LOOP(a_packet_that_grows_whenever_it_is_looked_at_holds_nobody_up, 0, WAYS)
+{
+    struct rig_shape shape;
+    struct rig rig;
+    uint16_t n;
+
+    if (!shape_of(_i, &shape))
+        return;
+    shape.interrupt = true;
+    rig_open(&rig, &shape);
+    begin_endless(&rig, 1, 0);
+    watch(&rig, grow);
+    guard(PROT_NONE);
+    (void)rig_receive(&rig, 32, &n);
+    guard(PROT_READ | PROT_WRITE);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_uint_lt(looks, SLOTS * SLOTS / 16);
+    ck_assert_ptr_null(rig_fault(&rig));
+    rig_close(&rig);
+}
+
+static uint32_t looks_to_come;
+
+/* The end of the packet comes right after a look at the index. */
+static void finish(void)
+{
+    const uint64_t one = 1;
+
+    if (looked_at != rig_peer_index(watcher.rig, MIF_RX) || looks_to_come == 0)
+        return;
+    if (--looks_to_come > 0)
+        return;
+    uint16_t at = atomic_load(rig_peer_index(watcher.rig, MIF_RX)) & (SLOTS - 1);
+    struct rig_desc desc = rig_honest(watcher.rig, MIF_RX, at, 7);
+    rig_peer_write(watcher.rig, MIF_RX, at, &desc);
+    rig_peer_move(watcher.rig, MIF_RX, 1);
+    RIG_CHECK(write(watcher.rig->efd[MIF_RX], &one, sizeof(one)) == sizeof(one));
+}
+
+MEMIF_TEST_LOOP(the_end_of_a_packet_wakes_its_receiver_whenever_it_comes, 0, WAYS)
+{
+    struct rig_shape shape;
+    struct rig rig;
+
+    if (!shape_of(_i, &shape))
+        return;
+    shape.interrupt = true;
+    rig_open(&rig, &shape);
+    for (uint32_t look = 1; look < 8; look++) {
+        uint32_t calls = 0;
+        uint16_t n = 0;
+        rig_disconnect(&rig);
+        rig_connect(&rig);
+        begin_endless(&rig, 1, 7);
+        watch(&rig, finish);
+        looks_to_come = look;
+        /* Before its end is there, nobody calls but for other reasons. */
+        do {
+            guard(PROT_NONE);
+            (void)rig_receive(&rig, 32, &n);
+            guard(PROT_READ | PROT_WRITE);
+            calls++;
+        } while (n == 0 && (looks_to_come > 0 || is_signalled(rig.efd[MIF_RX])));
+        ck_assert_uint_gt(n, 0);
+        ck_assert_uint_le(calls, 2 + look);
+    }
     rig_close(&rig);
 }
 #endif

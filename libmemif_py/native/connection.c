@@ -616,7 +616,8 @@ int mif_queue_set_polling(void *handle, uint16_t qid, int polling)
             mif_efd_drain(q->efd); /* a wake-up from before is of no use now */
         } else if (was_polling) {
             fence_senders();
-            (void)mif_signal(q); /* look once more: packets came while signals were masked */
+            (void)mif_efd_signal_warily(
+                q->efd); /* look once more: packets came while signals were masked */
         }
     }
     pthread_mutex_unlock(&queue_lock);

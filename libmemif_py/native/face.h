@@ -36,34 +36,37 @@ MIF_INLINE int mif_rx_end(struct mif_queue *q, uint32_t n, uint16_t *rx, enum mi
                    mif_step_error(step, step == MIF_STEP_FULL ? MIF_ERR_NOBUF : MIF_ERR_SUCCESS));
 }
 
+/* How often a burst looks for the end of packets that are not complete. */
+#define MIF_PATIENCE 32
+
 /* A receive burst in interrupt mode. The eventfd is drained only when the ring was seen empty, and
  * the ring is looked at again afterwards: a signal that arrived with its packet in between is not
- * lost. What does not fit the array leaves the eventfd readable. A packet that is not complete is
- * looked at twice at most, however often its sender moves on: what comes after the drain brings a
- * signal of its own. */
+ * lost. What does not fit the array leaves the eventfd readable, and so does a packet whose end
+ * does not come: one that grows by a slot whenever it is looked at must not hold up what else there
+ * is.
+ */
 MIF_INLINE int mif_rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
                                 uint16_t *rx, mif_take_fn *take, enum mif_kind kind)
 {
     bool drained = false;
-    uint32_t n = 0;
+    uint32_t n = 0, waits = 0;
     enum mif_step step;
     for (;;) {
         step = take(q, bufs, count, &n, kind);
-        bool waits = step == MIF_STEP_WAIT;
-        if (step > MIF_STEP_WAIT || (waits && drained))
+        if (MIF_UNLIKELY(step != MIF_STEP_OK) && (step > MIF_STEP_WAIT || ++waits == MIF_PATIENCE))
             break;
         uint64_t before = q->limit;
         step = mif_advance(q, kind);
         if (step != MIF_STEP_OK)
             break;
-        if (q->limit != before && !waits)
+        if (q->limit != before)
             continue;
         if (n == count || drained)
             break;
-        mif_efd_drain(q->efd);
+        mif_drain(q);
         drained = true;
     }
-    if (MIF_UNLIKELY(drained && (step == MIF_STEP_FULL || step == MIF_STEP_NOMEM)))
+    if (MIF_UNLIKELY(drained && step != MIF_STEP_OK && step != MIF_STEP_FAULT))
         (void)mif_signal(q);
     return mif_rx_end(q, n, rx, step);
 }
