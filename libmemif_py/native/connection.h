@@ -325,7 +325,7 @@ struct mif_queue_config {
     uint8_t post_at_start;
     /* both */
     uint32_t buffer_size;
-    uint8_t wary; /* of what the peer might do to efd, see signals.c */
+    uint8_t wary; /* the peer might make efd a blocking one: signal as signals.c says */
 };
 
 /* A new handle, never NULL on success. interrupt may be NULL. */

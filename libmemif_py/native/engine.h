@@ -276,15 +276,6 @@ bool mif_efd_signal(int efd);
 bool mif_efd_signal_warily(int efd);
 
 /* The same in a burst, where peers that are trusted pay no more than they must. */
-MIF_INLINE void mif_drain(const struct mif_queue *q)
-{
-    uint64_t value;
-    if (MIF_UNLIKELY(q->wary))
-        mif_efd_drain(q->efd);
-    else
-        (void)!read(q->efd, &value, sizeof(value));
-}
-
 MIF_INLINE bool mif_signal(const struct mif_queue *q)
 {
     return q->wary ? mif_efd_signal_warily(q->efd) : mif_efd_signal(q->efd);

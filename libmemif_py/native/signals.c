@@ -6,14 +6,13 @@
  * to what both ends share. From then on a read of an empty one and a write to a full one wait,
  * inside a burst, for a peer that may never come. So neither is done where it could happen:
  *
- *  - reads say for themselves that they do not wait (RWF_NOWAIT), which is a longer way into the
- *    kernel;
+ *  - reads say for themselves that they do not wait (RWF_NOWAIT), all of them;
  *  - writes have no such flag for an eventfd. The kernel's own completion of a request signals one
  *    without ever waiting, so a request that comes to nothing (IOCB_FLAG_RESFD) takes the place of
  *    the write. It is one system call, too, but takes three times as long.
  *
- * Bursts do so with peers of other users only (struct mif_queue, wary): one that is root or our own
- * user could do worse than hold us up. Control functions, which hold locks, always do.
+ * Bursts signal so with peers of other users only (struct mif_queue, wary): one that is root or our
+ * own user could do worse than hold us up. Control functions, which hold locks, always do.
  */
 #include "engine.h"
 
@@ -31,11 +30,12 @@ static bool can_read_without_waiting;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static aio_context_t requests; /* 0: there are none to be had */
 
+/* Without the C library's own preadv2, which does more than the call, and bursts end here. */
 static ssize_t read_now(int efd)
 {
     uint64_t value;
     struct iovec to = {.iov_base = &value, .iov_len = sizeof(value)};
-    return preadv2(efd, &to, 1, -1, RWF_NOWAIT);
+    return syscall(SYS_preadv2, efd, &to, 1, -1L, -1L, RWF_NOWAIT);
 }
 
 static bool reads_without_waiting(void)
