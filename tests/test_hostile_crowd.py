@@ -14,14 +14,19 @@ from collections.abc import Iterator
 import pytest
 from hostile import peer as p
 from hostile.peer import ClosedError, Slave, memfd
-from hostile.scene import VICTIMS, Scene, scenes
+from hostile.scene import VICTIMS, Scene, Stage, stages
 
 LIMIT = 256  # of connections to one socket that have not named an interface
 
 
 @pytest.fixture(scope="module", params=VICTIMS)
-def scene(request, tmp_path_factory) -> Iterator[Scene]:
-    yield from scenes(request, tmp_path_factory.mktemp("scene"))
+def stage(request, tmp_path_factory) -> Iterator[Stage]:
+    yield from stages(request, tmp_path_factory)
+
+
+@pytest.fixture
+def scene(request, stage) -> Iterator[Scene]:
+    yield from stage.scenes(request.session)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 from hostile import peer as p
 from hostile.peer import MASTER_STATES, SLAVE_STATES, ClosedError, memfd
-from hostile.scene import VICTIMS, Scene, scenes
+from hostile.scene import VICTIMS, Scene, Stage, stages
 
 SIZES = [0, 1, 127, 129, 65536]
 UNKNOWN_TYPES = [0, 9, 65535]
@@ -22,8 +22,13 @@ versions = pytest.mark.parametrize("version", [256, 512])
 
 
 @pytest.fixture(scope="module", params=VICTIMS)
-def scene(request, tmp_path_factory) -> Iterator[Scene]:
-    yield from scenes(request, tmp_path_factory.mktemp("scene"))
+def stage(request, tmp_path_factory) -> Iterator[Stage]:
+    yield from stages(request, tmp_path_factory)
+
+
+@pytest.fixture
+def scene(request, stage) -> Iterator[Scene]:
+    yield from stage.scenes(request.session)
 
 
 def messages(version: int) -> dict[str, bytes]:

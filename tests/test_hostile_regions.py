@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hostile import peer as p
 from hostile.peer import M2S, S2M, Layout, Slave, memfd
-from hostile.scene import VICTIMS, Scene, scenes
+from hostile.scene import VICTIMS, Scene, Stage, stages
 
 from libmemif_py import errors, regions
 
@@ -27,8 +27,13 @@ F_SEAL_FUTURE_WRITE = 0x10
 
 
 @pytest.fixture(scope="module", params=VICTIMS)
-def scene(request, tmp_path_factory) -> Iterator[Scene]:
-    yield from scenes(request, tmp_path_factory.mktemp("scene"))
+def stage(request, tmp_path_factory) -> Iterator[Stage]:
+    yield from stages(request, tmp_path_factory)
+
+
+@pytest.fixture
+def scene(request, stage) -> Iterator[Scene]:
+    yield from stage.scenes(request.session)
 
 
 def seal(fd: int, seals: int) -> int:

@@ -213,9 +213,40 @@ class Scene:
         assert self.program.mappings() <= self.mappings + 8
 
 
-def scenes(request: pytest.FixtureRequest, folder: Path) -> Iterator[Scene]:
-    """For a fixture: a scene for a whole module, whose victim ends in peace."""
-    with Scene(request.param, folder, request.config) as scene:
-        yield scene
-        scene.check_after_all()
-        scene.end_in_peace()
+class Stage:
+    """The scene of a module's tests: one for all of them, but a new one after a test that failed,
+    so that each failure is of its own making."""
+
+    def __init__(self, kind: str, factory: pytest.TempPathFactory, config: pytest.Config):
+        self._make = lambda: Scene(kind, factory.mktemp("scene"), config)
+        self._scene: Scene | None = None
+
+    def scenes(self, session: pytest.Session) -> Iterator[Scene]:
+        """For a fixture of one test."""
+        if self._scene is None:
+            self._scene = self._make().__enter__()
+        failures = session.testsfailed
+        yield self._scene
+        if session.testsfailed != failures:
+            self.clear()
+
+    def clear(self) -> None:
+        scene, self._scene = self._scene, None
+        if scene is not None:
+            scene.__exit__()
+
+    def end(self) -> None:
+        """The victim ends in peace."""
+        if self._scene is not None:
+            self._scene.check_after_all()
+            self._scene.end_in_peace()
+
+
+def stages(request: pytest.FixtureRequest, factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """For a fixture of a module, with victims as parameters."""
+    stage = Stage(request.param, factory, request.config)
+    try:
+        yield stage
+        stage.end()
+    finally:
+        stage.clear()
