@@ -17,17 +17,44 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import errors
+    from .aio import AsyncInterface, MemifTransport, create_memif_endpoint
+    from .bursts import RxBurst, TxBurst
+    from .counters import Counters, RxCounters, TxCounters
     from .errors import MemifError
     from .interface import Details, Interface, Peer, Timeout
 
-__all__ = ["Details", "Interface", "MemifError", "Peer", "Timeout", "errors"]
+__all__ = [
+    "AsyncInterface",
+    "Counters",
+    "Details",
+    "Interface",
+    "MemifError",
+    "MemifTransport",
+    "Peer",
+    "RxBurst",
+    "RxCounters",
+    "Timeout",
+    "TxBurst",
+    "TxCounters",
+    "create_memif_endpoint",
+    "errors",
+]
 
+# libmemif_py.metrics and libmemif_py.scapy_adapter need other packages: import them by name.
 _HOMES = {
+    "AsyncInterface": "aio",
+    "Counters": "counters",
     "Details": "interface",
     "Interface": "interface",
     "MemifError": "errors",
+    "MemifTransport": "aio",
     "Peer": "interface",
+    "RxBurst": "bursts",
+    "RxCounters": "counters",
     "Timeout": "interface",
+    "TxBurst": "bursts",
+    "TxCounters": "counters",
+    "create_memif_endpoint": "aio",
     "errors": "errors",
 }
 

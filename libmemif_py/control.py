@@ -8,6 +8,7 @@ interface, ends with the last, and never touches a packet.
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import sys
 import threading
 from pathlib import Path
@@ -35,8 +36,21 @@ def _load() -> Any:
     return _native
 
 
+def _load_ring(file: str) -> Any:
+    """The module _ring, which lies in the same file: both need the same core."""
+    name = f"{__package__}._ring"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} cannot be loaded as an extension module", name=name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules[name] = module
+    return module
+
+
 _module = _load()
 ffi, lib = _module.ffi, _module.lib
+ring = _load_ring(_module.__file__)
 lib.mif_debug_init()
 native = Native(ffi, lib)
 native.check(lib.mif_data_path_init(), "set-up of the data path")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The errors of libmemif as exceptions, one class for each error code of the C interface.
 
-The class says which code it is (`code`, the name without the prefix MEMIF_ERR_) and is also the
+The class says which code it is (`code`, the name without the prefix `MEMIF_ERR_`) and is also the
 builtin exception that fits, so `except ConnectionError` and the like work as usual.
 """
 

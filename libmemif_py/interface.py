@@ -13,8 +13,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import control, errors, regions
+from . import control, counters, errors, regions
+from .bursts import RxBurst, TxBurst
 from .channel import Access
+from .counters import Counters
 from .endpoint import DEFAULT_PATH, Endpoint, Settings
 from .hub import HANDSHAKE_TIMEOUT
 from .wire import VERSION_1, VERSION_2
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 _DEFAULT_PATH = DEFAULT_PATH.decode()
 _MODES = {"ethernet": 0, "ip": 1, "punt-inject": 2}
 _MAX_PACKET = 65535
+_MOST = 65535
+_ring = control.ring
+_AGAIN = control.native.codes["AGAIN"]
+_NOCONN = control.native.codes["NOCONN"]
+_WAITABLE = {0, _AGAIN, *(control.native.codes[n] for n in ("DISCONNECTED", "NOBUF_RING", "NOBUF"))}
 # While a ring is full or polled there is nothing to wait on: sleep a little, then more.
 _FIRST_NAP = 10e-6
 _LONGEST_NAP = 1e-3
@@ -86,11 +93,11 @@ class Details:
 
 
 class Interface:
-    """One end of a memif: send and receive packets as bytes.
+    """One end of a memif: send and receive packets, as bytes or where they lie.
 
     Connects (slave) or listens (master) from the start, and again whenever the link goes down,
-    served by a thread of the library. Different queues may be used by different threads at the
-    same time; calls on one queue wait for each other.
+    served by a thread of the library. All threads may use all queues at the same time: packets of
+    one call stay together, and while a burst without copies is open, other calls on its queue wait.
 
     Args:
         path: socket path, at most 107 bytes; "@name" for an abstract socket.
@@ -174,15 +181,15 @@ class Interface:
         self._changed = threading.Condition()
         self._up = False
         self._closed = False
+        # The handle while the link is up, else 0, which no queue answers to.
+        self._number = 0
         rx_count = s2m_rings if settings.is_master else m2s_rings
         self._rx_waits: list[_ReadyFd] = []
-        self._rx_locks = [threading.Lock() for _ in range(rx_count)]
+        self._rx_locks = [_QueueLock() for _ in range(rx_count)]
         tx_count = m2s_rings if settings.is_master else s2m_rings
-        self._tx_locks = [threading.Lock() for _ in range(tx_count)]
-        # Held while the link's memory is in use, never while waiting.
-        self._rx_bursts = [threading.Lock() for _ in self._rx_locks]
-        self._tx_bursts = [threading.Lock() for _ in self._tx_locks]
+        self._tx_locks = [_QueueLock() for _ in range(tx_count)]
         self._polling: set[int] = set()
+        self._counters = counters.zero(rx_count, tx_count)
         try:
             for _ in range(rx_count):
                 self._rx_waits.append(_ReadyFd())
@@ -202,10 +209,8 @@ class Interface:
             self._changed.notify_all()
         for wait in self._rx_waits:
             wait.wake()
+        self.counters()
         control.remove(self._endpoint)
-        for lock in self._rx_locks:
-            with lock:
-                pass  # whoever waits in recv has seen `_closed` and left
         with self._changed:  # the control thread may be about to tell of the end of the link
             self._close_waits()
 
@@ -276,6 +281,13 @@ class Interface:
                 last_error=self._endpoint.last_error,
             )
 
+    def counters(self) -> Counters:
+        """What the queues have done so far, over all connections; at last, when closed."""
+        now = counters.read(self._endpoint, len(self._rx_locks), len(self._tx_locks))
+        if now is not None:
+            self._counters = now
+        return self._counters
+
     # ---- told by the control plane, through _Observer ----
 
     def _admits(self, endpoint: Endpoint, peer: tuple[int, int, int]) -> bool:
@@ -294,6 +306,7 @@ class Interface:
         self._endpoint = endpoint
         with self._changed:
             self._up = True
+            self._number = int(control.ffi.cast("uintptr_t", endpoint.handle))
             for queue, efd in enumerate(endpoint.link.rx_efds()):
                 self._rx_waits[queue].attach(efd)
                 self._apply_rx_mode(endpoint.handle, queue)
@@ -301,15 +314,13 @@ class Interface:
         _tell(self._on_connect, self)
 
     def _went_down(self, reason: str) -> None:
-        # No new burst gets buffers any more; after this call the memory of old ones goes away.
-        for lock in (*self._rx_bursts, *self._tx_bursts):
-            with lock:
-                pass
         with self._changed:
             self._up = False
+            self._number = 0
             for wait in self._rx_waits:
                 wait.detach()
             self._changed.notify_all()
+        self.counters()  # the last of an interface that is being closed
         _tell(self._on_disconnect, self, reason)
 
     # ---- receive ----
@@ -320,29 +331,90 @@ class Interface:
         Waits up to `timeout` seconds (None: for ever, 0: not at all), also for the link.
         Raises Timeout, Disconnected (no link when the time was up), QueueError.
         """
-        return self.recv_burst(1, timeout, queue=queue)[0]
+        packet = _ring.recv(self._number, queue)
+        if packet.__class__ is bytes:
+            return packet
+        return self._wait_for_packets(
+            lambda: _ring.recv(self._number, queue), packet, timeout, queue
+        )
 
     def recv_burst(
         self, count: int = 256, timeout: float | None = None, *, queue: int = 0
     ) -> list[bytes]:
         """At least one and at most `count` packets of a queue, in order. See recv."""
-        if count < 1:
-            raise errors.ArgumentError(f"count {count}, expected at least 1")
+        _at_least_one(count)
+        packets = _ring.recv_burst(self._number, queue, min(count, _MOST))
+        if packets.__class__ is list:
+            return packets
+        return self._wait_for_packets(
+            lambda: _ring.recv_burst(self._number, queue, min(count, _MOST)),
+            packets,
+            timeout,
+            queue,
+        )
+
+    def rx_burst(
+        self, count: int = 256, timeout: float | None = None, *, queue: int = 0
+    ) -> RxBurst:
+        """At least one and at most `count` packets of a queue, without copying them. See recv.
+
+        To be used in a `with` block: at its end the slots go back to the peer. Until then the queue
+        is this thread's; other calls on it wait.
+
+            with interface.rx_burst() as burst:
+                first_bytes = burst.data[:, :14].copy()
+        """
+        _at_least_one(count)
+        self._item("receive queue", self._rx_waits, queue)
+        lock = self._rx_locks[queue]
+        deadline = None if timeout is None else time.monotonic() + timeout
+        lock.acquire(deadline, timeout)
+        try:
+            slots = _ring.rx_burst(self._number, queue, min(count, _MOST))
+            if slots.__class__ is int:
+                slots = self._wait_for_packets(
+                    lambda: _ring.rx_burst(self._number, queue, min(count, _MOST)),
+                    slots,
+                    timeout,
+                    queue,
+                    holds_queue=True,
+                )
+        except BaseException:
+            lock.release()
+            raise
+        return RxBurst(self, queue, lock, slots)
+
+    def _wait_for_packets(
+        self,
+        receive: Callable[[], Any],
+        code: int,
+        timeout: float | None,
+        queue: int,
+        *,
+        holds_queue: bool = False,
+    ) -> Any:
+        """Try again until `receive` has something; `code` is why it had nothing so far."""
         wait = self._item("receive queue", self._rx_waits, queue)
         deadline = None if timeout is None else time.monotonic() + timeout
         nap = _FIRST_NAP
-        with self._rx_locks[queue]:
-            while True:
-                packets = self._take(queue, min(count, _MAX_BURST))
-                if packets:
-                    return packets
-                if wait.acknowledge():
-                    continue  # the link changed meanwhile: look again
+        while True:
+            self._check_open()
+            self._check_burst(code, "receive", queue)
+            if not wait.acknowledge():  # otherwise the link changed meanwhile: look again
                 left = self._time_left(deadline, timeout, f"no packet within {timeout} s")
-                if queue in self._polling:
+                if code == _AGAIN and holds_queue:
+                    self._rx_locks[queue].check_abandoned()
+                    nap = _sleep(nap, left)
+                elif code == _AGAIN:
+                    nap = self._rx_locks[queue].pass_by(deadline, timeout, nap)
+                elif queue in self._polling:
                     nap = _sleep(nap, left)
                 else:
                     wait.wait(left)
+            packets = receive()
+            if packets.__class__ is not int:
+                return packets
+            code = packets
 
     def __iter__(self) -> Iterator[bytes]:
         """Packets of queue 0 as they come, until the interface is closed."""
@@ -377,22 +449,6 @@ class Interface:
         if code not in (0, control.native.codes["QID"], control.native.codes["DISCONNECTED"]):
             raise control.native.error(code, f"rx mode of queue {queue}")
 
-    def _take(self, queue: int, count: int) -> list[bytes]:
-        """Copy what waits and give the slots back."""
-        if not self._may_burst():
-            return []
-        ffi, lib, handle = control.ffi, control.lib, self._endpoint.handle
-        bufs, done = _scratch(count)
-        with self._rx_bursts[queue]:
-            code = lib.mif_packet_rx(handle, queue, bufs, count, done)
-            received = done[0]
-            packets = [ffi.buffer(bufs[i].data, bufs[i].data_len)[:] for i in range(received)]
-            if received:
-                lib.mif_packet_free(handle, queue, bufs, received, done)
-        if received == 0:
-            self._check_burst(code, "receive", queue)
-        return packets
-
     # ---- transmit ----
 
     def send(self, packet: bytes, timeout: float | None = None, *, queue: int = 0) -> None:
@@ -401,7 +457,12 @@ class Interface:
         Waits up to `timeout` seconds (None: for ever, 0: not at all) for the link and for room.
         Raises Timeout, Disconnected, ArgumentError, QueueError.
         """
-        self.send_burst([packet], timeout, queue=queue)
+        try:
+            code = _ring.send(self._number, queue, packet)
+        except ValueError as error:
+            raise errors.ArgumentError(str(error)) from None
+        if code:
+            self._send_later([packet], 0, code, timeout, queue)
 
     def send_burst(
         self, packets: Iterable[bytes], timeout: float | None = None, *, queue: int = 0
@@ -410,62 +471,81 @@ class Interface:
 
         Waits like send. When the time is up after some were sent, returns their number.
         """
-        todo = [_packet(p) for p in packets]
+        todo = packets if packets.__class__ is list else list(packets)
+        try:
+            sent, code = _ring.send_burst(self._number, queue, todo, 0)
+        except ValueError as error:
+            raise errors.ArgumentError(str(error)) from None
+        return sent if sent == len(todo) else self._send_later(todo, sent, code, timeout, queue)
+
+    def tx_burst(
+        self, count: int, size: int, timeout: float | None = None, *, queue: int = 0
+    ) -> TxBurst:
+        """Room for at least one and at most `count` packets of `size` bytes, to be filled in place.
+
+        To be used in a `with` block: at its end the packets are sent, unless it ends with an
+        exception. Until then the queue is this thread's; other calls on it wait. Waits like send.
+
+            with interface.tx_burst(256, 64) as burst:
+                burst.data[:] = frames[: len(burst)]
+        """
+        _at_least_one(count)
+        if not 0 < size <= _MAX_PACKET:
+            raise errors.ArgumentError(f"size {size}, expected 1 to {_MAX_PACKET}")
+        lock = self._item("transmit queue", self._tx_locks, queue)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        lock.acquire(deadline, timeout)
+        nap = _FIRST_NAP
+        try:
+            count = min(count, _MOST)
+            while (slots := _ring.tx_burst(self._number, queue, count, size)).__class__ is int:
+                self._check_open()
+                self._check_burst(slots, "send", queue)
+                left = self._time_left(deadline, timeout, f"no room within {timeout} s")
+                if slots == _AGAIN:
+                    lock.check_abandoned()
+                nap = _sleep(nap, left)
+        except BaseException:
+            lock.release()
+            raise
+        return TxBurst(self, queue, lock, slots)
+
+    def _send_later(
+        self, packets: list, sent: int, code: int, timeout: float | None, queue: int
+    ) -> int:
+        """Send packets[sent:] as room comes; `code` is why there was none."""
         lock = self._item("transmit queue", self._tx_locks, queue)
         deadline = None if timeout is None else time.monotonic() + timeout
         nap = _FIRST_NAP
-        sent = 0
-        with lock:
-            while sent < len(todo):
-                step = self._put(queue, todo[sent : sent + _MAX_BURST])
-                sent += step
-                if step:
-                    nap = _FIRST_NAP
-                    continue
-                try:
-                    left = self._time_left(deadline, timeout, f"no room within {timeout} s")
-                except errors.MemifError:
-                    if sent:
-                        return sent
-                    raise
-                nap = _sleep(nap, left)
-        return sent
-
-    def _put(self, queue: int, packets: list[memoryview]) -> int:
-        """Reserve, copy, send as many as there is room for."""
-        if not self._may_burst():
-            return 0
-        ffi, lib, handle = control.ffi, control.lib, self._endpoint.handle
-        bufs, done = _scratch(len(packets))
-        ready = 0
-        with self._tx_bursts[queue]:
-            for packet in packets:
-                code = lib.mif_packet_alloc(handle, queue, bufs + ready, 1, done, packet.nbytes)
-                if done[0] == 0:
-                    break
-                ffi.memmove(bufs[ready].data, packet, packet.nbytes)
-                bufs[ready].data_len = packet.nbytes
-                ready += 1
-            if ready:
-                lib.mif_packet_tx(handle, queue, bufs, ready, done)
-        if ready == 0:
+        while True:
+            self._check_open()
             self._check_burst(code, "send", queue)
-        return done[0]
+            try:
+                left = self._time_left(deadline, timeout, f"no room within {timeout} s")
+            except errors.MemifError:
+                if sent:
+                    return sent
+                raise
+            nap = lock.pass_by(deadline, timeout, nap) if code == _AGAIN else _sleep(nap, left)
+            step, code = _ring.send_burst(self._number, queue, packets, sent)
+            sent += step
+            if sent == len(packets):
+                return sent
+            nap = _FIRST_NAP if step else nap
+
+    def _check_sent(self, code: int, queue: int) -> None:
+        """Raise for what kept a burst from being sent."""
+        if code:
+            self._check_open()
+            raise control.native.error(code, f"send on queue {queue}")
 
     # ---- shared ----
 
     def _check_burst(self, code: int, what: str, queue: int) -> None:
         """Raise for what waiting cannot mend."""
-        code = control.lib.mif_error_from_1(code)
-        codes = control.native.codes
-        waitable = (0, codes["DISCONNECTED"], codes["NOBUF_RING"], codes["NOBUF"])
-        if code not in waitable:
-            raise control.native.error(code, f"{what} on queue {queue}")
-
-    def _may_burst(self) -> bool:
-        """False while there is no link. The queues open a moment before `connected` says so."""
-        self._check_open()
-        return self._up
+        if code in _WAITABLE or (code == _NOCONN and not self._number):
+            return
+        raise control.native.error(code, f"{what} on queue {queue}")
 
     def _check_open(self) -> None:
         if self._closed:
@@ -490,9 +570,6 @@ class Interface:
         return items[queue]
 
 
-_MAX_BURST = 256
-
-
 class _Observer:
     """Keeps the control plane's calls out of the public class."""
 
@@ -513,6 +590,8 @@ class _ReadyFd:
     def __init__(self) -> None:
         self._attached = self._wake = -1
         self._epoll = select.epoll()
+        self._lock = threading.Lock()
+        self._waiting = 0
         self._closed = False
         try:
             self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -541,24 +620,48 @@ class _ReadyFd:
         self.wake()
 
     def wake(self) -> None:
-        os.eventfd_write(self._wake, 1)
+        with self._lock:
+            if not self._closed:
+                os.eventfd_write(self._wake, 1)
 
     def acknowledge(self) -> bool:
         """End the readiness that comes from wake; the eventfd's ends with its packets."""
-        try:
-            os.eventfd_read(self._wake)
-        except BlockingIOError:
-            return False
-        return True
+        with self._lock:
+            if self._closed:
+                return True
+            try:
+                os.eventfd_read(self._wake)
+            except BlockingIOError:
+                return False
+            return True
 
     def wait(self, seconds: float | None) -> None:
-        self._epoll.poll(seconds)
+        with self._lock:
+            if self._closed:
+                return
+            self._waiting += 1
+        try:
+            self._epoll.poll(seconds)
+        finally:
+            with self._lock:
+                self._waiting -= 1
+                self._end()
 
     def close(self) -> None:
-        self._closed = True
-        self._epoll.close()
-        if self._wake >= 0:
-            os.close(self._wake)
+        """Whoever waits wakes up; the last of them closes."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
+            self._end()
+
+    def _end(self) -> None:
+        if self._closed and self._waiting == 0:
+            self._epoll.close()
+            if self._wake >= 0:
+                os.close(self._wake)
 
 
 def _tell(callback: Callable | None, *arguments: object) -> None:
@@ -570,21 +673,66 @@ def _tell(callback: Callable | None, *arguments: object) -> None:
         sys.excepthook(*sys.exc_info())
 
 
-def _scratch(count: int) -> tuple:
-    return control.ffi.new("memif_buffer_t[]", count), control.ffi.new("uint16_t *")
+class _QueueLock:
+    """Held by a burst without copies. Any thread may release it; see Interface.rx_burst."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner = 0
+        self._abandoner = 0
+        self._abandoned: Any = None
+
+    def acquire(self, deadline: float | None, timeout: float | None) -> None:
+        """Raises Timeout, or ArgumentError where waiting would be for ever."""
+        if self._owner == threading.get_ident():
+            raise errors.ArgumentError(
+                "this thread has a burst open on the queue: end its `with` block first"
+            )
+        left = -1 if deadline is None else max(0.0, deadline - time.monotonic())
+        if not self._lock.acquire(timeout=left):
+            raise Timeout(f"a burst held the queue for {timeout} s")
+        self._owner = threading.get_ident()
+
+    def release(self) -> None:
+        self._owner = 0
+        self._lock.release()
+
+    def abandon(self, slots: Any) -> None:
+        """The burst is over, but views keep its slots. Called by who is about to release."""
+        self._abandoner = threading.get_ident()
+        self._abandoned = slots
+
+    def check_abandoned(self) -> None:
+        """The slots are not with a burst. Raises ArgumentError where waiting would be for ever."""
+        slots = self._abandoned
+        if slots is None or not slots.open:
+            self._abandoned = None
+        elif self._abandoner == threading.get_ident():
+            raise errors.ArgumentError(
+                "views of a burst that this thread has left hold the queue: release or delete them"
+            )
+
+    def pass_by(self, deadline: float | None, timeout: float | None, nap: float) -> float:
+        """Wait while a burst has the queue; returns the next nap. Raises as acquire does."""
+        free = self._lock.acquire(blocking=False)
+        if not free:
+            self.acquire(deadline, timeout)
+            self.release()
+            return _FIRST_NAP
+        self._lock.release()
+        self.check_abandoned()
+        return _sleep(nap, None if deadline is None else max(0.0, deadline - time.monotonic()))
+
+
+def _at_least_one(count: int) -> None:
+    if count < 1:
+        raise errors.ArgumentError(f"count {count}, expected at least 1")
 
 
 def _sleep(nap: float, left: float | None) -> float:
     """Sleep `nap` seconds or what is left; returns the next nap."""
     time.sleep(nap if left is None else min(nap, left))
     return min(nap * 2, _LONGEST_NAP)
-
-
-def _packet(packet: bytes) -> memoryview:
-    view = memoryview(packet).cast("B")
-    if view.nbytes > _MAX_PACKET:
-        raise errors.ArgumentError(f"packet of {view.nbytes} bytes, expected at most {_MAX_PACKET}")
-    return view
 
 
 def _choice(what: str, value: object, choices: tuple) -> object:

@@ -4,6 +4,7 @@
 import _imp
 import contextlib
 import importlib.util
+import json
 import marshal
 import os
 import re
@@ -11,13 +12,27 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import builds
 import pytest
-from builds import API_1, API_4, APIS, BASE_PYTHON, ROOT, Api, Installed, each_api, environment, run
+from builds import (
+    API_1,
+    API_4,
+    APIS,
+    BASE_PYTHON,
+    PYTHON,
+    ROOT,
+    Api,
+    Installed,
+    each_api,
+    environment,
+    run,
+)
 
 HEADERS = ("libmemif.h", "memif.h")
 # A wheel cannot hold links, so these are the names for linking.
@@ -27,24 +42,29 @@ EXTENSION_SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 BASE_PREFIX = Path(sys.base_prefix)
 NOBODY = "65534"
 
-PYTHON_EXCHANGE = """
-import sys
-from libmemif_py import Interface
-with (
-    Interface(sys.argv[1], role="master", id=5) as master,
-    Interface(sys.argv[1], role="slave", id=5) as slave,
-):
-    slave.send(b"packet", 20)
-    print(master.recv(20), slave.connected)
-"""
+PYTHON_EXCHANGE = ROOT / "tests" / "exchanges.py"
+# What of a checkout a build from a source distribution needs, and what describes it.
+OF_A_SDIST = {
+    "CHANGELOG.md",
+    "LICENSE",
+    "PKG-INFO",
+    "README.md",
+    "docs",
+    "examples",
+    "include",
+    "libmemif_py",
+    "meson.build",
+    "meson.options",
+    "pyproject.toml",
+}
 
 
 # ---- layouts
 
 
-def make_venv(folder: Path, *options: str) -> Path:
-    """A virtual environment on the interpreter below ours; returns its python."""
-    run([BASE_PYTHON, "-I", "-m", "venv", *options, folder])
+def make_venv(folder: Path, *options: str, on: Path = BASE_PYTHON) -> Path:
+    """A virtual environment, if not told otherwise on the interpreter below ours; its python."""
+    run([on, "-I", "-m", "venv", *options, folder])
     return folder / "bin" / "python"
 
 
@@ -150,8 +170,8 @@ def test_the_plain_names_lead_to_the_default_interface(default):
 
 def test_a_venv_imports_what_its_prefix_got(in_venv, tmp_path):
     python = in_venv.prefix / "bin" / "python"
-    result = run([python, "-c", PYTHON_EXCHANGE, tmp_path / "socket"], cwd=tmp_path)
-    assert result.stdout == "b'packet' True\n"
+    result = run([python, "-P", PYTHON_EXCHANGE, tmp_path / "socket"], cwd=tmp_path)
+    assert result.stdout == "good\n"
 
 
 def test_examples_are_installed_when_asked_for(in_venv):
@@ -392,8 +412,8 @@ def test_python_takes_a_program_for_one_of_1_0_unless_told(plain, tmp_path):
 
 def test_python_imports_the_package_from_a_prefix(installed, tmp_path):
     variables = {"PYTHONPATH": str(installed.package.parent)}
-    command = [BASE_PYTHON, "-c", PYTHON_EXCHANGE, tmp_path / "socket"]
-    assert run(command, env=variables, cwd=tmp_path).stdout == "b'packet' True\n"
+    command = [BASE_PYTHON, "-P", PYTHON_EXCHANGE, tmp_path / "socket"]
+    assert run(command, env=variables, cwd=tmp_path).stdout == "good\n"
 
 
 # ---- a whole system, as small as it gets
@@ -476,10 +496,35 @@ def pip_venv(tmp_path_factory, sources) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory, sources, pip_venv) -> Path:
-    folder = tmp_path_factory.mktemp("wheels")
-    pip(pip_venv, "wheel", "--wheel-dir", folder, sources)
-    return folder
+def sdist(tmp_path_factory, sources) -> Path:
+    """The source distribution, as `python -m build --sdist` makes it from a checkout."""
+    folder = tmp_path_factory.mktemp("sdist")
+    checkout = shutil.copytree(sources, folder / "checkout")
+    for name in (".ci", ".clang-format", ".gitignore"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, checkout / name)
+    git = ["git", "-C", checkout, "-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message=test"]):
+        run([*git, *command])
+    backend = "import mesonpy, sys; print(mesonpy.build_sdist(sys.argv[1]))"
+    made = run([PYTHON, "-c", backend, folder], cwd=checkout).stdout.split()[-1]
+    return folder / made
+
+
+@pytest.fixture(scope="module", params=builds.pythons().items(), ids=lambda item: item[0])
+def wheel(request, tmp_path_factory, sdist) -> tuple[Path, Path]:
+    """A folder with the wheel that an interpreter made from the source distribution, and with what
+    it depends on; and a venv of that interpreter with nothing but the wheel."""
+    version, python = request.param
+    folder = tmp_path_factory.mktemp("wheel")
+    builder = make_venv(folder / "builder", on=python)
+    pip(builder, "wheel", "--wheel-dir", folder / "wheels", sdist)
+    clean = make_venv(folder / "clean", on=python)
+    pip(clean, "install", "--no-index", "--find-links", folder / "wheels", "libmemif-py")
+    tag = "cp" + version.replace(".", "")
+    assert list((folder / "wheels").glob(f"libmemif_py-*-{tag}-{tag}-linux_*.whl"))
+    shutil.rmtree(folder / "builder")
+    return folder / "wheels", clean
 
 
 def check_pip_installation(python: Path, folder: Path) -> None:
@@ -489,8 +534,8 @@ def check_pip_installation(python: Path, folder: Path) -> None:
         flags = flags_by_python(python, api)
         builds.compile_host(program, ["plain.c", api.exchange], *flags)
         run([program, folder / "c-socket"], env={}, cwd="/")
-    command = [python, "-I", "-c", PYTHON_EXCHANGE, folder / "python-socket"]
-    assert run(command).stdout == "b'packet' True\n"
+    command = [python, "-I", PYTHON_EXCHANGE, folder / "python-socket"]
+    assert run(command).stdout == "good\n"
 
 
 def package_of(python: Path) -> Path:
@@ -504,10 +549,46 @@ def test_pip_install_gives_a_package_with_library_and_headers(pip_venv, tmp_path
     check_pip_installation(pip_venv, tmp_path)
 
 
-def test_a_wheel_can_be_installed_elsewhere(wheels, tmp_path):
-    python = make_venv(tmp_path / "venv")
-    pip(python, "install", "--no-index", "--find-links", wheels, "libmemif-py")
+def test_a_source_distribution_holds_what_a_build_needs_and_nothing_else(sdist):
+    with tarfile.open(sdist) as archive:
+        paths = [Path(name).parts for name in archive.getnames()]
+    assert {parts[0] for parts in paths} == {f"libmemif_py-{builds.declared_version()}"}
+    assert {parts[1] for parts in paths if len(parts) > 1} == OF_A_SDIST
+
+
+def test_a_meson_build_from_a_source_distribution_is_as_from_a_checkout(sdist, tmp_path):
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (unpacked,) = tmp_path.glob("libmemif_py-*")
+    options = ("--prefix=/usr", "-Dexamples=true")
+    builds.meson("setup", tmp_path / "build", unpacked, *options)
+    builds.meson("setup", tmp_path / "own", ROOT, *options)
+    plans = []
+    for build in (tmp_path / "build", tmp_path / "own"):
+        plan = json.loads(builds.meson("introspect", build, "--installed"))
+        plans.append(sorted(plan.values()))
+    assert plans[0] == plans[1]
+
+
+def test_a_wheel_of_each_python_can_be_installed_elsewhere_and_used(wheel, tmp_path):
+    _, python = wheel
     check_pip_installation(python, tmp_path)
+
+
+def test_a_wheel_of_each_python_has_the_same_files(wheel):
+    wheels, python = wheel
+    files = files_below(package_of(python))
+    extension = {name for name in files if name.startswith("_native.")}
+    assert len(extension) == 1
+    assert {name for name in files - extension if "__pycache__" not in name} == {
+        *MODULES,
+        "py.typed",
+        *header_files(),
+        *WHEEL_LIBRARIES.values(),
+    }
+    (path,) = wheels.glob("libmemif_py-*.whl")
+    with zipfile.ZipFile(path) as archive:
+        assert not [name for name in archive.namelist() if not name.startswith("libmemif_py")]
 
 
 @each_api
@@ -521,10 +602,18 @@ def test_the_library_of_a_wheel_exports_the_same(pip_venv, api):
 
 
 def test_the_version_is_the_same_everywhere(plain, pip_venv):
-    declared = re.search(r"^  version: '(.*)',$", (ROOT / "meson.build").read_text(), re.M)[1]
+    declared = builds.declared_version()
     modversions = [pkg_config(plain, api.package, "--modversion") for api in APIS]
     metadata = "from importlib.metadata import version; print(version('libmemif-py'))"
     told = run([pip_venv, "-I", "-m", "libmemif_py", "--version"]).stdout
     assert modversions == [[declared]] * len(APIS)
     assert run([pip_venv, "-I", "-c", metadata]).stdout == f"{declared}\n"
     assert told == f"libmemif-py {declared}\n"
+
+
+def test_the_changelogs_are_of_the_version():
+    declared = builds.declared_version()
+    debian = (ROOT / "debian" / "changelog").read_text().splitlines()[0]
+    assert debian.startswith(f"libmemif-py ({declared}) ")
+    newest = re.search(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.M)[1]
+    assert re.match(rf"\[Unreleased\]: {re.escape(declared)}$|\[{re.escape(declared)}\] - ", newest)

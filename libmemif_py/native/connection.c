@@ -31,6 +31,9 @@ _Atomic(const struct mif_arena *) mif_arena = &no_arena;
 static pthread_mutex_t queue_lock = PTHREAD_MUTEX_INITIALIZER;
 /* Guards the free list and the opening of slots, nothing else. */
 static pthread_mutex_t arena_lock = PTHREAD_MUTEX_INITIALIZER;
+/* Guards leases; held for moments only, also inside a burst. */
+static pthread_mutex_t lease_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic uint64_t last_connection; /* serial number */
 static struct mif_arena arena;
 static uint32_t arena_slots;                   /* how many fit the reserved address range */
 static uint32_t opened;                        /* slots that were ever used */
@@ -241,11 +244,23 @@ int mif_connection_open(void **handle, struct mif_hub *hub, mif_interrupt_fn *in
     return MIF_ERR_SUCCESS;
 }
 
+/* The next interface in the slot begins at zero. */
+static void forget_totals(const void *handle, uint32_t qid)
+{
+    size_t slot = (uintptr_t)handle & arena.slot_mask;
+    if ((slot + 1) * sizeof(struct mif_queue_pair) > opened_queues[qid])
+        return;
+    mif_queue_at(handle, qid, MIF_RX)->before = (struct mif_totals){0};
+    mif_queue_at(handle, qid, MIF_TX)->before = (struct mif_totals){0};
+}
+
 void mif_connection_close(void *handle)
 {
     struct mif_connection *conn = mif_lookup(handle);
     if (conn == NULL)
         return;
+    for (uint32_t qid = 0; qid < MIF_MAX_QUEUES; qid++)
+        forget_totals(handle, qid);
     atomic_store(&conn->handle, 0);
     /* Gives the memory back and leaves zeroes, readable by late look-ups. */
     (void)madvise(conn, MIF_SLOT_STRIDE, MADV_DONTNEED);
@@ -413,8 +428,9 @@ static void bind_indices(struct mif_queue *q, bool is_slave, bool is_tx)
  * mif_enter at any time, and a busy mark that got lost would let the queue be unmapped under it. */
 static void set_up(struct mif_queue *q, const struct mif_queue *fresh)
 {
-    const size_t kept = offsetof(struct mif_queue, polling);
-    memcpy((uint8_t *)q + kept, (const uint8_t *)fresh + kept, sizeof(*q) - kept);
+    const size_t begin = offsetof(struct mif_queue, polling),
+                 end = offsetof(struct mif_queue, before);
+    memcpy((uint8_t *)q + begin, (const uint8_t *)fresh + begin, end - begin);
 }
 
 int mif_connection_add_queue(void *handle, const struct mif_queue_config *config)
@@ -461,6 +477,7 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
                    .index = config->region},
         .buffer_size = config->buffer_size,
         .post_at_start = config->post_at_start,
+        .serial = atomic_fetch_add(&last_connection, 1) + 1,
         .wary = config->wary,
     };
     set_up(q, &fresh);
@@ -530,8 +547,41 @@ void mif_connection_down(void *handle)
     pthread_mutex_unlock(&queue_lock);
 }
 
-static void release_queue(const struct mif_connection *conn, struct mif_queue *q)
+static bool give_to_lease(struct mif_connection *conn);
+
+static struct mif_totals sum_totals(const struct mif_queue *q, bool is_tx)
 {
+    uint64_t slots = __atomic_load_n(is_tx ? &q->done : &q->next, __ATOMIC_RELAXED);
+    return (struct mif_totals){
+        .packets = __atomic_load_n(&q->before.packets, __ATOMIC_RELAXED) + slots -
+                   __atomic_load_n(&q->folded, __ATOMIC_RELAXED),
+        .bytes = __atomic_load_n(&q->before.bytes, __ATOMIC_RELAXED) +
+                 __atomic_load_n(&q->bytes, __ATOMIC_RELAXED),
+        .full = __atomic_load_n(&q->before.full, __ATOMIC_RELAXED) +
+                __atomic_load_n(&q->full, __ATOMIC_RELAXED),
+        .signals = __atomic_load_n(&q->before.signals, __ATOMIC_RELAXED) +
+                   __atomic_load_n(&q->signals, __ATOMIC_RELAXED),
+    };
+}
+
+void mif_queue_totals(const void *handle, uint16_t qid, int is_tx, struct mif_totals *totals)
+{
+    *totals = (struct mif_totals){0};
+    if (mif_lookup(handle) != NULL && qid < MIF_MAX_QUEUES)
+        *totals = sum_totals(mif_queue_at(handle, qid, is_tx ? MIF_TX : MIF_RX), is_tx);
+}
+
+/* Keeps what the queue has counted for the next connection. */
+static void keep_totals(struct mif_queue *q, bool is_tx)
+{
+    struct mif_totals sum = sum_totals(q, is_tx);
+    q->done = q->next = q->limit = q->folded = q->bytes = q->full = q->signals = 0;
+    q->before = sum;
+}
+
+static void release_queue(const struct mif_connection *conn, struct mif_queue *q, bool is_tx)
+{
+    keep_totals(q, is_tx);
     for (uint32_t i = 0; q->chains > 0 && i <= q->mask; i++)
         free(q->chain_of[i].bounce);
     if (q->slots != NULL)
@@ -548,15 +598,78 @@ void mif_connection_release(void *handle)
     if (conn == NULL)
         return;
     for (uint32_t i = 0; i < conn->rx_count; i++)
-        release_queue(conn, mif_queue_at(handle, i, MIF_RX));
+        release_queue(conn, mif_queue_at(handle, i, MIF_RX), false);
     for (uint32_t i = 0; i < conn->tx_count; i++)
-        release_queue(conn, mif_queue_at(handle, i, MIF_TX));
-    for (uint32_t i = 0; i < conn->region_count; i++)
-        if (conn->regions[i].size != 0 && !conn->foreign[i])
-            (void)munmap(conn->regions[i].base, conn->regions[i].size);
+        release_queue(conn, mif_queue_at(handle, i, MIF_TX), true);
+    if (!give_to_lease(conn))
+        for (uint32_t i = 0; i < conn->region_count; i++)
+            if (conn->regions[i].size != 0 && !conn->foreign[i])
+                (void)munmap(conn->regions[i].base, conn->regions[i].size);
     memset(conn->regions, 0, sizeof(conn->regions));
     memset(conn->foreign, 0, sizeof(conn->foreign));
     conn->rx_count = conn->tx_count = conn->region_count = 0;
+}
+
+/* ---- leases ---- */
+
+struct mif_lease {
+    uint32_t holders; /* one of them is the connection, until it is released */
+    uint32_t count;
+    struct mif_region regions[MIF_MAX_REGIONS]; /* empty until then */
+};
+
+struct mif_lease *mif_lease_take(struct mif_connection *conn)
+{
+    pthread_mutex_lock(&lease_lock);
+    if (conn->lease == NULL) {
+        conn->lease = calloc(1, sizeof(*conn->lease));
+        if (conn->lease != NULL)
+            conn->lease->holders = 1;
+    }
+    struct mif_lease *lease = conn->lease;
+    if (lease != NULL)
+        lease->holders++;
+    pthread_mutex_unlock(&lease_lock);
+    return lease;
+}
+
+void mif_lease_drop(struct mif_lease *lease)
+{
+    pthread_mutex_lock(&lease_lock);
+    bool last = --lease->holders == 0;
+    pthread_mutex_unlock(&lease_lock);
+    if (!last)
+        return;
+    for (uint32_t i = 0; i < lease->count; i++)
+        if (lease->regions[i].size != 0)
+            (void)munmap(lease->regions[i].base, lease->regions[i].size);
+    free(lease);
+}
+
+bool mif_is_mapped(const struct mif_connection *conn, const uint8_t *data, size_t length)
+{
+    for (uint32_t i = 0; i < conn->region_count; i++) {
+        const struct mif_region *r = &conn->regions[i];
+        uintptr_t at = (uintptr_t)data - (uintptr_t)r->base;
+        if (length <= r->size && at <= r->size - length)
+            return true;
+    }
+    return false;
+}
+
+/* The last holder unmaps what the connection does not. */
+static bool give_to_lease(struct mif_connection *conn)
+{
+    struct mif_lease *lease = conn->lease;
+    if (lease == NULL)
+        return false;
+    conn->lease = NULL;
+    lease->count = conn->region_count;
+    for (uint32_t i = 0; i < conn->region_count; i++)
+        if (!conn->foreign[i])
+            lease->regions[i] = conn->regions[i];
+    mif_lease_drop(lease);
+    return true;
 }
 
 /* ---- wake-ups, faults, modes ---- */
@@ -566,6 +679,7 @@ bool mif_wake(struct mif_queue *q)
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&q->ring->flags, memory_order_relaxed) & MIF_RING_MASK_INT)
         return true;
+    mif_store(&q->signals, q->signals + 1);
     return mif_signal(q);
 }
 

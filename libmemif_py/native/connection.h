@@ -117,6 +117,14 @@ struct mif_row {
     uint32_t offset; /* of slot 0 in its region */
 };
 
+/* What a queue has done since its interface was made. */
+struct mif_totals {
+    uint64_t packets;
+    uint64_t bytes;
+    uint64_t full;    /* tx: bursts that found no room for all of their packets */
+    uint64_t signals; /* tx: interrupts that were sent to the peer */
+};
+
 struct mif_queue;
 
 /* A burst on a queue that was entered; leaves it. `extra` is the size of packets to reserve, or the
@@ -170,6 +178,12 @@ struct mif_queue {
     uint8_t kind;
     bool post_at_start; /* slave rx: all buffers are posted when the connection comes up */
     bool wary;          /* the peer might make efd a blocking one, to hold us up */
+    /* The fourth line: nothing that a burst needs. What is above `before` is set up anew for each
+     * connection. */
+    uint64_t serial;          /* of the connection: no two have the same */
+    uint64_t full;            /* tx: bursts that the ring had no room for */
+    uint64_t signals;         /* tx: interrupts sent */
+    struct mif_totals before; /* of former connections of the interface */
 };
 
 _Static_assert(offsetof(struct mif_queue, slots) == MIF_CACHE_LINE, "queue layout");
@@ -195,6 +209,7 @@ struct mif_connection {
     _Atomic uint16_t rx_count; /* mif_why_not reads them at any time */
     _Atomic uint16_t tx_count;
     uint16_t region_count;
+    struct mif_lease *lease;       /* NULL while nobody has taken one */
     bool foreign[MIF_MAX_REGIONS]; /* regions that the application mapped and takes back */
     struct mif_region regions[MIF_MAX_REGIONS];
 };
@@ -352,6 +367,21 @@ int mif_queue_set_polling(void *handle, uint16_t qid, int polling);
 int mif_queue_efd(void *handle, uint16_t qid, int *fd);
 /* Takes a late signal away from an rx queue whose application polls. */
 void mif_queue_drop_signal(void *handle, uint16_t qid);
+
+/*
+ * A lease keeps the regions of a connection mapped beyond its end, for whoever hands out views of
+ * them that it cannot take back. Taken inside a burst; NULL: out of memory. Regions that are the
+ * application's are not covered.
+ */
+struct mif_lease;
+struct mif_lease *mif_lease_take(struct mif_connection *conn);
+void mif_lease_drop(struct mif_lease *lease);
+/* True if [data, data + length) lies in one region of the connection that is mapped now. Only
+ * inside a burst. */
+bool mif_is_mapped(const struct mif_connection *conn, const uint8_t *data, size_t length);
+
+/* What a queue has done; zeroes when the interface has no such queue. Any thread, at any time. */
+void mif_queue_totals(const void *handle, uint16_t qid, int is_tx, struct mif_totals *totals);
 
 /* For details; what is read may be on its way to change. */
 struct mif_queue_state {

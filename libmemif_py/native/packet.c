@@ -246,6 +246,13 @@ uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *buf, uint32_t
     return 1;
 }
 
+void mif_packet_cancel(struct mif_queue *q)
+{
+    for (uint64_t at = q->done; at != q->next && q->chains > 0; at++)
+        (void)end_chain(q, mif_slot_of(q, at));
+    mif_store(&q->next, q->done);
+}
+
 /* ---- binding ---- */
 
 void mif_face_bind(struct mif_queue *q, enum mif_direction direction)

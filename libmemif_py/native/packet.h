@@ -15,6 +15,9 @@
 
 extern const struct mif_face_calls mif_packet_calls_avx2;
 
+/* Takes back all that is reserved and not sent, on a queue that was entered. */
+void mif_packet_cancel(struct mif_queue *q);
+
 /* What the fast paths leave to packet.c. */
 
 /* Receives the one packet that a run stopped at into entry *n. */

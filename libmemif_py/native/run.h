@@ -247,6 +247,8 @@ static __attribute__((noinline)) int alloc_rest(struct mif_queue *q, uint32_t si
         entries += more;
     }
     *allocated = (uint16_t)entries;
+    if (step == MIF_STEP_WAIT)
+        mif_store(&q->full, q->full + 1);
     return mif_end(
         q, mif_step_error(step, step == MIF_STEP_WAIT ? MIF_ERR_NOBUF_RING : MIF_ERR_SUCCESS));
 }

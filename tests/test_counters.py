@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Interfaces say what their queues have done, and Prometheus hears of it."""
+
+import dataclasses
+import threading
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from test_bursts import KINDS, TIMEOUT, pair, reconnect
+
+from libmemif_py import Counters, Interface, RxCounters, Timeout, TxCounters
+from libmemif_py.metrics import InterfaceCollector
+
+each_kind = pytest.mark.parametrize(("version", "role"), KINDS)
+
+
+def exchange(sender: Interface, receiver: Interface, sizes: list[int]) -> None:
+    for size in sizes:
+        sender.send(bytes(size), TIMEOUT)
+        receiver.recv(TIMEOUT)
+
+
+@each_kind
+def test_packets_and_bytes_are_those_sent_and_received(version, role):
+    sizes = [1, 64, 256, 257, 1500]  # of 256 byte buffers
+    with pair(version, role) as (sender, receiver):
+        exchange(sender, receiver, sizes * 20)
+        packets, total = len(sizes) * 20, sum(sizes) * 20
+        sent, received = sender.counters().tx[0], receiver.counters().rx[0]
+        assert (sent.packets, sent.bytes) == (packets, total)
+        assert received == RxCounters(packets, total)
+        assert sender.counters().rx == (RxCounters(0, 0),)
+        with sender.tx_burst(3, 8, TIMEOUT):
+            pass
+        cancelled = sender.tx_burst(3, 8, TIMEOUT)
+        cancelled.release()
+        assert sender.counters().tx[0].packets == packets + 3
+
+
+def test_a_full_ring_and_interrupts_are_counted():
+    with pair() as (sender, receiver):
+        before = sender.counters().tx[0]
+        sender.send(b"wakes", TIMEOUT)
+        assert sender.counters().tx[0].interrupts == before.interrupts + 1
+        receiver.recv(TIMEOUT)
+        receiver.set_rx_mode("polling")
+        sender.send(b"wakes nobody", TIMEOUT)
+        assert sender.counters().tx[0].interrupts == before.interrupts + 1
+        assert sender.counters().tx[0].full == 0
+        with pytest.raises(Timeout):
+            while True:
+                sender.send(b"fills", 0)
+        assert sender.counters().tx[0].full > 0
+
+
+@each_kind
+def test_counters_go_on_over_reconnections_and_last_beyond_the_end(version, role):
+    with pair(version, role) as (sender, receiver):
+        for round_ in range(1, 4):
+            exchange(sender, receiver, [100] * 10)
+            assert receiver.counters().rx[0] == RxCounters(10 * round_, 1000 * round_)
+            reconnect(sender, receiver)
+            assert receiver.counters().rx[0] == RxCounters(10 * round_, 1000 * round_)
+        sender.close()
+        receiver.close()
+        assert receiver.counters().rx[0] == RxCounters(30, 3000)
+        assert (sender.counters().tx[0].packets, sender.counters().tx[0].bytes) == (30, 3000)
+    with pair(version, role) as (_, receiver):
+        assert receiver.counters().rx[0] == RxCounters(0, 0)  # another interface begins at zero
+
+
+def test_counters_never_go_back_while_links_end():
+    with pair() as (sender, receiver):
+        stop, seen = threading.Event(), []
+
+        def watch() -> None:
+            while not stop.is_set():
+                seen.append(receiver.counters().rx[0].packets)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            for _ in range(20):
+                exchange(sender, receiver, [10] * 20)
+                reconnect(sender, receiver)
+        finally:
+            stop.set()
+            watcher.join()
+        assert seen == sorted(seen)
+        assert receiver.counters().rx[0].packets == 400
+
+
+def test_counters_are_values(tmp_path):
+    with Interface(tmp_path / "socket", role="master", s2m_rings=2, m2s_rings=3) as interface:
+        counters = interface.counters()
+        assert counters == Counters((RxCounters(0, 0),) * 2, (TxCounters(0, 0, 0, 0),) * 3)
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            counters.rx[0].packets = 1
+
+
+def sample(registry: CollectorRegistry, name: str, interface: Interface, **more: str):
+    details = interface.details()
+    labels = {"role": details.role, "path": details.path, "id": "0", "name": ""}
+    return registry.get_sample_value(f"memif_{name}", labels | more)
+
+
+def test_prometheus_hears_of_all_interfaces():
+    with pair() as (sender, receiver):
+        interfaces = [sender]
+        registry = CollectorRegistry()
+        registry.register(InterfaceCollector(interfaces))
+        exchange(sender, receiver, [100] * 5)
+        assert sample(registry, "tx_packets_total", sender, queue="0") == 5
+        assert sample(registry, "tx_bytes_total", sender, queue="0") == 500
+        assert sample(registry, "connected", sender) == 1
+        assert sample(registry, "rx_packets_total", receiver, queue="0") is None
+        interfaces.append(receiver)
+        assert sample(registry, "rx_packets_total", receiver, queue="0") == 5
+        receiver.close()
+        assert sample(registry, "connected", receiver) == 0
+        assert sample(registry, "rx_bytes_total", receiver, queue="0") == 500
+        assert b"# TYPE memif_tx_ring_full_total counter" in generate_latest(registry)
+
+
+def test_names_of_metrics_clash_at_registration():
+    registry = CollectorRegistry()
+    registry.register(InterfaceCollector([]))
+    with pytest.raises(ValueError, match="Duplicated"):
+        registry.register(InterfaceCollector([]))
+    registry.register(InterfaceCollector([], prefix="other"))
