@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from ._ring import Burst
     from .interface import Interface, _QueueLock
 
 
 class _Burst:
     """What both directions have in common."""
 
-    def __init__(self, interface: Interface, queue: int, lock: _QueueLock, slots: Any) -> None:
+    def __init__(self, interface: Interface, queue: int, lock: _QueueLock, slots: Burst) -> None:
         """Takes over a held lock, which keeps others off the queue."""
         self._interface = interface
         self._queue = queue

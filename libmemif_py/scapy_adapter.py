@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from scapy.packet import Packet
 
 
-class MemifSocket(SuperSocket):  # type: ignore[misc]
+class MemifSocket(SuperSocket):
     """One queue of an interface as a socket of Scapy. Packets are Ether, in mode "ip" they are IP.
 
     Args:
@@ -42,7 +42,6 @@ class MemifSocket(SuperSocket):  # type: ignore[misc]
     """
 
     desc = "send and receive packets over memif"
-    nonblocking_socket = True
 
     def __init__(
         self,
@@ -62,7 +61,7 @@ class MemifSocket(SuperSocket):  # type: ignore[misc]
             self.interface = Interface(interface, **options)
         self._queue = queue
         self._send_timeout = send_timeout
-        self.ins = self.outs = self.interface
+        self.ins = self.outs = self.interface  # type: ignore[assignment]
         self.iface = str(self.interface)
         self.promisc = True
         self.basecls = IP if self.interface.details().mode == "ip" else Ether

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a Python program sees of an interface at moments that are hard to meet by chance."""
 
+import ast
 import os
 import sys
 
@@ -124,3 +125,99 @@ def test_a_callback_that_raises_ends_no_link_and_leaks_nothing(tmp_path, monkeyp
                 held.append(len(os.listdir("/proc/self/fd")))
     assert set(held[1:]) == {held[0]}
     assert set(shown) == {ZeroDivisionError}
+
+
+STAR = """
+import sys
+import libmemif_py
+
+before = set(sys.modules)
+assert "libmemif_py.interface" not in before, "a cold start must not load it"
+for name in libmemif_py.__all__:
+    getattr(libmemif_py, name)
+assert dir(libmemif_py) == sorted(libmemif_py.__all__)
+print(sorted(n for n in set(sys.modules) - before if n.split(".")[0] in OPTIONAL))
+"""
+
+SYNCHRONOUS = """
+import sys
+from libmemif_py import Interface, Counters, RxBurst
+print("asyncio" in sys.modules)
+"""
+
+UNKNOWN = """
+import libmemif_py
+try:
+    libmemif_py.Interfaces
+except AttributeError as error:
+    print(error)
+"""
+
+
+def test_all_public_names_load_without_what_is_optional(tmp_path, tmp_path_factory):
+    optional = "OPTIONAL = ['numpy', 'scapy', 'prometheus_client', 'uvloop']\n"
+    assert run_script(optional + STAR, tmp_path, tmp_path_factory)[0] == "[]\n"
+
+
+def test_asyncio_is_loaded_only_when_asked_for(tmp_path, tmp_path_factory):
+    assert run_script(SYNCHRONOUS, tmp_path, tmp_path_factory)[0] == "False\n"
+
+
+def test_an_unknown_name_is_an_attribute_error(tmp_path, tmp_path_factory):
+    stdout, _ = run_script(UNKNOWN, tmp_path, tmp_path_factory)
+    assert stdout == "module 'libmemif_py' has no attribute 'Interfaces'\n"
+
+
+def test_the_stub_of_the_compiled_part_names_all_it_has(tmp_path, tmp_path_factory):
+    """And nothing else: names, and those of the type."""
+    installed = builds.release(tmp_path_factory)
+    tree = ast.parse((installed.package / "_ring.pyi").read_text())
+    named = {node.name: node for node in tree.body if not isinstance(node, ast.ImportFrom)}
+    script = (
+        "from libmemif_py import control; r = control.ring; "
+        "[print(*(n for n in dir(x) if n[0] != '_')) for x in (r, r.Burst)]"
+    )
+    functions, members = (
+        set(line.split()) for line in run_script(script, tmp_path, tmp_path_factory)[0].splitlines()
+    )
+    assert functions == set(named)
+    assert members == {n.name for n in named["Burst"].body if not n.name.startswith("_")}
+
+
+def test_a_strict_type_checker_knows_the_public_names(tmp_path, tmp_path_factory):
+    installed = builds.release(tmp_path_factory)
+    program = tmp_path / "program.py"
+    program.write_text(TYPED)
+    # Silent about the package itself, as for every package that is installed.
+    options = ["--strict", "--follow-imports=silent", "--cache-dir", tmp_path / "cache"]
+    command = [sys.executable, "-m", "mypy", *options, program]
+    variables = {"MYPYPATH": str(installed.package.parent)}
+    builds.run(command, env=builds.environment(**variables), cwd=tmp_path, timeout=300)
+
+
+TYPED = """
+import asyncio
+from libmemif_py import (
+    AsyncInterface, Counters, Interface, MemifError, RxBurst, Timeout, TxBurst,
+    create_memif_endpoint, errors,
+)
+
+
+def use(interface: Interface) -> bytes:
+    counters: Counters = interface.counters()
+    with interface.rx_burst() as received, interface.tx_burst(1, 64) as sent:
+        first: memoryview = received[0]
+        sent.lengths[0] = len(first) + counters.tx[0].full
+    try:
+        return interface.recv(1.0)
+    except (Timeout, errors.Disconnected, MemifError) as error:
+        return error.code.encode()
+
+
+async def use_async(path: str) -> list[bytes]:
+    transport, protocol = await create_memif_endpoint(asyncio.DatagramProtocol, path)
+    transport.sendto(b"packet")
+    async with AsyncInterface(path) as interface:
+        await interface.send(b"packet")
+        return [packet async for packet in interface]
+"""
