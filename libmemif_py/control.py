@@ -13,6 +13,7 @@ import sys
 import threading
 from pathlib import Path
 
+from . import errors
 from .hub import Hub
 from .native import Native
 
@@ -126,13 +127,24 @@ def add(settings: Settings, observer: Observer) -> Endpoint:
         thread = _thread or ControlThread()
         try:
             endpoint = thread.hub.add(settings, observer, ffi.NULL, ffi.NULL)
-        except BaseException:
+        except BaseException as error:
             if thread.users == 0:
                 thread.stop()
+            if isinstance(error, OSError) and not isinstance(error, errors.MemifError):
+                raise _as_ours(error, settings) from error
             raise
         thread.users += 1
         _thread = thread
         return endpoint
+
+
+def _as_ours(error: OSError, settings: Settings) -> errors.MemifError:
+    """What the system refused to a master, in the classes that Interface promises."""
+    path = settings.path.decode("utf-8", "replace")
+    made = native.error(native.code_of(error), f"{path!r}: {error.strerror}")
+    if isinstance(made, OSError):
+        made.errno = error.errno
+    return made
 
 
 def remove(endpoint: Endpoint) -> None:

@@ -132,6 +132,14 @@ def header_files() -> set[str]:
     return {f"include/{folder}{name}" for folder in folders for name in HEADERS}
 
 
+def manual_pages() -> set[str]:
+    """One for each function of each interface, and an overview of each interface."""
+    # The older name of memif_get_socket_path, which no header declares.
+    shown = ((api, name) for api in APIS for name in api.exported if "socket_filename" not in name)
+    functions = {f"share/man/man3/{name}.3{api.package[3:]}" for api, name in shown}
+    return functions | {f"share/man/man7/{api.package}.7" for api in APIS}
+
+
 def test_nothing_else_is_installed(plain, usr, usr_4_0):
     for installed in (plain, usr, usr_4_0):
         library_dir = installed.library_dir.relative_to(installed.tree)
@@ -142,6 +150,7 @@ def test_nothing_else_is_installed(plain, usr, usr_4_0):
             *(f"{library_dir}/{api.file}" for api in APIS),
             *(f"{library_dir}/pkgconfig/{name}.pc" for name in packages),
             *header_files(),
+            *manual_pages(),
             *(f"{package}/{name}" for name in files_below(installed.package)),
         }
         assert files_below(installed.tree) == expected

@@ -2,13 +2,14 @@
 """What a Python program sees of an interface at moments that are hard to meet by chance."""
 
 import ast
+import errno
 import os
 import sys
 
 import builds
 import pytest
 
-from libmemif_py import Interface
+from libmemif_py import Interface, errors
 
 TIMEOUT = 60.0
 
@@ -221,3 +222,10 @@ async def use_async(path: str) -> list[bytes]:
         await interface.send(b"packet")
         return [packet async for packet in interface]
 """
+
+
+def test_what_keeps_a_master_from_listening_is_an_error_of_ours_and_of_python(tmp_path):
+    with pytest.raises(errors.NoFileError, match="no/folder/socket") as caught:
+        Interface(tmp_path / "no" / "folder" / "socket", role="master")
+    assert isinstance(caught.value, FileNotFoundError)
+    assert (caught.value.errno, caught.value.code) == (errno.ENOENT, "NO_FILE")

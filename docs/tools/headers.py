@@ -106,8 +106,8 @@ def paragraphs(comment: str) -> list[tuple[str, str]]:
         name = ""
         words: list[str] = []
         for line in block.splitlines():
-            start = re.match(r"(\w+(?:, \w+)*): +(.*)", line)
-            if start and (name or not words) and not line.startswith("Returns"):
+            start = re.match(r"([a-z]\w*(?:, \w+)*): +(.*)", line)
+            if start and (name or not words):
                 if words:
                     result.append((name, " ".join(words)))
                 name, words = start[1], [start[2]]

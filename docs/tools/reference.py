@@ -59,8 +59,9 @@ def _made_c_functions(api: str, *names: str) -> str:
 
 def _made_c_overview(api: str, file: str = "libmemif.h") -> str:
     """What the header says of itself."""
-    header = headers.load(api, file)
-    return "\n\n".join(_linked(text, api, file) for _, text in paragraphs(header.overview))
+    parts = [f":::{{c:namespace}} {_namespace(api, file)}\n:::"]
+    overview = headers.load(api, file).overview
+    return "\n\n".join(parts + [_linked(text, api, file) for _, text in paragraphs(overview)])
 
 
 def _namespace(api: str, file: str) -> str:
@@ -105,7 +106,9 @@ def _body(item: Item, api: str, file: str) -> str:
 
 def _linked(text: str, api: str, file: str) -> str:
     """Prose of a comment in MyST: names become references, and nothing else markup."""
-    known = {item.name for item in headers.load(api, file).items}
+    items = headers.load(api, file).items
+    values = (member.name for item in items if item.kind == "enum" for member in item.members)
+    known = {item.name for item in items} | set(values)
     pieces = re.split(r"(`[^`]+`|\bmemif_\w+|\bMEMIF_\w+)", text)
     for number, piece in enumerate(pieces):
         if number % 2 == 0:
