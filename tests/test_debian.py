@@ -45,11 +45,9 @@ def build_tools(folder: Path) -> Path:
 def packages(tmp_path_factory) -> dict[str, Path]:
     """The packages by name, from `dpkg-buildpackage` in a copy of the sources."""
     folder = tmp_path_factory.mktemp("debian")
-    unwanted = shutil.ignore_patterns("build*", ".venv*", ".git", ".*_cache", "__pycache__", "dist")
-    # Not everything that is named build... is built.
-    sources = shutil.copytree(ROOT, folder / "libmemif-py", ignore=unwanted)
-    for path in [*ROOT.glob("libmemif_py/**/build*.py"), ROOT / "tests" / "builds.py"]:
-        shutil.copy(path, sources / path.relative_to(ROOT))
+    unwanted = ("build", "build-*", ".venv*", ".git", ".*_cache", "__pycache__", "dist")
+    ignore = shutil.ignore_patterns(*unwanted)
+    sources = shutil.copytree(ROOT, folder / "libmemif-py", ignore=ignore)
     # Without the packages of debug information, which nothing here uses.
     options = "noautodbgsym parallel=2"
     path = f"{build_tools(folder)}:{os.environ['PATH']}"
