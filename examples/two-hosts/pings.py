@@ -72,8 +72,12 @@ def converse(interface: Interface, count: int) -> int:
     details = interface.details()
     print(f"Python: connected to {details.remote_app_name}, protocol version {details.version}")
     pinger = Pinger(interface, US, RESPONDER_IP, timeout=PATIENCE)
-    # The other host may still be starting.
-    target = pinger.resolve(attempts=60)
+    try:
+        target = pinger.resolve(attempts=60)  # the other host may still be starting
+    except Timeout:
+        raise PacketError(
+            f"nobody answered for {RESPONDER_IP} within {PATIENCE} s: is the other host's memif up?"
+        ) from None
     print(f"{target.ip} is at {target.mac.hex(':')}")
     lost = ping(pinger)
     show(f"at most {WINDOW} unanswered", pinger.load(count, FRAME, WINDOW))

@@ -6,13 +6,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import selectors
 import subprocess
 from typing import TYPE_CHECKING
 
 from network import CABLE, Host
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import ExitStack
     from pathlib import Path
 
@@ -63,9 +64,24 @@ class Program:
             self._process.stdin.write(line)
             self._process.stdin.flush()
 
-    def output(self) -> Sequence[str]:
-        """Its lines, as they come."""
-        return self._process.stdout
+    def output_beside(self, others: Sequence[Program]) -> Iterator[str]:
+        """Its output, as it comes, as long as the others live. Raises ProgramError."""
+        output = self._process.stdout.fileno()
+        with contextlib.ExitStack() as stack:
+            ready = stack.enter_context(selectors.DefaultSelector())
+            ready.register(output, selectors.EVENT_READ)
+            for program in others:
+                end = os.pidfd_open(program.pid)
+                stack.callback(os.close, end)
+                ready.register(end, selectors.EVENT_READ)
+            while True:
+                if any(key.fd != output for key, _ in ready.select()):
+                    for program in others:
+                        program.check_alive()
+                text = os.read(output, 4096).decode()
+                if not text:
+                    return
+                yield text
 
     def end_input(self) -> None:
         """What asks it to end."""
@@ -111,11 +127,12 @@ class Switch(Program):
         """Its files go to `folder`."""
         # Two lcores are the least. Both run wherever we may: two switches that were bound to the
         # same processor would wait for each other's time slice.
+        # No telemetry and a short prefix: sockets lie in `folder`, and their paths have a limit.
         processors = ",".join(map(str, sorted(os.sched_getaffinity(0))))
         memif = f"net_memif0,role=server,id=0,socket={MEMIF},socket-abstract=yes"
         command = host.command(
             *("dpdk-testpmd", "--no-huge", "--no-pci", "-m", 128, "--iova-mode=va"),
-            *(f"--lcores=(0,1)@({processors})", "--file-prefix=two-hosts"),
+            *(f"--lcores=(0,1)@({processors})", "--no-telemetry", "--file-prefix=p"),
             *(f"--vdev={memif}", f"--vdev=net_af_packet0,iface={CABLE}"),
             *("--", "--no-numa", "--total-num-mbufs=16384", "--forward-mode=io"),
         )

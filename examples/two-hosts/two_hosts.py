@@ -38,7 +38,7 @@ def find_responder() -> str | None:
 def what_is_missing() -> str | None:
     """What has to be there before anything is made."""
     if os.geteuid() != 0:
-        return "making network namespaces needs root: run it with sudo, or in a user namespace"
+        return "making network namespaces needs root: run it with sudo"
     tools = [tool for tool in ("ip", "setpriv", "dpdk-testpmd") if shutil.which(tool) is None]
     if find_responder() is None:
         tools.append("icmp_responder")
@@ -77,10 +77,8 @@ def run(interrupts: Interrupts, stack: contextlib.ExitStack, count: int) -> int:
     others = [*switches.values(), responder]
     print("started: pids", *(program.pid for program in (*others, pings)))
     with interrupts.allowed():
-        for line in pings.output():
-            print(line, end="")
-        for program in others:
-            program.check_alive()
+        for text in pings.output_beside(others):
+            print(text, end="", flush=True)
         show_way({name: switch.stop() for name, switch in switches.items()})
         # The programs outlive their switches: to both it is a link that went down.
         responder.check_alive()
