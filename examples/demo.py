@@ -16,10 +16,10 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from icmp_packets import HEADERS, Host, PacketError
 from pinger import Pinger
 
 from libmemif_py import Interface, MemifError
+from libmemif_py.tools.icmp_packets import HEADERS, Host, PacketError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

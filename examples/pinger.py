@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from icmp_packets import (
+from libmemif_py import Timeout
+from libmemif_py.tools.icmp_packets import (
     HEADERS,
     EchoReply,
     Host,
@@ -18,8 +19,6 @@ from icmp_packets import (
     read_arp_reply,
     read_echo_reply,
 )
-
-from libmemif_py import Timeout
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address

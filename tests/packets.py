@@ -7,7 +7,10 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
 
-from icmp_packets import (
+from pinger import Pinger
+
+from libmemif_py import Interface
+from libmemif_py.tools.icmp_packets import (
     HEADERS,
     EchoReply,
     Host,
@@ -17,9 +20,6 @@ from icmp_packets import (
     read_arp_reply,
     read_echo_reply,
 )
-from pinger import Pinger
-
-from libmemif_py import Interface
 
 __all__ = [
     "HEADERS",

@@ -37,7 +37,15 @@ from builds import (
 HEADERS = ("libmemif.h", "memif.h")
 # A wheel cannot hold links, so these are the names for linking.
 WHEEL_LIBRARIES = {API_1: "libmemif.so", API_4: "libmemif4/libmemif.so"}
-MODULES = {path.name for path in (ROOT / "libmemif_py").glob("*.py")} | {"_install.py"}
+SOURCES = ROOT / "libmemif_py"
+MODULES = {
+    "_install.py",
+    *(
+        str(path.relative_to(SOURCES))
+        for folder in (SOURCES, SOURCES / "tools")
+        for path in folder.glob("*.py")
+    ),
+}
 EXTENSION_SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 BASE_PREFIX = Path(sys.base_prefix)
 NOBODY = "65534"
@@ -597,6 +605,12 @@ def test_a_wheel_of_each_python_has_the_same_files(wheel):
     (path,) = wheels.glob("libmemif_py-*.whl")
     with zipfile.ZipFile(path) as archive:
         assert not [name for name in archive.namelist() if not name.startswith("libmemif_py")]
+
+
+def test_the_command_says_what_to_install_where_its_extra_is_missing(pip_venv):
+    result = run([pip_venv.parent / "memif", "--version"], status=2)
+    assert result.stdout == ""
+    assert result.stderr == "memif: click is missing: pip install 'libmemif-py[tools]'\n"
 
 
 @each_api

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ARP requests and ICMP echo requests as bytes, and their answers read with every field checked."""
+"""ARP and ICMP echo: requests and answers as bytes, answers read with every field checked."""
 
 from __future__ import annotations
 
@@ -124,6 +124,53 @@ def read_echo_reply(frame: bytes, asker: Host) -> EchoReply:
         raise PacketError(f"wrong ICMP checksum: {icmp[: _ICMP.size].hex(' ')}")
     payload = icmp[_ICMP.size :]
     return EchoReply(IPv4Address(source), IPv4Address(target), ttl, identifier, sequence, payload)
+
+
+def answer(frame: bytes, host: Host) -> bytes | None:
+    """What `host` answers to an ARP request for it or a ping of it; None to all else.
+
+    The answer to a ping is as long as the ping, padding included.
+    """
+    kind = frame[12:14]
+    if kind == _TYPE_ARP.to_bytes(2, "big"):
+        return _arp_answer(frame, host)
+    if kind == _TYPE_IP.to_bytes(2, "big") and frame[:6] == host.mac:
+        reply = answer_ip(frame[_ETHERNET.size :], host.ip)
+        return None if reply is None else frame[6:12] + host.mac + kind + reply
+    return None
+
+
+def _arp_answer(frame: bytes, host: Host) -> bytes | None:
+    if len(frame) < _ETHERNET.size + _ARP.size:
+        return None
+    *kind, operation, mac, ip, _, wanted = _ARP.unpack_from(frame, _ETHERNET.size)
+    if (tuple(kind), operation, wanted) != (_ARP_IPV4_OVER_ETHERNET, _ARP_REQUEST, host.ip.packed):
+        return None
+    fields = *_ARP_IPV4_OVER_ETHERNET, _ARP_REPLY, host.mac, host.ip.packed, mac, ip
+    return _ETHERNET.pack(mac, host.mac, _TYPE_ARP) + _ARP.pack(*fields)
+
+
+def answer_ip(packet: bytes, ip: IPv4Address) -> bytes | None:
+    """The answer of `ip` to a ping that begins with its IP header; None to all else."""
+    if len(packet) < _IP.size:
+        return None
+    version, _, length, _, fragment, _, protocol, _, source, target = _IP.unpack_from(packet)
+    start = (version & 15) * 4
+    good = (
+        version >> 4 == 4
+        and start >= _IP.size
+        and protocol == _PROTOCOL_ICMP
+        and not fragment & 0x3FFF
+        and target == ip.packed
+        and start + _ICMP.size <= length <= len(packet)
+        and checksum(packet[:start]) == 0
+    )
+    icmp = packet[start:length]
+    if not good or icmp[:2] != bytes((_ECHO_REQUEST, 0)) or checksum(icmp) != 0:
+        return None
+    header = packet[:8] + bytes((_TTL, protocol, 0, 0)) + target + source + packet[20:start]
+    reply = _with_checksum(bytes((_ECHO_REPLY, 0, 0, 0)) + icmp[4:], 2)
+    return _with_checksum(header, 10) + reply + packet[length:]
 
 
 def _with_checksum(data: bytes, at: int) -> bytes:

@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`memif bench`: rates and latency."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import statistics
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from libmemif_py import Timeout, errors
+
+from . import counters
+from .options import EXAMPLES_FIRST, MOST_BYTES, Link, link_options, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from libmemif_py import Interface
+
+_SMALLEST = 24  # addresses, type, sequence
+_ETHERTYPE = b"\x88\xb5"  # for local experiments
+_US, _THEM = b"\x02\xfe\x00\x00\x00\x01", b"\x02\xfe\x00\x00\x00\x02"
+_REPORT = 1.0
+_TURN = 0.05
+_ANSWER = 1.0
+_MOST_SAMPLES = 1_000_000
+_PERCENTS = (50, 90, 99, 99.9)
+
+
+def frame(size: int, sequence: int = 0) -> bytes:
+    """A test packet."""
+    head = _THEM + _US + _ETHERTYPE + sequence.to_bytes(8, "big")
+    return head + bytes(size - len(head))
+
+
+@dataclass
+class Result:
+    """Of one run."""
+
+    role: str
+    size: int
+    burst: int
+    seconds: float = 0.0
+    rx_packets: int = 0
+    rx_bytes: int = 0
+    tx_packets: int = 0
+    tx_bytes: int = 0
+    tx_full: int = 0
+    lost: int = 0
+    samples: list[float] = field(default_factory=list)
+    """Round trips in microseconds."""
+
+    def record(self) -> dict[str, Any]:
+        """As `--json` shows it."""
+        values = asdict(self)
+        samples = values.pop("samples")
+        for way in ("rx", "tx"):
+            packets = values[f"{way}_packets"]
+            values[f"{way}_packets_per_second"] = packets / self.seconds if self.seconds else 0.0
+        if samples:
+            values["rtt_us"] = percentiles(samples)
+        return values
+
+
+def percentiles(samples: list[float]) -> dict[str, float]:
+    """Least, middle, tail and most."""
+    ordered = sorted(samples)
+    found = {"min": ordered[0], "mean": statistics.fmean(ordered)}
+    for percent in _PERCENTS:
+        found[f"p{percent:g}"] = ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+    return found | {"max": ordered[-1]}
+
+
+class Run:
+    """One role at work on all queues of an interface, from one thread."""
+
+    def __init__(self, interface: Interface, link: Link, result: Result) -> None:
+        """Counts go into `result`."""
+        self.result = result
+        self._interface = interface
+        self._link = link
+        self._packets = [frame(result.size)] * result.burst
+        self._sequence = 0
+        self._step = {
+            "rxonly": self._receive,
+            "txonly": self._send,
+            "macswap": self._swap,
+            "latency": self._round_trip,
+        }[result.role]
+
+    def run(self, seconds: float, report: Callable[[Result], None]) -> None:
+        """For so long; `report` is called each second with the result so far."""
+        start = time.monotonic()
+        before = self._counts()
+        due = start + _REPORT
+        try:
+            while (now := time.monotonic()) < start + seconds:
+                if now >= due:
+                    self._note(before, now - start)
+                    report(self.result)
+                    due = now + _REPORT
+                for queue in range(self._link.queues):
+                    self._step(queue)
+        finally:
+            self._note(before, time.monotonic() - start)
+
+    def _counts(self) -> tuple[counters.Totals, counters.Totals]:
+        queues = self._link.queues
+        return (
+            counters.summed(self._interface, queues, tx=False),
+            counters.summed(self._interface, queues, tx=True),
+        )
+
+    def _note(self, before: tuple[counters.Totals, counters.Totals], seconds: float) -> None:
+        rx, tx = self._counts()
+        result = self.result
+        result.seconds = seconds
+        result.rx_packets = rx.packets - before[0].packets
+        result.rx_bytes = rx.bytes - before[0].bytes
+        result.tx_packets = tx.packets - before[1].packets
+        result.tx_bytes = tx.bytes - before[1].bytes
+        result.tx_full = tx.full - before[1].full
+
+    def _patience(self) -> float:
+        """With several queues nobody waits on one while another has something."""
+        return _TURN if self._link.queues == 1 else 0
+
+    def _receive(self, queue: int) -> None:
+        with (
+            contextlib.suppress(Timeout),
+            self._interface.rx_burst(self.result.burst, self._patience(), queue=queue),
+        ):
+            pass  # the slots go back unread: the core counts them
+
+    def _send(self, queue: int) -> None:
+        with contextlib.suppress(Timeout):
+            self._interface.send_burst(self._packets, self._patience(), queue=queue)
+
+    def _swap(self, queue: int) -> None:
+        try:
+            frames = self._interface.recv_burst(self.result.burst, self._patience(), queue=queue)
+        except Timeout:
+            return
+        swapped = [frame[6:12] + frame[:6] + frame[12:] for frame in frames]
+        with contextlib.suppress(Timeout):
+            self.result.lost += len(swapped) - self._interface.send_burst(
+                swapped, _TURN, queue=queue
+            )
+
+    def _round_trip(self, queue: int) -> None:
+        """One packet there and back."""
+        self._sequence += 1
+        packet = frame(self.result.size, self._sequence)
+        before = time.perf_counter()
+        self._interface.send(packet, _ANSWER, queue=queue)
+        end = before + _ANSWER
+        while True:
+            try:
+                answer = self._interface.recv(max(0, end - time.perf_counter()), queue=queue)
+            except Timeout:
+                self.result.lost += 1
+                return
+            if answer[12:22] == packet[12:22]:
+                break
+        if len(self.result.samples) < _MOST_SAMPLES:
+            self.result.samples.append((time.perf_counter() - before) * 1e6)
+
+
+def _rate(packets: int, seconds: float) -> str:
+    return f"{packets / seconds:,.0f}" if seconds else "-"
+
+
+def _progress(last: dict[str, int]) -> Callable[[Result], None]:
+    """Prints a line each second, of that second only."""
+
+    def report(result: Result) -> None:
+        then = last.get("seconds_ms", 0) / 1000
+        span = result.seconds - then
+        rx, tx = result.rx_packets - last.get("rx", 0), result.tx_packets - last.get("tx", 0)
+        last.update(seconds_ms=int(result.seconds * 1000), rx=result.rx_packets)
+        last.update(tx=result.tx_packets)
+        line = f"{result.seconds:6.1f} s  rx {_rate(rx, span):>12}/s  tx {_rate(tx, span):>12}/s"
+        if result.samples:
+            line += f"  median round trip {statistics.median(result.samples):.1f} us"
+        click.echo(line, err=True)
+
+    return report
+
+
+def _show(results: list[Result]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    is_latency = all(result.role == "latency" for result in results)
+    names, rows = _latencies(results) if is_latency else _rates(results)
+    table = Table(box=box.SIMPLE)
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console().print(table)
+
+
+def _latencies(results: list[Result]) -> tuple[list[str], list[list]]:
+    names = ["size", "trips", "lost", "min us", "50 %", "90 %", "99 %", "99.9 %", "max"]
+    rows = []
+    for result in results:
+        found = percentiles(result.samples) if result.samples else {}
+        keys = ("min", "p50", "p90", "p99", "p99.9", "max")
+        cells = [f"{found[key]:.1f}" if found else "-" for key in keys]
+        rows.append([result.size, len(result.samples), result.lost, *cells])
+    return names, rows
+
+
+def _rates(results: list[Result]) -> tuple[list[str], list[list]]:
+    names = ["", "size", "burst", "s", "rx M/s", "Gbit/s", "tx M/s", "Gbit/s", "tx full"]
+    rows = []
+    for result in results:
+        cells = [
+            f"{count * factor / result.seconds:.3f}"
+            for count, factor in (
+                (result.rx_packets, 1e-6), (result.rx_bytes, 8e-9),
+                (result.tx_packets, 1e-6), (result.tx_bytes, 8e-9),
+            )
+        ]  # fmt: skip
+        seconds = f"{result.seconds:.1f}"
+        rows.append([result.role, result.size, result.burst, seconds, *cells, result.tx_full])
+    return names, rows
+
+
+def plot(results: list[Result], path: str) -> None:
+    """Rate over burst size, or a histogram of latency."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    if results[0].role == "latency":
+        # The tail would press all else together; it is in the table.
+        for result in results:
+            most = percentiles(result.samples)["p99"] if result.samples else 1
+            kept = [sample for sample in result.samples if sample <= most]
+            axes.hist(kept, bins=80, label=f"{result.size} bytes", alpha=0.7)
+        axes.set(xlabel="round trip, microseconds (up to the 99th percentile)", ylabel="packets")
+    else:
+        way = "tx" if results[0].role == "txonly" else "rx"
+        for size in sorted({result.size for result in results}):
+            chosen = [result for result in results if result.size == size]
+            rates = [getattr(one, f"{way}_packets") / one.seconds / 1e6 for one in chosen]
+            axes.plot([one.burst for one in chosen], rates, marker="o", label=f"{size} bytes")
+        axes.set_xscale("log", base=2)
+        axes.set(xlabel="packets per burst", ylabel="million packets per second", ylim=(0, None))
+    axes.legend()
+    figure.savefig(path)
+
+
+class _Numbers(click.ParamType):
+    """One number or several: 1,32,256."""
+
+    name = "numbers"
+
+    def __init__(self, least: int, most: int) -> None:
+        self._least, self._most = least, most
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> list[int]:
+        """From text."""
+        try:
+            numbers = [int(part) for part in value.split(",")]
+        except ValueError:
+            numbers = []
+        if not numbers or not all(self._least <= number <= self._most for number in numbers):
+            self.fail(
+                f"{value!r}, expected numbers from {self._least} to {self._most}, such as 64 or "
+                "64,1500",
+                parameter,
+                context,
+            )
+        return numbers
+
+
+def _check_plot(path: str | None) -> None:
+    """Before anything is measured."""
+    if path is None:
+        return
+    try:
+        import matplotlib  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise click.UsageError("--plot needs matplotlib: pip install matplotlib") from error
+
+
+@click.command("bench", context_settings=EXAMPLES_FIRST)
+@click.argument(
+    "work",
+    metavar="[rxonly|txonly|macswap|latency]",
+    type=click.Choice(["rxonly", "txonly", "macswap", "latency"]),
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0, min_open=True), default=5.0, show_default=True,
+    help="Of each measurement.",
+)  # fmt: skip
+@click.option(
+    "--size", "sizes", type=_Numbers(_SMALLEST, MOST_BYTES), default="64", show_default=True,
+    help="Bytes of a packet that we send; several with commas.",
+)  # fmt: skip
+@click.option(
+    "--burst", "burst_sizes", type=_Numbers(1, 4096), default="256", show_default=True,
+    help="Packets of a burst; several with commas.",
+)  # fmt: skip
+@click.option("--polling", is_flag=True, help="Poll for packets and let the peer not signal.")
+@click.option("--plot", "picture", metavar="FILE", help="Draw into FILE, such as out.svg.")
+@click.option("--json", "as_json", is_flag=True, help="The results as JSON.")
+@link_options(timeout=30.0)
+def command(
+    link: Link,
+    work: str,
+    seconds: float,
+    sizes: list[int],
+    burst_sizes: list[int],
+    polling: bool,
+    picture: str | None,
+    as_json: bool,
+) -> int:
+    """Measure with a peer: what this end does, for some seconds.
+
+    \b
+      rxonly   receives all and looks at nothing
+      txonly   sends as fast as there is room
+      macswap  sends back what comes, addresses exchanged
+      latency  sends one packet and waits for it to come back, again and again
+
+    The peer is another `memif bench`, dpdk-testpmd, VPP. What is measured is Python with bursts in
+    C; the C library has a bench of its own (`./bootstrap bench`).
+
+    \b
+    Examples, each pair in two terminals:
+      memif bench rxonly -S /tmp/memif.sock --role master
+      memif bench txonly -S /tmp/memif.sock --burst 1,8,32,256 --plot rate.svg
+    \b
+      memif bench macswap -S /tmp/memif.sock --role master --seconds 60
+      memif bench latency -S /tmp/memif.sock --plot latency.svg
+    """
+    _check_plot(picture)
+    results: list[Result] = []
+    with link.open() as interface:
+        link.wait(interface)
+        for queue in range(link.queues if polling else 0):
+            interface.set_rx_mode("polling", queue=queue)
+        try:
+            for size in sizes:
+                for burst in burst_sizes if work != "latency" else burst_sizes[:1]:
+                    results.append(Result(work, size, burst))
+                    run = Run(interface, link, results[-1])
+                    run.run(seconds, _progress({}))
+        except errors.Disconnected as error:
+            say(f"{link.shown}: the other end left: {error}")
+        finally:
+            _report(results, as_json)
+    if picture:
+        plot(results, picture)
+    moved = sum(result.rx_packets + result.tx_packets for result in results)
+    answered = sum(len(result.samples) for result in results)
+    return 0 if (answered if work == "latency" else moved) else 1
+
+
+def _report(results: list[Result], as_json: bool) -> None:
+    measured = [result for result in results if result.seconds]
+    if as_json:
+        click.echo(json.dumps([result.record() for result in measured]))
+    elif measured:
+        _show(measured)

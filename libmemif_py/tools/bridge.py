@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`memif bridge`: what comes in on one side goes out on the other."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import select
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import dump, pcapng
+from .options import EXAMPLES_FIRST, Link, link_options, printable, say
+from .ports import Port, open_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import BinaryIO
+
+
+class _Bridge:
+    """Two ports, served in turn by one thread."""
+
+    def __init__(self, ports: list[Port], record: Callable[[list, int], None] | None) -> None:
+        self._record = record
+        self._ready = select.epoll()
+        self._serve: dict[int, Callable[[], None]] = {}
+        for side, port in enumerate(ports):
+            for queue, fd in enumerate(port.fds()):
+                consume = functools.partial(self._consume, side, ports[1 - side], queue)
+                self._serve[fd] = functools.partial(port.pass_on, queue, consume)
+                self._ready.register(fd, select.EPOLLIN)
+
+    def run(self) -> None:
+        """Until stopped."""
+        while True:
+            for fd, _ in self._ready.poll():
+                self._serve[fd]()
+
+    def _consume(self, side: int, other: Port, queue: int, packets: list) -> None:
+        if self._record is not None:
+            self._record(packets, side)
+        other.take(packets, queue)
+
+
+def _recorder(
+    file: BinaryIO, path: str, form: str | None, link: Link, names: tuple[str, ...]
+) -> Callable[[list, int], None]:
+    writer = dump.writer_for(file, path, form, link.mode, pcapng.WHOLE, names)
+    file.flush()
+
+    def record(packets: list, side: int) -> None:
+        now = time.time_ns()
+        for packet in packets:
+            writer.write(bytes(packet), now, side)
+        file.flush()
+
+    return record
+
+
+@click.command("bridge", context_settings=EXAMPLES_FIRST)
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@click.option("-w", "path", metavar="FILE", help="Record what passes; -: to stdout.")
+@click.option(
+    "--format", "form", type=click.Choice(["pcapng", "pcap"]),
+    help="Of FILE; without it by its suffix, else pcapng, which tells the sides apart.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="The counts at the end as JSON.")
+@link_options(role="master", timeout=0, with_socket=False)
+def command(
+    link: Link, first: str, second: str, path: str | None, form: str | None, as_json: bool
+) -> None:
+    """Splice A and B until Ctrl+C: what comes in on one goes out on the other.
+
+    \b
+    Each is one of
+      SOCKET[,role=...][,id=...]  a memif; also ,queues= ,ring-size= ,buffer-size=
+                                  ,protocol= ,mode= ,secret-file=
+      tap:NAME                    a TAP device, made if it is not there
+      if:NAME                     a network interface, by a packet socket
+
+    The options apply to every memif that does not say otherwise. What finds no room on the other
+    side, or nobody there, is dropped and counted. Packets of a memif are copied once, from ring to
+    ring. For if:NAME turn segmentation and checksum offload off (`ethtool -K NAME tx off gso off
+    gro off`), or half-made packets arrive.
+
+    \b
+    Examples:
+      memif bridge /tmp/a.sock /tmp/b.sock
+      memif bridge /run/vpp/memif.sock,role=slave,id=3 tap:memif0
+      memif bridge /tmp/a.sock,queues=2 if:eth1 -w - | wireshark -k -i -
+    """
+    words = first, second
+    if first == second:
+        raise click.UsageError(f"both sides are {first!r}, expected two")
+    if path is None and form is not None:
+        raise click.UsageError(f"--format {form} is for a file: name one with -w")
+    with contextlib.ExitStack() as stack:
+        record = None
+        if path is not None:
+            file = stack.enter_context(dump.output(path))
+            record = _recorder(file, path, form, link, words)
+        ports = []
+        for word in words:
+            ports.append(open_port(word, link, say))
+            stack.callback(ports[-1].close)
+        say(f"bridge between {ports[0].name} and {ports[1].name}")
+        try:
+            _Bridge(ports, record).run()
+        finally:
+            _print_counts(ports, as_json, to_stderr=path == "-")
+
+
+def _print_counts(ports: list[Port], as_json: bool, *, to_stderr: bool) -> None:
+    counts: list[dict[str, Any]] = [
+        {
+            "port": port.name,
+            "received": port.received,
+            "sent": port.sent,
+            "dropped": port.dropped,
+        }
+        for port in ports
+    ]
+    if as_json:
+        click.echo(json.dumps(counts), err=to_stderr)
+        return
+    for row in counts:
+        text = "{port}: {received} received, {sent} sent, {dropped} dropped".format(**row)
+        click.echo(printable(text), err=to_stderr)

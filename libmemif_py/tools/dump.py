@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`memif dump`: show or record what a peer sends."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import sys
+import time
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from libmemif_py import MemifError
+
+from . import decode, pcapng
+from .options import EXAMPLES_FIRST, MOST_BYTES, Link, NoAnswer, link_options, say, told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import BinaryIO
+
+    from libmemif_py import Interface
+
+_BURST = 256
+
+
+def writer_for(
+    file: BinaryIO,
+    path: str,
+    form: str | None,
+    mode: str,
+    snaplen: int,
+    names: tuple[str, ...] = ("memif",),
+) -> pcapng.Writer:
+    """By --format, else by the suffix: .pcap and .cap are pcap, all else pcapng."""
+    link_type = pcapng.RAW_IP if mode == "ip" else pcapng.ETHERNET
+    form = form or ("pcap" if path.endswith((".pcap", ".cap")) else "pcapng")
+    if form == "pcap":
+        return pcapng.PcapWriter(file, link_type, snaplen)
+    return pcapng.PcapngWriter(file, link_type, snaplen, names)
+
+
+@contextlib.contextmanager
+def output(path: str) -> Iterator[BinaryIO]:
+    """The file to record into; - is stdout, which must not be a terminal."""
+    if path == "-":
+        if sys.stdout.isatty():
+            raise click.UsageError(
+                "-w - would write a capture to the terminal: send it on, as in "
+                "`| wireshark -k -i -`"
+            )
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        file = open(path, "wb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise click.UsageError(
+            f"-w {path}: {error.strerror}, expected a file that can be written"
+        ) from error
+    with file:
+        yield file
+
+
+class _Printer:
+    """A line for each packet."""
+
+    def __init__(self, mode: str, snaplen: int, show_hex: bool, link_level: bool) -> None:
+        self._line = _line_of(mode, link_level)
+        self._snaplen = snaplen
+        self._hex = show_hex
+
+    def write(self, packet: bytes, time_ns: int) -> None:
+        kept = packet[: self._snaplen]
+        seconds, rest = divmod(time_ns, 10**9)
+        clock = time.strftime("%H:%M:%S", time.localtime(seconds))
+        print(f"{clock}.{rest // 1000:06d} {self._line(kept)}")
+        if self._hex:
+            print(decode.hex_dump(kept))
+
+
+def _line_of(mode: str, link_level: bool) -> Callable[[bytes], str]:
+    if mode == "ip":
+        return decode.ip_line
+    return lambda packet: decode.line(packet, link_level=link_level)
+
+
+def _receive(interface: Interface, queues: int, count: int | None) -> Iterator[list[bytes]]:
+    """Bursts of all queues, until there were `count` packets (None: for ever)."""
+    ready = select.epoll()
+    queue_of = {interface.fileno(queue): queue for queue in range(queues)}
+    for fd in queue_of:
+        ready.register(fd, select.EPOLLIN)
+    left = count
+    while left is None or left > 0:
+        for fd, _ in ready.poll():
+            most = _BURST if left is None else min(_BURST, left)
+            if most == 0:
+                break
+            try:
+                packets = interface.recv_burst(most, 0, queue=queue_of[fd])
+            except MemifError:
+                continue  # the link came or went
+            if left is not None:
+                left -= len(packets)
+            yield packets
+
+
+@click.command("dump", context_settings=EXAMPLES_FIRST)
+@click.option("-w", "path", metavar="FILE", help="Record into FILE; -: to stdout.")
+@click.option(
+    "--format", "form", type=click.Choice(["pcapng", "pcap"]),
+    help="Of FILE; without it by its suffix, else pcapng.",
+)  # fmt: skip
+@click.option("-c", "count", type=click.IntRange(1), help="End after so many packets.")
+@click.option(
+    "-s", "snaplen", type=click.IntRange(1, pcapng.WHOLE), default=pcapng.WHOLE,
+    help=f"Keep so many bytes of a packet; without it all ({MOST_BYTES} at most).",
+)  # fmt: skip
+@click.option("-x", "show_hex", is_flag=True, help="Show the bytes as well.")
+@click.option("-e", "link_level", is_flag=True, help="Show the Ethernet addresses as well.")
+@link_options(timeout=0)
+def command(
+    link: Link,
+    path: str | None,
+    form: str | None,
+    count: int | None,
+    snaplen: int,
+    show_hex: bool,
+    link_level: bool,
+) -> None:
+    """Show a line for each packet that the other end sends, or record them, until Ctrl+C.
+
+    This is the other end of the memif: it takes the packets and answers nothing. To look at what
+    two others say to each other, put `memif bridge -w FILE` between them.
+
+    \b
+    Examples:
+      memif dump -S /tmp/memif.sock
+      memif dump -S /tmp/memif.sock -w packets.pcapng -c 1000
+      memif dump -S /tmp/memif.sock --role master -w - | wireshark -k -i -
+    """
+    if path is None and form is not None:
+        raise click.UsageError(f"--format {form} is for a file: name one with -w")
+    with contextlib.ExitStack() as stack:
+        file: IO | None = None
+        sink: pcapng.Writer | _Printer = _Printer(link.mode, snaplen, show_hex, link_level)
+        if path is not None:
+            file = stack.enter_context(output(path))
+            sink = writer_for(file, path, form, link.mode, snaplen)
+            file.flush()  # whoever reads along sees at once that we are there
+        # The interface closes before the file: what it receives can be written.
+        interface = stack.enter_context(link.open(**told(say)))
+        say(f"listening on {link.shown}")
+        if link.timeout:
+            link.wait(interface)
+        _record(interface, link.queues, count, sink, file or sys.stdout)
+
+
+def _record(
+    interface: Interface,
+    queues: int,
+    count: int | None,
+    sink: pcapng.Writer | _Printer,
+    file: IO,
+) -> None:
+    captured = 0
+    try:
+        for packets in _receive(interface, queues, count):
+            now = time.time_ns()
+            for packet in packets:
+                sink.write(packet, now)
+            captured += len(packets)
+            file.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise NoAnswer(f"after {captured} packets: {error}") from error
+    finally:
+        say(f"{captured} packets captured")

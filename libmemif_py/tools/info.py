@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`memif info`: who listens on a socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+from pathlib import Path
+from typing import Any
+
+import click
+
+from libmemif_py import channel, errors, wire
+
+from .options import DEFAULT_SOCKET, EXAMPLES_FIRST, NoAnswer, printable
+
+_FAULTS = {
+    FileNotFoundError: "there is no such socket: start the master first, or correct the path",
+    ConnectionRefusedError: "nobody listens: the master that made it is gone, or (with @) is not",
+    PermissionError: "not allowed: the socket's owner decides who may connect",
+}
+
+
+def _connect(path: str) -> channel.Channel:
+    try:
+        return channel.connect(os.fsencode(path))
+    except errors.ArgumentError as error:
+        raise click.UsageError(str(error)) from error
+    except OSError as error:
+        reason = _FAULTS.get(type(error), f"{error.strerror}, expected a socket of a memif master")
+        raise NoAnswer(f"{path}: {reason}") from error
+
+
+def _hello(path: str, peer: channel.Channel, timeout: float) -> wire.Hello:
+    if not select.select([peer], [], [], timeout or None)[0]:
+        raise NoAnswer(f"{path}: no HELLO within {timeout:g} s, so it is no memif master")
+    try:
+        data, fds = peer.receive()
+        channel.close_fds(fds)
+        message = wire.decode(data, wire.VERSION_2)
+    except (OSError, wire.WireError) as error:
+        raise NoAnswer(f"{path}: no memif master: {error}") from error
+    if not isinstance(message, wire.Hello):
+        raise NoAnswer(f"{path}: said {message.label}, expected HELLO of a memif master")
+    return message
+
+
+def _program_of(pid: int) -> str:
+    """Empty when it cannot be seen from here."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def look(path: str, timeout: float) -> dict[str, Any]:
+    """Connect, read the first message, leave. Raises NoAnswer, UsageError."""
+    peer = _connect(path)
+    try:
+        hello = _hello(path, peer, timeout)
+        pid, uid, gid = peer.peer()
+    finally:
+        peer.close()
+    return {
+        "socket": path,
+        "name": hello.name.decode("utf-8", "replace"),
+        "min_version": hello.min_version,
+        "max_version": hello.max_version,
+        "max_regions": hello.max_region + 1,
+        "max_m2s_rings": hello.max_m2s_ring + 1,
+        "max_s2m_rings": hello.max_s2m_ring + 1,
+        "max_ring_size": 1 << hello.max_log2_ring_size,
+        "pid": pid,
+        "program": _program_of(pid),
+        "uid": uid,
+        "gid": gid,
+    }
+
+
+@click.command("info", context_settings=EXAMPLES_FIRST)
+@click.argument("socket", default=DEFAULT_SOCKET, envvar="MEMIF_SOCKET")
+@click.option(
+    "--timeout", type=click.FloatRange(0), default=5.0, show_default=True,
+    help="Seconds to wait for its first word; 0: for ever.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(socket: str, timeout: float, as_json: bool) -> None:
+    """Say who listens on SOCKET: connects, reads what the master says of itself, and leaves.
+
+    SOCKET is /run/vpp/memif.sock unless given, here or in MEMIF_SOCKET. Interfaces that are
+    connected are not disturbed, and no secret is needed.
+
+    \b
+    Examples:
+      memif info /tmp/memif.sock
+      memif info @abstract --json
+    """
+    found = look(socket, timeout)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    versions = " to ".join(
+        f"{version} ({version >> 8}.{version & 255})"
+        for version in sorted({found["min_version"], found["max_version"]})
+    )
+    rows = {
+        "socket": socket,
+        "name": printable(found["name"]),
+        "protocol": versions,
+        "rings": f"{found['max_s2m_rings']} slave to master, {found['max_m2s_rings']} back, "
+        f"of at most {found['max_ring_size']} slots",
+        "regions": f"at most {found['max_regions']}",
+        "process": f"{found['pid']} {printable(found['program'])}".rstrip(),
+        "user": f"{found['uid']}, group {found['gid']}",
+    }
+    for name, value in rows.items():
+        click.echo(f"{name:<9} {value}")

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options that all commands have in common, and the interfaces that they describe."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from libmemif_py import Interface, Timeout, errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EXAMPLES_FIRST = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+DEFAULT_SOCKET = "/run/vpp/memif.sock"
+MOST_QUEUES = 256
+MOST_SLOTS = 16384
+MOST_BYTES = 65535
+_SECRET_SIZE = 24
+_OUR_END = "interface deleted"
+"""Why a link went down when it was we who closed it."""
+
+
+def printable(text: str) -> str:
+    """What a peer said, without what would move the cursor of a terminal."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+class NoAnswer(click.ClickException):
+    """Nobody there, or no answer: exit status 1."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Link:
+    """One end of a memif as asked for on the command line."""
+
+    socket: str
+    role: str
+    id: int
+    secret_file: str | None
+    queues: int
+    ring_size: int
+    buffer_size: int
+    protocol: str | None
+    mode: str
+    timeout: float
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds to wait for the other end; None for ever."""
+        return self.timeout or None
+
+    @property
+    def shown(self) -> str:
+        """For messages."""
+        return f"{self.socket} (id {self.id}, {self.role})"
+
+    def open(self, **settings: Any) -> Interface:
+        """The interface, which connects or listens from now on."""
+        try:
+            return Interface(
+                self.socket,
+                role=self.role,
+                id=self.id,
+                secret=_secret(self.secret_file),
+                mode=self.mode,
+                s2m_rings=self.queues,
+                m2s_rings=self.queues,
+                ring_size=self.ring_size,
+                buffer_size=self.buffer_size,
+                version=None if self.protocol is None else int(self.protocol),
+                app_name="memif",
+                **settings,
+            )
+        except errors.ArgumentError as error:
+            raise click.UsageError(str(error)) from error
+        except errors.NoFileError as error:
+            folder = os.path.dirname(self.socket) or "."
+            raise NoAnswer(f"{self.socket}: no folder {folder!r}, make it first") from error
+        except errors.MemifError as error:
+            raise NoAnswer(f"{self.shown}: {error}") from error
+
+    def wait(self, interface: Interface) -> None:
+        """Until the link is up. Raises NoAnswer when the time is over."""
+        try:
+            interface.wait_connected(self.patience)
+        except Timeout:
+            reason = printable(interface.details().last_error) or "nobody came"
+            advice = (
+                f"see `memif info {self.socket}`"
+                if self.role == "slave"
+                else "start a slave for it, or use --role slave"
+            )
+            raise NoAnswer(
+                f"no link on {self.shown} within {self.timeout:g} s: {reason}; {advice}"
+            ) from None
+
+
+def _secret(file: str | None) -> bytes | None:
+    """From a file without its last line end, or from the environment; never shown."""
+    if file is None:
+        value = os.environb.get(b"MEMIF_SECRET")
+        where = "MEMIF_SECRET"
+    else:
+        where = f"--secret-file {file}"
+        try:
+            value = Path(file).read_bytes().rstrip(b"\r\n")
+        except OSError as error:
+            raise click.UsageError(
+                f"{where}: {error.strerror}, expected a file that can be read"
+            ) from error
+    if value is not None and len(value) > _SECRET_SIZE:
+        raise click.UsageError(f"{where} holds {len(value)} bytes, expected at most {_SECRET_SIZE}")
+    return value
+
+
+class _RingSize(click.ParamType):
+    """A power of two."""
+
+    name = "slots"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> int:
+        """From text."""
+        try:
+            number = int(value)
+        except ValueError:
+            number = 0
+        if not 1 <= number <= MOST_SLOTS or number & (number - 1):
+            self.fail(
+                f"{value!r}, expected a power of two from 1 to {MOST_SLOTS}", parameter, context
+            )
+        return number
+
+
+def _socket_option() -> Callable:
+    return click.option(
+        "-S",
+        "--socket",
+        default=DEFAULT_SOCKET,
+        envvar="MEMIF_SOCKET",
+        show_default=True,
+        metavar="SOCKET",
+        help="Control socket; @NAME is an abstract one. Also from MEMIF_SOCKET.",
+    )
+
+
+def _common(role: str, timeout: float) -> list[Callable]:
+    number = click.IntRange
+    option = functools.partial(click.option, show_default=True)
+    waiting = "Seconds to wait for the other end; 0: for ever."
+    return [
+        option("--role", type=click.Choice(["master", "slave"]), default=role, help="Which end."),
+        option("--id", type=number(0, 2**32 - 1), default=0, help="Interface id, as the peer's."),
+        option(
+            "--secret-file",
+            metavar="FILE",
+            help="Secret, at most 24 bytes; without this MEMIF_SECRET, without that none.",
+        ),
+        option("--queues", type=number(1, MOST_QUEUES), default=1, help="Queues each way."),
+        option("--ring-size", type=_RingSize(), default=1024, help="Slots of a ring (slave)."),
+        option(
+            "--buffer-size",
+            type=number(1, MOST_BYTES),
+            default=2048,
+            help="Bytes of a buffer (slave); longer packets take several.",
+        ),
+        option(
+            "--protocol",
+            type=click.Choice(["256", "512"]),
+            help="Speak only this version; without it the best in common.",
+        ),
+        option(
+            "--mode",
+            type=click.Choice(["ethernet", "ip"]),
+            default="ethernet",
+            help="What packets begin with, as the peer's.",
+        ),
+        option("--timeout", type=click.FloatRange(min=0), default=timeout, help=waiting),
+    ]
+
+
+def link_options(
+    role: str = "slave", timeout: float = 10.0, *, with_socket: bool = True
+) -> Callable[[Callable], Callable]:
+    """Decorate a command: it gets a Link named `link` in place of the common options."""
+
+    def decorate(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def command(**values: Any) -> Any:
+            values.setdefault("socket", "")
+            fields = {name: values.pop(name) for name in Link.__dataclass_fields__}
+            return function(link=Link(**fields), **values)
+
+        own = [_socket_option()] if with_socket else []
+        for option in reversed([*own, *_common(role, timeout)]):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def told(tell: Callable[[str], None], name: str = "") -> dict[str, Callable]:
+    """Settings of an interface, so that `tell` hears of its peers; `name` is which interface."""
+    prefix = f"{name}: " if name else ""
+
+    def came(interface: Interface) -> None:
+        details = interface.details()
+        peer = f"{details.remote_app_name} {details.remote_name}".strip()
+        tell(f"{prefix}connected to {peer or 'a peer without a name'}")
+
+    def left(_interface: Interface, reason: str) -> None:
+        if reason != _OUR_END:
+            tell(f"{prefix}{reason}")
+
+    return {"on_connect": came, "on_disconnect": left}
+
+
+def say(text: str) -> None:
+    """A line on stderr, where it is in nobody's way."""
+    click.echo(printable(text), err=True)
+
+
+# ---- an interface as one word: PATH,role=master,id=1 ----
+
+_KEYS = {
+    "role": click.Choice(["master", "slave"]),
+    "id": click.IntRange(0, 2**32 - 1),
+    "secret-file": click.STRING,
+    "queues": click.IntRange(1, MOST_QUEUES),
+    "ring-size": _RingSize(),
+    "buffer-size": click.IntRange(1, MOST_BYTES),
+    "protocol": click.Choice(["256", "512"]),
+    "mode": click.Choice(["ethernet", "ip"]),
+}
+_SETTING = re.compile(r",([a-z-]+)=([^,]*)$")
+
+
+def link_of(word: str, defaults: Link) -> Link:
+    """A Link from SOCKET[,role=...][,id=...]..., the rest from the common options."""
+    path, values = word, {}
+    while found := _SETTING.search(path):
+        key, value = found.groups()
+        if key not in _KEYS:
+            raise click.UsageError(f"{word!r} has {key!r}, expected one of: {', '.join(_KEYS)}")
+        try:
+            values[key.replace("-", "_")] = _KEYS[key].convert(value, None, None)
+        except click.BadParameter as error:
+            raise click.UsageError(f"{word!r}, {key}: {error.message}") from error
+        path = path[: found.start()]
+    return replace(defaults, socket=path, **values)

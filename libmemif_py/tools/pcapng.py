@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Captures of packets: pcap and pcapng, written and read.
+
+Read is what every other program writes: both byte orders, microseconds and nanoseconds, several
+sections and interfaces, and blocks that are not known are passed over. A file that breaks the
+format raises CaptureError with the place; nothing in it is trusted.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+ETHERNET, RAW_IP = 1, 101
+# Packets that begin with an IP header have several numbers.
+IP_LINK_TYPES = (RAW_IP, 12, 14, 228, 229)
+WHOLE = 262_144
+"""Bytes of a packet that are kept when all are wanted, as tcpdump has it."""
+
+_PCAP_MAGICS = {0xA1B2C3D4: 1000, 0xA1B23C4D: 1}  # nanoseconds of a fraction
+_PCAP_HEADER = "IHHiIII"
+_PCAP_RECORD = "IIII"
+_SECTION, _INTERFACE, _PACKET, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, 6
+_BYTE_ORDER = 0x1A2B3C4D
+_END, _IF_NAME, _IF_TSRESOL, _APPLICATION = 0, 2, 9, 4
+_NANOSECONDS = 9
+_LARGEST_BLOCK = 16 * 1024 * 1024
+_SECOND = 1_000_000_000
+
+
+class CaptureError(ValueError):
+    """A file that is no capture, or a broken one."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One packet of a capture."""
+
+    data: bytes
+    time_ns: int
+    """Nanoseconds since 1970; 0 where the capture has none."""
+    length: int
+    """Bytes on the wire; more than in `data` when the capture cut it."""
+    link_type: int
+
+
+# ---- writing ----
+
+
+class PcapWriter:
+    """The old format, with nanoseconds."""
+
+    def __init__(self, file: BinaryIO, link_type: int = ETHERNET, snaplen: int = WHOLE) -> None:
+        """Writes the header. The file stays the caller's."""
+        self._file = file
+        self._snaplen = snaplen
+        file.write(struct.pack("<" + _PCAP_HEADER, 0xA1B23C4D, 2, 4, 0, 0, snaplen, link_type))
+
+    def write(self, data: bytes, time_ns: int, interface: int = 0) -> None:
+        """One packet; the format knows no interfaces."""
+        kept = data[: self._snaplen]
+        seconds, rest = divmod(time_ns, _SECOND)
+        self._file.write(
+            struct.pack("<" + _PCAP_RECORD, seconds & 0xFFFFFFFF, rest, len(kept), len(data))
+        )
+        self._file.write(kept)
+
+
+class PcapngWriter:
+    """The format of Wireshark, one section, nanoseconds."""
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        link_type: int = ETHERNET,
+        snaplen: int = WHOLE,
+        names: tuple[str, ...] = ("memif",),
+    ) -> None:
+        """Writes the section and its interfaces. The file stays the caller's."""
+        self._file = file
+        self._snaplen = snaplen
+        section = struct.pack("<IHHq", _BYTE_ORDER, 1, 0, -1) + _option(_APPLICATION, b"memif")
+        self._block(_SECTION, section + _option(_END, b""))
+        for name in names:
+            options = _option(_IF_NAME, name.encode()) + _option(
+                _IF_TSRESOL, bytes((_NANOSECONDS,))
+            )
+            fixed = struct.pack("<HHI", link_type, 0, snaplen)
+            self._block(_INTERFACE, fixed + options + _option(_END, b""))
+
+    def write(self, data: bytes, time_ns: int, interface: int = 0) -> None:
+        """One packet."""
+        kept = data[: self._snaplen]
+        high, low = divmod(time_ns, 2**32)
+        fixed = struct.pack("<IIIII", interface, high, low, len(kept), len(data))
+        self._block(_ENHANCED, fixed + _padded(kept))
+
+    def _block(self, kind: int, body: bytes) -> None:
+        length = len(body) + 12
+        self._file.write(struct.pack("<II", kind, length) + body + struct.pack("<I", length))
+
+
+Writer = PcapWriter | PcapngWriter
+
+
+def _option(code: int, value: bytes) -> bytes:
+    return struct.pack("<HH", code, len(value)) + _padded(value)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 4)
+
+
+# ---- reading ----
+
+
+def read(file: BinaryIO) -> Iterator[Record]:
+    """The packets of a capture, whichever format it has. Raises CaptureError."""
+    start = file.read(4)
+    for order in "<>":
+        if len(start) == 4:
+            (magic,) = struct.unpack(order + "I", start)
+            if magic in _PCAP_MAGICS:
+                return _read_pcap(file, order, _PCAP_MAGICS[magic])
+    if start == struct.pack("<I", _SECTION):
+        return _PcapngReader(file).records()
+    shown = start.hex(" ") or "nothing"
+    raise CaptureError(f"begins with {shown}, expected a pcap or pcapng file")
+
+
+def _exactly(file: BinaryIO, count: int, what: str) -> bytes:
+    data = file.read(count)
+    if len(data) != count:
+        raise CaptureError(f"ends within {what}: {len(data)} bytes, expected {count}")
+    return data
+
+
+def _read_pcap(file: BinaryIO, order: str, fraction: int) -> Iterator[Record]:
+    header = struct.Struct(order + _PCAP_HEADER[1:])
+    *_, link_type = header.unpack(_exactly(file, header.size, "the header"))
+    link_type &= 0x0FFFFFFF  # above it the length of a check sequence may be told
+    record = struct.Struct(order + _PCAP_RECORD)
+    number = 0
+    while start := file.read(record.size):
+        number += 1
+        what = f"packet {number}"
+        if len(start) < record.size:
+            raise CaptureError(f"ends within the header of {what}")
+        seconds, rest, kept, length = record.unpack(start)
+        if kept > _LARGEST_BLOCK:
+            raise CaptureError(f"{what} has {kept} bytes, expected at most {_LARGEST_BLOCK}")
+        data = _exactly(file, kept, what)
+        yield Record(data, seconds * _SECOND + rest * fraction, length, link_type)
+
+
+class _PcapngReader:
+    """Behind the first four bytes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._order = "<"
+        self._number = 0
+        # Of the current section: link type, bytes kept at most, and ticks of a second.
+        self._interfaces: list[tuple[int, int, int]] = []
+        self._read = {
+            _ENHANCED: self._enhanced,
+            _SIMPLE: self._simple,
+            _PACKET: self._packet,
+        }
+
+    def records(self) -> Iterator[Record]:
+        kind = _SECTION
+        while True:
+            self._number += 1
+            if kind == _SECTION:
+                self._section()
+            else:
+                body = self._body(struct.unpack(self._order + "I", self._take(4))[0])
+                if kind == _INTERFACE:
+                    self._interface(body)
+                elif kind in self._read:
+                    yield self._read[kind](body)
+            start = self._file.read(4)
+            if not start:
+                return
+            if len(start) < 4:
+                raise CaptureError(f"ends within the type of block {self._number + 1}")
+            (kind,) = struct.unpack(self._order + "I", start)
+
+    def _take(self, count: int) -> bytes:
+        return _exactly(self._file, count, f"block {self._number}")
+
+    def _fail(self, text: str) -> CaptureError:
+        return CaptureError(f"block {self._number}: {text}")
+
+    def _body(self, length: int, read: int = 8) -> bytes:
+        """What is left of a block of which `read` bytes were taken already."""
+        if not read + 4 <= length <= _LARGEST_BLOCK or length % 4:
+            raise self._fail(
+                f"length {length}, expected a multiple of 4 from {read + 4} to {_LARGEST_BLOCK}"
+            )
+        body = self._take(length - read - 4)
+        (again,) = struct.unpack(self._order + "I", self._take(4))
+        if again != length:
+            raise self._fail(f"length {length} before and {again} behind, expected the same")
+        return body
+
+    def _section(self) -> None:
+        length, order = self._take(4), self._take(4)
+        for candidate in "<>":
+            if struct.unpack(candidate + "I", order)[0] == _BYTE_ORDER:
+                self._order = candidate
+                break
+        else:
+            raise self._fail(f"byte order {order.hex(' ')}, expected 1a 2b 3c 4d either way")
+        self._interfaces = []
+        self._body(struct.unpack(self._order + "I", length)[0], read=12)
+
+    def _fields(self, layout: str, body: bytes) -> tuple[int, ...]:
+        fields = struct.Struct(self._order + layout)
+        if len(body) < fields.size:
+            raise self._fail(f"{len(body)} bytes, expected at least {fields.size}")
+        return fields.unpack_from(body)
+
+    def _interface(self, body: bytes) -> None:
+        link_type, _, snaplen = self._fields("HHI", body)
+        ticks, place = 1_000_000, 8
+        while place + 4 <= len(body):
+            code, length = struct.unpack_from(self._order + "HH", body, place)
+            if code == _END:
+                break
+            if code == _IF_TSRESOL and length == 1 and place + 4 < len(body):
+                value = body[place + 4]
+                ticks = 2 ** (value & 127) if value & 128 else 10 ** (value & 127)
+            place += 4 + length + -length % 4
+        self._interfaces.append((link_type, snaplen, ticks))
+
+    def _enhanced(self, body: bytes) -> Record:
+        index, high, low, kept, length = self._fields("IIIII", body)
+        return self._record(index, (high << 32) + low, body[20:], kept, length)
+
+    def _packet(self, body: bytes) -> Record:
+        """The block of old that enhanced packets replaced."""
+        index, _, high, low, kept, length = self._fields("HHIIII", body)
+        return self._record(index, (high << 32) + low, body[20:], kept, length)
+
+    def _simple(self, body: bytes) -> Record:
+        (length,) = self._fields("I", body)
+        snaplen = self._interfaces[0][1] if self._interfaces else 0
+        return self._record(0, 0, body[4:], min(length, snaplen or length), length)
+
+    def _record(self, index: int, time: int, data: bytes, kept: int, length: int) -> Record:
+        if index >= len(self._interfaces):
+            raise self._fail(f"interface {index}, expected one of {len(self._interfaces)}")
+        if kept > len(data):
+            raise self._fail(f"packet of {kept} bytes in {len(data)}")
+        link_type, _, ticks = self._interfaces[index]
+        return Record(data[:kept], time * _SECOND // ticks, length, link_type)

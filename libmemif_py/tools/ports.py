@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `memif bridge` can join: memif interfaces, TAP devices, network interfaces."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+import click
+
+from libmemif_py import MemifError
+
+from .options import Link, NoAnswer, link_of, told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BURST = 256
+_MOST = 65535
+_NAME_SIZE = 15
+# <linux/if_tun.h>, <linux/if.h>, <linux/if_packet.h>
+_TUNSETIFF, _IFF_TAP, _IFF_NO_PI, _IFF_UP = 0x400454CA, 0x0002, 0x1000, 0x1
+_SIOCGIFFLAGS, _SIOCSIFFLAGS = 0x8913, 0x8914
+_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_IGNORE_OUTGOING = 263, 1, 23
+_PACKET_MR_PROMISC, _ETH_P_ALL = 1, 3
+
+
+class Port:
+    """One side of a bridge. Counts what came in, what went out, what found no room."""
+
+    def __init__(self, name: str) -> None:
+        """`name` is as given on the command line."""
+        self.name = name
+        self.received = self.sent = self.dropped = 0
+
+    def fds(self) -> list[int]:
+        """Readable when there is something to pass on; one for each queue."""
+        raise NotImplementedError
+
+    def pass_on(self, queue: int, consume: Callable[[list], None]) -> None:
+        """Receive one burst of a queue, never waiting, and hand it over."""
+        raise NotImplementedError
+
+    def take(self, packets: list, queue: int) -> None:
+        """Send what there is room for, never waiting; the rest is dropped, as on a wire."""
+        sent = self._send(packets, queue)
+        self.sent += sent
+        self.dropped += len(packets) - sent
+
+    def _send(self, packets: list, queue: int) -> int:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release it."""
+        raise NotImplementedError
+
+
+class MemifPort(Port):
+    """A memif interface. Its packets are handed over where they lie in shared memory."""
+
+    def __init__(self, link: Link, tell: Callable[[str], None]) -> None:
+        """Connects or listens; `tell` hears of connections."""
+        super().__init__(link.shown)
+        self.link = link
+        self.interface = link.open(**told(tell, link.shown))
+
+    def fds(self) -> list[int]:
+        """See Port."""
+        return [self.interface.fileno(queue) for queue in range(self.link.queues)]
+
+    def pass_on(self, queue: int, consume: Callable[[list], None]) -> None:
+        """See Port. `consume` must not keep the packets: their slots go back to the peer."""
+        try:
+            burst = self.interface.rx_burst(BURST, 0, queue=queue)
+        except MemifError:
+            return  # the link came or went, or somebody woke us for nothing
+        with burst:
+            self.received += len(burst)
+            packets = list(burst)
+            try:
+                consume(packets)
+            finally:
+                packets.clear()
+
+    def _send(self, packets: list, queue: int) -> int:
+        try:
+            return self.interface.send_burst(packets, 0, queue=queue % self.link.queues)
+        except MemifError:
+            return 0  # no link, or no room
+
+    def close(self) -> None:
+        """See Port."""
+        self.interface.close()
+
+
+class _FilePort(Port):
+    """A descriptor that gives and takes one packet for each call."""
+
+    _fd: int
+
+    def fds(self) -> list[int]:
+        """See Port."""
+        return [self._fd]
+
+    def pass_on(self, queue: int, consume: Callable[[list], None]) -> None:
+        """See Port."""
+        packets: list[bytes] = []
+        with contextlib.suppress(BlockingIOError):
+            while len(packets) < BURST:
+                packets.append(os.read(self._fd, _MOST))
+        self.received += len(packets)
+        if packets:
+            consume(packets)
+
+    def _send(self, packets: list, queue: int) -> int:
+        return sum(map(self._send_one, packets))
+
+    def _send_one(self, packet: bytes) -> bool:
+        try:
+            os.write(self._fd, packet)
+        except OSError as error:
+            # No room, too long or too short for the interface, or the interface is down.
+            passing = (errno.EAGAIN, errno.ENOBUFS, errno.EMSGSIZE, errno.EINVAL, errno.EIO)
+            if error.errno in (*passing, errno.ENETDOWN):
+                return False
+            raise NoAnswer(f"{self.name}: {error.strerror}") from error
+        return True
+
+    def close(self) -> None:
+        """See Port."""
+        os.close(self._fd)
+
+
+class TapPort(_FilePort):
+    """A TAP device of the kernel: made, or taken if it is there, and brought up."""
+
+    def __init__(self, word: str, device: str) -> None:
+        """Needs the right to administer the network."""
+        super().__init__(word)
+        try:
+            self._fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise NoAnswer(f"{word}: /dev/net/tun: {error.strerror}") from error
+        try:
+            request = struct.pack("16sH22x", device.encode(), _IFF_TAP | _IFF_NO_PI)
+            fcntl.ioctl(self._fd, _TUNSETIFF, request)
+            _bring_up(device)
+        except OSError as error:
+            self.close()
+            raise NoAnswer(f"{word}: {error.strerror}{_rights(error)}") from error
+
+
+class PacketPort(_FilePort):
+    """A network interface, by a packet socket: all that it receives, and none of what we send."""
+
+    def __init__(self, word: str, device: str) -> None:
+        """Needs the right to open packet sockets."""
+        super().__init__(word)
+        try:
+            sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+        except OSError as error:
+            raise NoAnswer(f"{word}: {error.strerror}{_rights(error)}") from error
+        with sock:
+            try:
+                index = socket.if_nametoindex(device)
+                sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+                promiscuous = struct.pack("iHH8x", index, _PACKET_MR_PROMISC, 0)
+                sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, promiscuous)
+                sock.bind((device, _ETH_P_ALL))
+            except OSError as error:
+                raise NoAnswer(
+                    f"{word}: {error.strerror}, expected an interface that `ip link` shows"
+                ) from error
+            self._fd = sock.detach()
+
+
+def _rights(error: OSError) -> str:
+    return ", needs root or CAP_NET_ADMIN and CAP_NET_RAW" if error.errno == errno.EPERM else ""
+
+
+def _bring_up(device: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        request = struct.pack("16sH22x", device.encode(), 0)
+        (flags,) = struct.unpack_from("H", fcntl.ioctl(sock, _SIOCGIFFLAGS, request), 16)
+        request = struct.pack("16sH22x", device.encode(), flags | _IFF_UP)
+        fcntl.ioctl(sock, _SIOCSIFFLAGS, request)
+
+
+def open_port(word: str, defaults: Link, tell: Callable[[str], None]) -> Port:
+    """From the command line: tap:NAME, if:NAME, or a memif as options.link_of has it."""
+    for prefix, kind in (("tap:", TapPort), ("if:", PacketPort)):
+        if word.startswith(prefix):
+            device = word.removeprefix(prefix)
+            if not 0 < len(device.encode()) <= _NAME_SIZE or "/" in device or " " in device:
+                raise click.UsageError(
+                    f"{word!r}, expected {prefix}NAME with a name of 1 to {_NAME_SIZE} bytes"
+                )
+            return kind(word, device)
+    return MemifPort(link_of(word, defaults), tell)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`memif respond`: a host that answers ARP and ping."""
+
+from __future__ import annotations
+
+import json
+import select
+from typing import TYPE_CHECKING
+
+import click
+
+from libmemif_py import MemifError
+
+from .icmp_packets import Host, answer, answer_ip
+from .options import EXAMPLES_FIRST, Link, link_options, say, told
+from .ping import Ipv4, Mac, mac_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ipaddress import IPv4Address
+
+    from libmemif_py import Interface
+
+_BURST = 256
+
+
+class _Responder:
+    """Answers on the queue that a request came in on."""
+
+    def __init__(
+        self, interface: Interface, queues: int, answer_to: Callable[[bytes], bytes | None]
+    ) -> None:
+        self.received = self.answered = self.dropped = 0
+        self._interface = interface
+        self._queues = queues
+        self._answer_to = answer_to
+
+    def run(self) -> None:
+        """Until stopped."""
+        ready = select.epoll()
+        queue_of = {self._interface.fileno(queue): queue for queue in range(self._queues)}
+        for fd in queue_of:
+            ready.register(fd, select.EPOLLIN)
+        while True:
+            for fd, _ in ready.poll():
+                self._serve(queue_of[fd])
+
+    def _serve(self, queue: int) -> None:
+        try:
+            frames = self._interface.recv_burst(_BURST, 0, queue=queue)
+        except MemifError:
+            return  # the link came or went
+        self.received += len(frames)
+        answers = [reply for frame in frames if (reply := self._answer_to(frame)) is not None]
+        sent = 0
+        if answers:
+            try:
+                sent = self._interface.send_burst(answers, 0, queue=queue)
+            except MemifError:
+                sent = 0  # no room, or the link went down: as a wire would lose them
+        self.answered += sent
+        self.dropped += len(answers) - sent
+
+
+@click.command("respond", context_settings=EXAMPLES_FIRST)
+@click.argument("address", metavar="ADDR", type=Ipv4())
+@click.option("--mac", type=Mac(), help="Our MAC address; without it 02:fe and ADDR.")
+@click.option("--json", "as_json", is_flag=True, help="The counts at the end as JSON.")
+@link_options(role="master", timeout=0)
+def command(link: Link, address: IPv4Address, mac: bytes | None, as_json: bool) -> None:
+    """Be ADDR behind a memif: answer ARP requests and pings until Ctrl+C.
+
+    \b
+    Examples:
+      memif respond 192.168.1.2 -S /tmp/memif.sock
+      memif respond 192.168.1.2 -S /run/vpp/memif.sock --role slave --queues 2
+    """
+    host = Host(mac or mac_of(address), address)
+    if link.mode == "ip":
+        respond = lambda packet: answer_ip(packet, address)  # noqa: E731
+    else:
+        respond = lambda frame: answer(frame, host)  # noqa: E731
+    with link.open(**told(say)) as interface:
+        responder = _Responder(interface, link.queues, respond)
+        say(f"{address} at {host.mac.hex(':')} on {link.shown}")
+        try:
+            if link.timeout:
+                link.wait(interface)
+            responder.run()
+        finally:
+            _print_counts(responder, as_json)
+
+
+def _print_counts(responder: _Responder, as_json: bool) -> None:
+    counts = {name: getattr(responder, name) for name in ("received", "answered", "dropped")}
+    if as_json:
+        click.echo(json.dumps(counts))
+    else:
+        click.echo("{received} received, {answered} answered, {dropped} dropped".format(**counts))

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`memif top`: queues, rates and ring fill of interfaces, live."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from libmemif_py import MemifError, errors
+
+from . import counters
+from .options import EXAMPLES_FIRST, Link, link_of, link_options, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+_BURST = 256
+
+
+class _Watched:
+    """One interface, with threads that take its packets if wanted."""
+
+    def __init__(self, link: Link, what: str) -> None:
+        self.link = link
+        self.interface = link.open()
+        self._before: dict[tuple[int, bool], counters.Totals] = {}
+        self._then = time.monotonic()
+        self._threads = [
+            threading.Thread(target=self._take, args=(queue, what == "echo"), daemon=True)
+            for queue in range(link.queues if what != "keep" else 0)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        self.interface.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _take(self, queue: int, send_back: bool) -> None:
+        """Until the interface is closed."""
+        while True:
+            try:
+                packets = self.interface.recv_burst(_BURST, queue=queue)
+                if send_back:
+                    self.interface.send_burst(packets, 0, queue=queue)
+            except errors.NoConnectionError:
+                return
+            except MemifError:
+                continue  # no room, or the link went down: it may come back
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One for each queue and direction, with rates since the last call."""
+        now = time.monotonic()
+        span, self._then = now - self._then, now
+        details = self.interface.details()
+        for queue, tx in itertools.product(range(self.link.queues), (False, True)):
+            totals = counters.totals(self.interface, queue, tx=tx)
+            before = self._before.get((queue, tx), counters.Totals(0, 0, 0, 0))
+            self._before[queue, tx] = totals
+            rings = details.tx_rings if tx else details.rx_rings
+            yield {
+                "socket": self.link.socket,
+                "id": self.link.id,
+                "role": self.link.role,
+                "connected": details.connected,
+                "peer": f"{details.remote_app_name} {details.remote_name}".strip(),
+                "version": details.version,
+                "queue": queue,
+                "direction": "tx" if tx else "rx",
+                "packets": totals.packets,
+                "bytes": totals.bytes,
+                "full": totals.full,
+                "signals": totals.signals,
+                "packets_per_second": (totals.packets - before.packets) / span if span else 0.0,
+                "bits_per_second": (totals.bytes - before.bytes) * 8 / span if span else 0.0,
+                "ring_size": rings[queue] if queue < len(rings) else 0,
+                "ring_fill": counters.fill(self.interface, queue, tx=tx),
+            }
+
+
+def _tables(rows: list[dict[str, Any]]) -> Any:
+    """One for each interface."""
+    from rich.console import Group
+
+    by_interface = itertools.groupby(rows, key=lambda row: (row["socket"], row["id"]))
+    return Group(*(_table(list(group)) for _, group in by_interface))
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    first = rows[0]
+    state = "not connected"
+    if first["connected"]:
+        state = f"connected to {first['peer'] or '?'}, version {first['version']}"
+    title = f"{first['socket']} (id {first['id']}, {first['role']}): {state}"
+    table = Table(title=Text(printable(title)), title_justify="left", box=box.SIMPLE)
+    for name in ("", "packets/s", "Gbit/s", "packets", "full", "signals", "ring"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        fill = "-" if row["ring_fill"] is None else f"{row['ring_fill']}/{row['ring_size']}"
+        is_tx = row["direction"] == "tx"
+        table.add_row(
+            f"{row['direction']} {row['queue']}",
+            f"{row['packets_per_second']:,.0f}",
+            f"{row['bits_per_second'] / 1e9:.3f}",
+            f"{row['packets']:,}",
+            str(row["full"]) if is_tx else "",
+            str(row["signals"]) if is_tx else "",
+            fill,
+        )
+    return table
+
+
+@contextlib.contextmanager
+def _screen(as_json: bool) -> Iterator[Any]:
+    """A function that shows rows: in place on a terminal, else one after the other."""
+    if as_json:
+        yield lambda rows: click.echo(json.dumps(rows))
+        return
+    from rich.console import Console
+
+    console = Console()
+    if not sys.stdout.isatty():
+        yield lambda rows: console.print(_tables(rows))
+        return
+    from rich.live import Live
+
+    with Live(console=console, auto_refresh=False) as live:
+        yield lambda rows: live.update(_tables(rows), refresh=True)
+
+
+@click.command("top", context_settings=EXAMPLES_FIRST)
+@click.argument("words", metavar="SOCKET...", nargs=-1, required=True)
+@click.option(
+    "-d", "delay", type=click.FloatRange(0.05), default=1.0, show_default=True,
+    help="Seconds between looks.",
+)  # fmt: skip
+@click.option("-n", "count", type=click.IntRange(1), help="End after so many looks.")
+@click.option(
+    "--packets", "what", type=click.Choice(["drop", "echo", "keep"]), default="drop",
+    show_default=True, help="What becomes of what is received; keep: it stays in the ring.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON for each look.")
+@link_options(timeout=0, with_socket=False)
+def command(
+    link: Link, words: tuple[str, ...], delay: float, count: int | None, what: str, as_json: bool
+) -> None:
+    """Be the other end of each SOCKET and show its queues: rates, totals, how full the rings are.
+
+    A SOCKET may say its own options: SOCKET,role=master,id=1,queues=2. The counts are those of this
+    end: nobody can look into a memif between two others.
+
+    \b
+    Examples:
+      memif top /tmp/memif.sock
+      memif top /run/vpp/memif.sock,id=1 /run/vpp/memif.sock,id=2 -d 0.5
+      memif top @abstract,role=master --packets echo --json -n 10
+    """
+    with contextlib.ExitStack() as stack:
+        watched = []
+        for word in words:
+            watched.append(_Watched(link_of(word, link), what))
+            stack.callback(watched[-1].close)
+        if link.timeout:
+            for one in watched:
+                one.link.wait(one.interface)
+        show = stack.enter_context(_screen(as_json))
+        for number in itertools.count(1):
+            time.sleep(delay)
+            show([row for one in watched for row in one.rows()])
+            sys.stdout.flush()
+            if number == count:
+                return
