@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the queues of an interface have done, from its making on, over all of its connections.
+"""What the queues of an interface have done, from its making on, over all of its connections, and
+how full their rings are now.
 
 The queues count anyway, so reading costs the traffic nothing. There is no count of drops, for
 nothing is dropped: what finds no room is not taken from the sender, what is not received waits in
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import control
 from .hub import LOCK
+from .wire import VERSION_1
 
 if TYPE_CHECKING:
     from .endpoint import Endpoint
@@ -62,6 +64,27 @@ def read(endpoint: Endpoint, rx_count: int, tx_count: int) -> Counters | None:
 def zero(rx_count: int, tx_count: int) -> Counters:
     """Of an interface that has done nothing."""
     return Counters((RxCounters(0, 0),) * rx_count, (TxCounters(0, 0, 0, 0),) * tx_count)
+
+
+def fill(endpoint: Endpoint, queue: int, is_tx: bool) -> int | None:
+    """Packets in a ring that its receiver has not given back yet; None without such a ring.
+
+    In version 512 the receiver of a ring from master to slave gives slots back by posting buffers.
+    """
+    state = control.ffi.new("struct mif_queue_state *")
+    with LOCK:  # the control thread may be about to unmap the ring
+        link = endpoint.link
+        if link is None or not link.up or queue >= len(link.rings(is_tx)):
+            return None
+        if control.lib.mif_queue_look(endpoint.handle, queue, is_tx, state):
+            return None
+        size, version = link.rings(is_tx)[queue], link.machine.version
+    if version == VERSION_1:
+        return (state.head - state.tail) % size
+    # One of the two is the peer's: whatever it writes there, a ring holds no more than its size.
+    distance = min(size, (state.head - state.tail) % 2**16)
+    posted_by_receiver = endpoint.settings.is_master == is_tx  # at head, and filled at tail
+    return size - distance if posted_by_receiver else distance
 
 
 def _totals(handle: Any, queue: int, is_tx: int) -> Any:

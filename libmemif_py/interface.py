@@ -288,6 +288,19 @@ class Interface:
             self._counters = now
         return self._counters
 
+    def rx_fill(self, queue: int = 0) -> int | None:
+        """How many packets lie in a receive ring, those of an open burst included.
+
+        None while the queue has no ring: without a link, or when the peer offers fewer queues.
+        """
+        self._item("receive queue", self._rx_waits, queue)
+        return counters.fill(self._endpoint, queue, False)
+
+    def tx_fill(self, queue: int = 0) -> int | None:
+        """How many sent packets the peer has not given back yet. See rx_fill."""
+        self._item("transmit queue", self._tx_locks, queue)
+        return counters.fill(self._endpoint, queue, True)
+
     # ---- told by the control plane, through _Observer ----
 
     def _admits(self, endpoint: Endpoint, peer: tuple[int, int, int]) -> bool:

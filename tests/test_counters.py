@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from test_bursts import KINDS, TIMEOUT, pair, reconnect
 
-from libmemif_py import Counters, Interface, RxCounters, Timeout, TxCounters
+from libmemif_py import Counters, Interface, RxCounters, Timeout, TxCounters, errors
 from libmemif_py.metrics import InterfaceCollector
 
 each_kind = pytest.mark.parametrize(("version", "role"), KINDS)
@@ -88,6 +88,30 @@ def test_counters_never_go_back_while_links_end():
             watcher.join()
         assert seen == sorted(seen)
         assert receiver.counters().rx[0].packets == 400
+
+
+@each_kind
+def test_the_fill_of_a_ring_is_what_was_sent_and_not_given_back(version, role):
+    with pair(version, role) as (sender, receiver):
+        room = sender.details().tx_rings[0]
+        for start in range(0, 3 * room, 5):  # the indices wrap around
+            assert (sender.tx_fill(), receiver.rx_fill()) == (0, 0), start
+            sender.send_burst([b"packet"] * 5, TIMEOUT)
+            assert (sender.tx_fill(), receiver.rx_fill()) == (5, 5), start
+            assert (receiver.tx_fill(), sender.rx_fill()) == (0, 0), start
+            with receiver.rx_burst(3, TIMEOUT):
+                assert sender.tx_fill() == 5, start
+            assert sender.tx_fill() == 2, start
+            receiver.recv_burst(2, TIMEOUT)
+        with pytest.raises(Timeout):
+            while True:
+                sender.send(b"fills", 0)
+        assert sender.tx_fill() in {room - 1, room}  # one slot stays free in version 256
+        for fill in (sender.tx_fill, receiver.rx_fill):
+            with pytest.raises(errors.QueueError, match="expected 0 to 0"):
+                fill(1)
+        receiver.close()
+        assert receiver.rx_fill() is None
 
 
 def test_counters_are_values(tmp_path):

@@ -14,13 +14,12 @@ import click
 
 from libmemif_py import Timeout, errors
 
-from . import counters
 from .options import EXAMPLES_FIRST, MOST_BYTES, Link, link_options, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from libmemif_py import Interface
+    from libmemif_py import Counters, Interface
 
 _SMALLEST = 24  # addresses, type, sequence
 _ETHERTYPE = b"\x88\xb5"  # for local experiments
@@ -30,6 +29,13 @@ _TURN = 0.05
 _ANSWER = 1.0
 _MOST_SAMPLES = 1_000_000
 _PERCENTS = (50, 90, 99, 99.9)
+
+
+def _growth(before: tuple[Any, ...], now: tuple[Any, ...], name: str) -> int:
+    """What all queues of a direction have counted since."""
+    return sum(
+        getattr(new, name) - getattr(old, name) for old, new in zip(before, now, strict=True)
+    )
 
 
 def frame(size: int, sequence: int = 0) -> bytes:
@@ -96,7 +102,7 @@ class Run:
     def run(self, seconds: float, report: Callable[[Result], None]) -> None:
         """For so long; `report` is called each second with the result so far."""
         start = time.monotonic()
-        before = self._counts()
+        before = self._interface.counters()
         due = start + _REPORT
         try:
             while (now := time.monotonic()) < start + seconds:
@@ -109,22 +115,14 @@ class Run:
         finally:
             self._note(before, time.monotonic() - start)
 
-    def _counts(self) -> tuple[counters.Totals, counters.Totals]:
-        queues = self._link.queues
-        return (
-            counters.summed(self._interface, queues, tx=False),
-            counters.summed(self._interface, queues, tx=True),
-        )
-
-    def _note(self, before: tuple[counters.Totals, counters.Totals], seconds: float) -> None:
-        rx, tx = self._counts()
+    def _note(self, before: Counters, seconds: float) -> None:
+        now = self._interface.counters()
         result = self.result
         result.seconds = seconds
-        result.rx_packets = rx.packets - before[0].packets
-        result.rx_bytes = rx.bytes - before[0].bytes
-        result.tx_packets = tx.packets - before[1].packets
-        result.tx_bytes = tx.bytes - before[1].bytes
-        result.tx_full = tx.full - before[1].full
+        for name in ("packets", "bytes"):
+            setattr(result, f"rx_{name}", _growth(before.rx, now.rx, name))
+        for name in ("packets", "bytes", "full"):
+            setattr(result, f"tx_{name}", _growth(before.tx, now.tx, name))
 
     def _patience(self) -> float:
         """With several queues nobody waits on one while another has something."""

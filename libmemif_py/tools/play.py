@@ -16,7 +16,7 @@ import click
 
 from libmemif_py import MemifError, Timeout
 
-from . import counters, pcapng
+from . import pcapng
 from .options import EXAMPLES_FIRST, MOST_BYTES, Link, NoAnswer, link_options
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ def drain(interface: Interface, queue: int, patience: float = _DRAIN) -> int:
 
     What still lies in the ring when an interface closes is lost.
     """
-    left = counters.fill(interface, queue, tx=True) or 0
+    left = interface.tx_fill(queue) or 0
     end = time.monotonic() + patience
     while left and time.monotonic() < end:
         time.sleep(_NAP)
-        now = counters.fill(interface, queue, tx=True) or 0
+        now = interface.tx_fill(queue) or 0
         if now < left:
             end = time.monotonic() + patience
         left = now

@@ -15,7 +15,6 @@ import click
 
 from libmemif_py import MemifError, errors
 
-from . import counters
 from .options import EXAMPLES_FIRST, Link, link_of, link_options, printable
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ class _Watched:
     def __init__(self, link: Link, what: str) -> None:
         self.link = link
         self.interface = link.open()
-        self._before: dict[tuple[int, bool], counters.Totals] = {}
+        self._before = self.interface.counters()
         self._then = time.monotonic()
         self._threads = [
             threading.Thread(target=self._take, args=(queue, what == "echo"), daemon=True)
@@ -62,11 +61,12 @@ class _Watched:
         now = time.monotonic()
         span, self._then = now - self._then, now
         details = self.interface.details()
+        before, self._before = self._before, self.interface.counters()
         for queue, tx in itertools.product(range(self.link.queues), (False, True)):
-            totals = counters.totals(self.interface, queue, tx=tx)
-            before = self._before.get((queue, tx), counters.Totals(0, 0, 0, 0))
-            self._before[queue, tx] = totals
+            total = (self._before.tx if tx else self._before.rx)[queue]
+            last = (before.tx if tx else before.rx)[queue]
             rings = details.tx_rings if tx else details.rx_rings
+            fill = self.interface.tx_fill if tx else self.interface.rx_fill
             yield {
                 "socket": self.link.socket,
                 "id": self.link.id,
@@ -76,14 +76,14 @@ class _Watched:
                 "version": details.version,
                 "queue": queue,
                 "direction": "tx" if tx else "rx",
-                "packets": totals.packets,
-                "bytes": totals.bytes,
-                "full": totals.full,
-                "signals": totals.signals,
-                "packets_per_second": (totals.packets - before.packets) / span if span else 0.0,
-                "bits_per_second": (totals.bytes - before.bytes) * 8 / span if span else 0.0,
+                "packets": total.packets,
+                "bytes": total.bytes,
+                "full": total.full if tx else 0,
+                "interrupts": total.interrupts if tx else 0,
+                "packets_per_second": (total.packets - last.packets) / span if span else 0.0,
+                "bits_per_second": (total.bytes - last.bytes) * 8 / span if span else 0.0,
                 "ring_size": rings[queue] if queue < len(rings) else 0,
-                "ring_fill": counters.fill(self.interface, queue, tx=tx),
+                "ring_fill": fill(queue),
             }
 
 
@@ -106,7 +106,7 @@ def _table(rows: list[dict[str, Any]]) -> Any:
         state = f"connected to {first['peer'] or '?'}, version {first['version']}"
     title = f"{first['socket']} (id {first['id']}, {first['role']}): {state}"
     table = Table(title=Text(printable(title)), title_justify="left", box=box.SIMPLE)
-    for name in ("", "packets/s", "Gbit/s", "packets", "full", "signals", "ring"):
+    for name in ("", "packets/s", "Gbit/s", "packets", "full", "interrupts", "ring"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         fill = "-" if row["ring_fill"] is None else f"{row['ring_fill']}/{row['ring_size']}"
@@ -117,7 +117,7 @@ def _table(rows: list[dict[str, Any]]) -> Any:
             f"{row['bits_per_second'] / 1e9:.3f}",
             f"{row['packets']:,}",
             str(row["full"]) if is_tx else "",
-            str(row["signals"]) if is_tx else "",
+            str(row["interrupts"]) if is_tx else "",
             fill,
         )
     return table
