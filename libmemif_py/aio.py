@@ -156,6 +156,19 @@ class AsyncInterface:
 
     # ---- transmit ----
 
+    async def flush(self, *, queue: int = 0) -> bool:
+        """Wait until the peer has taken all that was sent; False if the link goes down before.
+
+        What still lies in the ring when an interface is closed, or its peer, is lost.
+        """
+        nap = _FIRST_NAP
+        while True:
+            try:
+                return self.interface.flush(0, queue=queue)
+            except Timeout:
+                await asyncio.sleep(nap)
+                nap = min(2 * nap, _LONGEST_NAP)
+
     async def send(self, packet: bytes, *, queue: int = 0) -> None:
         """Send one packet (any bytes-like object). Waits for the link and for room.
 

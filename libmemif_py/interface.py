@@ -491,6 +491,21 @@ class Interface:
             raise errors.ArgumentError(str(error)) from None
         return sent if sent == len(todo) else self._send_later(todo, sent, code, timeout, queue)
 
+    def flush(self, timeout: float | None = None, *, queue: int = 0) -> bool:
+        """Wait until the peer has taken all that was sent; False if the link goes down before.
+
+        What still lies in the ring when an interface is closed, or its peer, is lost. Raises
+        Timeout, QueueError.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        nap = _FIRST_NAP
+        while left := self.tx_fill(queue):
+            rest = None if deadline is None else deadline - time.monotonic()
+            if rest is not None and rest <= 0:
+                raise Timeout(f"{left} packets not taken within {timeout} s")
+            nap = _sleep(nap, rest)
+        return left is not None
+
     def tx_burst(
         self, count: int, size: int, timeout: float | None = None, *, queue: int = 0
     ) -> TxBurst:

@@ -83,6 +83,26 @@ def test_send_waits_while_the_ring_is_full(run):
     run(main)
 
 
+def test_a_flush_waits_until_the_peer_has_taken_all(run):
+    async def main() -> None:
+        async with pair() as (one, other):
+            assert await one.flush()
+            await one.send_burst([b"packet"] * 3)
+            flushing = asyncio.create_task(one.flush())
+            await asyncio.sleep(0.01)
+            assert not flushing.done()
+            assert len(await other.recv_burst()) == 3
+            assert await flushing
+
+            await one.send(b"never taken")
+            flushing = asyncio.create_task(one.flush())
+            await asyncio.sleep(0.01)
+            other.close()
+            assert not await flushing
+
+    run(main)
+
+
 def test_packets_of_several_tasks_go_out_in_the_order_of_the_calls(run):
     async def main() -> None:
         async with pair(ring_size=4) as (one, other):

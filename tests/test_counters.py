@@ -114,6 +114,29 @@ def test_the_fill_of_a_ring_is_what_was_sent_and_not_given_back(version, role):
         assert receiver.rx_fill() is None
 
 
+@each_kind
+def test_a_flush_ends_when_the_peer_has_taken_all(version, role):
+    with pair(version, role) as (sender, receiver):
+        assert sender.flush(0) is True
+        sender.send_burst([b"packet"] * 5, TIMEOUT)
+        with pytest.raises(Timeout, match="5 packets not taken within 0.01 s"):
+            sender.flush(0.01)
+        taker = threading.Timer(0.1, receiver.recv_burst, (5, TIMEOUT))
+        taker.start()
+        assert sender.flush(TIMEOUT) is True
+        assert sender.tx_fill() == 0
+        taker.join()
+        with pytest.raises(errors.QueueError, match="expected 0 to 0"):
+            sender.flush(0, queue=1)
+        sender.send(b"never taken", TIMEOUT)
+        closer = threading.Timer(0.1, receiver.close)
+        closer.start()
+        assert sender.flush(TIMEOUT) is False
+        closer.join()
+        sender.close()
+        assert sender.flush(TIMEOUT) is False
+
+
 def test_counters_are_values(tmp_path):
     with Interface(tmp_path / "socket", role="master", s2m_rings=2, m2s_rings=3) as interface:
         counters = interface.counters()

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from libmemif_py import Interface
 
 _BURST = 64
-_NAP = 0.001
 _DRAIN = 2.0
 _LINK_TYPES = {"ethernet": (pcapng.ETHERNET,), "ip": pcapng.IP_LINK_TYPES}
 
@@ -42,13 +41,12 @@ def drain(interface: Interface, queue: int, patience: float = _DRAIN) -> int:
     What still lies in the ring when an interface closes is lost.
     """
     left = interface.tx_fill(queue) or 0
-    end = time.monotonic() + patience
-    while left and time.monotonic() < end:
-        time.sleep(_NAP)
-        now = interface.tx_fill(queue) or 0
-        if now < left:
-            end = time.monotonic() + patience
-        left = now
+    while left:
+        with contextlib.suppress(Timeout):
+            interface.flush(patience, queue=queue)
+        before, left = left, interface.tx_fill(queue) or 0
+        if left == before:
+            break
     return left
 
 
