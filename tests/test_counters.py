@@ -119,7 +119,7 @@ def test_a_flush_ends_when_the_peer_has_taken_all(version, role):
     with pair(version, role) as (sender, receiver):
         assert sender.flush(0) is True
         sender.send_burst([b"packet"] * 5, TIMEOUT)
-        with pytest.raises(Timeout, match="5 packets not taken within 0.01 s"):
+        with pytest.raises(Timeout, match="5 packets not taken"):
             sender.flush(0.01)
         taker = threading.Timer(0.1, receiver.recv_burst, (5, TIMEOUT))
         taker.start()

@@ -38,6 +38,7 @@ HEADERS = ("libmemif.h", "memif.h")
 # A wheel cannot hold links, so these are the names for linking.
 WHEEL_LIBRARIES = {API_1: "libmemif.so", API_4: "libmemif4/libmemif.so"}
 SOURCES = ROOT / "libmemif_py"
+STUBS = {path.name for path in SOURCES.glob("*.pyi")}
 MODULES = {
     "_install.py",
     *(
@@ -123,7 +124,7 @@ def files_below(folder: Path) -> set[str]:
 
 def package_files() -> set[str]:
     compiled = {importlib.util.cache_from_source(name) for name in MODULES}
-    return {*MODULES, *compiled, "py.typed", f"_native{EXTENSION_SUFFIX}"}
+    return {*MODULES, *compiled, *STUBS, "py.typed", f"_native{EXTENSION_SUFFIX}"}
 
 
 # ---- files
@@ -594,10 +595,11 @@ def test_a_wheel_of_each_python_can_be_installed_elsewhere_and_used(wheel, tmp_p
 def test_a_wheel_of_each_python_has_the_same_files(wheel):
     wheels, python = wheel
     files = files_below(package_of(python))
-    extension = {name for name in files if name.startswith("_native.")}
+    extension = {name for name in files if name.startswith("_native.")} - STUBS
     assert len(extension) == 1
     assert {name for name in files - extension if "__pycache__" not in name} == {
         *MODULES,
+        *STUBS,
         "py.typed",
         *header_files(),
         *WHEEL_LIBRARIES.values(),

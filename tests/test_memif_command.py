@@ -120,7 +120,8 @@ def ping_testpmd(shell: Shell, testpmd: Testpmd) -> str:
 @pytest.mark.parametrize("protocol", ["256", "512"])
 def test_respond_answers_ping(shell, role, protocol):
     responder = shell.side("respond", ADDRESS, "--protocol", protocol, role=OTHER[role])
-    ping = shell.side("ping", ADDRESS, "-c", 5, "-i", 0, "-s", 1472, "--json", role=role)
+    options = ["-c", 5, "-i", 0, "-s", 1472, "--json", "-S", shell.socket, "--role", role]
+    ping = shell.start("ping", ADDRESS, *options)  # as master it may be done before it is found
     assert ping.wait() == 0
     result = json.loads(ping.rest())
     wanted = {"transmitted": 5, "received": 5, "duplicates": 0, "wrong": 0, "loss_percent": 0.0}

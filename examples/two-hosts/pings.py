@@ -15,10 +15,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from demo import RESPONDER_IP, US, ping
-from icmp_packets import Host, PacketError, echo_request, read_echo_reply
 from pinger import BURST, Load, Pinger
 
 from libmemif_py import Interface, MemifError, Timeout
+from libmemif_py.tools.icmp_packets import Host, PacketError, echo_request, read_echo_reply
 
 # Processors may be few and busy: for somebody to start, to connect, to answer.
 PATIENCE = 60.0
