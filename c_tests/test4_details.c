@@ -387,16 +387,23 @@ static void note_link(struct end *end)
 MEMIF_TEST(callbacks_may_ask_for_details)
 {
     struct seen up = {.err = -1}, down = {.err = -1};
-    struct pair pair = {.master = {.at_connect = note_link, .context = &up},
-                        .slave = {.at_disconnect = note_link, .context = &down}};
+    struct pair pair = {0};
 
+    name_pair(&pair);
+    pair.master.at_connect = pair.slave.at_disconnect = note_link;
+    pair.master.context = &up;
+    pair.slave.context = &down;
     pair_open(&pair, &(struct shape){.log2_ring_size = 2});
     ck_assert_int_eq(up.err, MEMIF_ERR_SUCCESS);
     ck_assert_uint_eq(up.link_up_down, 1);
     end_delete(&pair.master);
     RUN_UNTIL(pair.slave.disconnects == 1);
     ck_assert_int_eq(down.err, MEMIF_ERR_SUCCESS);
-    ck_assert_uint_eq(down.link_up_down, 0);
+    ck_assert_uint_eq(down.link_up_down, 1);
+    memif_details_t after = details_of(pair.slave.conn);
+    ck_assert_uint_eq(after.link_up_down, 0);
+    ck_assert_str_eq((char *)after.remote_if_name, "north");
+    ck_assert_str_eq((char *)after.remote_inst_name, "boss");
     end_must_create(&pair.master, &pair.master_control);
     pair_close(&pair);
 }

@@ -54,26 +54,26 @@ MEMIF_TEST(every_descriptor_is_announced_and_taken_back_in_order)
     expect_fd_log(&pair.master_control, "+a+b+c+d");
     expect_fd_log(&pair.slave_control, "+a+b+c");
     end_delete(&pair.slave);
-    expect_fd_log(&pair.slave_control, "+a+b+c-c-b");
+    expect_fd_log(&pair.slave_control, "+a+b+c-b-c");
     RUN_UNTIL(pair.master.disconnects == 1);
-    expect_fd_log(&pair.master_control, "+a+b+c+d-d-c");
+    expect_fd_log(&pair.master_control, "+a+b+c+d-c-d");
     end_delete(&pair.master);
-    expect_fd_log(&pair.master_control, "+a+b+c+d-d-c-b");
+    expect_fd_log(&pair.master_control, "+a+b+c+d-c-d-b");
     control_close(&pair.slave_control);
-    expect_fd_log(&pair.slave_control, "+a+b+c-c-b-a");
+    expect_fd_log(&pair.slave_control, "+a+b+c-b-c-a");
     control_close(&pair.master_control);
-    expect_fd_log(&pair.master_control, "+a+b+c+d-d-c-b-a");
+    expect_fd_log(&pair.master_control, "+a+b+c+d-c-d-b-a");
 }
 
-MEMIF_TEST(a_master_that_is_deleted_takes_back_listener_queues_and_channel)
+MEMIF_TEST(a_master_that_is_deleted_takes_back_listener_channel_and_queues)
 {
     struct pair pair = {0};
 
     open_pair_with_interrupts(&pair);
     end_delete(&pair.master);
-    expect_fd_log(&pair.master_control, "+a+b+c+d-b-d-c");
+    expect_fd_log(&pair.master_control, "+a+b+c+d-b-c-d");
     RUN_UNTIL(pair.slave.disconnects == 1);
-    expect_fd_log(&pair.slave_control, "+a+b+c-c-b");
+    expect_fd_log(&pair.slave_control, "+a+b+c-b-c");
     end_delete(&pair.slave);
     control_close(&pair.slave_control);
     control_close(&pair.master_control);

@@ -131,7 +131,8 @@ MEMIF_TEST(details_follow_the_connection)
     memif_details_t details = details_of(pair.master.conn);
     ck_assert_uint_eq(details.link_up_down, 0);
     ck_assert_uint_eq(details.rx_queues_num, 0);
-    ck_assert_str_eq((char *)details.remote_if_name, "");
+    ck_assert_str_eq((char *)details.remote_if_name, "slave interface");
+    ck_assert_str_eq((char *)details.remote_inst_name, "slave instance");
     stop();
 }
 
@@ -294,7 +295,7 @@ MEMIF_TEST_LOOP(on_connect_sees_the_link_up, 0, 2)
     pair_close(&pair);
 }
 
-MEMIF_TEST(on_disconnect_of_a_lost_connection_sees_the_link_down)
+MEMIF_TEST(on_disconnect_of_a_lost_connection_sees_the_link_up)
 {
     struct pair pair = {0};
     int link = -1;
@@ -304,7 +305,24 @@ MEMIF_TEST(on_disconnect_of_a_lost_connection_sees_the_link_down)
     pair_open(&pair, &distinct);
     end_delete(&pair.slave);
     RUN_UNTIL(pair.master.disconnects == 1);
-    ck_assert_int_eq(link, 0);
+    ck_assert_int_eq(link, 1);
+    stop();
+}
+
+/* The handle is good until the program was told, however the end came. */
+MEMIF_TEST_LOOP(on_disconnect_of_a_deleted_interface_sees_the_link_up, 0, 2)
+{
+    struct pair pair = {0};
+    int link = -1;
+
+    pair.master.at_disconnect = note_link;
+    pair.master.context = &link;
+    pair_open(&pair, &distinct);
+    if (_i == 0)
+        end_delete(&pair.master);
+    else
+        ck_assert_int_eq(memif_cleanup(), MEMIF_ERR_SUCCESS);
+    ck_assert_int_eq(link, 1);
     stop();
 }
 

@@ -62,23 +62,23 @@ MEMIF_TEST(every_descriptor_of_a_connection_is_announced_and_taken_back_in_order
     expect_fd_log("+a+b+c+d+e+f");
     end_delete(&pair.slave);
     RUN_UNTIL(pair.master.disconnects == 1);
-    expect_fd_log("+a+b+c+d+e+f-f-c-e-d");
+    expect_fd_log("+a+b+c+d+e+f-c-f-d-e");
     end_delete(&pair.master);
-    expect_fd_log("+a+b+c+d+e+f-f-c-e-d-b");
+    expect_fd_log("+a+b+c+d+e+f-c-f-d-e-b");
     stop();
-    expect_fd_log("+a+b+c+d+e+f-f-c-e-d-b-a");
+    expect_fd_log("+a+b+c+d+e+f-c-f-d-e-b-a");
 }
 
-MEMIF_TEST(a_master_that_is_deleted_takes_back_listener_queues_and_channel)
+MEMIF_TEST(a_master_that_is_deleted_takes_back_listener_channel_and_queues)
 {
     struct pair pair = {.master.at_interrupt = count_interrupt,
                         .slave.at_interrupt = count_interrupt};
 
     pair_open(&pair, &application_polls);
     end_delete(&pair.master);
-    expect_fd_log("+a+b+c+d+e+f-b-e-d");
+    expect_fd_log("+a+b+c+d+e+f-b-d-e");
     RUN_UNTIL(pair.slave.disconnects == 1);
-    expect_fd_log("+a+b+c+d+e+f-b-e-d-f-c");
+    expect_fd_log("+a+b+c+d+e+f-b-d-e-c-f");
     end_delete(&pair.slave);
     stop();
 }

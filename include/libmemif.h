@@ -183,8 +183,9 @@ int memif_cleanup(void);
  * conn: out; `*conn` must be NULL before, else MEMIF_ERR_CONN. It owns the interface until
  *     memif_delete or memif_cleanup.
  * args: read during the call only, strings included.
- * on_connect, on_disconnect: called when the connection is up, and before its memory goes away.
- *     Threads that use the queues may be started in the first and joined in the second.
+ * on_connect, on_disconnect: called when the connection is up, and when it is over. Threads that
+ *     use the queues may be started in the first and joined in the second. Until the second returns
+ *     the queues work, in all threads, and hold what the peer had sent.
  * on_interrupt: called when packets wait in a receive queue that is in interrupt mode. NULL: the
  *     queues' eventfds are left to the program (memif_get_queue_efd), the library does not poll
  *     them.

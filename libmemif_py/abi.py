@@ -116,16 +116,16 @@ class Api:
 
     def describe(self, endpoint: Endpoint, md: Any, packer: Packer) -> None:
         """Fill in what both kinds of memif_details_t hold, all but arrays and the path."""
-        settings, link = endpoint.settings, endpoint.link if endpoint.connected else None
+        settings = endpoint.settings
         self.ffi.memmove(md, bytes(self.ffi.sizeof(md[0])), self.ffi.sizeof(md[0]))
         md.id = settings.interface_id
         md.role = 0 if settings.is_master else 1
         md.mode = settings.mode
-        md.link_up_down = 1 if link else 0
+        md.link_up_down = 1 if endpoint.connected else 0
         md.if_name = packer.string(settings.if_name)
         md.inst_name = packer.string(settings.app_name)
-        md.remote_if_name = packer.string(link.machine.remote_if_name if link else b"")
-        md.remote_inst_name = packer.string(link.machine.remote_name if link else b"")
+        md.remote_if_name = packer.string(endpoint.remote_if_name)
+        md.remote_inst_name = packer.string(endpoint.remote_name)
         md.secret = packer.string(settings.secret)
 
     def describe_queues(

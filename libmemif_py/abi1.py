@@ -32,12 +32,13 @@ class Api1(abi.Api):
 
     def cleanup(self) -> None:
         """memif_cleanup."""
-        hub, self.hub = self.hub, None
-        if hub is not None:
-            try:
-                hub.close()
-            finally:
-                self.lib.mif_api1_hub_close()
+        if self.hub is None or self.hub.closed:
+            return
+        try:
+            self.hub.close()  # callbacks may still ask for details
+        finally:
+            self.hub = None
+            self.lib.mif_api1_hub_close()
 
     def create(
         self, handle: Any, args: Any, on_connect: Any, on_disconnect: Any, interrupt: Any, ctx: Any

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
             """The link is up."""
 
         def disconnected(self, endpoint: Endpoint, reason: str) -> None:
-            """The link went down; its buffers can be read until this returns."""
+            """The link is over; its queues work until this returns."""
 
 
 DEFAULT_PATH = b"/run/vpp/memif.sock"
@@ -127,10 +127,13 @@ class Endpoint:
         self.link: Link | None = None
         self.removed = False
         self.last_error = ""
+        # Of the peer, or the last one: both stay when the link is over.
+        self.remote_name = b""
+        self.remote_if_name = b""
 
     @property
     def connected(self) -> bool:
-        """True between connected and disconnected."""
+        """True from before `connected` is called until `disconnected` has returned."""
         return self.link is not None and self.link.up
 
     def open(self, interrupt: Any, private_ctx: Any) -> None:
@@ -157,6 +160,6 @@ class Endpoint:
         self.link = None
         self.last_error = reason
         if self.removed:
-            self.close()
+            self.hub.forget(self)
         elif not self.settings.is_master:
             self.hub.retry_later(self)

@@ -32,6 +32,8 @@ HANDSHAKE_TIMEOUT = 10.0
 RETRY_INTERVAL = 2.0
 # A listener that ran out of descriptors, or a master whose queue is full: try again soon.
 SHORT_PAUSE = 0.05
+# How often a hub that closes looks whether the callbacks of other threads have returned.
+_GLANCE = 0.001
 
 
 class ControlLock:
@@ -72,6 +74,26 @@ class Unlocked:
 
 
 LOCK = ControlLock()
+
+
+class Ending:
+    """See Hub.ending. Under the control lock, which its callbacks let go of."""
+
+    def __init__(self, counts: dict[int, int]) -> None:
+        """`counts` by thread."""
+        self._counts = counts
+
+    def __enter__(self) -> None:
+        """One more, perhaps inside another."""
+        me = _thread.get_ident()
+        self._counts[me] = self._counts.get(me, 0) + 1
+
+    def __exit__(self, *_: object) -> None:
+        """Undo one enter."""
+        me = _thread.get_ident()
+        self._counts[me] -= 1
+        if self._counts[me] == 0:
+            del self._counts[me]
 
 
 class Listener:
@@ -220,8 +242,8 @@ class Hub:
         self._handlers: dict[int, Any] = {}
         self._deadlines: dict[Any, float] = {}
         self._armed: float | None = None
-        self.endings = 0  # of interfaces and links, under way
-        self._closed = False
+        self._endings: dict[int, int] = {}  # of interfaces and links, under way, by thread
+        self.closed = False
         self._timer = native.lib.mif_timer_open()
         if self._timer < 0:
             code = native.lib.mif_error_from_errno(native.ffi.errno)
@@ -263,7 +285,7 @@ class Hub:
             return endpoint
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self.closed:
             raise errors.ArgumentError("the socket is being deleted")
 
     def _first_attempt(self, endpoint: Endpoint) -> None:
@@ -278,7 +300,11 @@ class Hub:
 
     def in_use(self) -> bool:
         """True while there are interfaces, or one is on its way out: callbacks run meanwhile."""
-        return bool(self._endpoints) or self.endings > 0
+        return bool(self._endpoints) or bool(self._endings)
+
+    def ending(self) -> Ending:
+        """A context in which this thread ends an interface or a link of the hub."""
+        return Ending(self._endings)
 
     def find(self, handle: Any) -> Endpoint:
         """The interface of a handle. Raises NoConnectionError."""
@@ -289,15 +315,15 @@ class Hub:
             return endpoint
 
     def remove(self, endpoint: Endpoint) -> None:
-        """Disconnect and end an interface. Raises NoConnectionError if it is gone already."""
+        """Disconnect and end an interface. Raises NoConnectionError if that is under way or done.
+
+        Until the program was told of the end of its link, the handle stays good for all else.
+        """
         with LOCK:
-            if self._endpoints.pop(endpoint.handle, None) is None:
+            if endpoint.removed:
                 raise errors.NoConnectionError("the interface was removed already")
-            self.endings += 1
-            try:
+            with self.ending():
                 self._end(endpoint)
-            finally:
-                self.endings -= 1
 
     def _end(self, endpoint: Endpoint) -> None:
         endpoint.removed = True
@@ -305,9 +331,14 @@ class Hub:
         if endpoint.settings.is_master:
             self._stop_listening(endpoint)
         if endpoint.link is None:
-            endpoint.close()
+            self.forget(endpoint)
         else:
             endpoint.link.disconnect("interface deleted")
+
+    def forget(self, endpoint: Endpoint) -> None:
+        """An interface that was removed has no link any more. May be called twice."""
+        if self._endpoints.pop(endpoint.handle, None) is not None:
+            endpoint.close()
 
     def _listen(self, endpoint: Endpoint) -> None:
         path = endpoint.settings.path
@@ -490,14 +521,19 @@ class Hub:
     # ---- the end ----
 
     def close(self) -> None:
-        """Remove every interface and close every fd. The C hub stays the caller's."""
-        with LOCK:
-            self._closed = True  # callbacks and other threads may still try to add
-            self.endings += 1
+        """Remove every interface and close every fd. The C hub stays the caller's.
+
+        Waits for what other threads are ending: they still need the hub.
+        """
+        with LOCK, self.ending():
+            self.closed = True  # callbacks and other threads may still try to add
             for endpoint in list(self._endpoints.values()):
                 if not endpoint.removed:
                     self.remove(endpoint)
             for link in list(self._links):
                 link.close("hub closed")
+            while len(self._endings) > 1:
+                with self.unlocked():
+                    time.sleep(_GLANCE)
             self.unwatch(self._timer)
             channel.close_fds([self._timer])

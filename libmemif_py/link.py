@@ -3,8 +3,9 @@
 
 A link owns its channel, the eventfds of its queues and, through the endpoint's handle, the mapped
 regions and queues. Whatever happens it is taken apart in one place, `_take_apart`, in this order:
-watches off (the application hears DEL before an fd is closed), queues down (no burst inside any
-more), the application told (it can still read its buffers), memory unmapped, fds closed.
+the channel is no longer watched, the application is told while queues and interrupts still work (it
+receives what the peer had published), interrupts off, queues down (no burst inside any more),
+memory unmapped, fds closed. The application hears DEL before an fd is closed.
 """
 
 from __future__ import annotations
@@ -171,6 +172,8 @@ class Link:
             return
         self.up = True
         endpoint.last_error = ""
+        endpoint.remote_name = self.machine.remote_name
+        endpoint.remote_if_name = self.machine.remote_if_name
         self.native.debug(f"{self.describe()}: connected, protocol version {self.machine.version}")
         with self.hub.unlocked():
             endpoint.observer.connected(endpoint)
@@ -225,18 +228,13 @@ class Link:
             return
         self.closing = True
         self.native.debug(f"{self.describe()}: {reason}", depth=2)
-        self.hub.endings += 1
-        try:
+        with self.hub.ending():
             self._take_apart(reason)
-        finally:
-            self.hub.endings -= 1
 
     def _take_apart(self, reason: str) -> None:
         hub, endpoint = self.hub, self.endpoint
         hub.cancel_deadline(self)
         hub.forget_link(self)
-        for efd in self._watched_efds:
-            hub.unwatch(efd)
         hub.unwatch(self.channel.fileno())
         try:
             if endpoint is not None:
@@ -249,14 +247,19 @@ class Link:
                 endpoint.unlinked(reason)
 
     def _leave(self, endpoint: Endpoint, reason: str) -> None:
-        """A program whose callback fails still gets its memory released."""
-        self.native.lib.mif_connection_down(endpoint.handle)
+        """Until `disconnected` returns all queues work, for all threads, and the link counts as up.
+
+        Whatever comes of that, no queue and no memory stays behind.
+        """
         try:
             if self.up:
-                self.up = False
                 with self.hub.unlocked():
                     endpoint.observer.disconnected(endpoint, reason)
         finally:
+            self.up = False
+            for efd in self._watched_efds:
+                self.hub.unwatch(efd)
+            self.native.lib.mif_connection_down(endpoint.handle)
             self.native.lib.mif_connection_release(endpoint.handle)
             self._give_regions_back(endpoint)
 

@@ -323,9 +323,10 @@ int memif_set_connection_request_timer(memif_socket_handle_t sock, struct itimer
  * conn: out; `*conn` must be NULL before, else MEMIF_ERR_CONN. It owns the interface until
  *     memif_delete.
  * args: read during the call only.
- * on_connect, on_disconnect: called when the connection is up, and before its memory goes away.
- *     Threads that use the queues may be started in the first and joined in the second. In the
- *     first, call memif_refill_queue for each receive queue.
+ * on_connect, on_disconnect: called when the connection is up, and when it is over. Threads that
+ *     use the queues may be started in the first and joined in the second. In the first, call
+ *     memif_refill_queue for each receive queue. Until the second returns the queues work, in all
+ *     threads, and hold what the peer had sent.
  * on_interrupt: called when packets wait in a receive queue that is in interrupt mode. NULL: the
  *     queues' eventfds are left to the program (memif_get_queue_efd), the library does not poll
  *     them.
