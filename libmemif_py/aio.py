@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ _FIRST_NAP = 50e-6
 _LONGEST_NAP = 2e-3
 _NOT_NOW = (Timeout, errors.Disconnected)
 _HIGH_WATER = 64 * 1024
+_ALL = sys.maxsize
 
 
 class AsyncInterface:
@@ -159,7 +161,7 @@ class AsyncInterface:
     async def flush(self, *, queue: int = 0) -> bool:
         """Wait until the peer has taken all that was sent; False if the link goes down before.
 
-        What still lies in the ring when an interface is closed, or its peer, is lost.
+        See Interface.flush.
         """
         nap = _FIRST_NAP
         while True:
@@ -323,7 +325,7 @@ class MemifTransport(asyncio.DatagramTransport):
         self._protocol = protocol
         self._path = path
         self._queue = queue
-        self._received: deque[bytes] = deque()
+        self._received: deque[bytes | errors.Disconnected] = deque()
         self._unsent: deque[bytes] = deque()
         self._unsent_bytes = 0
         self._flushing: asyncio.Handle | None = None
@@ -376,7 +378,11 @@ class MemifTransport(asyncio.DatagramTransport):
 
     def _deliver(self) -> None:
         while self._received and not (self._closing or self._paused_reading):
-            self._call(self._protocol.datagram_received, self._received.popleft(), self._path)
+            received = self._received.popleft()
+            if isinstance(received, bytes):
+                self._call(self._protocol.datagram_received, received, self._path)
+            else:
+                self._call(self._protocol.error_received, received)
 
     def pause_reading(self) -> None:
         """Leave packets where they are; a full ring holds the peer up."""
@@ -490,8 +496,10 @@ class MemifTransport(asyncio.DatagramTransport):
     # ---- the end ----
 
     def _went_down(self, reason: str) -> None:
-        if not self._closing:
-            self._call(self._protocol.error_received, errors.Disconnected(reason))
+        """The protocol hears of it behind the last packet of the link."""
+        self._received.extend(self._interface._take_left(self._queue, _ALL))
+        self._received.append(errors.Disconnected(reason))
+        self._deliver()
 
     def is_closing(self) -> bool:
         """True when closed, or about to be."""

@@ -10,6 +10,7 @@ import select
 import sys
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,7 +33,13 @@ _MOST = 65535
 _ring = control.ring
 _AGAIN = control.native.codes["AGAIN"]
 _NOCONN = control.native.codes["NOCONN"]
-_WAITABLE = {0, _AGAIN, *(control.native.codes[n] for n in ("DISCONNECTED", "NOBUF_RING", "NOBUF"))}
+_WAITABLE = {
+    *(0, _AGAIN, _NOCONN),  # NOCONN: no link, or packets of the last one come first
+    *(control.native.codes[n] for n in ("DISCONNECTED", "NOBUF_RING", "NOBUF")),
+}
+# Bytes that are kept of packets that were not received when their link ended, of all queues. A
+# cheat's buffers may overlap, so that its rings seem to hold far more than its memory.
+_MOST_KEPT = 1 << 28
 # While a ring is full or polled there is nothing to wait on: sleep a little, then more.
 _FIRST_NAP = 10e-6
 _LONGEST_NAP = 1e-3
@@ -78,7 +85,7 @@ class Details:
     name: str
     app_name: str
     remote_name: str
-    """The peer's interface name; empty when disconnected."""
+    """The interface name of the peer, or of the last one; empty before the first."""
     remote_app_name: str
     connected: bool
     version: int
@@ -98,6 +105,9 @@ class Interface:
     Connects (slave) or listens (master) from the start, and again whenever the link goes down,
     served by a thread of the library. All threads may use all queues at the same time: packets of
     one call stay together, and while a burst without copies is open, other calls on its queue wait.
+
+    What the peer had sent when a link ended, however it ended, is still received: before packets of
+    the next link, and before a call says that there is none.
 
     Args:
         path: socket path, at most 107 bytes; "@name" for an abstract socket.
@@ -125,7 +135,8 @@ class Interface:
         handshake_timeout: seconds that a peer has to get connected.
         on_connect: called with the interface when the link is up, on the library's thread. An
             exception goes to sys.excepthook, and the link goes on.
-        on_disconnect: called with the interface and a reason when it went down, likewise.
+        on_disconnect: called with the interface and a reason when it went down, likewise. What was
+            not received yet can be, there and afterwards.
 
     Raises:
         ArgumentError: a value is out of its range.
@@ -180,12 +191,15 @@ class Interface:
         self._on_disconnect = on_disconnect
         self._changed = threading.Condition()
         self._up = False
-        self._closed = False
+        self._closing = self._closed = False
         # The handle while the link is up, else 0, which no queue answers to.
         self._number = 0
         rx_count = s2m_rings if settings.is_master else m2s_rings
         self._rx_waits: list[_ReadyFd] = []
         self._rx_locks = [_QueueLock() for _ in range(rx_count)]
+        # By queue: what is left of the last link, and `_number`, but 0 as long as something is.
+        self._left: list[deque[bytes]] = [deque() for _ in range(rx_count)]
+        self._rx_numbers = dict.fromkeys(range(rx_count), 0)
         tx_count = m2s_rings if settings.is_master else s2m_rings
         self._tx_locks = [_QueueLock() for _ in range(tx_count)]
         self._polling: set[int] = set()
@@ -201,18 +215,26 @@ class Interface:
     # ---- life ----
 
     def close(self) -> None:
-        """Tell the peer, release everything. May be called twice."""
+        """Tell the peer, release everything. May be called twice.
+
+        Who waits in another thread gets NoConnectionError; who receives gets what is left first.
+        """
         with self._changed:
-            if self._closed:
+            if self._closing:
                 return
-            self._closed = True
-            self._changed.notify_all()
-        for wait in self._rx_waits:
-            wait.wake()
+            self._closing = True
         self.counters()
         control.remove(self._endpoint)
         with self._changed:  # the control thread may be about to tell of the end of the link
+            self._end()
             self._close_waits()
+
+    def _end(self) -> None:
+        """Nothing comes any more. Under `_changed`."""
+        self._closed = True
+        self._changed.notify_all()
+        for wait in self._rx_waits:
+            wait.wake()
 
     def _close_waits(self) -> None:
         for wait in self._rx_waits:
@@ -248,7 +270,7 @@ class Interface:
         """Wait up to `timeout` seconds (None: for ever) for the link. Raises Timeout."""
         with self._changed:
             done = self._changed.wait_for(lambda: self._up or self._closed, timeout)
-            self._check_open()
+            _check_open(self._closed)
         if not done:
             reason = self._endpoint.last_error
             raise Timeout(f"no link within {timeout} s" + (f" ({reason})" if reason else ""))
@@ -257,13 +279,13 @@ class Interface:
     def peer(self) -> Peer | None:
         """The process at the other end; None while there is no link."""
         link = self._endpoint.link
-        return Peer(*link.peer) if link is not None and link.up else None
+        return Peer(*link.peer) if self._up and link is not None else None
 
     def details(self) -> Details:
         """What is known at this moment; works whether connected or not."""
         with self._changed:
-            settings, link = self._endpoint.settings, self._endpoint.link
-            machine = link.machine if link is not None and link.up else None
+            endpoint, settings = self._endpoint, self._endpoint.settings
+            link = endpoint.link if self._up else None
             return Details(
                 path=os.fsdecode(settings.path),
                 id=settings.interface_id,
@@ -271,14 +293,14 @@ class Interface:
                 mode=list(_MODES)[settings.mode],
                 name=settings.if_name.decode("utf-8", "replace"),
                 app_name=settings.app_name.decode("utf-8", "replace"),
-                remote_name=machine.remote_if_name.decode("utf-8", "replace") if machine else "",
-                remote_app_name=machine.remote_name.decode("utf-8", "replace") if machine else "",
-                connected=machine is not None,
-                version=machine.version if machine else 0,
-                rx_rings=tuple(link.rings(False)) if machine else (),
-                tx_rings=tuple(link.rings(True)) if machine else (),
+                remote_name=endpoint.remote_if_name.decode("utf-8", "replace"),
+                remote_app_name=endpoint.remote_name.decode("utf-8", "replace"),
+                connected=link is not None,
+                version=link.machine.version if link else 0,
+                rx_rings=tuple(link.rings(False)) if link else (),
+                tx_rings=tuple(link.rings(True)) if link else (),
                 buffer_size=settings.buffer_size,
-                last_error=self._endpoint.last_error,
+                last_error=endpoint.last_error,
             )
 
     def counters(self) -> Counters:
@@ -321,6 +343,8 @@ class Interface:
             self._up = True
             self._number = int(control.ffi.cast("uintptr_t", endpoint.handle))
             for queue, efd in enumerate(endpoint.link.rx_efds()):
+                if not self._left[queue]:
+                    self._rx_numbers[queue] = self._number
                 self._rx_waits[queue].attach(efd)
                 self._apply_rx_mode(endpoint.handle, queue)
             self._changed.notify_all()
@@ -328,13 +352,25 @@ class Interface:
 
     def _went_down(self, reason: str) -> None:
         with self._changed:
+            self._keep_the_rest()
             self._up = False
             self._number = 0
             for wait in self._rx_waits:
                 wait.detach()
             self._changed.notify_all()
+            if self._closing:
+                self._end()
         self.counters()  # the last of an interface that is being closed
         _tell(self._on_disconnect, self, reason)
+
+    def _keep_the_rest(self) -> None:
+        """The rings go away when the end of the link was told."""
+        kept = 0
+        for queue, left in enumerate(self._left):
+            rest = _ring.drain(self._number, queue, _MOST_KEPT - kept)
+            self._rx_numbers[queue] = 0
+            left.extend(rest)
+            kept += sum(map(len, rest))
 
     # ---- receive ----
 
@@ -344,11 +380,15 @@ class Interface:
         Waits up to `timeout` seconds (None: for ever, 0: not at all), also for the link.
         Raises Timeout, Disconnected (no link when the time was up), QueueError.
         """
-        packet = _ring.recv(self._number, queue)
+        packet = _ring.recv(self._rx_numbers.get(queue, 0), queue)
         if packet.__class__ is bytes:
             return packet
         return self._wait_for_packets(
-            lambda: _ring.recv(self._number, queue), packet, timeout, queue
+            lambda: _ring.recv(self._rx_numbers[queue], queue),
+            lambda: next(iter(self._take_left(queue, 1)), None),
+            packet,
+            timeout,
+            queue,
         )
 
     def recv_burst(
@@ -356,11 +396,12 @@ class Interface:
     ) -> list[bytes]:
         """At least one and at most `count` packets of a queue, in order. See recv."""
         _at_least_one(count)
-        packets = _ring.recv_burst(self._number, queue, min(count, _MOST))
+        packets = _ring.recv_burst(self._rx_numbers.get(queue, 0), queue, min(count, _MOST))
         if packets.__class__ is list:
             return packets
         return self._wait_for_packets(
-            lambda: _ring.recv_burst(self._number, queue, min(count, _MOST)),
+            lambda: _ring.recv_burst(self._rx_numbers[queue], queue, min(count, _MOST)),
+            lambda: self._take_left(queue, count) or None,
             packets,
             timeout,
             queue,
@@ -383,10 +424,11 @@ class Interface:
         deadline = None if timeout is None else time.monotonic() + timeout
         lock.acquire(deadline, timeout)
         try:
-            slots = _ring.rx_burst(self._number, queue, min(count, _MOST))
+            slots = _ring.rx_burst(self._rx_numbers[queue], queue, min(count, _MOST))
             if slots.__class__ is int:
                 slots = self._wait_for_packets(
-                    lambda: _ring.rx_burst(self._number, queue, min(count, _MOST)),
+                    lambda: _ring.rx_burst(self._rx_numbers[queue], queue, min(count, _MOST)),
+                    lambda: self._burst_of_left(queue, count),
                     slots,
                     timeout,
                     queue,
@@ -400,21 +442,25 @@ class Interface:
     def _wait_for_packets(
         self,
         receive: Callable[[], Any],
+        take_left: Callable[[], Any],
         code: int,
         timeout: float | None,
         queue: int,
         *,
         holds_queue: bool = False,
     ) -> Any:
-        """Try again until `receive` has something; `code` is why it had nothing so far."""
+        """Try again until one of both has something; `code` is why `receive` had nothing so far."""
         wait = self._item("receive queue", self._rx_waits, queue)
         deadline = None if timeout is None else time.monotonic() + timeout
         nap = _FIRST_NAP
         while True:
-            self._check_open()
+            closed, up = self._closed, self._up  # if so, then all that is left is there by now
+            if (rest := take_left()) is not None:
+                return rest
+            _check_open(closed)
             self._check_burst(code, "receive", queue)
             if not wait.acknowledge():  # otherwise the link changed meanwhile: look again
-                left = self._time_left(deadline, timeout, f"no packet within {timeout} s")
+                left = self._time_left(deadline, timeout, f"no packet within {timeout} s", up)
                 if code == _AGAIN and holds_queue:
                     self._rx_locks[queue].check_abandoned()
                     nap = _sleep(nap, left)
@@ -428,6 +474,21 @@ class Interface:
             if packets.__class__ is not int:
                 return packets
             code = packets
+
+    def _take_left(self, queue: int, most: int) -> list[bytes]:
+        """The next packets that the last link left. After them it is the turn of the ring."""
+        with self._changed:
+            left = self._left[queue]
+            packets = [left.popleft() for _ in range(min(most, len(left)))]
+            if left:
+                self._rx_waits[queue].wake()  # its descriptor stays readable
+            else:
+                self._rx_numbers[queue] = self._number
+            return packets
+
+    def _burst_of_left(self, queue: int, most: int) -> Any:
+        packets = self._take_left(queue, most)
+        return _ring.burst_of(packets) if packets else None
 
     def __iter__(self) -> Iterator[bytes]:
         """Packets of queue 0 as they come, until the interface is closed."""
@@ -494,8 +555,8 @@ class Interface:
     def flush(self, timeout: float | None = None, *, queue: int = 0) -> bool:
         """Wait until the peer has taken all that was sent; False if the link goes down before.
 
-        What still lies in the ring when an interface is closed, or its peer, is lost. Raises
-        Timeout, QueueError.
+        Whether it takes what still lies in the ring when the link ends is up to the peer; a peer of
+        this library does. Raises Timeout, QueueError.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         nap = _FIRST_NAP
@@ -527,9 +588,9 @@ class Interface:
         try:
             count = min(count, _MOST)
             while (slots := _ring.tx_burst(self._number, queue, count, size)).__class__ is int:
-                self._check_open()
+                _check_open(self._closed)
                 self._check_burst(slots, "send", queue)
-                left = self._time_left(deadline, timeout, f"no room within {timeout} s")
+                left = self._time_left(deadline, timeout, f"no room within {timeout} s", self._up)
                 if slots == _AGAIN:
                     lock.check_abandoned()
                 nap = _sleep(nap, left)
@@ -546,10 +607,10 @@ class Interface:
         deadline = None if timeout is None else time.monotonic() + timeout
         nap = _FIRST_NAP
         while True:
-            self._check_open()
+            _check_open(self._closed)
             self._check_burst(code, "send", queue)
             try:
-                left = self._time_left(deadline, timeout, f"no room within {timeout} s")
+                left = self._time_left(deadline, timeout, f"no room within {timeout} s", self._up)
             except errors.MemifError:
                 if sent:
                     return sent
@@ -564,28 +625,25 @@ class Interface:
     def _check_sent(self, code: int, queue: int) -> None:
         """Raise for what kept a burst from being sent."""
         if code:
-            self._check_open()
+            _check_open(self._closed)
             raise control.native.error(code, f"send on queue {queue}")
 
     # ---- shared ----
 
     def _check_burst(self, code: int, what: str, queue: int) -> None:
         """Raise for what waiting cannot mend."""
-        if code in _WAITABLE or (code == _NOCONN and not self._number):
-            return
-        raise control.native.error(code, f"{what} on queue {queue}")
+        if code not in _WAITABLE:
+            raise control.native.error(code, f"{what} on queue {queue}")
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise errors.NoConnectionError("the interface is closed")
-
-    def _time_left(self, deadline: float | None, timeout: float | None, what: str) -> float | None:
+    def _time_left(
+        self, deadline: float | None, timeout: float | None, what: str, up: bool
+    ) -> float | None:
         if deadline is None:
             return None
         left = deadline - time.monotonic()
         if left > 0:
             return left
-        if not self._up:
+        if not up:
             reason = self._endpoint.last_error
             raise errors.Disconnected(
                 f"not connected for {timeout} s" + (f": {reason}" if reason else "")
@@ -690,6 +748,11 @@ class _ReadyFd:
             self._epoll.close()
             if self._wake >= 0:
                 os.close(self._wake)
+
+
+def _check_open(closed: bool) -> None:
+    if closed:
+        raise errors.NoConnectionError("the interface is closed")
 
 
 def _tell(callback: Callable | None, *arguments: object) -> None:

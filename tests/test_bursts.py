@@ -337,6 +337,8 @@ def test_views_outlive_a_reconnection_and_their_slots_are_not_given_to_the_next(
         else:
             with pytest.raises(errors.Disconnected):
                 old.send()
+            # What nobody received comes before the packets of the next link.
+            assert receiver.recv_burst(RING, TIMEOUT) == [packet(i, 50) for i in range(4)]
         assert capacity(sender) == room
         for turn in range(2 * RING):
             sender.send(packet(turn, 60), TIMEOUT)

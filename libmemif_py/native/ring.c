@@ -119,9 +119,8 @@ PyDoc_STRVAR(
     recv_burst_doc,
     "recv_burst(handle, queue, count) -> list of bytes, or a code; SUCCESS: nothing waits");
 
-/* The packets of a burst, appended; the slots go back in any case. */
-static bool append_packets(PyObject *list, const struct where *where, memif_buffer_t *bufs,
-                           uint16_t n)
+/* Copies of the packets of a burst, appended. */
+static bool append_packets(PyObject *list, const memif_buffer_t *bufs, uint16_t n)
 {
     bool good = true;
     for (uint16_t i = 0; good && i < n; i++) {
@@ -129,7 +128,6 @@ static bool append_packets(PyObject *list, const struct where *where, memif_buff
         good = packet != NULL && PyList_Append(list, packet) == 0;
         Py_XDECREF(packet);
     }
-    (void)mif_call(where->handle, where->qid, MIF_RX, MIF_CALL_GIVE_BACK, 0, bufs, n, &n);
     return good;
 }
 
@@ -150,8 +148,10 @@ static PyObject *ring_recv_burst(PyObject *module, PyObject *const *args, Py_ssi
         if (q == NULL)
             break;
         code = mif_error_from_1(call(q, MIF_CALL_RX, 0, bufs, left < GROUP ? left : GROUP, &n));
-        if (n > 0 && !append_packets(list, &where, bufs, n))
+        if (n > 0 && !append_packets(list, bufs, n))
             Py_CLEAR(list);
+        if (n > 0)
+            (void)mif_call(where.handle, where.qid, MIF_RX, MIF_CALL_GIVE_BACK, 0, bufs, n, &n);
         if (code != MIF_ERR_NOBUF)
             break;
     }
@@ -159,6 +159,35 @@ static PyObject *ring_recv_burst(PyObject *module, PyObject *const *args, Py_ssi
         return list;
     Py_DECREF(list);
     return PyLong_FromLong(code);
+}
+
+PyDoc_STRVAR(drain_doc, "drain(handle, queue, most) -> list of bytes\n\n"
+                        "What the peer has published and nobody received, for the end of a link: "
+                        "the slots do not go back. Stops before the packets exceed `most` bytes.");
+
+/* Behind slots that a burst still holds. As no slot goes back, a peer that goes on sending is heard
+ * for one ring at most; buffers of a cheat may overlap, hence `most`. */
+static PyObject *ring_drain(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    struct where where;
+    memif_buffer_t buf;
+    (void)module;
+    if (!get_where(args, nargs, 3, &where))
+        return NULL;
+    size_t most = PyLong_AsSize_t(args[2]);
+    if (most == (size_t)-1 && PyErr_Occurred())
+        return NULL;
+    PyObject *list = PyList_New(0);
+    while (list != NULL) {
+        uint16_t n = 0;
+        (void)mif_call(where.handle, where.qid, MIF_RX, MIF_CALL_RX, 0, &buf, 1, &n);
+        if (n == 0 || buf.data_len > most)
+            break;
+        most -= buf.data_len;
+        if (!append_packets(list, &buf, n))
+            Py_CLEAR(list);
+    }
+    return list;
 }
 
 /* Reserves room for a packet and copies it there. */
@@ -767,6 +796,40 @@ static PyObject *ring_rx_burst(PyObject *module, PyObject *const *args, Py_ssize
     return run_burst(&where, false, 0, count);
 }
 
+PyDoc_STRVAR(burst_of_doc, "burst_of(packets) -> Burst of received packets, a list of bytes");
+
+/* Of packets whose link is over: it holds no slots and nothing but rows of its own. */
+static PyObject *ring_burst_of(PyObject *module, PyObject *packets)
+{
+    const struct where nowhere = {0};
+    (void)module;
+    if (!PyList_CheckExact(packets)) {
+        PyErr_SetString(PyExc_TypeError, "packets must be a list");
+        return NULL;
+    }
+    Burst *burst = new_burst(&nowhere, false, (size_t)PyList_GET_SIZE(packets));
+    if (burst == NULL)
+        return NULL;
+    for (; burst->count < PyList_GET_SIZE(packets); burst->count++) {
+        char *data;
+        Py_ssize_t length;
+        if (PyBytes_AsStringAndSize(PyList_GET_ITEM(packets, burst->count), &data, &length) != 0) {
+            Py_DECREF(burst);
+            return NULL;
+        }
+        burst->bufs[burst->count].data = data;
+        burst->bufs[burst->count].data_len = (uint32_t)length;
+        burst->lengths[burst->count] = (uint32_t)length;
+        if (length > burst->width)
+            burst->width = length;
+    }
+    burst->open = make_copy(burst, burst->width);
+    if (burst->open)
+        return (PyObject *)burst;
+    Py_DECREF(burst);
+    return PyErr_NoMemory();
+}
+
 PyDoc_STRVAR(tx_burst_doc, "tx_burst(handle, queue, count, size) -> Burst, or a code\n\n"
                            "Fewer than `count` packets when the ring has room for fewer.");
 
@@ -788,6 +851,8 @@ static PyObject *ring_tx_burst(PyObject *module, PyObject *const *args, Py_ssize
 static PyMethodDef methods[] = {
     {"recv", FAST(ring_recv), recv_doc},
     {"recv_burst", FAST(ring_recv_burst), recv_burst_doc},
+    {"drain", FAST(ring_drain), drain_doc},
+    {"burst_of", ring_burst_of, METH_O, burst_of_doc},
     {"send", FAST(ring_send), send_doc},
     {"send_burst", FAST(ring_send_burst), send_burst_doc},
     {"rx_burst", FAST(ring_rx_burst), rx_burst_doc},

@@ -38,7 +38,7 @@ def bursts(records: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
 def drain(interface: Interface, queue: int, patience: float = _DRAIN) -> int:
     """Wait until the peer has taken what was sent, as long as it goes on; returns what is left.
 
-    What still lies in the ring when an interface closes is lost.
+    Not every peer takes what still lies in the ring when an interface closes.
     """
     left = interface.tx_fill(queue) or 0
     while left:
