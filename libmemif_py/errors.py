@@ -54,6 +54,10 @@ class AlreadyError(MemifError, OSError):
     code = "ALREADY"
 
 
+class ForkedError(MemifError, RuntimeError):
+    """The object belongs to the process that this one was forked from. Make one in this process."""
+
+
 class AgainError(MemifError, BlockingIOError):
     """Temporarily not possible."""
 

@@ -23,6 +23,7 @@ BUILTINS = {
     errors.Disconnected: ConnectionError,
     errors.FileLimitError: OSError,
     errors.FileNotSocketError: OSError,
+    errors.ForkedError: RuntimeError,
     errors.InterfaceIdError: ValueError,
     errors.MoreWaitingError: BufferError,
     errors.NoConnectionError: ConnectionError,

@@ -42,7 +42,8 @@ static uint64_t next_serial = 1;               /* never reused, so neither is a 
 static uint16_t *closed_line; /* slots that were closed, oldest first, as a circle */
 static uint32_t closed_first, closed_count;
 static atomic_bool forked_child;
-static int membarrier_command; /* 0: not available */
+static _Atomic uint32_t generation; /* forks that lead to this process */
+static int membarrier_command;      /* 0: not available */
 /* Whether a barrier can be put on all processes that asked for it; see MIF_RING_FENCED. */
 static bool can_fence_others;
 #define NEVER_QUIET 0x10000u
@@ -110,10 +111,20 @@ static void fence_senders(void)
         wait_for_stores();
 }
 
+/* A thread that is not in the child may hold any of them. */
+static void init_locks(void)
+{
+    pthread_mutex_t *const locks[] = {&queue_lock, &arena_lock, &lease_lock};
+    for (size_t i = 0; i < sizeof(locks) / sizeof(*locks); i++)
+        (void)pthread_mutex_init(locks[i], NULL);
+}
+
 /* The rings are shared with the parent: a child must not touch them, nor the interpreter. */
 static void on_fork_child(void)
 {
+    init_locks();
     atomic_store(&forked_child, true);
+    atomic_fetch_add(&generation, 1);
     for (uint32_t i = 0; i < opened; i++) {
         struct mif_connection *conn = slot_at(i);
         const void *handle = (void *)atomic_load(&conn->handle);
@@ -129,6 +140,29 @@ static void on_fork_child(void)
 bool mif_in_forked_child(void)
 {
     return atomic_load_explicit(&forked_child, memory_order_relaxed);
+}
+
+uint32_t mif_generation(void)
+{
+    return atomic_load_explicit(&generation, memory_order_relaxed);
+}
+
+/* Threads that are not in the child may have been in the middle of anything, so nothing is taken
+ * over: slots read as zeroes again, as at the start. Serial numbers go on, so no
+ * handle of the parent's ever matches. Regions stay mapped, for there may be views of them. */
+int mif_start_over(void)
+{
+    if (!mif_in_forked_child())
+        return MIF_ERR_SUCCESS;
+    mif_watches_init();
+    mif_signals_init();
+    choose_membarrier();
+    size_t bytes = MIF_MAX_QUEUES * arena.qid_stride + arena_slots * MIF_SLOT_STRIDE;
+    if (madvise(arena.queues, bytes, MADV_DONTNEED) != 0)
+        return mif_error_from_errno(errno);
+    opened = closed_first = closed_count = 0;
+    atomic_store(&forked_child, false);
+    return MIF_ERR_SUCCESS;
 }
 
 /* Whether the rest of the process, the interpreter before all, still has address space. */

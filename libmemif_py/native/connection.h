@@ -398,7 +398,14 @@ void mif_face_bind(struct mif_queue *q, enum mif_direction direction);
 
 /* One-time set-up of the arena, membarrier and fork protection. */
 int mif_data_path_init(void);
-/* True in a child that was forked after mif_data_path_init. */
+/* True in a child that was forked after mif_data_path_init, until mif_start_over. */
 bool mif_in_forked_child(void);
+/* Makes the data path work in a forked child: there are no connections and no watches then, and
+ * what the parent had is not touched. Before any other thread is started; the interpreter's
+ * extension calls it, the C libraries refuse to work in a child. SUCCESS, or an error and all stays
+ * refused. */
+int mif_start_over(void);
+/* Changes with every fork that leads to this process: whether something was inherited. */
+uint32_t mif_generation(void);
 
 #endif

@@ -105,6 +105,14 @@ static void forget_hub(const struct mif_hub *hub)
     pthread_mutex_unlock(&table.lock);
 }
 
+/* The table is not freed: another thread of the parent may have been about to move it. */
+void mif_watches_init(void)
+{
+    (void)pthread_mutex_init(&table.lock, NULL);
+    table.by_fd = NULL;
+    table.count = table.used = 0;
+}
+
 /* ---- life ---- */
 
 static int add_to_epoll(struct mif_hub *hub, int fd)
@@ -115,13 +123,14 @@ static int add_to_epoll(struct mif_hub *hub, int fd)
     return MIF_ERR_SUCCESS;
 }
 
+/* Forgotten first: a process that is forked in between must not close what then has the number. */
 static void close_own_fds(struct mif_hub *hub)
 {
-    if (hub->epoll_fd >= 0)
-        (void)close(hub->epoll_fd);
-    if (hub->cancel_fd >= 0)
-        (void)close(hub->cancel_fd);
+    const int fds[] = {hub->epoll_fd, hub->cancel_fd};
     hub->epoll_fd = hub->cancel_fd = -1;
+    for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
+        if (fds[i] >= 0)
+            (void)close(fds[i]);
 }
 
 static int open_own_fds(struct mif_hub *hub)
@@ -158,6 +167,12 @@ void mif_hub_close(struct mif_hub *hub)
     }
     close_own_fds(hub);
     forget_hub(hub);
+}
+
+void mif_hub_abandon(struct mif_hub *hub)
+{
+    atomic_store(&hub->open, false);
+    close_own_fds(hub);
 }
 
 struct mif_hub *mif_hub_new(void)

@@ -69,6 +69,9 @@ struct mif_hub {
 /* All: a core error code, unless said. */
 int mif_hub_open(struct mif_hub *hub, mif_announce_fn *announce, mif_control_fn *control);
 void mif_hub_close(struct mif_hub *hub);
+/* In a forked child, of a hub of the parent's: closes the child's copies of its fds and waits for
+ * nobody. Its calls give errors from then on. */
+void mif_hub_abandon(struct mif_hub *hub);
 /* On the heap, not yet open; NULL when out of memory. */
 struct mif_hub *mif_hub_new(void);
 void mif_hub_free(struct mif_hub *hub);
@@ -86,6 +89,9 @@ int mif_hub_dispatch_context(const void *context, uint32_t events);
 int mif_hub_poll(struct mif_hub *hub, int timeout);
 /* Makes the running or next mif_hub_poll return POLL_CANCEL. */
 int mif_hub_cancel(struct mif_hub *hub);
+
+/* In a forked child, which watches nothing: see mif_start_over. */
+void mif_watches_init(void);
 
 /* A timer that the control plane arms. Returns the fd or -1. */
 int mif_timer_open(void);

@@ -317,7 +317,8 @@ static PyObject *ring_send_burst(PyObject *module, PyObject *const *args, Py_ssi
 typedef struct {
     PyObject_HEAD struct where where;
     struct mif_lease *lease;
-    uint64_t serial; /* of the connection that the slots belong to */
+    uint64_t serial;     /* of the connection that the slots belong to */
+    uint32_t generation; /* of the process that has them, see mif_generation */
     bool is_tx;
     bool open;         /* the slots are still ours */
     bool abandoned;    /* the last view gives them back */
@@ -350,14 +351,36 @@ typedef struct {
 
 static PyTypeObject PartType;
 
+/* Raises ForkedError. Looked up when it is needed, which is hardly ever. */
+static void raise_forked(void)
+{
+    PyObject *module = PyImport_ImportModule("libmemif_py.errors");
+    PyObject *kind = module == NULL ? NULL : PyObject_GetAttrString(module, "ForkedError");
+    if (kind != NULL)
+        PyErr_SetString(kind, "the burst belongs to the process that this one was forked from: "
+                              "make an interface in this process");
+    Py_XDECREF(kind);
+    Py_XDECREF(module);
+}
+
+/* Whether there is anything to look at; raises if not. */
+static bool is_open(const Burst *burst)
+{
+    if (burst->generation != mif_generation())
+        raise_forked();
+    else if (!burst->open)
+        PyErr_SetString(PyExc_BufferError, "the burst is over, its slots were given back");
+    else
+        return true;
+    return false;
+}
+
 static int part_getbuffer(PyObject *self, Py_buffer *view, int flags)
 {
     Part *part = (Part *)self;
     Burst *burst = part->burst;
-    if (part->is_slots && !burst->open) {
-        PyErr_SetString(PyExc_BufferError, "the burst is over, its slots were given back");
+    if (part->is_slots && !is_open(burst))
         return -1;
-    }
     if ((flags & PyBUF_WRITABLE) && !burst->is_tx) {
         PyErr_SetString(PyExc_BufferError, "received packets are read-only, copy them to change");
         return -1;
@@ -424,10 +447,8 @@ static PyTypeObject PartType = {
 static int burst_getbuffer(PyObject *self, Py_buffer *view, int flags)
 {
     Burst *burst = (Burst *)self;
-    if (!burst->open) {
-        PyErr_SetString(PyExc_BufferError, "the burst is over, its slots were given back");
+    if (!is_open(burst))
         return -1;
-    }
     if ((flags & PyBUF_WRITABLE) && !burst->is_tx) {
         PyErr_SetString(PyExc_BufferError, "received packets are read-only, copy them to change");
         return -1;
@@ -480,10 +501,8 @@ static PyObject *burst_item(PyObject *self, Py_ssize_t index)
         PyErr_Format(PyExc_IndexError, "packet %zd of a burst of %zd", index, burst->count);
         return NULL;
     }
-    if (!burst->open) {
-        PyErr_SetString(PyExc_BufferError, "the burst is over, its slots were given back");
+    if (!is_open(burst))
         return NULL;
-    }
     uint8_t *row = burst->rows + index * burst->stride;
     Py_ssize_t length = burst->is_tx ? burst->width : (Py_ssize_t)burst->lengths[index];
     return new_view(burst, row, length, 1, "B", true);
@@ -689,6 +708,7 @@ static Burst *new_burst(const struct where *where, bool is_tx, size_t count)
         return NULL;
     memset((char *)burst + sizeof(PyObject), 0, sizeof(*burst) - sizeof(PyObject));
     burst->where = *where;
+    burst->generation = mif_generation();
     burst->is_tx = is_tx;
     burst->bufs = malloc((count > 0 ? count : 1) * sizeof(*burst->bufs));
     burst->lengths = calloc(count > 0 ? count : 1, sizeof(*burst->lengths));

@@ -47,8 +47,12 @@ static bool reads_without_waiting(void)
     return good;
 }
 
+/* Also in a forked child: requests are of one process and are not inherited. */
 void mif_signals_init(void)
 {
+    static const pthread_once_t not_yet = PTHREAD_ONCE_INIT;
+    once = not_yet;
+    requests = 0;
     can_read_without_waiting = reads_without_waiting();
 }
 
