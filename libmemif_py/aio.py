@@ -74,6 +74,9 @@ class AsyncInterface:
         if self._closed:
             return
         self._closed = True
+        if self.interface._inherited:
+            self.interface.close()
+            return
         for receiver in self._receivers.values():
             receiver.stop_reading()
         self.interface.close()
@@ -128,6 +131,7 @@ class AsyncInterface:
     # ---- receive ----
 
     def _receiver(self, queue: int) -> _Receiver:
+        self.interface._check_process()
         receiver = self._receivers.get(queue)
         if receiver is None:
             fd = -1 if self._closed else self.interface.fileno(queue)
@@ -181,6 +185,7 @@ class AsyncInterface:
 
     async def send_burst(self, packets: Iterable[bytes], *, queue: int = 0) -> int:
         """Send packets in order, all of them; returns how many. See send."""
+        self.interface._check_process()  # its task may hold the lock, and is not in a child
         todo, sent, nap = list(packets), 0, _FIRST_NAP
         async with self._send_locks.setdefault(queue, asyncio.Lock()):
             while sent < len(todo):
@@ -276,7 +281,7 @@ class _Receiver:
         """While nobody waits the descriptor stays ready, so the loop must not look at it."""
         if self._reading:
             self._reading = False
-            self._loop.remove_reader(self._fd)
+            _remove_reader(self._loop, self._fd, self._interface)
 
 
 async def create_memif_endpoint(
@@ -362,7 +367,7 @@ class MemifTransport(asyncio.DatagramTransport):
         if wanted and not self._reading:
             self._loop.add_reader(self._fd, self._on_readable)
         elif self._reading and not wanted:
-            self._loop.remove_reader(self._fd)
+            _remove_reader(self._loop, self._fd, self._interface)
         self._reading = wanted
 
     def _on_readable(self) -> None:
@@ -386,11 +391,13 @@ class MemifTransport(asyncio.DatagramTransport):
 
     def pause_reading(self) -> None:
         """Leave packets where they are; a full ring holds the peer up."""
+        self._interface._check_process()
         self._paused_reading = True
         self._read_on()
 
     def resume_reading(self) -> None:
         """Undo pause_reading."""
+        self._interface._check_process()
         self._paused_reading = False
         self._loop.call_soon(self._deliver)
         self._read_on()
@@ -417,6 +424,7 @@ class MemifTransport(asyncio.DatagramTransport):
 
         Raises ArgumentError, NoConnectionError when the transport is closed.
         """
+        self._interface._check_process()
         if addr not in (None, self._path):
             raise errors.ArgumentError(f"address {addr!r}, expected None or {self._path!r}")
         if self._closing:
@@ -511,7 +519,7 @@ class MemifTransport(asyncio.DatagramTransport):
             return
         self._closing = True
         self._read_on()
-        if not self._unsent:
+        if not self._unsent or self._interface._inherited:
             self._end(None)
 
     def abort(self) -> None:
@@ -528,7 +536,10 @@ class MemifTransport(asyncio.DatagramTransport):
         self._unsent.clear()
         self._received.clear()
         self._unsent_bytes = 0
-        self._loop.call_soon(self._finish, error)
+        if self._interface._inherited:  # the loop is the parent's, and may be closed here
+            self._interface.close()
+        else:
+            self._loop.call_soon(self._finish, error)
 
     def _finish(self, error: Exception | None) -> None:
         try:
@@ -546,6 +557,12 @@ class MemifTransport(asyncio.DatagramTransport):
     def get_protocol(self) -> asyncio.BaseProtocol:
         """The protocol."""
         return self._protocol
+
+
+def _remove_reader(loop: asyncio.AbstractEventLoop, fd: int, interface: Interface) -> None:
+    """In a forked child the loop's epoll set is still that of the parent's loop."""
+    if not interface._inherited:
+        loop.remove_reader(fd)
 
 
 def _tell(

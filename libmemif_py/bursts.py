@@ -134,7 +134,7 @@ class TxBurst(_Burst):
         """What was not written as it has to be is not sent, and nothing is left to be done."""
         try:
             self.send()
-        except errors.ArgumentError:
+        except (errors.ArgumentError, errors.ForkedError):
             self._abandon()
             raise
 

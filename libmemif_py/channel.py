@@ -103,6 +103,10 @@ class Channel:
             pass  # the peer is gone, and its messages with it
         self._socket.close()
 
+    def abandon(self) -> None:
+        """In a forked child: close the copy of the socket, and the connection goes on."""
+        self._socket.close()
+
 
 def connect(path: bytes) -> Channel:
     """Connect to a listening master. Raises OSError."""
@@ -227,6 +231,11 @@ class ListeningSocket:
             _unlink(self._address)
         self._file = None
 
+    def abandon(self) -> None:
+        """In a forked child: close the copy of the socket; the file stays, it is the parent's."""
+        self._file = None
+        self._socket.close()
+
     def _is_abstract(self) -> bool:
         return self._address.startswith(b"\0")
 
@@ -282,6 +291,10 @@ class AdoptedSocket:
 
     def close(self) -> None:
         """Let go of it; it stays open."""
+        self._socket.close()
+
+    def abandon(self) -> None:
+        """The same in a forked child."""
         self._socket.close()
 
 

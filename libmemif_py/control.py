@@ -3,18 +3,23 @@
 
 The thread serves handshakes and reconnections while the program computes. It starts with the first
 interface, ends with the last, and never touches a packet.
+
+A child that was forked starts without hub, thread and interfaces: `_start_over` abandons what it
+has of the parent's, whatever its threads were doing, and makes the rest anew. `generation` tells
+what is inherited from what is the process's own.
 """
 
 from __future__ import annotations
 
 import atexit
 import importlib.util
+import os
 import sys
 import threading
 from pathlib import Path
 
 from . import errors
-from .hub import Hub
+from .hub import LOCK, Hub
 from .native import Native
 
 TYPE_CHECKING = False
@@ -56,16 +61,17 @@ lib.mif_debug_init()
 native = Native(ffi, lib)
 native.check(lib.mif_data_path_init(), "set-up of the data path")
 
-_hubs: dict[int, Hub] = {}
+_threads: dict[int, ControlThread] = {}  # by hub
+generation = 0  # how many forks led to this process since the import
 
 
 @ffi.def_extern(name="mif_python_control", error=native.codes["SYSCALL"])
 def _control(pointer: int, fd: int, events: int) -> int:
-    hub = _hubs.get(pointer)
-    if hub is None:
+    thread = _threads.get(pointer)
+    if thread is None:
         return 0
     try:
-        hub.control(fd, events)
+        thread.hub.control(fd, events)
     except Exception as error:
         native.debug(f"control: {error!r}")
         return native.code_of(error)
@@ -82,13 +88,13 @@ class ControlThread:
             raise native.error(lib.mif_error_from_errno(ffi.errno), "hub")
         self._key = int(ffi.cast("uintptr_t", self._pointer))
         self.users = 0
-        self._stopping = False
+        self._stopping = self._abandoned = False
         try:
             self.hub = Hub(native, self._pointer, b"libmemif_py")
         except BaseException:
             lib.mif_hub_free(self._pointer)
             raise
-        _hubs[self._key] = self.hub
+        _threads[self._key] = self
         self._thread = threading.Thread(target=self._run, name="memif-control", daemon=True)
         try:
             self._thread.start()
@@ -100,12 +106,13 @@ class ControlThread:
         """Poll until stopped. The thread itself frees the hub: nobody is inside it then."""
         while not self._stopping:
             lib.mif_hub_poll(self._pointer, -1)
-        self._end()
+        if not self._abandoned:
+            self._end()
 
     def _end(self) -> None:
         self.hub.close()
         lib.mif_hub_close(self._pointer)
-        del _hubs[self._key]
+        del _threads[self._key]
         lib.mif_hub_free(self._pointer)
 
     def stop(self) -> None:
@@ -115,6 +122,12 @@ class ControlThread:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
+    def abandon(self, at_rest: bool) -> None:
+        """In a forked child: see Hub.abandon. A callback that forked may return to the thread."""
+        self._stopping = self._abandoned = True
+        self.hub.abandon(at_rest)
+        lib.mif_hub_abandon(self._pointer)
+
 
 _lock = threading.Lock()
 _thread: ControlThread | None = None
@@ -123,6 +136,11 @@ _thread: ControlThread | None = None
 def add(settings: Settings, observer: Observer) -> Endpoint:
     """A new interface on the process's hub."""
     global _thread  # noqa: PLW0603 - one per process is what this module is for
+    if lib.mif_in_forked_child():
+        raise errors.ForkedError(
+            "this process was forked in a way that Python did not notice, or out of memory: "
+            "use os.fork or multiprocessing"
+        )
     with _lock:
         thread = _thread or ControlThread()
         try:
@@ -134,6 +152,8 @@ def add(settings: Settings, observer: Observer) -> Endpoint:
                 raise _as_ours(error, settings) from error
             raise
         thread.users += 1
+        if _thread is None:
+            _close_at_exit()
         _thread = thread
         return endpoint
 
@@ -166,6 +186,23 @@ def _release(hub: Hub) -> None:
     thread.stop()
 
 
+def _start_over() -> None:
+    """In a forked child."""
+    global generation, _lock, _thread  # noqa: PLW0603
+    generation += 1
+    at_rest = LOCK.start_over()
+    _lock = threading.Lock()
+    _thread = None
+    inherited = list(_threads.values())
+    _threads.clear()
+    for thread in inherited:
+        thread.abandon(at_rest)
+    native.check(lib.mif_start_over(), "start in a forked process")
+
+
+os.register_at_fork(after_in_child=_start_over)
+
+
 @atexit.register
 def _close_all() -> None:
     """Peers are told, and no thread is left inside C when the interpreter goes down."""
@@ -174,3 +211,13 @@ def _close_all() -> None:
         thread, _thread = _thread, None
     if thread is not None:
         thread.stop()
+
+
+def _close_at_exit() -> None:
+    """Most children of multiprocessing end without atexit, or only with what they register."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is None or process.parent_process() is None:
+        return
+    from multiprocessing.util import Finalize
+
+    Finalize(None, _close_all, exitpriority=0)

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
         def disconnected(self, endpoint: Endpoint, reason: str) -> None:
             """The link is over; its queues work until this returns."""
 
+        def abandoned(self) -> None:
+            """This process is a fork of the one that the interface belongs to. Must not raise."""
+
 
 DEFAULT_PATH = b"/run/vpp/memif.sock"
 DEFAULT_RINGS = 1
@@ -150,6 +153,13 @@ class Endpoint:
         """Give the handle back. The link must be gone."""
         self.hub.native.lib.mif_connection_close(self.handle)
         self.handle = self.hub.native.ffi.NULL
+
+    def abandon(self) -> None:
+        """See Hub.abandon."""
+        self.removed = True
+        self.link = None
+        self.handle = self.hub.native.ffi.NULL
+        self.observer.abandoned()
 
     def linked(self, link: Link) -> None:
         """A link found its interface."""

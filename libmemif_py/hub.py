@@ -51,6 +51,17 @@ class ControlLock:
         """Undo one enter."""
         self._lock.release()
 
+    def start_over(self) -> bool:
+        """In a forked child, where a thread that is gone may hold it; True if none did.
+
+        Where the one thread of the child holds it itself, it goes on doing so.
+        """
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+            return not self._lock._is_owned()
+        self._lock._at_fork_reinit()
+        return False
+
     def unlocked(self) -> Unlocked:
         """A context in which this thread holds the lock not at all."""
         return Unlocked(self._lock)
@@ -205,6 +216,10 @@ class Listener:
                 link.close("listener closed")
         self.hub.unwatch(self._socket.fileno())
         self._socket.close()
+
+    def abandon(self) -> None:
+        """See Hub.abandon."""
+        self._socket.abandon()
 
 
 class Hub:
@@ -537,3 +552,24 @@ class Hub:
                     time.sleep(_GLANCE)
             self.unwatch(self._timer)
             channel.close_fds([self._timer])
+
+    def abandon(self, at_rest: bool) -> None:
+        """In a forked child: let go of the parent's interfaces, and leave them as they are.
+
+        Descriptors are closed here, which the parent does not notice, while an open one would keep
+        its links alive in the eyes of peers. `at_rest`: no thread was inside the control plane at
+        the fork. Otherwise numbers of descriptors may be out of date, and those stay open.
+        """
+        self._closed = True
+        for listener in self._listeners.values():
+            listener.abandon()
+        for link in self._links:
+            link.abandon(at_rest)
+        for endpoint in self._endpoints.values():
+            endpoint.abandon()
+        if at_rest:
+            channel.close_fds([self._timer])
+        self._timer = -1
+        for kept in (self._listeners, self._endpoints, self._links, self._handlers):
+            kept.clear()
+        self._deadlines.clear()

@@ -138,6 +138,10 @@ class Interface:
         on_disconnect: called with the interface and a reason when it went down, likewise. What was
             not received yet can be, there and afterwards.
 
+    A child that is forked has the interface, but not its thread and its rings: whatever it calls
+    raises ForkedError at once, but `close`, which then does nothing to the parent's link, nor does
+    the child's end. Interfaces that the child makes itself work.
+
     Raises:
         ArgumentError: a value is out of its range.
         NoFileError, AccessError, AlreadyError, FileNotSocketError: the master cannot listen.
@@ -189,6 +193,7 @@ class Interface:
         self._allow = allow
         self._on_connect = on_connect
         self._on_disconnect = on_disconnect
+        self._generation = control.generation
         self._changed = threading.Condition()
         self._up = False
         self._closing = self._closed = False
@@ -218,7 +223,11 @@ class Interface:
         """Tell the peer, release everything. May be called twice.
 
         Who waits in another thread gets NoConnectionError; who receives gets what is left first.
+        In a child that was forked: only there, without a word to the peer.
         """
+        if self._inherited:
+            self._closing = self._closed = True
+            return
         with self._changed:
             if self._closing:
                 return
@@ -257,20 +266,24 @@ class Interface:
         """Role, path, id, state. Never the secret."""
         settings = self._endpoint.settings
         role = "master" if settings.is_master else "slave"
-        state = "closed" if self._closed else "connected" if self._up else "disconnected"
+        state = "connected" if self._up else "disconnected"
+        if self._closed or self._inherited:
+            state = "closed" if self._closed else "inherited"
         path = os.fsdecode(settings.path)
         return f"<Interface {role} {path!r} id={settings.interface_id} {state}>"
 
     @property
     def connected(self) -> bool:
         """True while the link is up."""
+        self._check_process()
         return self._up
 
     def wait_connected(self, timeout: float | None = None) -> None:
         """Wait up to `timeout` seconds (None: for ever) for the link. Raises Timeout."""
+        self._check_process()
         with self._changed:
             done = self._changed.wait_for(lambda: self._up or self._closed, timeout)
-            _check_open(self._closed)
+            self._check_open()
         if not done:
             reason = self._endpoint.last_error
             raise Timeout(f"no link within {timeout} s" + (f" ({reason})" if reason else ""))
@@ -278,11 +291,13 @@ class Interface:
     @property
     def peer(self) -> Peer | None:
         """The process at the other end; None while there is no link."""
+        self._check_process()
         link = self._endpoint.link
         return Peer(*link.peer) if self._up and link is not None else None
 
     def details(self) -> Details:
         """What is known at this moment; works whether connected or not."""
+        self._check_process()
         with self._changed:
             endpoint, settings = self._endpoint, self._endpoint.settings
             link = endpoint.link if self._up else None
@@ -305,6 +320,7 @@ class Interface:
 
     def counters(self) -> Counters:
         """What the queues have done so far, over all connections; at last, when closed."""
+        self._check_process()
         now = counters.read(self._endpoint, len(self._rx_locks), len(self._tx_locks))
         if now is not None:
             self._counters = now
@@ -316,11 +332,13 @@ class Interface:
         None while the queue has no ring: without a link, or when the peer offers fewer queues.
         """
         self._item("receive queue", self._rx_waits, queue)
+        self._check_process()
         return counters.fill(self._endpoint, queue, False)
 
     def tx_fill(self, queue: int = 0) -> int | None:
         """How many sent packets the peer has not given back yet. See rx_fill."""
         self._item("transmit queue", self._tx_locks, queue)
+        self._check_process()
         return counters.fill(self._endpoint, queue, True)
 
     # ---- told by the control plane, through _Observer ----
@@ -420,6 +438,7 @@ class Interface:
         """
         _at_least_one(count)
         self._item("receive queue", self._rx_waits, queue)
+        self._check_process()
         lock = self._rx_locks[queue]
         deadline = None if timeout is None else time.monotonic() + timeout
         lock.acquire(deadline, timeout)
@@ -455,9 +474,12 @@ class Interface:
         nap = _FIRST_NAP
         while True:
             closed, up = self._closed, self._up  # if so, then all that is left is there by now
+            if self._inherited:
+                self._check_open()
             if (rest := take_left()) is not None:
                 return rest
-            _check_open(closed)
+            if closed:
+                raise _closed_error()
             self._check_burst(code, "receive", queue)
             if not wait.acknowledge():  # otherwise the link changed meanwhile: look again
                 left = self._time_left(deadline, timeout, f"no packet within {timeout} s", up)
@@ -504,6 +526,7 @@ class Interface:
         Readable when the queue may have packets (in interrupt mode) or the link changed; then call
         recv or recv_burst with timeout 0.
         """
+        self._check_process()
         return self._item("receive queue", self._rx_waits, queue).fileno()
 
     def set_rx_mode(self, mode: RxMode, *, queue: int = 0) -> None:
@@ -512,6 +535,7 @@ class Interface:
         Lasts until changed, over reconnections. Raises QueueError.
         """
         self._item("receive queue", self._rx_waits, queue)
+        self._check_process()
         polling = _choice("mode", mode, ("interrupt", "polling")) == "polling"
         with self._changed:
             (self._polling.add if polling else self._polling.discard)(queue)
@@ -582,13 +606,14 @@ class Interface:
         if not 0 < size <= _MAX_PACKET:
             raise errors.ArgumentError(f"size {size}, expected 1 to {_MAX_PACKET}")
         lock = self._item("transmit queue", self._tx_locks, queue)
+        self._check_process()
         deadline = None if timeout is None else time.monotonic() + timeout
         lock.acquire(deadline, timeout)
         nap = _FIRST_NAP
         try:
             count = min(count, _MOST)
             while (slots := _ring.tx_burst(self._number, queue, count, size)).__class__ is int:
-                _check_open(self._closed)
+                self._check_open()
                 self._check_burst(slots, "send", queue)
                 left = self._time_left(deadline, timeout, f"no room within {timeout} s", self._up)
                 if slots == _AGAIN:
@@ -607,7 +632,7 @@ class Interface:
         deadline = None if timeout is None else time.monotonic() + timeout
         nap = _FIRST_NAP
         while True:
-            _check_open(self._closed)
+            self._check_open()
             self._check_burst(code, "send", queue)
             try:
                 left = self._time_left(deadline, timeout, f"no room within {timeout} s", self._up)
@@ -625,7 +650,7 @@ class Interface:
     def _check_sent(self, code: int, queue: int) -> None:
         """Raise for what kept a burst from being sent."""
         if code:
-            _check_open(self._closed)
+            self._check_open()
             raise control.native.error(code, f"send on queue {queue}")
 
     # ---- shared ----
@@ -634,6 +659,32 @@ class Interface:
         """Raise for what waiting cannot mend."""
         if code not in _WAITABLE:
             raise control.native.error(code, f"{what} on queue {queue}")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise _closed_error()
+        self._check_process()
+
+    @property
+    def _inherited(self) -> bool:
+        """True in a child of the process that made the interface."""
+        return self._generation != control.generation
+
+    def _check_process(self) -> None:
+        """Bursts need it only when they fail: no queue of the child answers to `_number`."""
+        if self._generation != control.generation:
+            raise errors.ForkedError(
+                f"{self!r} belongs to the process that this one ({os.getpid()}) was forked from: "
+                "make an interface in this process"
+            )
+
+    def _abandoned(self) -> None:
+        """In a forked child: close the copies of our own descriptors."""
+        self._up = False
+        self._number = 0
+        self._rx_numbers = dict.fromkeys(self._rx_numbers, 0)
+        for wait in self._rx_waits:
+            wait.abandon()
 
     def _time_left(
         self, deadline: float | None, timeout: float | None, what: str, up: bool
@@ -668,6 +719,9 @@ class _Observer:
 
     def disconnected(self, _endpoint: Endpoint, reason: str) -> None:
         self._interface._went_down(reason)
+
+    def abandoned(self) -> None:
+        self._interface._abandoned()
 
 
 class _ReadyFd:
@@ -743,6 +797,13 @@ class _ReadyFd:
                 os.eventfd_write(self._wake, 1)
             self._end()
 
+    def abandon(self) -> None:
+        """In a forked child, where nobody waits: the lock may be held by a thread that is gone."""
+        if not self._closed:
+            self._closed = True
+            self._epoll.close()
+            os.close(self._wake)
+
     def _end(self) -> None:
         if self._closed and self._waiting == 0:
             self._epoll.close()
@@ -750,9 +811,8 @@ class _ReadyFd:
                 os.close(self._wake)
 
 
-def _check_open(closed: bool) -> None:
-    if closed:
-        raise errors.NoConnectionError("the interface is closed")
+def _closed_error() -> errors.NoConnectionError:
+    return errors.NoConnectionError("the interface is closed")
 
 
 def _tell(callback: Callable | None, *arguments: object) -> None:

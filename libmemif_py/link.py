@@ -263,6 +263,18 @@ class Link:
             self.native.lib.mif_connection_release(endpoint.handle)
             self._give_regions_back(endpoint)
 
+    def abandon(self, at_rest: bool) -> None:
+        """See Hub.abandon."""
+        self.closing = True
+        self.up = False
+        self.channel.abandon()
+        if at_rest:
+            borrowed = (region.fd for region in self.regions if region.borrowed)
+            fds = {*self._efds, *(region.fd for region in self.regions)} - {-1, *borrowed}
+            close_fds(list(fds))
+        self._efds = []
+        self.regions = []
+
     # ---- regions ----
 
     def _check_external_size(self, size: int) -> None:
