@@ -28,6 +28,8 @@ _CREDENTIALS = struct.Struct("3i")
 _SEQPACKET = _socket.SOCK_SEQPACKET | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
 _BACKLOG = 1024
 _EVENTFD = "anon_inode:[eventfd]"
+_SO_PEERPIDFD = 77  # <asm-generic/socket.h>, Linux 6.5
+_START_TIME = 19  # in /proc/PID/stat, counted from behind the name of the program
 
 
 def address(path: bytes) -> bytes:
@@ -87,6 +89,28 @@ class Channel:
         option = self._socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _CREDENTIALS.size)
         return _CREDENTIALS.unpack(option)
 
+    def identity(self) -> str | None:
+        """The process that connected: equal for the same one, for no other one ever.
+
+        None where the kernel does not say: before Linux 6.9, of a process that has ended or that
+        our PID namespace does not show.
+        """
+        return self._by_pidfd() or _started(self.peer()[0])
+
+    def _by_pidfd(self) -> str | None:
+        """By the inode that a process has for all of its pidfds, also in other namespaces."""
+        try:
+            fd = self._socket.getsockopt(_socket.SOL_SOCKET, _SO_PEERPIDFD)
+        except OSError:
+            return None
+        found = _stat_and_close(fd)
+        try:
+            of_any = _stat_and_close(os.eventfd(0, os.EFD_CLOEXEC))
+        except OSError:
+            return None  # out of descriptors
+        # Before Linux 6.9 pidfds share one inode with each other and with eventfds.
+        return None if os.path.samestat(found, of_any) else f"pidfd {found.st_ino}"
+
     def close(self) -> None:
         """Close the socket. May be called twice.
 
@@ -106,6 +130,28 @@ class Channel:
     def abandon(self) -> None:
         """In a forked child: close the copy of the socket, and the connection goes on."""
         self._socket.close()
+
+
+def _stat_and_close(fd: int) -> os.stat_result:
+    try:
+        return os.fstat(fd)
+    finally:
+        os.close(fd)
+
+
+def _started(pid: int) -> str | None:
+    """A process number is used again; together with the time of its start it is not."""
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fields = os.read(fd, 4096).rpartition(b")")[2].split()
+    except OSError:
+        return None  # it has ended meanwhile
+    finally:
+        os.close(fd)
+    return f"pid {pid} started {int(fields[_START_TIME])}"
 
 
 def connect(path: bytes) -> Channel:

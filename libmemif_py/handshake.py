@@ -12,7 +12,8 @@ them fails. The rules:
 * The slave offers its regions, then its S2M rings, then its M2S rings, then CONNECT. The master
   does not insist on that order, only that CONNECT comes last and finds everything complete.
 * HELLO is sent before the master knows which interface is meant, so its limits are what any of the
-  interfaces allows; INIT selects one, and from then on the limits of that one hold.
+  interfaces allows, or, in the number of rings, what the shell makes of the peer (peers.py); INIT
+  selects one, and from then on the limits of that one hold.
 * DISCONNECT may come from either side at any time, and is the only message once the link is up.
 * What may come when is in the tables `MasterHandshake.TRANSITIONS` and
   `SlaveHandshake.TRANSITIONS`; anything that is not there is a violation by the peer.
@@ -362,6 +363,8 @@ class MasterHandshake(_Handshake):
             allowed = min(self.terms.num_m2s_rings, self._hello.max_m2s_ring + 1)
         if ring.index >= allowed:
             reason = f"{_direction(ring)} ring index {ring.index}, at most {allowed} rings allowed"
+            if ring.s2m:  # taken and left unused, it would swallow what the peer sends on it
+                reason += ": packets on more would be lost"
             raise ProtocolError("MAXRING", reason)
         if ring.index in self._rings(ring):
             raise ProtocolError("PROTO", f"{_direction(ring)} ring {ring.index} was added before")

@@ -14,6 +14,7 @@ import time
 from . import channel, errors, handshake
 from .endpoint import Endpoint
 from .link import Link, MasterLink, SlaveLink
+from .peers import KnownPeers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ class Listener:
         self.access = access
         self.endpoints: dict[int, Endpoint] = {}
         self._strangers: list[MasterLink] = []
+        self.known = KnownPeers()
         self._socket = (
             channel.ListeningSocket(path, access)
             if adopted_fd is None
@@ -173,7 +175,8 @@ class Listener:
         self._strangers = [link for link in self._strangers if link.is_stranger()]
         if len(self._strangers) >= MAX_STRANGERS:
             self._strangers.pop(0).disconnect("too many connections wait for their handshake")
-        link = MasterLink(self.hub, accepted, self.find, self._limits())
+        expected = self._expected(accepted)
+        link = MasterLink(self.hub, accepted, self, self._limits(expected), expected)
         self._strangers.append(link)
         self.hub.add_link(link, self._patience())
         link.start()
@@ -183,17 +186,33 @@ class Listener:
         terms = [endpoint.settings for endpoint in self.endpoints.values()]
         return max(t.handshake_timeout or HANDSHAKE_TIMEOUT for t in terms)
 
-    def _limits(self) -> dict[str, int]:
+    def _expected(self, accepted: channel.Channel) -> int | None:
+        """The interface whose number of rings HELLO will say; None: as many as the protocol has."""
+        if not self.known.is_anybody_told():
+            return None
+        promised = {link.expected for link in self._strangers}
+        possible = [
+            number
+            for number, endpoint in self.endpoints.items()
+            if endpoint.link is None and number not in promised
+        ]
+        return self.known.expected(accepted.identity(), possible)
+
+    def _limits(self, expected: int | None) -> dict[str, int]:
         """HELLO is sent before we know which interface is meant: what any of them allows.
 
-        Rings are as many as the protocol has: a number of ours would lead DPDK's client astray,
-        which takes it and then uses the queues beyond it all the same.
+        Rings as those of the interface that is expected, see peers.py.
         """
         terms = [endpoint.settings for endpoint in self.endpoints.values()]
-        return {
+        limits = {
             "min_version": min(t.min_version for t in terms),
             "max_version": max(t.max_version for t in terms),
         }
+        if expected is not None:
+            meant = self.endpoints[expected].settings
+            limits["num_s2m_rings"] = meant.num_s2m_rings
+            limits["num_m2s_rings"] = meant.num_m2s_rings
+        return limits
 
     def fileno(self) -> int:
         """The listening socket's descriptor."""

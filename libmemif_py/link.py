@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .channel import Channel
     from .endpoint import Endpoint
-    from .hub import Hub
+    from .hub import Hub, Listener
     from .wire import AddRing
 
 
@@ -339,14 +339,21 @@ class MasterLink(Link):
     """A connection that was accepted; it has no endpoint before INIT names one."""
 
     def __init__(
-        self, hub: Hub, channel: Channel, find: Callable[[int], Endpoint], limits: dict[str, int]
+        self,
+        hub: Hub,
+        channel: Channel,
+        listener: Listener,
+        limits: dict[str, int],
+        expected: int | None,
     ) -> None:
-        """`find` gives the endpoint for an interface id or raises ProtocolError.
+        """`listener` is who accepted the channel.
 
-        `limits` are those of HELLO, as MasterHandshake has them.
+        `limits` are those of HELLO, as MasterHandshake has them, `expected` is the interface that
+        they were made for, None for any.
         """
         super().__init__(hub, channel)
-        self._find = find
+        self._listener = listener
+        self.expected = expected
         self._candidate: Endpoint | None = None
         self._s2m: dict[int, tuple[AddRing, int]] = {}
         self._m2s: dict[int, tuple[AddRing, int]] = {}
@@ -367,12 +374,17 @@ class MasterLink(Link):
         self._execute(self.machine.start())
 
     def _terms(self, interface_id: int) -> handshake.MasterTerms:
-        self._candidate = self._find(interface_id)
+        self._candidate = self._listener.find(interface_id)
         return self._candidate.settings
 
     def _select(self, _action: handshake.Select) -> None:
         self.endpoint = self._candidate
         self.endpoint.linked(self)
+        self._listener.known.tried(
+            self.channel.identity(),
+            self.machine.remote_name,
+            self.endpoint.settings.interface_id,
+        )
         self._ask_program()
 
     def _take_region(self, action: handshake.TakeRegion) -> None:
@@ -419,6 +431,14 @@ class MasterLink(Link):
             "wary": self._is_wary(),
             "buffer_size": self.endpoint.settings.buffer_size,
         }
+
+    def _refuse(self, error: handshake.ProtocolError, reason: str | None = None) -> None:
+        if error.code == "MAXRING" and self._listener.known.offered_too_many(
+            self.channel.identity()
+        ):
+            name = self.machine.remote_name.decode("utf-8", "replace") or "the peer"
+            reason = f"{error.reason}; {name} will be told so when it tries again"
+        super()._refuse(error, reason)
 
     def _take_apart(self, reason: str) -> None:
         super()._take_apart(reason)
