@@ -26,6 +26,7 @@ _FD = struct.Struct("i")
 _NO_LINGER = struct.pack("2i", 0, 0)
 _CREDENTIALS = struct.Struct("3i")
 _SEQPACKET = _socket.SOCK_SEQPACKET | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
+_DGRAM = _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
 _BACKLOG = 1024
 _EVENTFD = "anon_inode:[eventfd]"
 _SO_PEERPIDFD = 77  # <asm-generic/socket.h>, Linux 6.5
@@ -361,15 +362,20 @@ def _accept_from(listening: _socket.socket) -> Channel:
 
 
 def _somebody_listens(where: bytes) -> bool:
+    """Asked with a socket of another type: the kernel says that the types differ when there is a
+    socket, and whoever has it notices nothing. VPP would not survive a guest that leaves at once.
+    """
+    asking = _socket.socket(_socket.AF_UNIX, _DGRAM, 0)
     try:
-        _connect_to(where).close()
-    except ConnectionRefusedError:
-        return False
-    except FileNotFoundError:
+        asking.connect(where)
+    except (ConnectionRefusedError, FileNotFoundError):
         return False
     except OSError:
-        return True  # a full queue, another socket type: not ours to remove
-    return True
+        return True
+    else:
+        return True  # a datagram socket: not ours to remove either
+    finally:
+        asking.close()
 
 
 def _unlink(path: bytes) -> None:

@@ -232,7 +232,7 @@ class Listener:
         self.hub.cancel_deadline(self)
         for link in self._strangers:
             if link.is_stranger():
-                link.close("listener closed")
+                link.disconnect("listener closed")
         self.hub.unwatch(self._socket.fileno())
         self._socket.close()
 
@@ -471,7 +471,7 @@ class Hub:
             self.watch(link.channel.fileno(), link)
             self.set_deadline(link, patience)
         except errors.MemifError as error:
-            link.close(str(error))
+            link.disconnect(str(error))
             raise
 
     def forget_link(self, link: Link) -> None:
@@ -565,7 +565,7 @@ class Hub:
                 if not endpoint.removed:
                     self.remove(endpoint)
             for link in list(self._links):
-                link.close("hub closed")
+                link.disconnect("hub closed")
             while len(self._endings) > 1:
                 with self.unlocked():
                     time.sleep(_GLANCE)

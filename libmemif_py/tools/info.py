@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -13,6 +14,7 @@ import click
 
 from libmemif_py import channel, errors, wire
 
+from . import stop
 from .options import DEFAULT_SOCKET, EXAMPLES_FIRST, NoAnswer, printable
 
 _FAULTS = {
@@ -54,14 +56,24 @@ def _program_of(pid: int) -> str:
         return ""
 
 
+def _leave(peer: channel.Channel) -> None:
+    """With a word: a VPP that has greeted does not survive a guest who leaves without one."""
+    with contextlib.suppress(OSError):  # it has left first
+        peer.send(wire.encode(wire.Disconnect(0, b"only looking"), wire.VERSION_2))
+    peer.close()
+
+
 def look(path: str, timeout: float) -> dict[str, Any]:
-    """Connect, read the first message, leave. Raises NoAnswer, UsageError."""
-    peer = _connect(path)
+    """Connect, read the first message, take leave. Raises NoAnswer, UsageError."""
+    peer = None
     try:
+        with stop.held():
+            peer = _connect(path)
         hello = _hello(path, peer, timeout)
         pid, uid, gid = peer.peer()
     finally:
-        peer.close()
+        if peer is not None:
+            _leave(peer)
     return {
         "socket": path,
         "name": hello.name.decode("utf-8", "replace"),

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -25,6 +27,16 @@ def install() -> None:
     """From now on those signals raise Stopped; the second one ends the process at once."""
     for number in _SIGNALS:
         signal.signal(number, _stop)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """In the block no signal comes between making a thing and knowing of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
