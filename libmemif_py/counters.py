@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import control
 from .hub import LOCK
-from .wire import VERSION_1
 
 if TYPE_CHECKING:
     from .endpoint import Endpoint
@@ -66,25 +65,20 @@ def zero(rx_count: int, tx_count: int) -> Counters:
     return Counters((RxCounters(0, 0),) * rx_count, (TxCounters(0, 0, 0, 0),) * tx_count)
 
 
-def fill(endpoint: Endpoint, queue: int, is_tx: bool) -> int | None:
-    """Packets in a ring that its receiver has not given back yet; None without such a ring.
+def fill(endpoint: Endpoint, queue: int, is_tx: bool) -> tuple[int, int] | None:
+    """Packets in a ring that its receiver has not given back yet, and the slots that they take.
 
-    In version 512 the receiver of a ring from master to slave gives slots back by posting buffers.
+    A packet of which only a part is in the ring counts as one. None without such a ring. In version
+    512 the receiver of a ring from master to slave gives slots back by posting buffers.
     """
-    state = control.ffi.new("struct mif_queue_state *")
+    found = control.ffi.new("struct mif_fill *")
     with LOCK:  # the control thread may be about to unmap the ring
         link = endpoint.link
         if link is None or not link.up or queue >= len(link.rings(is_tx)):
             return None
-        if control.lib.mif_queue_look(endpoint.handle, queue, is_tx, state):
+        if control.lib.mif_native_fill(endpoint.handle, queue, is_tx, found):
             return None
-        size, version = link.rings(is_tx)[queue], link.machine.version
-    if version == VERSION_1:
-        return (state.head - state.tail) % size
-    # One of the two is the peer's: whatever it writes there, a ring holds no more than its size.
-    distance = min(size, (state.head - state.tail) % 2**16)
-    posted_by_receiver = endpoint.settings.is_master == is_tx  # at head, and filled at tail
-    return size - distance if posted_by_receiver else distance
+    return found.packets, found.slots
 
 
 def _totals(handle: Any, queue: int, is_tx: int) -> Any:

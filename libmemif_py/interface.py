@@ -329,17 +329,31 @@ class Interface:
     def rx_fill(self, queue: int = 0) -> int | None:
         """How many packets lie in a receive ring, those of an open burst included.
 
-        None while the queue has no ring: without a link, or when the peer offers fewer queues.
+        A packet counts once, however many slots it takes; looking at a full ring takes some
+        microseconds for each thousand slots. None while the queue has no ring: without a link, or
+        when the peer offers fewer queues. Raises QueueError.
         """
-        self._item("receive queue", self._rx_waits, queue)
-        self._check_process()
-        return counters.fill(self._endpoint, queue, False)
+        return self._fill(queue, is_tx=False)[0]
 
     def tx_fill(self, queue: int = 0) -> int | None:
         """How many sent packets the peer has not given back yet. See rx_fill."""
-        self._item("transmit queue", self._tx_locks, queue)
+        return self._fill(queue, is_tx=True)[0]
+
+    def rx_slots(self, queue: int = 0) -> int | None:
+        """How many slots of a receive ring these packets take, of `details().rx_rings`."""
+        return self._fill(queue, is_tx=False)[1]
+
+    def tx_slots(self, queue: int = 0) -> int | None:
+        """How many slots of a transmit ring are in use, of `details().tx_rings`."""
+        return self._fill(queue, is_tx=True)[1]
+
+    def _fill(self, queue: int, *, is_tx: bool) -> tuple[int | None, int | None]:
+        if is_tx:
+            self._item("transmit queue", self._tx_locks, queue)
+        else:
+            self._item("receive queue", self._rx_waits, queue)
         self._check_process()
-        return counters.fill(self._endpoint, queue, True)
+        return counters.fill(self._endpoint, queue, is_tx) or (None, None)
 
     # ---- told by the control plane, through _Observer ----
 

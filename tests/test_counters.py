@@ -6,7 +6,8 @@ import threading
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from test_bursts import KINDS, TIMEOUT, pair, reconnect
+from rawslave import M2S, S2M, SLOTS, RawSlave
+from test_bursts import BUFFER, KINDS, TIMEOUT, pair, reconnect
 
 from libmemif_py import Counters, Interface, RxCounters, Timeout, TxCounters, errors
 from libmemif_py.metrics import InterfaceCollector
@@ -112,6 +113,52 @@ def test_the_fill_of_a_ring_is_what_was_sent_and_not_given_back(version, role):
                 fill(1)
         receiver.close()
         assert receiver.rx_fill() is None
+
+
+@each_kind
+def test_a_packet_counts_once_however_many_slots_it_takes(version, role):
+    sizes = [1, 5 * BUFFER, 100, 3 * BUFFER]
+    slots = 1 + 5 + 1 + 3
+    with pair(version, role) as (sender, receiver):
+        for round_ in range(40):  # the indices wrap around, also within a packet
+            sender.send_burst([bytes(size) for size in sizes], TIMEOUT)
+            assert (sender.tx_fill(), receiver.rx_fill()) == (4, 4), round_
+            assert (sender.tx_slots(), receiver.rx_slots()) == (slots, slots), round_
+            with receiver.rx_burst(2, TIMEOUT):
+                assert (sender.tx_fill(), receiver.rx_fill()) == (4, 4), round_
+            assert (sender.tx_fill(), receiver.rx_fill()) == (2, 2), round_
+            assert sender.tx_slots() == receiver.rx_slots() == 4
+            with pytest.raises(Timeout, match="2 packets not taken"):
+                sender.flush(0)
+            receiver.recv_burst(2, TIMEOUT)
+            assert (sender.tx_fill(), sender.tx_slots()) == (0, 0), round_
+            assert sender.flush(0) is True
+            sender.send(b"moves the indices", TIMEOUT)
+            receiver.recv(TIMEOUT)
+
+
+def test_half_a_packet_counts_as_one_and_a_wrong_index_as_a_full_ring(tmp_path):
+    path = tmp_path / "m.sock"
+    with Interface(path, role="master") as ours, RawSlave(path) as slave:
+        slave.connect()
+        ours.wait_connected(TIMEOUT)
+        slave.send(1, flags=1)
+        assert (ours.rx_fill(), ours.rx_slots()) == (1, 1)
+        slave.send(1)
+        assert (ours.rx_fill(), ours.rx_slots()) == (1, 2)
+        slave.write(S2M + 6, "H", 5000)
+        assert ours.rx_slots() == SLOTS
+
+
+def test_slots_that_a_slave_has_not_posted_hold_no_packets(tmp_path):
+    path = tmp_path / "m.sock"
+    with Interface(path, role="master") as ours, RawSlave(path) as slave:
+        slave.connect()
+        ours.wait_connected(TIMEOUT)
+        ours.send(b"packet")
+        assert (ours.tx_fill(), ours.tx_slots()) == (1, 1)
+        slave.write(M2S + 6, "H", 2)  # as if only two of eight had been posted
+        assert (ours.tx_fill(), ours.tx_slots()) == (1, 1)
 
 
 @each_kind

@@ -326,6 +326,13 @@ def test_play_keeps_to_a_rate_and_says_when_nobody_receives(shell):
     assert dump.wait() == 0
 
 
+def test_play_counts_what_is_left_in_packets(shell):
+    source = write_capture(shell.folder / "source.pcapng", [bytes(9000)] * 3)
+    with Interface(shell.socket, role="master"):
+        result = shell.run("play", source, "-S", shell.socket, status=1)
+    assert "3 packets were left in the ring by the other end" in result.stderr
+
+
 BAD_CAPTURES = {
     b"": "begins with nothing",
     b"GIF89a": "begins with 47 49 46 38",
@@ -558,10 +565,11 @@ def test_bench_without_an_echo_ends_with_1(shell):
 def test_top_counts_and_shows_what_lies_in_the_rings(shell):
     with Interface(shell.socket, role="master") as ours:
         top = shell.start("top", shell.socket, "--packets", "keep", "--json", "-d", 0.1)
-        ours.send_burst([bytes(60)] * 7, TIMEOUT)
+        ours.send_burst([bytes(60)] * 2 + [bytes(9000)], TIMEOUT)
         rx, tx = json.loads(top.line())
         while rx["ring_fill"] != 7:
             rx, tx = json.loads(top.line())
+        assert rx["ring_packets"] == 3
         assert (rx["direction"], rx["ring_size"], rx["connected"]) == ("rx", 1024, True)
         assert (tx["direction"], tx["ring_fill"]) == ("tx", 0)
         interrupt(top)

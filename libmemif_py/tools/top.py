@@ -66,6 +66,7 @@ class _Watched:
             total = (self._before.tx if tx else self._before.rx)[queue]
             last = (before.tx if tx else before.rx)[queue]
             rings = details.tx_rings if tx else details.rx_rings
+            slots = self.interface.tx_slots if tx else self.interface.rx_slots
             fill = self.interface.tx_fill if tx else self.interface.rx_fill
             yield {
                 "socket": self.link.socket,
@@ -83,7 +84,8 @@ class _Watched:
                 "packets_per_second": (total.packets - last.packets) / span if span else 0.0,
                 "bits_per_second": (total.bytes - last.bytes) * 8 / span if span else 0.0,
                 "ring_size": rings[queue] if queue < len(rings) else 0,
-                "ring_fill": fill(queue),
+                "ring_fill": slots(queue),
+                "ring_packets": fill(queue),
             }
 
 
@@ -160,7 +162,8 @@ def command(
     """Be the other end of each SOCKET and show its queues: rates, totals, how full the rings are.
 
     A SOCKET may say its own options: SOCKET,role=master,id=1,queues=2. The counts are those of this
-    end: nobody can look into a memif between two others.
+    end: nobody can look into a memif between two others. How full a ring is counts its slots, of
+    which a long packet takes several; `--json` has the packets as well.
 
     \b
     Examples:
