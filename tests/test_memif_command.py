@@ -13,8 +13,10 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,14 @@ from testpmd import Testpmd, memif_vdev
 from libmemif_py import Interface
 from libmemif_py.tools import decode, pcapng
 from libmemif_py.tools.cli import cli
+from libmemif_py.tools.icmp_packets import (
+    Host,
+    answer,
+    answer_ip,
+    ip_echo_request,
+    is_arp,
+    read_ip_echo_reply,
+)
 
 MEMIF = [sys.executable, "-P", "-m", "libmemif_py.tools"]
 COMMANDS = ["bench", "bridge", "dump", "info", "ping", "play", "respond", "top"]
@@ -149,10 +159,7 @@ def test_ping_of_an_address_that_nobody_has_ends_with_1(shell):
 
 def test_ping_counts_what_is_not_answered(shell):
     """The other end knows ARP only."""
-    from libmemif_py.tools.icmp_packets import Host, answer, is_arp
-    from libmemif_py.tools.ping import Ipv4
-
-    host = Host(b"\x02\0\0\0\0\x09", Ipv4().convert(ADDRESS, None, None))
+    host = Host(b"\x02\0\0\0\0\x09", IPv4Address(ADDRESS))
     with Interface(shell.socket, role="master") as ours:
         ping = shell.side("ping", ADDRESS, "-c", 2, "-i", 0.01, "-W", 0.1)
         while not is_arp(frame := ours.recv(TIMEOUT)):
@@ -160,6 +167,143 @@ def test_ping_counts_what_is_not_answered(shell):
         ours.send(answer(frame, host))
         assert ping.wait() == 1
     assert "2 packets transmitted, 0 received, 100% packet loss" in ping.rest()
+
+
+@roles
+def test_ping_speaks_ip_without_ethernet(shell, role):
+    responder = shell.side("respond", ADDRESS, "--mode", "ip", role=OTHER[role])
+    options = ["-c", 3, "-i", 0, "-s", 3000, "--mode", "ip", "--json", "-S", shell.socket]
+    ping = shell.start("ping", ADDRESS, *options, "--role", role)
+    assert ping.wait() == 0
+    assert json.loads(ping.rest())["received"] == 3
+    assert interrupt(responder)[0] == "3 received, 3 answered, 0 dropped\n"
+
+
+def test_ping_in_mode_ip_answers_pings_too(shell):
+    ours = IPv4Address("10.0.0.1")
+    with Interface(shell.socket, role="master", mode="ip") as other:
+        ping = shell.side("ping", ADDRESS, "-c", 1, "-W", TIMEOUT, "--mode", "ip")
+        request = other.recv(TIMEOUT)
+        other.send(ip_echo_request(IPv4Address(ADDRESS), ours, 9, 1, b"are you there"))
+        reply = read_ip_echo_reply(other.recv(TIMEOUT), IPv4Address(ADDRESS))
+        assert (reply.source, reply.payload) == (ours, b"are you there")
+        other.send(answer_ip(request, IPv4Address(ADDRESS)))
+        assert ping.wait() == 0
+
+
+class LateHost:
+    """Answers ARP when the test wants it to, and pings at once."""
+
+    def __init__(self, interface: Interface, mac: bytes = b"\x02\0\0\0\0\x09"):
+        self.interface = interface
+        self.host = Host(mac, IPv4Address(ADDRESS))
+
+    def next(self) -> bytes:
+        return self.interface.recv(TIMEOUT)
+
+    def answer(self, frame: bytes) -> None:
+        reply = answer(frame, self.host)
+        assert reply is not None
+        self.interface.send(reply, TIMEOUT)
+
+
+def test_ping_ends_by_count_and_patience_when_nobody_answers_arp(shell):
+    """Not by --timeout, which would be an hour here."""
+    with Interface(shell.socket, role="master"):
+        words = ("-c", 3, "-i", 0.05, "-W", 0.1, "--timeout", 3600)
+        result = shell.run("ping", ADDRESS, "-S", shell.socket, *words, status=1)
+    assert "3 packets transmitted, 0 received, 100% packet loss" in result.stdout
+    assert f"{ADDRESS} does not answer ARP" in result.stderr
+
+
+def test_requests_wait_for_arp_no_longer_than_their_patience(shell):
+    with Interface(shell.socket, role="master") as ours:
+        host = LateHost(ours)
+        ping = shell.side("ping", ADDRESS, "-c", 2, "-i", 0.01, "-W", TIMEOUT)
+        asked = [host.next() for _ in range(3)]  # for each request, and again after a second
+        assert all(is_arp(frame) for frame in asked)
+        host.answer(asked[0])
+        for _ in range(2):
+            host.answer(host.next())
+        assert ping.wait() == 0
+    assert "2 packets transmitted, 2 received" in ping.rest()
+
+
+def test_what_arp_answers_too_late_for_is_not_sent(shell):
+    with Interface(shell.socket, role="master") as ours:
+        host = LateHost(ours)
+        ping = shell.side("ping", ADDRESS, "-i", 0.5, "-W", 0.2)
+        host.next()
+        second = host.next()
+        host.answer(second)
+        request = host.next()
+        while is_arp(request):
+            request = host.next()
+        sequence = int.from_bytes(request[40:42], "big")
+        assert sequence > 1
+        host.answer(request)
+        assert ping.line().startswith("PING")
+        assert f"icmp_seq={sequence} " in ping.line()
+        interrupt(ping)
+
+
+def test_ping_gives_up_when_arp_is_never_answered_and_there_is_no_count(shell):
+    with Interface(shell.socket, role="master"):
+        words = ("-i", 3600, "-W", 0.1, "--timeout", 1)
+        result = shell.run("ping", ADDRESS, "-S", shell.socket, *words, status=1)
+    assert f"{ADDRESS} does not answer ARP" in result.stderr
+
+
+def test_ping_finds_a_host_again_that_comes_back_with_another_mac(shell):
+    with Interface(shell.socket, role="master") as ours:
+        ping = shell.side("ping", ADDRESS, "-i", 0.05, "-W", 0.2)
+        for mac in (b"\x02\0\0\0\0\x09", b"\x02\0\0\0\0\x0a"):
+            host = LateHost(ours, mac)
+            while not is_arp(frame := host.next()):
+                pass
+            host.answer(frame)
+            while host.next()[:6] != mac:  # never answered, so it asks again
+                pass
+        interrupt(ping)
+
+
+def wait_for_words(program: Program, text: str, times: int = 1) -> None:
+    """There is no event to wait for."""
+    end = time.monotonic() + TIMEOUT
+    while program.errors.count(text) < times:
+        assert time.monotonic() < end, program.errors
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("mode", ["ethernet", "ip"])
+def test_ping_survives_a_restart_of_its_peer_and_says_so(shell, mode):
+    words = ("--mode", mode, "-S", shell.socket)
+    first = shell.start("respond", ADDRESS, *words)
+    wait_until_listening(shell.socket)
+    ping = shell.start("ping", ADDRESS, "-i", 0.05, "-W", TIMEOUT, *words)
+    assert ping.line().startswith("PING")
+    assert " time=" in ping.line()
+    interrupt(first)
+    wait_for_words(ping, "disconnected by the peer")
+    shell.start("respond", ADDRESS, *words)
+    while ping.errors.count("connected to libmemif_py") < 2:
+        assert " time=" in ping.line()
+    for _ in range(3):
+        assert " time=" in ping.line()
+    output, errors = interrupt(ping)
+    assert errors.index("disconnected") < errors.rindex("connected to libmemif_py")
+    sent, received = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", output)[0])
+    assert sent > received > 3
+
+
+def test_the_status_of_ping_says_whether_answers_came_also_when_the_peer_left(shell):
+    first = shell.side("respond", ADDRESS, role="master")
+    ping = shell.side("ping", ADDRESS, "-c", 8, "-i", 0.2, "-W", 1)
+    assert ping.line().startswith("PING")
+    assert " time=" in ping.line()
+    interrupt(first)
+    assert ping.wait() == 0
+    assert "8 packets transmitted" in ping.rest()
 
 
 def test_ping_shows_its_statistics_when_it_is_interrupted(shell):
@@ -451,8 +595,7 @@ def test_a_bridge_passes_every_byte_on_queues_of_their_own(shell):
         Interface(paths[0], s2m_rings=2, m2s_rings=2) as left,
         Interface(paths[1], s2m_rings=2, m2s_rings=2) as right,
     ):
-        left.wait_connected(TIMEOUT)
-        right.wait_connected(TIMEOUT)
+        wait_for_words(bridge, "connected to", times=2)  # our ends are, before those of the bridge
         for number, frame in enumerate(frames):
             left.send(frame, TIMEOUT, queue=number % 2)
             assert right.recv(TIMEOUT, queue=number % 2) == frame
@@ -582,6 +725,42 @@ def test_top_shows_a_table(shell):
     assert "rx 0" in output
 
 
+# ---- a peer that goes and comes back ----
+
+
+@pytest.mark.parametrize("command", ["respond", "dump", "bridge", "play", "top"])
+def test_a_command_goes_on_when_its_peer_comes_back_and_says_so(shell, command):
+    source = write_capture(shell.folder / "source.pcap", [bytes(60)])
+    slave = ("-S", shell.socket, "--role", "slave")
+    program = shell.start(
+        *{
+            "respond": ("respond", ADDRESS, *slave),
+            "dump": ("dump", *slave),
+            "bridge": ("bridge", f"{shell.socket},role=slave", shell.folder / "b.sock"),
+            "play": ("play", source, "--loop", 0, "--rate", 100, "--timeout", TIMEOUT, *slave),
+            "top": ("top", shell.socket, "--json", "-d", 0.05),
+        }[command]
+    )
+
+    def top_shows(connected: bool) -> None:
+        while command == "top" and json.loads(program.line())[0]["connected"] is not connected:
+            pass
+
+    for round_ in (1, 2):
+        with Interface(shell.socket, role="master") as ours:
+            ours.wait_connected(TIMEOUT)
+            top_shows(True)
+            if command == "play":
+                assert ours.recv(TIMEOUT) == bytes(60)
+            elif command == "dump":
+                ours.send(bytes(60), TIMEOUT)
+                assert program.line()
+        top_shows(False)
+        if command != "top":
+            wait_for_words(program, "disconnected by the peer", times=round_)
+    interrupt(program)
+
+
 # ---- the end ----
 
 
@@ -662,7 +841,7 @@ USAGE = {
     "ping 1.2.3.4 --mac 01:00:00:00:00:00": "'01:00:00:00:00:00', expected a MAC address",
     "ping 1.2.3.4 --queues 257": "257 is not in the range 1<=x<=256",
     "ping 1.2.3.4 --secret-file /nonexistent": "expected a file that can be read",
-    "ping 1.2.3.4 --mode ip": "--mode ip: ping begins with ARP",
+    "ping 1.2.3.4 --mode ip --mac 02:00:00:00:00:01": "--mac: packets have no MAC addresses",
     "dump --format pcap": "--format pcap is for a file: name one with -w",
     "dump -w /nonexistent/file": "expected a file that can be written",
     "play /nonexistent": "does not exist",

@@ -333,6 +333,9 @@ def command(
       macswap  sends back what comes, addresses exchanged
       latency  sends one packet and waits for it to come back, again and again
 
+    When the other end goes, the measurement ends: what comes after a pause would say nothing. The
+    status is 0 if packets moved, or answers came.
+
     The peer is another `memif bench`, dpdk-testpmd, VPP. What is measured is Python with bursts in
     C; the C library has a bench of its own (`./bootstrap bench`).
 

@@ -92,31 +92,43 @@ def echo_request(
     source: Host, target: Host, identifier: int, sequence: int, payload: bytes
 ) -> bytes:
     """A ping from `source` to `target`."""
+    ethernet = _ETHERNET.pack(target.mac, source.mac, _TYPE_IP)
+    return ethernet + ip_echo_request(source.ip, target.ip, identifier, sequence, payload)
+
+
+def ip_echo_request(
+    source: IPv4Address, target: IPv4Address, identifier: int, sequence: int, payload: bytes
+) -> bytes:
+    """A ping that begins with its IP header."""
     icmp = _ICMP.pack(_ECHO_REQUEST, 0, 0, identifier, sequence) + payload
     icmp = _with_checksum(icmp, 2)
     length = _IP.size + len(icmp)
-    addresses = source.ip.packed, target.ip.packed
+    addresses = source.packed, target.packed
     ip = _IP.pack(_IPV4_WITHOUT_OPTIONS, 0, length, 0, 0, _TTL, _PROTOCOL_ICMP, 0, *addresses)
-    ethernet = _ETHERNET.pack(target.mac, source.mac, _TYPE_IP)
-    return ethernet + _with_checksum(ip, 10) + icmp
+    return _with_checksum(ip, 10) + icmp
 
 
 def read_echo_reply(frame: bytes, asker: Host) -> EchoReply:
     """An answer to a ping of `asker`. Raises PacketError, for a wrong checksum as well."""
     _read_ethernet(frame, asker.mac, _TYPE_IP)
-    if len(frame) < HEADERS:
-        raise PacketError(f"echo reply of {len(frame)} bytes")
-    ip = frame[_ETHERNET.size : _ETHERNET.size + _IP.size]
+    return read_ip_echo_reply(frame[_ETHERNET.size :], asker.ip)
+
+
+def read_ip_echo_reply(packet: bytes, asker: IPv4Address) -> EchoReply:
+    """The same of a packet that begins with its IP header."""
+    if len(packet) < _IP.size + _ICMP.size:
+        raise PacketError(f"echo reply of {len(packet)} bytes")
+    ip = packet[: _IP.size]
     version, _, length, _, fragment, ttl, protocol, _, source, target = _IP.unpack(ip)
     if version != _IPV4_WITHOUT_OPTIONS or protocol != _PROTOCOL_ICMP or fragment & 0x3FFF:
         raise PacketError(f"no whole ICMP packet: {ip.hex(' ')}")
-    if not _IP.size + _ICMP.size <= length <= len(frame) - _ETHERNET.size:
-        raise PacketError(f"IP length {length} in a frame of {len(frame)} bytes")
+    if not _IP.size + _ICMP.size <= length <= len(packet):
+        raise PacketError(f"IP length {length} in a packet of {len(packet)} bytes")
     if checksum(ip) != 0:
         raise PacketError(f"wrong IP checksum: {ip.hex(' ')}")
-    if target != asker.ip.packed:
+    if target != asker.packed:
         raise PacketError(f"echo reply to {IPv4Address(target)}")
-    icmp = frame[_ETHERNET.size + _IP.size : _ETHERNET.size + length]
+    icmp = packet[_IP.size : length]
     kind, code, _, identifier, sequence = _ICMP.unpack_from(icmp)
     if (kind, code) != (_ECHO_REPLY, 0):
         raise PacketError(f"no echo reply: ICMP type {kind}, code {code}")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from libmemif_py import Timeout
+from libmemif_py import MemifError, Timeout, errors
 
 from .icmp_packets import (
     HEADERS,
@@ -21,17 +22,24 @@ from .icmp_packets import (
     Host,
     PacketError,
     answer,
+    answer_ip,
     arp_request,
     echo_request,
+    ip_echo_request,
+    is_arp,
     read_arp_reply,
     read_echo_reply,
+    read_ip_echo_reply,
 )
-from .options import EXAMPLES_FIRST, MOST_BYTES, Link, NoAnswer, link_options
+from .options import EXAMPLES_FIRST, MOST_BYTES, Link, NoAnswer, link_options, say, told
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from libmemif_py import Interface
 
 _ARP_INTERVAL = 1.0
+_ROOM = 1.0  # seconds to wait for room in the ring
 _BURST = 64
 
 
@@ -120,39 +128,97 @@ class Statistics:
         return result
 
 
-class _Ping:
-    """One conversation with one address."""
+class _Ethernet:
+    """Packets to a host whose MAC address ARP has to find, and may have to find again."""
 
-    def __init__(
-        self, interface: Interface, us: Host, target: IPv4Address, size: int, show: bool
-    ) -> None:
-        self.statistics = Statistics()
-        self._interface = interface
+    def __init__(self, us: Host, target: IPv4Address) -> None:
         self._us = us
         self._target_ip = target
         self._target: Host | None = None
+        self.was_found = False
+
+    @property
+    def is_ready(self) -> bool:
+        return self._target is not None
+
+    def forget(self) -> None:
+        """The host may have come back with another address, as a VPP does that starts again."""
+        self._target = None
+
+    def question(self) -> bytes:
+        return arp_request(self._us, self._target_ip)
+
+    def take_answer(self, frame: bytes) -> None:
+        try:
+            found = read_arp_reply(frame, self._us)
+        except PacketError:
+            return  # other traffic
+        if found.ip == self._target_ip:
+            self._target = found
+            self.was_found = True
+
+    def request(self, identifier: int, sequence: int, payload: bytes) -> bytes:
+        return echo_request(self._us, self._target, identifier, sequence, payload)
+
+    def read_reply(self, frame: bytes) -> EchoReply:
+        return read_echo_reply(frame, self._us)
+
+    def reply_to(self, frame: bytes) -> bytes | None:
+        """The other end may have to ask for us first."""
+        return answer(frame, self._us)
+
+
+class _Ip:
+    """Packets that begin with their IP header: nothing has to be found."""
+
+    is_ready = was_found = True
+
+    def __init__(self, us: IPv4Address, target: IPv4Address) -> None:
+        self._us = us
+        self._target = target
+
+    def forget(self) -> None:
+        pass
+
+    def request(self, identifier: int, sequence: int, payload: bytes) -> bytes:
+        return ip_echo_request(self._us, self._target, identifier, sequence, payload)
+
+    def read_reply(self, packet: bytes) -> EchoReply:
+        return read_ip_echo_reply(packet, self._us)
+
+    def reply_to(self, packet: bytes) -> bytes | None:
+        return answer_ip(packet, self._us)
+
+
+class _Ping:
+    """One conversation with one address. Links may come and go meanwhile: requests get lost."""
+
+    def __init__(
+        self,
+        interface: Interface,
+        host: _Ethernet | _Ip,
+        target: IPv4Address,
+        size: int,
+        show: bool,
+    ) -> None:
+        self.statistics = Statistics()
+        self._interface = interface
+        self._host = host
+        self._target_ip = target
         self._show = show
         self._identifier = os.getpid() & 0xFFFF
         self._payload = bytes(index % 256 for index in range(size))
         self._unanswered: dict[int, float] = {}
+        self._unsent: list[int] = []
 
-    def resolve(self, patience: float) -> None:
-        """ARP, asked again each second. Raises NoAnswer."""
-        end = time.monotonic() + patience
-        while self._target is None:
-            left = end - time.monotonic()
-            if left <= 0:
-                raise NoAnswer(
-                    f"{self._target_ip} does not answer ARP within {patience:g} s: is it the "
-                    "address of the other end, and is that in the network of "
-                    f"{self._us.ip} (--from)?"
-                )
-            self._interface.send(arp_request(self._us, self._target_ip), left)
-            self._listen(min(_ARP_INTERVAL, left), lambda: self._target is not None)
+    def run(self, count: int | None, interval: float, patience: float, give_up: float) -> None:
+        """Send `count` requests (None: for ever), then wait for the last answers.
 
-    def run(self, count: int | None, interval: float, patience: float) -> None:
-        """Send `count` requests (None: for ever), then wait for the last answers."""
+        Requests wait for ARP, `patience` seconds at most, and without a `count` all of them until
+        it was answered once within `give_up` seconds. Raises NoAnswer.
+        """
         due = time.monotonic()
+        end_of_search = math.inf if count else due + give_up
         sequence = 0
         while count is None or sequence < count:
             sequence += 1
@@ -161,16 +227,48 @@ class _Ping:
             is_last = sequence == count
             if is_last or not interval:
                 self._listen(patience, lambda: not self._unanswered)
-                self._unanswered.clear()
+                self._forget(0)
             else:
+                if not self._host.was_found:
+                    self._listen(min(due, end_of_search) - time.monotonic(), lambda: False)
+                    self._check_search(end_of_search)
                 self._listen(due - time.monotonic(), lambda: False)
                 self._forget(patience)
+            self._check_search(end_of_search)
+
+    def _check_search(self, end: float) -> None:
+        if time.monotonic() >= end:
+            self.check_found()
+
+    def check_found(self) -> None:
+        """Raises NoAnswer unless ARP was answered once."""
+        if not self._host.was_found:
+            raise NoAnswer(
+                f"{self._target_ip} does not answer ARP: is it the address of the other end, and "
+                "is that in the network of our own (--from)?"
+            )
 
     def _send(self, sequence: int) -> None:
-        request = echo_request(self._us, self._target, self._identifier, sequence, self._payload)
         self._unanswered[sequence] = time.perf_counter()
         self.statistics.sent += 1
-        self._interface.send(request)
+        self._unsent.append(sequence)
+        self._send_waiting()
+
+    def _send_waiting(self) -> None:
+        """What has to wait for ARP, and may be late by then."""
+        if not self._host.is_ready:
+            self._put(self._host.question())
+            return
+        for sequence in self._unsent:
+            if sequence in self._unanswered:
+                self._put(self._host.request(self._identifier, sequence, self._payload))
+        self._unsent.clear()
+
+    def _put(self, packet: bytes) -> None:
+        """Without a link it is lost, as on a wire. With one that is new, a slave may have to post
+        buffers yet."""
+        with contextlib.suppress(MemifError):
+            self._interface.send(packet, _ROOM if self._interface.connected else 0)
 
     def _forget(self, patience: float) -> None:
         """Answers that come later than this do not count."""
@@ -178,38 +276,40 @@ class _Ping:
         late = [sequence for sequence, then in self._unanswered.items() if now - then > patience]
         for sequence in late:
             del self._unanswered[sequence]
+        self._unsent = [sequence for sequence in self._unsent if sequence in self._unanswered]
+        if late:
+            self._host.forget()
 
-    def _listen(self, seconds: float, done: Any) -> None:
+    def _listen(self, seconds: float, done: Callable[[], bool]) -> None:
         end = time.monotonic() + seconds
+        ask_again = time.monotonic() + _ARP_INTERVAL
         while not done() and (left := end - time.monotonic()) > 0:
+            if self._unsent:
+                left = min(left, max(0.0, ask_again - time.monotonic()))
             try:
                 frames = self._interface.recv_burst(_BURST, left)
-            except Timeout:
-                return
+            except (Timeout, errors.Disconnected):
+                frames = []
             now = time.perf_counter()
             for frame in frames:
                 self._take(frame, now)
+            if self._unsent and time.monotonic() >= ask_again:
+                self._put(self._host.question())
+                ask_again = time.monotonic() + _ARP_INTERVAL
 
     def _take(self, frame: bytes, now: float) -> None:
-        reply = answer(frame, self._us)  # the other end may have to ask for us first
+        reply = self._host.reply_to(frame)
         if reply is not None:
-            self._interface.send(reply, 1.0)
-        elif self._target is None:
-            self._take_arp(frame)
+            self._put(reply)
+        elif not self._host.is_ready and is_arp(frame):
+            self._host.take_answer(frame)
+            self._send_waiting()
         else:
             self._take_echo(frame, now)
 
-    def _take_arp(self, frame: bytes) -> None:
-        try:
-            found = read_arp_reply(frame, self._us)
-        except PacketError:
-            return  # other traffic
-        if found.ip == self._target_ip:
-            self._target = found
-
     def _take_echo(self, frame: bytes, now: float) -> None:
         try:
-            reply = read_echo_reply(frame, self._us)
+            reply = self._host.read_reply(frame)
         except PacketError as error:
             if "checksum" in str(error):
                 self.statistics.wrong += 1
@@ -286,30 +386,39 @@ def command(
 ) -> int:
     """Ask ADDR, an IPv4 address behind a memif, for echo: ARP first, then ICMP.
 
+    With --mode ip, as of a VPP interface in that mode, there is no ARP. When the other end goes,
+    ping goes on: requests get lost until it is back. Without -c it gives up when nobody answers ARP
+    within --timeout.
+
     \b
     Examples:
       memif ping 192.168.1.2 -S /tmp/memif.sock
       memif ping 192.168.1.2 -S /tmp/memif.sock --role master -c 5 -i 0.2
       memif ping 10.0.0.1 --from 10.0.0.9 -s 8000 -S @abstract --id 1
+      memif ping 192.168.1.1 --mode ip
 
     Exit status: 0 when answers came, 1 when none did or nobody was reached.
     """
-    if link.mode != "ethernet":
-        raise click.UsageError(f"--mode {link.mode}: ping begins with ARP, which needs ethernet")
     source = source or neighbour(target)
-    us = Host(mac or mac_of(source), source)
-    with link.open() as interface:
+    host: _Ethernet | _Ip
+    if link.mode == "ip":
+        if mac is not None:
+            raise click.UsageError("--mac: packets have no MAC addresses with --mode ip")
+        host = _Ip(source, target)
+    else:
+        host = _Ethernet(Host(mac or mac_of(source), source), target)
+    with link.open(**told(say)) as interface:
         link.wait(interface)
-        ping = _Ping(interface, us, target, size, not as_json)
-        ping.resolve(max(patience, link.patience or patience))
+        ping = _Ping(interface, host, target, size, not as_json)
         if not as_json:
             click.echo(f"PING {target} from {source}: {size} data bytes")
         start = time.monotonic()
         try:
-            ping.run(count, interval, patience)
+            ping.run(count, interval, patience, max(patience, link.timeout or math.inf))
         finally:
             if as_json:
                 click.echo(json.dumps({"target": str(target), **ping.statistics.summary()}))
             else:
                 _print_summary(target, ping.statistics, time.monotonic() - start)
+        ping.check_found()
     return 0 if ping.statistics.received else 1

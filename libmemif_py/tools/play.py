@@ -17,7 +17,7 @@ import click
 from libmemif_py import MemifError, Timeout
 
 from . import pcapng
-from .options import EXAMPLES_FIRST, MOST_BYTES, Link, NoAnswer, link_options
+from .options import EXAMPLES_FIRST, MOST_BYTES, Link, NoAnswer, link_options, say, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,8 @@ def bursts(records: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
 def drain(interface: Interface, queue: int, patience: float = _DRAIN) -> int:
     """Wait until the peer has taken what was sent, as long as it goes on; returns what is left.
 
-    Not every peer takes what still lies in the ring when an interface closes.
+    Not every peer takes what still lies in the ring when an interface closes. Of a peer that has
+    left nobody knows what it took.
     """
     left = interface.tx_fill(queue) or 0
     while left:
@@ -172,14 +173,15 @@ def command(
     """Send the packets of a pcap or pcapng FILE, in order, as fast as they go or at a rate.
 
     Waits for room when the ring is full, so that nothing is dropped, and at the end until the
-    other end has taken all.
+    other end has taken all. When the other end goes, waits for it to come back, up to --timeout;
+    what lay in the ring then may be lost.
 
     \b
     Examples:
       memif play packets.pcapng -S /tmp/memif.sock
       memif play packets.pcap -S /tmp/memif.sock --rate 1000 --loop 10
     """
-    with link.open() as interface:
+    with link.open(**told(say)) as interface:
         link.wait(interface)
         start = time.monotonic()
         with _progress_bar(path, loops, not quiet) as progress:
