@@ -481,6 +481,25 @@ MEMIF_TEST_LOOP(every_queue_carries_its_own_packets_and_others_do_not_exist, 0,
     pair_close(&pair);
 }
 
+MEMIF_TEST_LOOP(size_0_reserves_one_buffer_a_packet, 0, VERSIONS * 2)
+{
+    struct pair pair = {0};
+    struct shape shape = {
+        .version = version_of(_i), .s2m_rings = 1, .log2_ring_size = 3, .buffer_size = BUFFER};
+    uint16_t count = 0;
+
+    shape.m2s_rings = 1;
+    pair_open(&pair, &shape);
+    memif_conn_handle_t sender = _i / VERSIONS == 0 ? pair.slave.conn : pair.master.conn;
+    ck_assert_int_eq(memif_buffer_alloc(sender, 0, buffers, 3, &count, 0), MEMIF_ERR_SUCCESS);
+    ck_assert_uint_eq(count, 3);
+    for (uint16_t i = 0; i < count; i++) {
+        ck_assert_uint_eq(buffers[i].len, BUFFER);
+        ck_assert_uint_eq(buffers[i].flags, 0);
+    }
+    pair_close(&pair);
+}
+
 /* ---- errors ---- */
 
 MEMIF_TEST(errors_have_the_numbers_of_the_4_0_interface)

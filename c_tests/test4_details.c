@@ -61,6 +61,22 @@ MEMIF_TEST_LOOP(details_describe_an_interface_that_is_not_connected, 0, 2)
     control_close(control);
 }
 
+MEMIF_TEST_LOOP(details_of_an_interface_without_a_secret_have_none, 0, 2)
+{
+    struct pair pair = {0};
+    struct end *end = _i == 0 ? &pair.slave : &pair.master;
+
+    end->args.is_master = (uint8_t)_i;
+    control_must_open(&pair.slave_control, "a.sock");
+    end_must_create(end, &pair.slave_control);
+    memif_details_t details = details_of(end->conn);
+    ck_assert_ptr_null(details.secret);
+    ck_assert_str_eq((char *)details.if_name, "");
+    ck_assert_str_eq((char *)details.remote_if_name, "");
+    end_delete(end);
+    control_close(&pair.slave_control);
+}
+
 static void expect_queues(const memif_queue_details_t *queues, uint8_t count, uint8_t expected)
 {
     ck_assert_uint_eq(count, expected);

@@ -80,6 +80,8 @@ class Packer:
 class Api:
     """The functions that C calls, and what they need."""
 
+    shows_no_secret_as_empty = True  # in details; otherwise as NULL
+
     def __init__(self, ffi: Any, lib: Any) -> None:
         """`ffi` and `lib` of the embedded module."""
         self.native = Native(ffi, lib)
@@ -126,7 +128,8 @@ class Api:
         md.inst_name = packer.string(settings.app_name)
         md.remote_if_name = packer.string(endpoint.remote_if_name)
         md.remote_inst_name = packer.string(endpoint.remote_name)
-        md.secret = packer.string(settings.secret)
+        if settings.secret or self.shows_no_secret_as_empty:
+            md.secret = packer.string(settings.secret)
 
     def describe_queues(
         self, endpoint: Endpoint, md: Any, packer: Packer, describe: Callable[[int, bool], dict]

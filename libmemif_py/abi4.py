@@ -69,6 +69,8 @@ class External:
 class Api4(abi.Api):
     """The functions that api4.c calls, and their state: a hub for each socket."""
 
+    shows_no_secret_as_empty = False
+
     def __init__(self, ffi: Any, lib: Any) -> None:
         """No socket yet."""
         super().__init__(ffi, lib)

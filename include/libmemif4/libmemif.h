@@ -245,9 +245,9 @@ typedef struct {
     uint8_t *remote_if_name;
     uint8_t *remote_inst_name;
     uint32_t id;
-    uint8_t *secret;
-    uint8_t role; /* 0 master, 1 slave */
-    uint8_t mode; /* memif_interface_mode_t */
+    uint8_t *secret; /* NULL: none */
+    uint8_t role;    /* 0 master, 1 slave */
+    uint8_t mode;    /* memif_interface_mode_t */
     uint8_t *socket_path;
     uint8_t regions_num;
     memif_region_details_t *regions;
