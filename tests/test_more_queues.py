@@ -11,12 +11,13 @@ import json
 import os
 import socket
 import struct
+import sys
 
 import pytest
 from c_collector import build_directories
 from fakelink import recordings
 from packets import ping_all_sizes, pinger
-from programs import TIMEOUT, Stage, wait_until_listening
+from programs import TIMEOUT, Program, Stage, wait_until_listening
 from rawslave import RawSlave
 
 from libmemif_py import Interface, channel, wire
@@ -297,6 +298,38 @@ def test_a_process_that_is_not_seen_has_no_identity(monkeypatch):
     monkeypatch.setattr(channel.Channel, "peer", lambda _self: (0, 0, 0))
     with accepted() as one:
         assert one.identity() is None
+
+
+MASTER = """
+import sys
+from libmemif_py import Interface
+with Interface(sys.argv[1], role="master") as ours:
+    print("listening", flush=True)
+    while not ours.details().last_error:
+        pass
+    print(ours.details().last_error, flush=True)
+    ours.wait_connected(None if sys.stdin.readline() else 0)
+    print(ours.peer.pid, len(ours.details().rx_rings), flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_process_of_another_pid_namespace_is_known_where_the_kernel_tells_it(path, tmp_path):
+    """We see the master, it does not see us. Needs root."""
+    command = ["unshare", "--pid", "--fork", sys.executable, "-P", "-c", MASTER, path]
+    with Program(command, tmp_path / "errors") as master:
+        assert master.line() == "listening"
+        _, reason = attempt(path)
+        error = master.line()
+        if own_identity().startswith("pidfd"):
+            assert error.startswith(f"{reason}; ")
+            with Slave(path) as slave:
+                assert isinstance(slave.attempt(), wire.Connected)
+                master.write("\n")
+                assert master.line() == "0 1"
+        else:
+            assert error == reason
+            assert attempt(path) == ((MOST + 1, MOST + 1), reason)
 
 
 # ---- real peers ----
