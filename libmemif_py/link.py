@@ -370,8 +370,9 @@ class MasterLink(Link):
         return self.endpoint is None and not self.closing
 
     def start(self) -> None:
-        """Say HELLO."""
-        self._execute(self.machine.start())
+        """Say HELLO, unless the application has closed the listener when it heard of the channel."""
+        if not self.closing:
+            self._execute(self.machine.start())
 
     def _terms(self, interface_id: int) -> handshake.MasterTerms:
         self._candidate = self._listener.find(interface_id)

@@ -209,11 +209,13 @@ CALLS: dict[str, Callable[[Interface], Any]] = {
     "recv_burst": lambda memif: memif.recv_burst(),
     "rx_burst": lambda memif: memif.rx_burst(),
     "rx_fill": lambda memif: memif.rx_fill(),
+    "rx_slots": lambda memif: memif.rx_slots(),
     "send": lambda memif: memif.send(b"x"),
     "send_burst": lambda memif: memif.send_burst([b"x"]),
     "set_rx_mode": lambda memif: memif.set_rx_mode("polling"),
     "tx_burst": lambda memif: memif.tx_burst(1, 64),
     "tx_fill": lambda memif: memif.tx_fill(),
+    "tx_slots": lambda memif: memif.tx_slots(),
     "wait_connected": lambda memif: memif.wait_connected(),
     "iteration": lambda memif: next(iter(memif)),
 }
