@@ -255,6 +255,17 @@ static uint32_t room_of(const memif_buffer_t *entry)
 #endif
 }
 
+/* The packet of several slots that an entry belongs to, or NULL. */
+static const struct mif_chain *chain_of(const struct mif_queue *q, uint32_t slot)
+{
+    for (uint32_t back = 0; q->chains > 0 && back <= q->mask; back++) {
+        const struct mif_chain *chain = &q->chain_of[(slot - back) & q->mask];
+        if (chain->count > 0)
+            return chain->count > back ? chain : NULL;
+    }
+    return NULL;
+}
+
 static void check_buffer(const struct rig *rig, enum mif_direction direction,
                          const memif_buffer_t *entry)
 {
@@ -264,18 +275,19 @@ static void check_buffer(const struct rig *rig, enum mif_direction direction,
     RIG_CHECK(entry->desc_index <= q->mask);
 #ifdef RIG_ENTRY_FACE
     RIG_CHECK(entry->queue == q);
-#else
-    const struct mif_chain *chain = &q->chain_of[entry->desc_index];
-    if (chain->count > 0) {
+#endif
+    const struct mif_chain *chain = chain_of(q, entry->desc_index);
+    if (chain != NULL) {
         RIG_CHECK(chain->length <= MIF_MAX_PACKET);
         slots = chain->count;
     }
-    if (chain->count > 0 && chain->bounce != NULL) {
-        RIG_CHECK(data == chain->bounce && room_of(entry) <= chain->length);
+    if (chain != NULL && chain->bounce != NULL) {
+        struct rig_memory bounce = {.base = chain->bounce,
+                                    .size = chain->length > 0 ? chain->length : 1};
+        RIG_CHECK(lies_in(&bounce, data, room_of(entry)));
         touch(data, room_of(entry), true);
         return;
     }
-#endif
     RIG_CHECK(lies_in_a_region(rig, data, room_of(entry)));
     if (rig_is_slave(rig) && !rig->moved)
         RIG_CHECK(
@@ -349,14 +361,33 @@ static uint32_t entries_for(const struct rig *rig, uint32_t count, uint32_t size
 #endif
 }
 
+/* What was refused is given up when the ring is full. */
+static void forget_given_up(struct rig *rig, uint64_t before, const memif_buffer_t *bufs,
+                            uint32_t count)
+{
+    const struct mif_queue *q = rig->queue[MIF_TX];
+    uint64_t next = before;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct mif_chain *chain = chain_of(q, bufs[i].desc_index);
+        if (chain == NULL)
+            next++;
+        else if (chain == &q->chain_of[bufs[i].desc_index])
+            next += chain->count;
+    }
+    if (next != q->next)
+        rig->held_count[MIF_TX] = 0;
+}
+
 int rig_reserve(struct rig *rig, uint32_t count, uint32_t size, uint16_t *reserved)
 {
+    uint64_t before = rig->queue[MIF_TX]->next;
     uint32_t room = entries_for(rig, count, size);
     memif_buffer_t *bufs = entries(room);
     *reserved = 0;
     int err = mif_call(rig->handle, 0, MIF_TX, MIF_CALL_RESERVE, size, bufs, count, reserved);
     RIG_CHECK(*reserved <= room);
     check_counters(rig->queue[MIF_TX]);
+    forget_given_up(rig, before, bufs, *reserved);
     hold(rig, MIF_TX, bufs, *reserved);
     return err;
 }
@@ -394,13 +425,21 @@ void rig_moved(struct rig *rig)
     for (int d = MIF_RX; d <= MIF_TX; d++) {
         struct mif_queue *q = rig->queue[d];
         check_counters(q);
-        RIG_CHECK(q->next - q->done <= rig->held_count[d] || d == MIF_TX);
-        rig->held_count[d] = (uint32_t)(q->next - q->done);
+        uint64_t first = mif_first_unsent(q);
+        uint32_t held = (uint32_t)(q->next - first);
+        RIG_CHECK(held <= rig->held_count[d] || d == MIF_TX);
         rig->moved = true;
-        for (uint32_t i = 0; rig_is_slave(rig) && i < rig->held_count[d]; i++) {
-            const struct mif_slot *own = &q->slots[mif_slot_of(q, q->done + i)];
+        if (!rig_is_slave(rig)) { /* whose entries may be fewer than their slots */
+            const memif_buffer_t *last = &rig->held[d][rig->held_count[d]];
+            while (rig->held_count[d] > 0 && (((--last)->desc_index - first) & q->mask) >= held)
+                rig->held_count[d]--;
+            continue;
+        }
+        rig->held_count[d] = held;
+        for (uint32_t i = 0; i < held; i++) {
+            const struct mif_slot *own = &q->slots[mif_slot_of(q, first + i)];
             rig->held[d][i] = (memif_buffer_t){
-                .desc_index = mif_slot_of(q, q->done + i),
+                .desc_index = mif_slot_of(q, first + i),
                 .queue = q,
                 .len = mif_slot_capacity(own),
                 .data = own->data,

@@ -503,6 +503,110 @@ MEMIF_TEST_LOOP(tiny_buffers_do_not_outgrow_the_array, 0, WAYS)
     }
 }
 
+/* What was reserved stays as large as it was, whatever the peer makes of its descriptors. */
+MEMIF_TEST_LOOP(buffers_that_shrink_after_they_were_reserved, 0, WAYS)
+{
+    struct rig_shape shape;
+    struct scene scene;
+
+    for (size_t i = 0; shape_of(_i, &shape) && i < HOSTILE; i++) {
+        for (uint32_t length = 1; length <= BUFFER; length *= 4) {
+            uint16_t sent;
+            scene_open(&scene, &shape);
+            post_small(&scene.rig, length);
+            (void)reserve_all(&scene.rig, 32, 3 * length / 2);
+            const struct rig_desc desc = hostile(&scene.rig, i);
+            for (uint32_t slot = 0; slot < SLOTS; slot++)
+                rig_peer_write(&scene.rig, MIF_TX, slot, &desc);
+            uint32_t held = scene.rig.held_count[MIF_TX];
+            ck_assert_int_eq(rig_send(&scene.rig, SLOTS, BUFFER, &sent),
+                             MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+            ck_assert_uint_eq(sent, held);
+            expect_fault(&scene.rig, NULL);
+            scene_close(&scene);
+        }
+    }
+}
+
+/* ---- entries that the application spoils ---- */
+
+static uint32_t random_below(uint32_t *state, uint32_t end)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return (*state >> 8) % end;
+}
+
+static void mistake(memif_buffer_t *entry, uint32_t *random)
+{
+    uint32_t value = random_below(random, 2) == 0 ? UINT32_MAX : random_below(random, 2 * BUFFER);
+
+    switch (random_below(random, 3)) {
+    case 0:
+        entry->desc_index = (uint16_t)value;
+        return;
+#ifdef RIG_ENTRY_FACE
+    case 1:
+        entry->len = value;
+        return;
+    default:
+        entry->flags ^= MEMIF_BUFFER_FLAG_NEXT;
+        return;
+#else
+    default:
+        entry->data_len = value;
+        return;
+#endif
+    }
+}
+
+/* Sends entries that are held, from one of them on, as they are or spoiled. */
+static void send_spoiled(struct rig *rig, uint32_t *random)
+{
+    static memif_buffer_t bufs[SLOTS];
+    uint32_t held = rig->held_count[MIF_TX];
+    uint32_t from = held > 0 && random_below(random, 3) == 0 ? random_below(random, held) : 0;
+    uint32_t count = random_below(random, held - from + 1), spoiled = random_below(random, 3);
+    uint16_t sent;
+
+    memcpy(bufs, rig->held[MIF_TX] + from, count * sizeof(*bufs));
+    while (count > 0 && spoiled-- > 0)
+        mistake(&bufs[random_below(random, count)], random);
+    (void)mif_call(rig->handle, 0, MIF_TX, MIF_CALL_TX, 0, bufs, count, &sent);
+    ck_assert_uint_le(sent, count);
+    /* And it forgets them, or tries again what it may have sent. */
+    if (random_below(random, 2) == 0)
+        rig->held_count[MIF_TX] = 0;
+}
+
+MEMIF_TEST_LOOP(spoiled_entries_leave_the_ring_as_it_was, 0, WAYS)
+{
+    static const memif_buffer_t none = {.desc_index = UINT16_MAX};
+    struct rig_shape shape;
+    struct scene scene;
+    uint32_t random = (uint32_t)_i;
+    uint16_t n;
+
+    for (uint32_t i = 0; shape_of(_i, &shape) && i < 50; i++) {
+        scene_open(&scene, &shape);
+        for (uint32_t round = 0; round < 100; round++) {
+            (void)rig_reserve(&scene.rig, random_below(&random, 40), random_below(&random, 700),
+                              &n);
+            send_spoiled(&scene.rig, &random);
+            if (random_below(&random, 4) == 0)
+                rig_peer_turn(&scene.rig, 60);
+        }
+        memif_buffer_t bad = none; /* so that all may be left out */
+        (void)mif_call(scene.rig.handle, 0, MIF_TX, MIF_CALL_TX, 0, &bad, 1, &n);
+        scene.rig.held_count[MIF_TX] = 0;
+        rig_peer_turn(&scene.rig, 60);
+        ck_assert_int_eq(
+            rig_reserve(&scene.rig, mif_capacity(scene.rig.queue[MIF_TX], shape.kind), 0, &n),
+            MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+        exchange(&scene.rig, 32);
+        scene_close(&scene);
+    }
+}
+
 MEMIF_TEST_LOOP(an_empty_posted_buffer_closes_the_connection, 0, WAYS)
 {
     struct rig_shape shape;

@@ -299,8 +299,9 @@ int memif_buffer_free(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bu
  * size: bytes of each packet; 0 means one buffer of the ring. More than one buffer holds still
  *     makes one entry. The argument may be left out, as it was in the first releases.
  *
- * Returns MEMIF_ERR_NOBUF_RING when the ring had room for fewer; those `*count_out` are valid.
- * What is reserved stays reserved until it is sent or the connection ends.
+ * Returns MEMIF_ERR_NOBUF_RING when the ring had room for fewer; those `*count_out` are valid. What
+ * is reserved stays reserved until it is sent, left out after a refusal (memif_tx_burst), or the
+ * connection ends.
  */
 int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                        uint16_t *count_out,
@@ -321,9 +322,13 @@ int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *b
  *
  * bufs: the oldest `count` entries that memif_buffer_alloc handed out and that were not sent yet,
  *     with `data_len` set. They are the peer's afterwards.
+ *     A `data_len` over `buffer_len` is sent as `buffer_len` bytes.
  * tx: out, packets sent.
  *
- * What was reserved and not sent stays reserved, for the next call.
+ * Returns MEMIF_ERR_INVAL_ARG at the first entry that is not the next in order, bufs[*tx]; those
+ * before it are sent. What was reserved and not sent stays reserved, for the next call. After a
+ * refusal that one may begin with any entry reserved by then or later: those before it are given
+ * up. The same call once more counts what it cannot send and goes on behind it.
  */
 int memif_tx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                    uint16_t *tx);

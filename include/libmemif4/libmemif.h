@@ -467,18 +467,19 @@ int memif_refill_queue(memif_conn_handle_t conn, uint16_t qid, uint16_t count, u
  * size: bytes of each packet; 0 means one buffer of the ring.
  *
  * `bufs` needs room for `count` times the entries that `size` takes of buffers of the interface's
- * own buffer_size. As master, the peer's buffers may be smaller or have a headroom; a packet that
- * takes more of them than that is not reserved.
+ * own buffer_size. As master, the peer's buffers may be smaller or have a headroom; a
+ * packet that takes more of them than that is not reserved.
  *
  * Returns MEMIF_ERR_NOBUF_RING when the ring had room for fewer packets; the `*count_out` entries
- * are valid. What is reserved stays reserved until it is sent, taken back, or the connection ends.
+ * are valid. What is reserved stays reserved until it is sent, taken back, left out after a refusal
+ * (memif_tx_burst), or the connection ends.
  */
 int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                        uint16_t *count_out, uint16_t size);
 
 /*
  * Takes back buffers that were reserved and not sent: `buf` and all reserved after it. `buf` is
- * the next that memif_buffer_alloc hands out.
+ * the next that memif_buffer_alloc hands out. It must be the first entry of its packet.
  */
 int memif_set_next_free_buffer(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *buf);
 
@@ -513,8 +514,13 @@ int memif_buffer_requeue(memif_conn_handle_t conn, memif_buffer_t *buf_a, memif_
  *     peer's afterwards.
  * tx: out, entries sent.
  *
- * Returns MEMIF_ERR_INVAL_ARG at the first entry that is not the next in order; those before it are
- * sent. What was reserved and not sent stays reserved, for the next call.
+ * Returns MEMIF_ERR_INVAL_ARG at the first packet with an entry that is not the next in order, or
+ * reaches past its buffer: bufs[*tx] is its first one; those before it are sent. A packet whose end
+ * is not in `bufs` is not sent, and no error.
+ *
+ * What was reserved and not sent stays reserved, for the next call. After a refusal that one may
+ * begin with any packet reserved by then or later: those before it are given up. The same call once
+ * more counts what it cannot send and goes on behind it.
  */
 int memif_tx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                    uint16_t *tx);

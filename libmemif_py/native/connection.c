@@ -488,8 +488,9 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
     if (!config->is_slave && atomic_load_explicit(&ring->cookie, memory_order_acquire) != cookie)
         return MIF_ERR_COOKIE;
     uint32_t size = 1u << config->log2_ring_size;
-    /* One piece: the slots, then the notes on chains, which few connections touch. */
-    size_t bytes = size * (sizeof(struct mif_slot) + sizeof(struct mif_chain));
+    /* One piece: the slots, then what few connections touch. */
+    size_t bytes =
+        size * (sizeof(struct mif_slot) + sizeof(struct mif_chain)) + sizeof(struct mif_order);
     struct mif_slot *slots = allocate(conn, bytes);
     if (slots == NULL)
         return MIF_ERR_NOMEM;
@@ -501,6 +502,7 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
         .descs = ring + 1,
         .slots = slots,
         .chain_of = (struct mif_chain *)(void *)(slots + size),
+        .order = (struct mif_order *)(void *)((struct mif_chain *)(void *)(slots + size) + size),
         .regions = conn->regions,
         .ring = ring,
         .efd = config->efd,
@@ -621,6 +623,8 @@ static void release_queue(const struct mif_connection *conn, struct mif_queue *q
     if (q->slots != NULL)
         deallocate(conn, q->slots);
     q->slots = NULL;
+    q->chain_of = NULL;
+    q->order = NULL;
     q->descs = NULL;
     q->ring = NULL;
     q->own_index = q->peer_index = NULL;

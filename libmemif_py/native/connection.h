@@ -101,6 +101,14 @@ struct mif_chain {
     uint16_t count;   /* slots; 0 = no such packet starts here */
 };
 
+/* Of a sending queue: where it is among entries that were refused or left out; see chain.h. */
+struct mif_order {
+    uint64_t passed;   /* entries before it were sent or given up; 0 = none between done and next */
+    uint64_t stopped;  /* where done was when a burst stopped; as long as it is there, */
+    uint64_t optional; /* what was reserved then, before this, may be left out */
+    uint64_t refused;  /* which burst it was; 0 = it was not refused, its last chain had no end */
+};
+
 /* A region as it was last used: descriptors in a row mostly point to the same one. */
 struct mif_window {
     uint8_t *base;
@@ -152,7 +160,7 @@ struct mif_queue {
     _Atomic uint8_t polling; /* rx: the application polls, the peer need not signal */
     uint16_t mask;
     uint16_t peer_raw; /* the peer's index as last read */
-    uint16_t chains;   /* packets of several slots between done and next */
+    uint16_t chains;   /* packets of several slots between done and next, and 1 for a gap there */
     uint64_t next;
     uint64_t done;
     uint64_t limit;
@@ -180,9 +188,10 @@ struct mif_queue {
     bool wary;          /* the peer might make efd a blocking one, to hold us up */
     /* The fourth line: nothing that a burst needs. What is above `before` is set up anew for each
      * connection. */
-    uint64_t serial;          /* of the connection: no two have the same */
-    uint64_t full;            /* tx: bursts that the ring had no room for */
-    uint64_t signals;         /* tx: interrupts sent */
+    uint64_t serial;  /* of the connection: no two have the same */
+    uint64_t full;    /* tx: bursts that the ring had no room for */
+    uint64_t signals; /* tx: interrupts sent */
+    struct mif_order *order;
     struct mif_totals before; /* of former connections of the interface */
 };
 

@@ -66,53 +66,90 @@ enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t
 
 /* ---- transmit ---- */
 
-enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t room,
-                                uint32_t size, uint32_t *entries)
+/* The most entries of a packet, so that an array that was sized by the interface's own buffer size
+ * is never outgrown, whatever a peer posts. */
+static uint32_t entries_allowed(const struct mif_queue *q, uint32_t size)
 {
-    enum mif_kind kind = (enum mif_kind)q->kind;
-    uint32_t left = size, n = 0;
-    do {
-        uint64_t counter = q->next + n;
-        if (n == room)
-            return MIF_STEP_WAIT; /* the peer's buffers are smaller than ours are said to be */
-        enum mif_step step = mif_free_slot(q, counter, kind);
-        if (step != MIF_STEP_OK)
-            return step;
-        uint16_t slot = mif_slot_of(q, counter);
-        const struct mif_slot *own = &q->slots[slot];
-        uint32_t length =
-            size == 0 || left > mif_slot_capacity(own) ? mif_slot_capacity(own) : left;
+    return size > q->buffer_size ? (size + q->buffer_size - 1) / q->buffer_size : 1;
+}
+
+enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t size,
+                                uint32_t *entries)
+{
+    uint16_t first = mif_slot_of(q, q->next);
+    uint32_t allowed = entries_allowed(q, size), left = size;
+    struct mif_room room;
+    enum mif_step step = mif_chain_measure(q, size, &room);
+    if (step == MIF_STEP_OK && room.count > allowed)
+        step = MIF_STEP_WAIT; /* the peer's buffers are smaller than ours are said to be */
+    if (step != MIF_STEP_OK)
+        return step;
+    *entries = room.count;
+    for (uint32_t i = 0; i < *entries; i++) {
+        uint16_t slot = mif_slot_of(q, (uint64_t)first + i);
+        uint32_t capacity = mif_slot_capacity(&q->slots[slot]);
+        uint32_t length = size == 0 || left > capacity ? capacity : left;
         left -= size == 0 ? 0 : length;
-        set_entry(&bufs[n++], q, slot, length, left > 0 ? MEMIF_BUFFER_FLAG_NEXT : 0, own->data);
-    } while (left > 0);
-    mif_store(&q->next, q->next + n);
-    *entries = n;
+        set_entry(&bufs[i], q, slot, length, left > 0 ? MEMIF_BUFFER_FLAG_NEXT : 0,
+                  q->slots[slot].data);
+    }
+    mif_store(&q->next, q->next + room.count);
     return MIF_STEP_OK;
 }
 
-uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, int *err)
+/* True if buf is entry i of the packet from counter `first` on, and inside its buffer. */
+static bool is_entry_of(const struct mif_queue *q, uint64_t first, uint32_t i,
+                        const memif_buffer_t *buf)
+{
+    uint16_t slot = mif_slot_of(q, first + i);
+    return first + i < q->next &&
+           is_sendable(buf, q, slot, &q->slots[slot], (enum mif_kind)q->kind);
+}
+
+/* A packet that lies where it is next: its descriptors are all that is to be written. */
+static void fill_in_place(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t n)
 {
     enum mif_kind kind = (enum mif_kind)q->kind;
-    uint64_t held = q->next - q->done, bytes = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < n; i++) {
         uint16_t slot = mif_slot_of(q, q->done + i);
-        const struct mif_slot *own = &q->slots[slot];
-        if (i == held || !is_sendable(&bufs[i], q, slot, own, kind)) {
-            *err = MIF_ERR_INVAL_ARG;
-            return 0;
-        }
         uint16_t next = bufs[i].flags & MEMIF_BUFFER_FLAG_NEXT;
-        mif_desc_fill(q->descs, slot, own, next, bufs[i].len, kind);
+        mif_desc_fill(q->descs, slot, &q->slots[slot], next, bufs[i].len, kind);
         place(q, slot, &bufs[i], kind);
         bytes += bufs[i].len;
-        if (!next) {
-            mif_store(&q->done, q->done + i + 1);
-            mif_store(&q->bytes, q->bytes + bytes);
-            mif_store(&q->folded, q->folded + i);
-            return i + 1;
-        }
     }
-    return 0;
+    mif_store(&q->done, q->done + n);
+    mif_store(&q->bytes, q->bytes + bytes);
+    mif_store(&q->folded, q->folded + n - 1);
+}
+
+static void pour_packet(struct mif_queue *q, uint64_t first, const memif_buffer_t *bufs, uint32_t n)
+{
+    struct mif_pour pour;
+    mif_pour_begin(&pour, q, first);
+    for (uint32_t i = 0; i < n; i++)
+        mif_pour_bytes(&pour, bufs[i].data, bufs[i].len);
+    mif_pour_end(&pour, (uint16_t)n);
+}
+
+/* Nothing is written before all entries were found good: what is refused must leave the buffers
+ * that a peer has posted as they are. */
+uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, int *err)
+{
+    uint32_t n = packet_entries(bufs, count);
+    uint64_t first;
+    bool good = mif_may_send(q, bufs[0].desc_index, &first);
+    for (uint32_t i = 0; good && i < n; i++)
+        good = is_entry_of(q, first, i, &bufs[i]);
+    if (!good)
+        *err = MIF_ERR_INVAL_ARG;
+    if (!good || (bufs[n - 1].flags & MEMIF_BUFFER_FLAG_NEXT))
+        return 0;
+    if (first == q->done)
+        fill_in_place(q, bufs, n);
+    else
+        pour_packet(q, first, bufs, n);
+    return n;
 }
 
 /* True if buf is an entry of q whose slot is between done and next. */
@@ -128,8 +165,10 @@ static int set_next_free(struct mif_queue *q, const memif_buffer_t *buf)
 {
     if (!is_held(q, buf))
         return MIF_ERR_INVAL_ARG;
-    uint16_t ahead = (uint16_t)(buf->desc_index - q->done) & q->mask;
-    mif_store(&q->next, q->done + ahead);
+    uint64_t at = q->done + ((uint16_t)(buf->desc_index - q->done) & q->mask);
+    if (!mif_begins_unsent(q, at))
+        return MIF_ERR_INVAL_ARG; /* given up, or sent already */
+    mif_unreserve(q, at);
     return MIF_ERR_SUCCESS;
 }
 
@@ -189,6 +228,8 @@ static struct mif_queue *enter_source(const memif_buffer_t *buf)
 static int enqueue_one(struct mif_queue *q, memif_buffer_t *buf)
 {
     enum mif_step step = mif_free_slot(q, q->next, MIF_KIND_2_SLAVE);
+    if (step == MIF_STEP_WAIT && mif_unreserve_refused(q, q->next))
+        step = MIF_STEP_OK;
     if (step != MIF_STEP_OK)
         return mif_step_error(step, MIF_ERR_NOBUF_RING);
     /* What waits to be sent is no received buffer, and q must not be entered twice. */

@@ -14,6 +14,7 @@
 #include "libmemif.h"
 
 #define MIF_FACE_ERROR(code) (code)
+#include "chain.h"
 #include "face.h"
 
 extern const struct mif_face_calls mif_entry_calls_avx2;
@@ -28,11 +29,11 @@ int mif_entry_requeue(void *handle, memif_buffer_t *a, memif_buffer_t *b);
 /* Receives the one packet that a run stopped at, from entry *n on. */
 enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
                              uint32_t *n);
-/* Reserves the one packet that a run stopped at, in at most `room` entries, or none of it. */
-enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t room,
-                                uint32_t size, uint32_t *entries);
-/* Fills the oldest reserved packet; returns how many entries it has. 0: the first bad one is before
- * its end, which is an error, or its end is not in bufs, and its beginning stays reserved. */
+/* Reserves the one packet that a run stopped at, or none of it. */
+enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t size,
+                                uint32_t *entries);
+/* Sends the packet that begins at bufs; returns how many entries it has. 0: the first bad one is
+ * before its end, which is an error, or its end is not in bufs; it stays reserved. */
 uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, int *err);
 
 #endif

@@ -68,12 +68,19 @@ MIF_INLINE bool is_plain(const memif_buffer_t *buf, struct mif_queue *q, uint32_
     return true;
 }
 
-/* The most entries that a burst may take, so that an array sized by the interface's own buffer size
- * is never outgrown, whatever a peer posts. */
-MIF_INLINE uint32_t mif_entries_allowed(const struct mif_queue *q, uint32_t count, uint32_t size)
+MIF_INLINE uint64_t entry_mark(const memif_buffer_t *buf, uint64_t mark)
 {
-    uint32_t each = (size + q->buffer_size - 1) / q->buffer_size;
-    return count * (each > 0 ? each : 1);
+    mark = mif_mix(mark, (uintptr_t)buf->data);
+    mark = mif_mix(mark, (uintptr_t)buf->queue);
+    return mif_mix(mark, buf->desc_index | (uint64_t)buf->flags << 16 | (uint64_t)buf->len << 32);
+}
+
+MIF_INLINE uint32_t packet_entries(const memif_buffer_t *bufs, uint32_t count)
+{
+    uint32_t n = 0;
+    while (n < count && (bufs[n++].flags & MEMIF_BUFFER_FLAG_NEXT))
+        ;
+    return n;
 }
 
 #ifdef MIF_LANES

@@ -17,6 +17,13 @@
 /* For writing the fields of an entry by the word. */
 typedef uint64_t __attribute__((may_alias)) mif_word;
 
+/* A number that depends on all that was mixed into it. */
+MIF_INLINE uint64_t mif_mix(uint64_t mark, uint64_t value)
+{
+    mark = (mark ^ value) * 0x9E3779B97F4A7C15u;
+    return mark ^ mark >> 32;
+}
+
 /* The last thing that a call does with its queue. */
 MIF_INLINE int mif_end(struct mif_queue *q, int err)
 {

@@ -11,6 +11,7 @@
 #include "libmemif.h"
 
 #define MIF_FACE_ERROR(code) mif_error_to_1(code)
+#include "chain.h"
 #include "face.h"
 
 extern const struct mif_face_calls mif_packet_calls_avx2;
@@ -24,9 +25,9 @@ void mif_packet_cancel(struct mif_queue *q);
 enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
                              uint32_t *n);
 /* Reserves the one packet that a run stopped at, and looks for free slots. */
-enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *buf, uint32_t room,
-                                uint32_t size, uint32_t *entries);
-/* Fills the oldest reserved packet; returns 0 when buf is not its entry, or too long. */
+enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *buf, uint32_t size,
+                                uint32_t *entries);
+/* Sends the packet of an entry, cut to what it has room for; returns 0 when it is not next. */
 uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *buf, uint32_t count, int *err);
 /* The oldest received packet is given back: returns the slots that it took. */
 uint32_t mif_packet_end(struct mif_queue *q);

@@ -43,12 +43,17 @@ MIF_INLINE bool is_plain(const memif_buffer_t *buf, struct mif_queue *q, uint32_
     return MIF_LIKELY(buf->desc_index == slot && *length <= mif_slot_capacity(own));
 }
 
-/* A packet is an entry. */
-MIF_INLINE uint32_t mif_entries_allowed(const struct mif_queue *q, uint32_t count, uint32_t size)
+MIF_INLINE uint64_t entry_mark(const memif_buffer_t *buf, uint64_t mark)
 {
-    (void)q;
-    (void)size;
-    return count;
+    mark = mif_mix(mark, (uintptr_t)buf->data);
+    return mif_mix(mark, buf->desc_index | (uint64_t)buf->data_len << 32);
+}
+
+MIF_INLINE uint32_t packet_entries(const memif_buffer_t *bufs, uint32_t count)
+{
+    (void)bufs;
+    (void)count;
+    return 1;
 }
 
 #ifdef MIF_LANES

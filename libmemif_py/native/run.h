@@ -9,6 +9,8 @@
  *      set_received, set_reserved      write an entry
  *      is_plain                        whether an entry is the reserved one of a slot, a whole
  *                                      packet, and fits
+ *      entry_mark                      what tells an entry from others, to mix with a number
+ *      packet_entries                  how many entries belong to the packet that begins at bufs
  *      and, where there are lanes, set_received_lanes, set_reserved_lanes, reserve_row, and
  *      get_plain_lanes                 the same for four
  *
@@ -230,11 +232,11 @@ static __attribute__((noinline)) int alloc_rest(struct mif_queue *q, uint32_t si
 {
     enum mif_kind kind = (enum mif_kind)q->kind;
     enum mif_step step = MIF_STEP_OK;
-    uint32_t most = mif_entries_allowed(q, count, size), entries = n;
+    const uint64_t start = q->next - n;
+    uint32_t entries = n;
     while (n < count && step == MIF_STEP_OK) {
         uint64_t known = q->limit - q->next;
-        uint32_t packets = count - n, room = most - entries;
-        uint32_t wanted = packets < room ? packets : room;
+        uint32_t wanted = count - n;
         uint32_t run = mif_run(q, q->next, known < wanted ? (uint32_t)known : wanted);
         uint32_t taken = reserve_run(q, bufs + entries, run, run, size, kind);
         n += taken;
@@ -242,10 +244,13 @@ static __attribute__((noinline)) int alloc_rest(struct mif_queue *q, uint32_t si
         if (taken == run && run > 0)
             continue;
         uint32_t more = 0; /* it looks for more free slots, too */
-        step = mif_reserve_other(q, bufs + entries, most - entries, size, &more);
+        step = mif_reserve_other(q, bufs + entries, size, &more);
         n++;
         entries += more;
     }
+    /* What was refused is given up now that there is no room; this burst begins again. */
+    if (step == MIF_STEP_WAIT && mif_unreserve_refused(q, start))
+        return alloc_rest(q, size, bufs, count, allocated, 0);
     *allocated = (uint16_t)entries;
     if (step == MIF_STEP_WAIT)
         mif_store(&q->full, q->full + 1);
@@ -339,12 +344,25 @@ MIF_INLINE uint32_t fill_run(struct mif_queue *q, const memif_buffer_t *bufs, ui
     return i;
 }
 
-/* The rest of a burst of which n entries are filled. */
+/* Tells the entries of a burst from those of another. */
+static uint64_t burst_mark(const memif_buffer_t *bufs, uint32_t count)
+{
+    uint64_t mark = 0;
+    for (uint32_t i = 0; i < count; i++)
+        mark = entry_mark(&bufs[i], mark);
+    return mark | 1;
+}
+
+/* The rest of a burst of which n entries are filled. It ends where an entry cannot be sent; but if
+ * the same burst has ended there before, it passes over what it cannot send, so that loops end
+ * which send what is left until nothing is. */
 static __attribute__((noinline)) int tx_rest(struct mif_queue *q, const memif_buffer_t *bufs,
                                              uint32_t count, uint16_t *tx, uint32_t n)
 {
     enum mif_kind kind = (enum mif_kind)q->kind;
     int err = MIF_ERR_SUCCESS;
+    uint64_t mark = 0;
+    bool again = false;
     while (n < count) {
         uint64_t held = q->chains > 0 ? 0 : q->next - q->done;
         uint32_t left = count - n;
@@ -354,9 +372,19 @@ static __attribute__((noinline)) int tx_rest(struct mif_queue *q, const memif_bu
         if (filled == run && run > 0)
             continue;
         filled = mif_fill_other(q, bufs + n, left - filled, &err);
-        n += filled;
-        if (filled == 0)
+        if (filled == 0 && err == MIF_ERR_SUCCESS) {
+            mif_wait_for_end(q);
             break;
+        }
+        if (filled == 0) {
+            mark = mark > 0 ? mark : burst_mark(bufs, count);
+            again = mif_refuse(q, mark) || again;
+            if (!again)
+                break;
+            filled = packet_entries(bufs + n, count - n);
+            err = MIF_ERR_SUCCESS;
+        }
+        n += filled;
     }
     *tx = (uint16_t)n;
     if (n > 0) {
