@@ -282,6 +282,8 @@ static void apply(struct end *end, const struct shape *shape, bool is_master)
     end->args.num_m2s_rings = shape->m2s_rings;
     end->args.log2_ring_size = shape->log2_ring_size;
     end->args.buffer_size = shape->buffer_size;
+    if (!is_master && shape->slave_buffer_size > 0)
+        end->args.buffer_size = shape->slave_buffer_size;
 }
 
 static void fill_receive_queues(const struct pair *pair, const struct shape *shape)

@@ -123,8 +123,9 @@ struct shape {
     uint8_t m2s_rings;
     uint8_t log2_ring_size;
     uint16_t buffer_size;
-    bool unfilled;     /* the slave's receive queues are left as they begin */
-    uint16_t headroom; /* of what they are filled with otherwise */
+    uint16_t slave_buffer_size; /* the same */
+    bool unfilled;              /* the slave's receive queues are left as they begin */
+    uint16_t headroom;          /* of what they are filled with otherwise */
 };
 
 struct pair {

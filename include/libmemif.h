@@ -299,9 +299,9 @@ int memif_buffer_free(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bu
  * size: bytes of each packet; 0 means one buffer of the ring. More than one buffer holds still
  *     makes one entry. The argument may be left out, as it was in the first releases.
  *
- * Returns MEMIF_ERR_NOBUF_RING when the ring had room for fewer; those `*count_out` are valid. What
- * is reserved stays reserved until it is sent, left out after a refusal (memif_tx_burst), or the
- * connection ends.
+ * Returns MEMIF_ERR_NOBUF_RING when the ring had room for fewer, and MEMIF_ERR_INVAL_ARG when all
+ * of the ring is too small for `size`; those `*count_out` are valid. What is reserved stays
+ * reserved until it is sent, left out after a refusal (memif_tx_burst), or the connection ends.
  */
 int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                        uint16_t *count_out,

@@ -671,8 +671,11 @@ class Interface:
 
     def _check_burst(self, code: int, what: str, queue: int) -> None:
         """Raise for what waiting cannot mend."""
-        if code not in _WAITABLE:
-            raise control.native.error(code, f"{what} on queue {queue}")
+        if code in _WAITABLE:
+            return
+        if code == control.native.codes["INVAL_ARG"]:
+            raise errors.ArgumentError(f"{what}: longer than all buffers of queue {queue} together")
+        raise control.native.error(code, f"{what} on queue {queue}")
 
     def _check_open(self) -> None:
         if self._closed:

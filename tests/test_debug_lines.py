@@ -2,6 +2,7 @@
 """Debug lines: off unless asked for, of one shape, and without secrets."""
 
 import re
+import sys
 from pathlib import Path
 
 import builds
@@ -85,3 +86,32 @@ def test_connecting_and_refusing_are_told(debug_output):
 def test_secrets_do_not_show(debug_output):
     assert RIGHT_WORD not in debug_output
     assert "wrong-word" not in debug_output
+
+
+NEVER_FITS = """
+import libmemif_py, sys
+with (
+    libmemif_py.Interface(sys.argv[1], role="master", buffer_size=2048) as master,
+    libmemif_py.Interface(sys.argv[1], ring_size=4, buffer_size=200) as slave,
+):
+    for interface in (master, master, slave):
+        try:
+            interface.send(bytes(1000), 20)
+        except ValueError as error:
+            print(error)
+"""
+
+
+def test_a_packet_that_never_fits_is_told_once_and_not_waited_for(tmp_path):
+    script = tmp_path / "never_fits.py"
+    script.write_text(NEVER_FITS)
+    variables = {"LIBMEMIF_DEBUG": "1"}
+    done = run([sys.executable, script, tmp_path / "socket"], env=variables)
+    assert done.stdout.splitlines() == ["send: longer than all buffers of queue 0 together"] * 3
+    lines = [line for line in done.stderr.splitlines() if "never fits" in line]
+    by_master, by_slave = (LINE.fullmatch(line)["text"] for line in lines)
+    assert by_master == (
+        "a packet of 1000 bytes never fits queue 0: its ring holds 4 buffers of at most 200 bytes, "
+        "ours would have 2048"
+    )
+    assert by_slave.endswith("ours would have 200")

@@ -467,12 +467,13 @@ int memif_refill_queue(memif_conn_handle_t conn, uint16_t qid, uint16_t count, u
  * size: bytes of each packet; 0 means one buffer of the ring.
  *
  * `bufs` needs room for `count` times the entries that `size` takes of buffers of the interface's
- * own buffer_size. As master, the peer's buffers may be smaller or have a headroom; a
- * packet that takes more of them than that is not reserved.
+ * own buffer_size, and no more. As master, the peer's buffers may be smaller or have a headroom; a
+ * packet that takes more of them than that is copied when it is sent.
  *
- * Returns MEMIF_ERR_NOBUF_RING when the ring had room for fewer packets; the `*count_out` entries
- * are valid. What is reserved stays reserved until it is sent, taken back, left out after a refusal
- * (memif_tx_burst), or the connection ends.
+ * Returns MEMIF_ERR_NOBUF_RING when the ring had room for fewer packets, and MEMIF_ERR_INVAL_ARG
+ * when all of the ring is too small for `size`; the `*count_out` entries are valid. What is
+ * reserved stays reserved until it is sent, taken back, left out after a refusal (memif_tx_burst),
+ * or the connection ends.
  */
 int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                        uint16_t *count_out, uint16_t size);

@@ -1,10 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "chain.h"
 
+#include "debug.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- packets of several slots ---- */
+
+/* Says, once, why a program waits in vain. */
+static void tell_that_it_never_fits(struct mif_queue *q, uint32_t size, uint32_t largest)
+{
+    if (!q->order->told)
+        MIF_DEBUG("a packet of %u bytes never fits queue %u: its ring holds %u buffers of at most "
+                  "%u bytes, ours would have %u",
+                  size, q->qid, mif_capacity(q, (enum mif_kind)q->kind), largest, q->buffer_size);
+    q->order->told = true;
+}
+
+/* Whether waiting is in vain, for a packet that the free slots cannot hold: either they are the
+ * whole ring, or no buffer that was ever seen in it would make the ring large enough. */
+static bool never_fits(struct mif_queue *q, uint32_t size)
+{
+    uint32_t slots = mif_capacity(q, (enum mif_kind)q->kind), largest = 0;
+    bool all_free = q->next == q->done && q->limit - q->done == slots;
+    for (uint32_t i = 0; i <= q->mask; i++) {
+        uint32_t capacity = mif_slot_capacity(&q->slots[(q->next + i) & q->mask]);
+        largest = capacity > largest ? capacity : largest;
+        if (!all_free && (uint64_t)largest * slots >= size)
+            return false;
+    }
+    if (largest == 0)
+        return false; /* the peer has posted nothing yet */
+    tell_that_it_never_fits(q, size, largest);
+    return true;
+}
 
 enum mif_step mif_chain_measure(struct mif_queue *q, uint32_t size, struct mif_room *room)
 {
@@ -13,6 +43,8 @@ enum mif_step mif_chain_measure(struct mif_queue *q, uint32_t size, struct mif_r
     do {
         uint64_t counter = q->next + room->count;
         enum mif_step step = mif_free_slot(q, counter, (enum mif_kind)q->kind);
+        if (step == MIF_STEP_WAIT && never_fits(q, size))
+            return MIF_STEP_NEVER;
         if (step != MIF_STEP_OK)
             return step;
         const struct mif_slot *own = &q->slots[mif_slot_of(q, counter)];

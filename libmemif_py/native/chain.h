@@ -31,7 +31,7 @@ struct mif_room {
 };
 
 /* Finds free slots for `size` bytes, at least one, and reserves none of them. MIF_STEP_WAIT: not
- * all are free. */
+ * all are free. MIF_STEP_NEVER: nor will they ever be. */
 enum mif_step mif_chain_measure(struct mif_queue *q, uint32_t size, struct mif_room *room);
 /* Marks slot `first` as the start of a packet of `count` slots. Unless its bytes lie in one piece
  * it gets memory of ours, until mif_chain_end; the caller copies. */

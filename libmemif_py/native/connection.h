@@ -107,6 +107,7 @@ struct mif_order {
     uint64_t stopped;  /* where done was when a burst stopped; as long as it is there, */
     uint64_t optional; /* what was reserved then, before this, may be left out */
     uint64_t refused;  /* which burst it was; 0 = it was not refused, its last chain had no end */
+    bool told;         /* that a packet never fits */
 };
 
 /* A region as it was last used: descriptors in a row mostly point to the same one. */

@@ -4,7 +4,7 @@
  *
  * Debug lines on stderr: "MEMIF_DEBUG:file:function:line: text". On in a debug build, and in any
  * build when the environment has LIBMEMIF_DEBUG=1 (ignored in a setuid program). The data path
- * prints nothing.
+ * prints nothing but that a packet never fits a ring, once for each.
  */
 #ifndef MIF_DEBUG_H
 #define MIF_DEBUG_H

@@ -308,12 +308,15 @@ enum mif_step {
     MIF_STEP_FULL,  /* what comes next does not fit the caller's array */
     MIF_STEP_FAULT, /* the peer broke the rules */
     MIF_STEP_NOMEM,
+    MIF_STEP_NEVER, /* what is asked for cannot be, however long one waits */
 };
 
 MIF_INLINE int mif_step_error(enum mif_step step, int otherwise)
 {
     if (MIF_LIKELY(step < MIF_STEP_FAULT))
         return otherwise;
+    if (step == MIF_STEP_NEVER)
+        return MIF_ERR_INVAL_ARG;
     return step == MIF_STEP_FAULT ? MIF_ERR_DISCONNECTED : MIF_ERR_NOMEM;
 }
 

@@ -73,6 +73,19 @@ static uint32_t entries_allowed(const struct mif_queue *q, uint32_t size)
     return size > q->buffer_size ? (size + q->buffer_size - 1) / q->buffer_size : 1;
 }
 
+/* Entry i of a packet in memory of ours: as if it lay in buffers of the interface's own size. There
+ * are fewer entries than slots, and each has the index of one. */
+static memif_buffer_t bounced_entry(struct mif_queue *q, uint16_t first, uint32_t i)
+{
+    const struct mif_chain *chain = &q->chain_of[first];
+    uint32_t at = i * q->buffer_size, left = chain->length - at;
+    bool last = left <= q->buffer_size;
+    memif_buffer_t entry;
+    set_entry(&entry, q, mif_slot_of(q, (uint64_t)first + i), last ? left : q->buffer_size,
+              last ? 0 : MEMIF_BUFFER_FLAG_NEXT, chain->bounce + at);
+    return entry;
+}
+
 enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t size,
                                 uint32_t *entries)
 {
@@ -80,12 +93,17 @@ enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *bufs, uint3
     uint32_t allowed = entries_allowed(q, size), left = size;
     struct mif_room room;
     enum mif_step step = mif_chain_measure(q, size, &room);
-    if (step == MIF_STEP_OK && room.count > allowed)
-        step = MIF_STEP_WAIT; /* the peer's buffers are smaller than ours are said to be */
+    bool bounced = step == MIF_STEP_OK && room.count > allowed;
+    if (bounced)
+        step = mif_chain_begin(q, first, room.count, size, false);
     if (step != MIF_STEP_OK)
         return step;
-    *entries = room.count;
+    *entries = bounced ? allowed : room.count;
     for (uint32_t i = 0; i < *entries; i++) {
+        if (bounced) {
+            bufs[i] = bounced_entry(q, first, i);
+            continue;
+        }
         uint16_t slot = mif_slot_of(q, (uint64_t)first + i);
         uint32_t capacity = mif_slot_capacity(&q->slots[slot]);
         uint32_t length = size == 0 || left > capacity ? capacity : left;
@@ -98,12 +116,17 @@ enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *bufs, uint3
 }
 
 /* True if buf is entry i of the packet from counter `first` on, and inside its buffer. */
-static bool is_entry_of(const struct mif_queue *q, uint64_t first, uint32_t i,
-                        const memif_buffer_t *buf)
+static bool is_entry_of(struct mif_queue *q, uint64_t first, uint32_t i, const memif_buffer_t *buf)
 {
-    uint16_t slot = mif_slot_of(q, first + i);
-    return first + i < q->next &&
-           is_sendable(buf, q, slot, &q->slots[slot], (enum mif_kind)q->kind);
+    uint16_t begin = mif_slot_of(q, first), slot = mif_slot_of(q, first + i);
+    if (q->chain_of[begin].bounce == NULL)
+        return first + i < q->next && q->chain_of[slot].bounce == NULL &&
+               is_sendable(buf, q, slot, &q->slots[slot], (enum mif_kind)q->kind);
+    if (i >= entries_allowed(q, q->chain_of[begin].length))
+        return false;
+    memif_buffer_t own = bounced_entry(q, begin, i);
+    return buf->desc_index == slot && buf->queue == q && buf->data == own.data &&
+           buf->len <= own.len;
 }
 
 /* A packet that lies where it is next: its descriptors are all that is to be written. */
@@ -125,11 +148,13 @@ static void fill_in_place(struct mif_queue *q, const memif_buffer_t *bufs, uint3
 
 static void pour_packet(struct mif_queue *q, uint64_t first, const memif_buffer_t *bufs, uint32_t n)
 {
+    const struct mif_chain *chain = &q->chain_of[mif_slot_of(q, first)];
+    uint16_t own = chain->bounce != NULL ? chain->count : (uint16_t)n;
     struct mif_pour pour;
     mif_pour_begin(&pour, q, first);
     for (uint32_t i = 0; i < n; i++)
         mif_pour_bytes(&pour, bufs[i].data, bufs[i].len);
-    mif_pour_end(&pour, (uint16_t)n);
+    mif_pour_end(&pour, own);
 }
 
 /* Nothing is written before all entries were found good: what is refused must leave the buffers
@@ -145,7 +170,7 @@ uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *bufs, uint32_
         *err = MIF_ERR_INVAL_ARG;
     if (!good || (bufs[n - 1].flags & MEMIF_BUFFER_FLAG_NEXT))
         return 0;
-    if (first == q->done)
+    if (first == q->done && q->chain_of[mif_slot_of(q, first)].bounce == NULL)
         fill_in_place(q, bufs, n);
     else
         pour_packet(q, first, bufs, n);
@@ -167,7 +192,7 @@ static int set_next_free(struct mif_queue *q, const memif_buffer_t *buf)
         return MIF_ERR_INVAL_ARG;
     uint64_t at = q->done + ((uint16_t)(buf->desc_index - q->done) & q->mask);
     if (!mif_begins_unsent(q, at))
-        return MIF_ERR_INVAL_ARG; /* given up, or sent already */
+        return MIF_ERR_INVAL_ARG; /* sent already, or inside a packet in memory of ours */
     mif_unreserve(q, at);
     return MIF_ERR_SUCCESS;
 }
