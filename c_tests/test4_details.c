@@ -77,6 +77,31 @@ MEMIF_TEST_LOOP(details_of_an_interface_without_a_secret_have_none, 0, 2)
     control_close(&pair.slave_control);
 }
 
+/* A master fills the buffers of its peer, whatever it was configured for itself. */
+MEMIF_TEST_LOOP(details_of_a_master_show_the_buffers_that_its_peer_posts, 0, VERSIONS)
+{
+    struct pair pair = {0};
+    struct shape shape = {.version = version_of(_i),
+                          .m2s_rings = 2,
+                          .log2_ring_size = LOG2_EIGHT,
+                          .buffer_size = 2048,
+                          .slave_buffer_size = 200};
+    struct flow flow;
+
+    pair_open(&pair, &shape);
+    flow = flow_of(&pair, &shape, 2 + _i);
+    for (uint32_t round = 0; round < 3; round++) {
+        ck_assert_uint_eq(details_of(pair.master.conn).tx_queues[0].buffer_size, 200);
+        ck_assert_uint_eq(details_of(pair.master.conn).tx_queues[1].buffer_size, 200);
+        ck_assert_uint_eq(details_of(pair.master.conn).rx_queues[0].buffer_size, 2048);
+        ck_assert_uint_eq(details_of(pair.slave.conn).tx_queues[0].buffer_size, 200);
+        send_packets(flow.from, 0, (uint16_t)flow.capacity, 100, round); /* now none is posted */
+        ck_assert_uint_eq(details_of(pair.master.conn).tx_queues[0].buffer_size, 200);
+        expect_packets(flow.to, 0, (uint16_t)flow.capacity, 100, round);
+    }
+    pair_close(&pair);
+}
+
 static void expect_queues(const memif_queue_details_t *queues, uint8_t count, uint8_t expected)
 {
     ck_assert_uint_eq(count, expected);

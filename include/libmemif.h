@@ -135,7 +135,7 @@ typedef struct {
 typedef struct {
     uint8_t qid;
     uint32_t ring_size;   /* slots */
-    uint16_t buffer_size; /* bytes */
+    uint16_t buffer_size; /* bytes; of a master's tx queue, as the peer has posted them */
 } memif_queue_details_t;
 
 /* What memif_get_details fills in; strings and arrays lie in the program's own buffer. */

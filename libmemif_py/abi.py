@@ -132,9 +132,10 @@ class Api:
             md.secret = packer.string(settings.secret)
 
     def describe_queues(
-        self, endpoint: Endpoint, md: Any, packer: Packer, describe: Callable[[int, bool], dict]
+        self, endpoint: Endpoint, md: Any, packer: Packer, describe: Callable[[Any], dict]
     ) -> None:
-        """Fill in the queue arrays; `describe` gives the fields of one queue beyond the common."""
+        """Fill in the queue arrays; `describe` gives more fields of a struct mif_queue_state."""
+        state = self.ffi.new("struct mif_queue_state *")
         for direction in ("rx", "tx"):
             is_tx = direction == "tx"
             sizes = endpoint.link.rings(is_tx) if endpoint.connected else []
@@ -145,11 +146,12 @@ class Api:
             # The field has 8 bits, a connection may have 256 queues.
             setattr(md, f"{direction}_queues_num", min(len(sizes), 255))
             for qid, ring_size in enumerate(sizes):
+                self.lib.mif_queue_look(endpoint.handle, qid, is_tx, state)
                 array[qid] = {
                     "qid": qid,
                     "ring_size": ring_size,
-                    "buffer_size": endpoint.settings.buffer_size,
-                } | describe(qid, is_tx)
+                    "buffer_size": min(state.buffer_size, 2**16 - 1),
+                } | describe(state)
 
 
 def check_packed(packer: Packer) -> None:

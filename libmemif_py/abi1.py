@@ -58,7 +58,7 @@ class Api1(abi.Api):
         packer = abi.Packer(self.ffi, buf, size)
         self.describe(endpoint, md, packer)
         md.socket_filename = packer.string(endpoint.settings.path)
-        self.describe_queues(endpoint, md, packer, lambda _qid, _is_tx: {})
+        self.describe_queues(endpoint, md, packer, lambda _state: {})
         abi.check_packed(packer)
 
     def find(self, handle: Any) -> Endpoint:

@@ -153,9 +153,7 @@ class Api4(abi.Api):
         md.socket_path = packer.string(endpoint.settings.path)
         md.error = packer.string(endpoint.last_error.encode())
         self._describe_regions(endpoint, md, packer)
-        self.describe_queues(
-            endpoint, md, packer, lambda qid, is_tx: self._queue_state(endpoint, qid, is_tx)
-        )
+        self.describe_queues(endpoint, md, packer, _queue_state)
         abi.check_packed(packer)
 
     def find(self, handle: Any) -> Endpoint:
@@ -185,16 +183,6 @@ class Api4(abi.Api):
                 "is_external": int(region.external),
             }
 
-    def _queue_state(self, endpoint: Endpoint, qid: int, is_tx: bool) -> dict[str, int]:
-        state = self.ffi.new("struct mif_queue_state *")
-        self.lib.mif_queue_look(endpoint.handle, qid, is_tx, state)
-        return {
-            "region": state.region & 0xFF,
-            "flags": state.polling,
-            "head": state.head,
-            "tail": state.tail,
-        }
-
     def _hub(self, sock: Any) -> Hub:
         hub = self.hubs.get(self._key(sock))
         if hub is None:  # another thread deletes the socket right now
@@ -208,6 +196,15 @@ class Api4(abi.Api):
 def _seconds(microseconds: int) -> float | None:
     """None for zero: such a timer is off."""
     return microseconds / 1e6 if microseconds > 0 else None
+
+
+def _queue_state(state: Any) -> dict[str, int]:
+    return {
+        "region": state.region & 0xFF,
+        "flags": state.polling,
+        "head": state.head,
+        "tail": state.tail,
+    }
 
 
 def install(ffi: Any, lib: Any) -> None:

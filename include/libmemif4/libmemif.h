@@ -227,7 +227,7 @@ typedef struct {
     uint16_t flags;       /* MEMIF_QUEUE_FLAG_* */
     uint16_t head;        /* as it is in the ring; it runs freely */
     uint16_t tail;        /* as it is in the ring; it runs freely */
-    uint16_t buffer_size; /* bytes */
+    uint16_t buffer_size; /* bytes; of a master's tx queue, as the peer has posted them */
 } memif_queue_details_t;
 
 typedef struct {

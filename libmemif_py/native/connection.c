@@ -800,6 +800,21 @@ int mif_queue_efd(void *handle, uint16_t qid, int *fd)
     return err;
 }
 
+/* The buffers that a peer has posted last for us to fill. They are in the ring as long as one is
+ * free there; the data path may have filled it meanwhile, and knows what it was. */
+static uint32_t posted_size(const struct mif_queue *q)
+{
+    enum mif_kind kind = (enum mif_kind)q->kind;
+    uint16_t tail = atomic_load_explicit(&q->ring->tail, memory_order_relaxed);
+    uint16_t head = atomic_load_explicit(&q->ring->head, memory_order_acquire);
+    uint16_t slot = (uint16_t)(head - 1) & q->mask;
+    if (!mif_kind_is_v1(kind) && head == tail)
+        return mif_slot_capacity(
+            &(struct mif_slot){.word = __atomic_load_n(&q->slots[slot].word, __ATOMIC_RELAXED)});
+    struct mif_desc desc = mif_desc_read(q->descs, slot, kind);
+    return mif_desc_capacity(&desc);
+}
+
 int mif_queue_look(void *handle, uint16_t qid, int is_tx, struct mif_queue_state *state)
 {
     struct mif_connection *conn = mif_lookup(handle);
@@ -813,7 +828,11 @@ int mif_queue_look(void *handle, uint16_t qid, int is_tx, struct mif_queue_state
         .head = atomic_load_explicit(&q->ring->head, memory_order_relaxed),
         .tail = atomic_load_explicit(&q->ring->tail, memory_order_relaxed),
         .polling = (flags & MIF_RING_MASK_INT) != 0,
+        .buffer_size = q->buffer_size,
     };
+    uint32_t posted = is_tx && !mif_kind_is_slave((enum mif_kind)q->kind) ? posted_size(q) : 0;
+    if (posted > 0)
+        state->buffer_size = posted;
     return MIF_ERR_SUCCESS;
 }
 

@@ -397,6 +397,7 @@ void mif_queue_totals(const void *handle, uint16_t qid, int is_tx, struct mif_to
 struct mif_queue_state {
     uint16_t region, head, tail;
     uint8_t polling;
+    uint32_t buffer_size; /* as configured; of a sending master, as the peer has posted them */
 };
 int mif_queue_look(void *handle, uint16_t qid, int is_tx, struct mif_queue_state *state);
 /* Address and size of a region; size 0 = there is none. */
