@@ -169,6 +169,17 @@ MIF_INLINE void mif_store(uint64_t *where, uint64_t value)
     __atomic_store_n(where, value, __ATOMIC_RELAXED);
 }
 
+/* Posts one slot of a slave of version 512. */
+MIF_INLINE void mif_post_one(struct mif_queue *q, uint32_t slot)
+{
+    if (MIF_LIKELY(q->row.data != NULL)) {
+        mif_desc_offer(q->descs, slot, q->row.word, q->row.offset + slot * q->row.stride);
+        return;
+    }
+    const struct mif_slot *own = &q->slots[slot];
+    mif_desc_post(q->descs, slot, own, q->regions[mif_slot_region(own)].base, MIF_KIND_2_SLAVE);
+}
+
 /* Posts `run` slots side by side of a slave of version 512. */
 MIF_INLINE void mif_post_run(struct mif_queue *q, uint32_t first, uint32_t run)
 {
@@ -189,19 +200,23 @@ MIF_INLINE void mif_post_run(struct mif_queue *q, uint32_t first, uint32_t run)
                       MIF_KIND_2_SLAVE);
 }
 
-/* Gives `count` slots from q->done on to the peer again; as slave of version 512 that is to post
- * them. */
-MIF_INLINE void mif_post_slots(struct mif_queue *q, uint32_t count, enum mif_kind kind)
+/* Gives `n` slots from q->done on, of a burst of `count`, to the peer again; as slave of version
+ * 512 that is to post them. The code for bursts of one has no loop and no lanes, which would cost
+ * it as much as all else: not every compiler sees by itself that no run is longer there. */
+MIF_INLINE void mif_post_slots(struct mif_queue *q, uint32_t n, uint32_t count, enum mif_kind kind)
 {
-    uint32_t left = kind == MIF_KIND_2_SLAVE ? count : 0;
+    const bool is_one = __builtin_constant_p(count) && count == 1;
+    uint32_t left = kind == MIF_KIND_2_SLAVE ? n : 0;
     uint64_t done = q->done;
-    while (left > 0) {
+    if (is_one && left > 0)
+        mif_post_one(q, mif_slot_of(q, done));
+    while (!is_one && left > 0) {
         uint32_t run = mif_run(q, done, left);
         mif_post_run(q, mif_slot_of(q, done), run);
         done += run;
         left -= run;
     }
-    mif_store(&q->done, q->done + count);
+    mif_store(&q->done, q->done + n);
 }
 
 MIF_INLINE struct mif_window mif_window_of(const struct mif_queue *q, uint16_t index)

@@ -167,12 +167,11 @@ MIF_INLINE int refill_burst(struct mif_queue *q, uint32_t headroom, memif_buffer
     if (mif_kind_is_slave(kind) && MIF_UNLIKELY(headroom > 0) &&
         (mif_kind_is_v1(kind) || headroom >= q->buffer_size))
         return mif_end(q, MIF_ERR_INVAL_ARG);
-    if (count > consumed)
-        count = (uint32_t)consumed;
+    uint32_t n = count > consumed ? (uint32_t)consumed : count;
     if (kind == MIF_KIND_2_SLAVE && MIF_UNLIKELY(headroom > 0 || q->row.data == NULL))
-        set_headroom(q, count, headroom);
-    mif_post_slots(q, count, kind);
-    if (MIF_LIKELY(count > 0))
+        set_headroom(q, n, headroom);
+    mif_post_slots(q, n, count, kind);
+    if (MIF_LIKELY(n > 0))
         mif_publish(q, true, kind);
     return mif_end(q, MIF_ERR_SUCCESS);
 }

@@ -197,7 +197,8 @@ static __attribute__((noinline)) int free_rest(struct mif_queue *q, memif_buffer
         uint32_t left = count - n, first = mif_slot_of(q, q->done);
         uint32_t run = q->chains > 0 ? 1 : mif_run(q, q->done, held < left ? (uint32_t)held : left);
         uint32_t found = forget_run(bufs + n, first, run);
-        mif_post_slots(q, q->chains > 0 && found > 0 ? mif_packet_end(q) : found, kind);
+        uint32_t slots = q->chains > 0 && found > 0 ? mif_packet_end(q) : found;
+        mif_post_slots(q, slots, slots, kind);
         n += found;
         if (found < run)
             break;
@@ -213,7 +214,7 @@ MIF_INLINE int free_burst(struct mif_queue *q, uint32_t extra, memif_buffer_t *b
                      (count != 1 && mif_run(q, q->done, count) != count)))
         return free_rest(q, bufs, count, freed);
     uint32_t n = forget_run(bufs, mif_slot_of(q, q->done), count);
-    mif_post_slots(q, n, kind);
+    mif_post_slots(q, n, count, kind);
     return free_end(q, n, count, freed, kind);
 }
 
