@@ -84,9 +84,25 @@ static size_t ring_offset(const struct rig *rig, enum mif_direction direction)
     return direction == MIF_RX ? 0 : rig->regions[RIG_RINGS].size - ring_bytes(rig);
 }
 
+static uint8_t tailroom(const struct rig_shape *shape)
+{
+#ifdef RIG_ENTRY_FACE
+    return shape->kind == MIF_KIND_2_SLAVE ? RIG_TAILROOM : 0;
+#else
+    (void)shape;
+    return 0;
+#endif
+}
+
+/* From one buffer to the next. */
+static size_t stride(const struct rig_shape *shape)
+{
+    return (size_t)shape->buffer_size + tailroom(shape);
+}
+
 static size_t buffers_offset(const struct rig *rig, enum mif_direction direction)
 {
-    size_t bytes = (size_t)rig->shape.buffer_size << rig->shape.log2_ring_size;
+    size_t bytes = stride(&rig->shape) << rig->shape.log2_ring_size;
     return direction == MIF_RX ? 0 : rig->regions[RIG_BUFFERS].size - bytes;
 }
 
@@ -95,7 +111,7 @@ void rig_open(struct rig *rig, const struct rig_shape *shape)
     *rig = (struct rig){.shape = *shape};
     RIG_CHECK(mif_data_path_init() == MIF_ERR_SUCCESS);
     rig->regions[RIG_RINGS] = guarded(2 * ring_bytes(rig));
-    rig->regions[RIG_BUFFERS] = guarded((size_t)2 * shape->buffer_size << shape->log2_ring_size);
+    rig->regions[RIG_BUFFERS] = guarded(2 * stride(shape) << shape->log2_ring_size);
     rig->regions[RIG_SMALL] = guarded(shape->giant ? RIG_GIANT : 1);
     for (int d = MIF_RX; d <= MIF_TX; d++) {
         rig->efd[d] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -151,6 +167,7 @@ static void add_queue(struct rig *rig, enum mif_direction direction)
         .efd = rig->efd[direction],
         .buffer_region = RIG_BUFFERS,
         .buffer_offset = buffers_offset(rig, direction),
+        .tailroom = tailroom(&rig->shape),
         .post_at_start = 1,
         .buffer_size = rig->shape.buffer_size,
         .wary = rig->shape.wary,
@@ -227,7 +244,7 @@ static bool lies_in_a_region(const struct rig *rig, const uint8_t *data, uint64_
 static bool lies_in_its_slots(const struct rig *rig, enum mif_direction direction, uint32_t slot,
                               uint32_t slots, const uint8_t *data, uint64_t length)
 {
-    size_t bytes = rig->shape.buffer_size;
+    size_t bytes = stride(&rig->shape);
     struct rig_memory own = {
         .base = rig->regions[RIG_BUFFERS].base + buffers_offset(rig, direction) + slot * bytes,
         .size = slots * bytes,
@@ -512,7 +529,7 @@ struct rig_desc rig_honest(const struct rig *rig, enum mif_direction direction, 
     return (struct rig_desc){
         .region = RIG_BUFFERS,
         .length = length,
-        .offset = buffers_offset(rig, direction) + (uint64_t)slot * rig->shape.buffer_size,
+        .offset = buffers_offset(rig, direction) + (uint64_t)slot * stride(&rig->shape),
     };
 }
 

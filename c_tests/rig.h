@@ -30,6 +30,9 @@ enum { RIG_RINGS, RIG_BUFFERS, RIG_HOLE, RIG_SMALL, RIG_REGIONS };
 
 #define RIG_GIANT ((size_t)5 << 30)
 
+/* Behind each buffer of a slave that may have a headroom in it. */
+enum { RIG_TAILROOM = 24 };
+
 struct rig_memory {
     uint8_t *base;
     size_t size; /* 0 = none */

@@ -168,6 +168,20 @@ MEMIF_TEST(the_largest_headroom_leaves_one_byte)
     pair_close(&pair);
 }
 
+/* A slave's buffers, but not those of version 256, which never have a headroom. */
+MEMIF_TEST_LOOP(behind_buffers_that_may_have_a_headroom_is_room, 0, 2)
+{
+    struct pair pair = {0};
+    struct shape shape = shape_of(_i);
+
+    pair_open(&pair, &shape);
+    expect_alloc(pair.slave.conn, 2, 0, MEMIF_ERR_SUCCESS, 2);
+    ck_assert_uint_eq(buffers[0].len, BUFFER);
+    ck_assert_int_eq((char *)buffers[1].data - (char *)buffers[0].data,
+                     BUFFER + (_i == 0 ? 0 : 128));
+    pair_close(&pair);
+}
+
 MEMIF_TEST(a_headroom_of_the_whole_buffer_is_refused)
 {
     struct pair pair = {0};

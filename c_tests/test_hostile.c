@@ -392,6 +392,65 @@ MEMIF_TEST_LOOP(a_slave_hands_out_its_own_buffers_whatever_the_master_writes, 0,
     scene_close(&scene);
 }
 
+#ifdef RIG_ENTRY_FACE
+/* Fills all that is posted, without a look at how long it is. */
+static void overfill(const struct rig *rig)
+{
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        struct rig_desc desc = rig_honest(rig, MIF_RX, i, BUFFER);
+        rig_peer_write(rig, MIF_RX, i, &desc);
+    }
+    rig_peer_move(rig, MIF_RX, SLOTS);
+}
+
+/* DPDK's driver does that. The packets are whole, and none lies over another one's headroom. */
+MEMIF_TEST_LOOP(a_master_that_does_not_see_the_headroom_fills_the_tail_room, 0, WAYS)
+{
+    static const uint32_t headrooms[] = {1, RIG_TAILROOM, RIG_TAILROOM + 1};
+    struct rig_shape shape;
+    struct scene scene;
+
+    if (!shape_of(_i, &shape) || shape.kind != MIF_KIND_2_SLAVE)
+        return;
+    scene_open(&scene, &shape);
+    rig_peer_turn(&scene.rig, BUFFER);
+    for (size_t i = 0; i < sizeof(headrooms) / sizeof(*headrooms); i++) {
+        ck_assert_uint_eq(receive_all(&scene.rig, 32), SLOTS);
+        for (uint32_t n = 0; n < SLOTS; n++)
+            ck_assert_uint_eq(scene.rig.held[MIF_RX][n].len, BUFFER);
+        ck_assert_int_eq(rig_give_back(&scene.rig, SLOTS, headrooms[i]), MEMIF_ERR_SUCCESS);
+        overfill(&scene.rig);
+    }
+    (void)receive_all(&scene.rig, 32);
+    expect_fault(&scene.rig, "descriptor out of range");
+    scene_close(&scene);
+}
+
+MEMIF_TEST_LOOP(what_reaches_into_the_tail_room_can_be_sent_on_without_a_copy, 0, WAYS)
+{
+    enum { COUNT = 32 };
+    struct rig_shape shape;
+    struct scene scene;
+    uint16_t done;
+
+    if (!shape_of(_i, &shape) || shape.kind != MIF_KIND_2_SLAVE)
+        return;
+    scene_open(&scene, &shape);
+    rig_peer_turn(&scene.rig, BUFFER);
+    (void)receive_all(&scene.rig, COUNT);
+    ck_assert_int_eq(rig_give_back(&scene.rig, SLOTS, RIG_TAILROOM), MEMIF_ERR_SUCCESS);
+    overfill(&scene.rig);
+    (void)receive_all(&scene.rig, COUNT);
+    memif_buffer_t *bufs = scene.rig.held[MIF_RX];
+    ck_assert_int_eq(mif_entry_enqueue(scene.rig.handle, 0, bufs, COUNT, &done), MEMIF_ERR_SUCCESS);
+    bufs[COUNT - 1].len++;
+    ck_assert_int_eq(mif_call(scene.rig.handle, 0, MIF_TX, MIF_CALL_TX, 0, bufs, COUNT, &done),
+                     MEMIF_ERR_INVAL_ARG);
+    ck_assert_uint_eq(done, COUNT - 1);
+    scene_close(&scene);
+}
+#endif
+
 /* ---- chains ---- */
 
 /* Fills `count` slots, `length` bytes each, all of which say that the packet goes on. */

@@ -475,6 +475,7 @@ class SlaveLink(Link):
             action.num_m2s,
             action.log2_ring_size,
             self.endpoint.settings.buffer_size,
+            tailroom=self._tailroom(action.version),
             max_buffer_region=_ANY_SIZE if self._uses_external() else regions.MAX_BUFFER_REGION,
         )
         if self._uses_external():
@@ -494,6 +495,11 @@ class SlaveLink(Link):
 
     def _uses_external(self) -> bool:
         return self.hub.external is not None and self.hub.external.provides()
+
+    def _tailroom(self, version: int) -> int:
+        """Behind each buffer: where the application may have a headroom in it."""
+        may_have_headroom = self.hub.application_posts and version != VERSION_1
+        return regions.TAILROOM if may_have_headroom and not self._uses_external() else 0
 
     def _create_external(self, version: int, layout: regions.Layout) -> None:
         """Region 0 with the rings is ours, region 1 with the buffers the application's."""
@@ -550,6 +556,7 @@ class SlaveLink(Link):
             "wary": self._is_wary(),
             "buffer_region": place.buffer_region,
             "buffer_offset": place.buffer_offset,
+            "tailroom": self._tailroom(action.version),
             "buffer_size": self.endpoint.settings.buffer_size,
         }
 

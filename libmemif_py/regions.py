@@ -23,6 +23,9 @@ _DESCRIPTOR_2 = 16
 _ALIGN = 64
 # Descriptors of version 512 have 32 bits for an offset; half of that keeps sizes far from the edge.
 MAX_BUFFER_REGION = 1 << 31
+# Bytes behind each buffer, where the application may have a headroom in it: a DPDK that sends does
+# not look at the length of a posted buffer and writes past its end by that headroom.
+TAILROOM = 128
 UNSEALED = ("trusted", "never", "always")
 _OVERFLOW_UID = 65534
 
@@ -51,17 +54,19 @@ class Layout:
         log2_ring_size: int,
         buffer_size: int,
         *,
+        tailroom: int = 0,
         max_buffer_region: int = MAX_BUFFER_REGION,
     ) -> None:
         """Rings first, one after the other, then buffers.
 
         Version 256 has everything in region 0, as its peers expect. Version 512 has the buffers in
-        regions of their own, none longer than `max_buffer_region` bytes.
+        regions of their own, none longer than `max_buffer_region` bytes. Behind each buffer are
+        `tailroom` bytes that are no other's.
         """
         count = num_s2m + num_m2s
         descriptor = _DESCRIPTOR.get(version, _DESCRIPTOR_2)
         ring = _aligned(RING_HEADER + (descriptor << log2_ring_size))
-        buffers = buffer_size << log2_ring_size
+        buffers = (buffer_size + tailroom) << log2_ring_size
         self.sizes = [ring * count]
         places = []
         for i in range(count):

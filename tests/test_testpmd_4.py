@@ -77,11 +77,26 @@ def test_buffers_and_rings_may_be_small(peers, device, headroom):
         side.end()
 
 
+def test_buffers_may_be_longer_than_mbufs_where_testpmd_knows_it(peers):
+    options = ("-x", "-n", 5_000, "-N", 5_000, "-S", "jumbo", "-b", 4096)
+    testpmd = peers.testpmd("server", "io", "--port-topology=loop", bsize="4096")
+
+    def ours():
+        return peers.traffic("c4", own_role("server"), *options)
+
+    with peers.in_order("server", ours, testpmd) as (side, _):
+        testpmd.command("start")
+        assert side.result()["received"] == [5_000]
+        testpmd.command("stop")
+        side.end()
+
+
 @pytest.mark.parametrize(
     ("device", "options"),
     [
         ("server", ()),
         ("server", ("-H", 64)),
+        ("server", ("-H", 128)),
         ("server", ("-c",)),
         ("client", ()),
         ("client_zero_copy", ()),

@@ -382,12 +382,18 @@ static bool in_region(const struct mif_connection *conn, uint16_t region, uint64
     return length <= size && offset <= size - length;
 }
 
+/* From one buffer of a slave to the next. */
+static uint32_t stride_of(const struct mif_queue_config *config)
+{
+    return config->buffer_size + config->tailroom;
+}
+
 /* Where a slave says that its buffers lie. */
 static int check_buffers(const struct mif_connection *conn, const struct mif_queue_config *config)
 {
     if (config->buffer_offsets == NULL)
         return in_region(conn, config->buffer_region, config->buffer_offset,
-                         (uint64_t)config->buffer_size << config->log2_ring_size)
+                         (uint64_t)stride_of(config) << config->log2_ring_size)
                    ? MIF_ERR_SUCCESS
                    : MIF_ERR_INVAL_ARG;
     for (uint32_t i = 0; i < 1u << config->log2_ring_size; i++)
@@ -426,7 +432,7 @@ static void lay_out_slave_buffers(const struct mif_connection *conn, struct mif_
     for (uint32_t i = 0; i <= q->mask; i++) {
         uint64_t offset = config->buffer_offsets != NULL
                               ? config->buffer_offsets[i]
-                              : config->buffer_offset + (uint64_t)i * config->buffer_size;
+                              : config->buffer_offset + (uint64_t)i * stride_of(config);
         mif_slot_set(&q->slots[i], conn->regions[config->buffer_region].base + offset,
                      config->buffer_size, config->buffer_region, 0);
         mif_desc_post(q->descs, (uint16_t)i, &q->slots[i],
@@ -435,7 +441,7 @@ static void lay_out_slave_buffers(const struct mif_connection *conn, struct mif_
     if (config->buffer_offsets == NULL)
         q->row = (struct mif_row){.data = q->slots[0].data,
                                   .word = q->slots[0].word,
-                                  .stride = config->buffer_size,
+                                  .stride = stride_of(config),
                                   .offset = (uint32_t)config->buffer_offset};
 }
 
@@ -513,6 +519,7 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
                    .index = config->region},
         .buffer_size = config->buffer_size,
         .post_at_start = config->post_at_start,
+        .tailroom = config->buffer_offsets == NULL ? config->tailroom : 0,
         .serial = atomic_fetch_add(&last_connection, 1) + 1,
         .wary = config->wary,
     };

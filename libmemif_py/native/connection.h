@@ -187,6 +187,7 @@ struct mif_queue {
     uint8_t kind;
     bool post_at_start; /* slave rx: all buffers are posted when the connection comes up */
     bool wary;          /* the peer might make efd a blocking one, to hold us up */
+    uint8_t tailroom;   /* bytes behind each buffer of ours that are nobody else's */
     /* The fourth line: nothing that a burst needs. What is above `before` is set up anew for each
      * connection. */
     uint64_t serial;  /* of the connection: no two have the same */
@@ -347,6 +348,7 @@ struct mif_queue_config {
     uint16_t buffer_region;
     uint64_t buffer_offset;
     const uint32_t *buffer_offsets; /* NULL, or of each slot's buffer, instead of buffer_offset */
+    uint8_t tailroom;               /* bytes between one buffer and the next, without offsets */
     uint8_t post_at_start;
     /* both */
     uint32_t buffer_size;

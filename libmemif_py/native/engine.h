@@ -351,6 +351,17 @@ MIF_INLINE enum mif_step mif_advance(struct mif_queue *q, enum mif_kind kind)
     return mif_step_fault(q, MIF_BAD_INDEX);
 }
 
+/* True if `length` bytes lie in a buffer of ours, `start` bytes in. Where the start is within the
+ * tail room, they may be as many as the whole buffer has: DPDK does not look at how much is posted,
+ * so that it fills a buffer with a headroom past its end. */
+MIF_INLINE bool mif_slot_holds(const struct mif_queue *q, const struct mif_slot *own,
+                               uintptr_t start, uint32_t length)
+{
+    uint32_t capacity = mif_slot_capacity(own);
+    return MIF_LIKELY(start <= capacity && length <= capacity - start) ||
+           (start <= q->tailroom && length <= capacity);
+}
+
 /* Where the bytes of a filled slot are; NULL = the peer lies. As slave the buffer is our own and
  * the peer has no say in where it lies. */
 MIF_INLINE uint8_t *mif_received_data(struct mif_queue *q, const struct mif_slot *own,
@@ -359,9 +370,7 @@ MIF_INLINE uint8_t *mif_received_data(struct mif_queue *q, const struct mif_slot
     if (!mif_kind_is_slave(kind))
         return mif_peer_data(q, desc, desc->length);
     uint32_t headroom = mif_slot_headroom(own);
-    if (MIF_UNLIKELY(desc->length > mif_slot_capacity(own) - headroom))
-        return NULL;
-    return own->data + headroom;
+    return mif_slot_holds(q, own, headroom, desc->length) ? own->data + headroom : NULL;
 }
 
 /* As sending master: takes note of the buffer that the peer has posted. False: there is none. */

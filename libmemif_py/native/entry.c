@@ -115,13 +115,23 @@ enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *bufs, uint3
     return MIF_STEP_OK;
 }
 
+/* As is_sendable, for one that lies in its slot's buffer and the tail room behind it. */
+static bool is_sendable_with_tailroom(const memif_buffer_t *buf, const struct mif_queue *q,
+                                      uint32_t slot, enum mif_kind kind)
+{
+    const struct mif_slot *own = &q->slots[slot];
+    return kind == MIF_KIND_2_SLAVE && buf->desc_index == slot && buf->queue == q &&
+           mif_slot_holds(q, own, (uintptr_t)buf->data - (uintptr_t)own->data, buf->len);
+}
+
 /* True if buf is entry i of the packet from counter `first` on, and inside its buffer. */
 static bool is_entry_of(struct mif_queue *q, uint64_t first, uint32_t i, const memif_buffer_t *buf)
 {
     uint16_t begin = mif_slot_of(q, first), slot = mif_slot_of(q, first + i);
     if (q->chain_of[begin].bounce == NULL)
         return first + i < q->next && q->chain_of[slot].bounce == NULL &&
-               is_sendable(buf, q, slot, &q->slots[slot], (enum mif_kind)q->kind);
+               (is_sendable(buf, q, slot, &q->slots[slot], (enum mif_kind)q->kind) ||
+                is_sendable_with_tailroom(buf, q, slot, (enum mif_kind)q->kind));
     if (i >= entries_allowed(q, q->chain_of[begin].length))
         return false;
     memif_buffer_t own = bounced_entry(q, begin, i);
@@ -233,8 +243,7 @@ static bool swap_slots(struct mif_queue *qa, uint16_t a, struct mif_queue *qb, u
 static bool is_in_its_slot(const struct mif_queue *q, const memif_buffer_t *buf)
 {
     const struct mif_slot *own = &q->slots[buf->desc_index];
-    uintptr_t at = (uintptr_t)buf->data - (uintptr_t)own->data;
-    return at <= mif_slot_capacity(own) && buf->len <= mif_slot_capacity(own) - at;
+    return mif_slot_holds(q, own, (uintptr_t)buf->data - (uintptr_t)own->data, buf->len);
 }
 
 /* The queue that an entry came from, entered; NULL when it is none of a slave of version 512 or the
