@@ -76,7 +76,11 @@ def parse_arguments() -> argparse.Namespace:
     add("--build", type=Path, default=ROOT / "build", metavar="DIR", help="build directory")
     add("--output", type=Path, default=HERE / "results", metavar="DIR")
     add("--publish", action="store_true", help="write the pictures of the README to docs/")
-    add("--record-instructions", action="store_true", help="write bench/instructions.json anew")
+    add(
+        "--record-instructions",
+        action="store_true",
+        help="write the counts of the build's compiler into bench/instructions.json anew",
+    )
     return parser.parse_args()
 
 
@@ -240,8 +244,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         if options.record_instructions:
-            instructions.record(Bench(options.build.resolve()))
-            print(f"written: {os.path.relpath(instructions.RECORD)}")
+            origin = instructions.record(Bench(options.build.resolve()))
+            print(f"written: {os.path.relpath(instructions.RECORD)}, the counts of {origin}")
             return
         run = Run(options)
         with contextlib.suppress(KeyboardInterrupt):

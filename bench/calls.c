@@ -278,7 +278,7 @@ static void measure(const struct bench_case *c, const char *mode, uint32_t round
     timed_ns(c, times, parts);
     for (int part = 0; part < PARTS; part++)
         whole += parts[part];
-    double reading = (whole - ns) / PARTS;
+    double reading = (whole - ns) / (double)PARTS;
     print_case(c, mode);
     printf(", \"round\": %" PRIu32 ", \"ns\": %.3f, \"loop\": %.3f, \"parts\": {", round, ns, loop);
     for (int part = 0; part < PARTS; part++) {

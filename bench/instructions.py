@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Instructions and system calls in each call of the library, counted by callgrind.
 
-They are steady where times are not. The instructions per packet are recorded in instructions.json;
-tests/test_instructions.py compares with them.
+They are steady where times are not. The instructions per packet are recorded in instructions.json,
+for each compiler; tests/test_instructions.py compares with them.
 """
 
 import json
@@ -90,14 +90,25 @@ def name_of(record: Record) -> str:
 
 @dataclass(frozen=True)
 class Origin:
-    """What counts depend on besides the source."""
+    """What counts depend on besides the source: the machine, and the compiler with the first number
+    of its version."""
 
     machine: str
-    compiler: str
+    family: str
+    generation: int
 
-    def tolerance(self, measured: "Origin") -> float:
-        """How much a count may grow since it was recorded here."""
-        return TOLERANCE if self.compiler == measured.compiler else OTHER_COMPILER_TOLERANCE
+    def __str__(self) -> str:
+        """As it is called in the record."""
+        return f"{self.family} {self.generation}"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Recorded counts, and how much a count may have grown since."""
+
+    origin: Origin
+    counts: Counts
+    allowed: float
 
 
 def origin_of(build: Path) -> Origin:
@@ -111,27 +122,55 @@ def origin_of(build: Path) -> Origin:
         raise ProgramError(f"{build} is a {options['buildtype']} build: release builds are counted")
     compiler = read("compilers")["host"]["c"]
     machine = read("machines")["host"]["cpu_family"]
-    return Origin(machine, f"{compiler['id']} {compiler['version']}")
+    return Origin(machine, compiler["id"], int(compiler["version"].partition(".")[0]))
 
 
-def record(bench: Bench) -> None:
-    """Write the record anew."""
+def record(bench: Bench) -> Origin:
+    """Write the counts of this build's compiler anew; those of others stay."""
     origin = origin_of(bench.build)
-    counts = instructions_of(measure(bench))
-    # A line for each case, so that a change can be read.
-    lines = [f"  {json.dumps(name)}: {json.dumps(costs)}" for name, costs in counts.items()]
+    recorded = read_record()
+    if any(other.machine != origin.machine for other in recorded):
+        recorded = {}
+    recorded[origin] = instructions_of(measure(bench))
+    sections = sorted(recorded.items(), key=lambda item: (item[0].family, item[0].generation))
     RECORD.write_text(
-        f'{{\n "machine": {json.dumps(origin.machine)},\n'
-        f' "compiler": {json.dumps(origin.compiler)},\n "instructions": {{\n'
-        + ",\n".join(lines)
+        f'{{\n "machine": {json.dumps(origin.machine)},\n "compilers": {{\n'
+        + ",\n".join(_section(*section) for section in sections)
         + "\n }\n}\n"
     )
+    return origin
 
 
-def read_record() -> tuple[Origin, Counts]:
-    """Where the recorded counts are from, and the counts."""
+def _section(origin: Origin, counts: Counts) -> str:
+    # A line for each case, so that a change can be read.
+    lines = [f"   {json.dumps(name)}: {json.dumps(costs)}" for name, costs in counts.items()]
+    return f"  {json.dumps(str(origin))}: {{\n" + ",\n".join(lines) + "\n  }"
+
+
+def read_record() -> dict[Origin, Counts]:
+    """The recorded counts of each compiler."""
     content = json.loads(RECORD.read_text())
-    return Origin(content["machine"], content["compiler"]), content["instructions"]
+    return {
+        Origin(content["machine"], family, int(generation)): counts
+        for name, counts in content["compilers"].items()
+        for family, generation in [name.split()]
+    }
+
+
+def baseline(recorded: dict[Origin, Counts], here: Origin) -> Baseline | None:
+    """What to compare counts from here with: the record of this compiler, or else of the nearest
+    generation of its family, or else of the nearest one of all. None: no record of this machine."""
+
+    def distance(other: Origin) -> tuple[bool, int, int]:
+        apart = abs(other.generation - here.generation)
+        return other.family != here.family, apart, other.generation
+
+    of_machine = [other for other in recorded if other.machine == here.machine]
+    if not of_machine:
+        return None
+    nearest = min(of_machine, key=distance)
+    allowed = TOLERANCE if nearest == here else OTHER_COMPILER_TOLERANCE
+    return Baseline(nearest, recorded[nearest], allowed)
 
 
 def differences(recorded: Counts, measured: Counts, allowed: float) -> list[str]:
