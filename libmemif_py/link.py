@@ -370,7 +370,7 @@ class MasterLink(Link):
         return self.endpoint is None and not self.closing
 
     def start(self) -> None:
-        """Say HELLO, unless the application has closed the listener when it heard of the channel."""
+        """Say HELLO, unless the application closed the listener when it heard of the channel."""
         if not self.closing:
             self._execute(self.machine.start())
 
