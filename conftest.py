@@ -21,6 +21,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many connections each test of tests/test_kills.py kills; default %(default)s",
     )
     parser.addoption(
+        "--stranger-messages",
+        type=int,
+        default=1000,
+        help="with how many messages with descriptors a stranger floods each victim in "
+        "tests/test_strange_fds.py; default %(default)s",
+    )
+    parser.addoption(
         "--fuzz-seconds",
         type=int,
         help="how long tests/test_fuzz.py runs in all; default: a short time, see there",

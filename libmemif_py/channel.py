@@ -14,14 +14,18 @@ import stat
 import struct
 
 from . import errors
+from .trust import is_trusted
 from .wire import MESSAGE_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
 MAX_PATH = 107  # sun_path keeps a terminating NUL
 MAX_FDS = 253  # what the kernel lets travel with one message
+# What a socket inherits from its listener, and what would come with each message.
+_PASSING = (_socket.SO_PASSCRED, 34, 76)  # and SO_PASSSEC, SO_PASSPIDFD
 _FD = struct.Struct("i")
 _NO_LINGER = struct.pack("2i", 0, 0)
 _CREDENTIALS = struct.Struct("3i")
@@ -48,11 +52,22 @@ def address(path: bytes) -> bytes:
 
 
 class Channel:
-    """One end of a control connection. Owns its socket."""
+    """One end of a control connection. Owns its socket.
 
-    def __init__(self, sock: _socket.socket) -> None:
-        """Take over a connected, non-blocking socket."""
+    Descriptors of a peer that is not trusted can hold up whoever receives or drops them
+    (native/untrusted.h), so a message of such a peer is looked at before it is received, and one
+    with descriptors is not received here at all.
+    """
+
+    def __init__(self, sock: _socket.socket, lib: Any) -> None:
+        """Take over a connected, non-blocking socket. `lib` is that of the core."""
         self._socket = sock
+        self._lib = lib
+        self.peer = _peer_of(sock)
+        """Process id, user id and group id, as the kernel noted them at connect or listen."""
+        self.is_trusted = is_trusted(self.peer)
+        if not self.is_trusted:
+            lib.mif_untrusted_begin()
 
     def fileno(self) -> int:
         """The socket's descriptor."""
@@ -60,35 +75,28 @@ class Channel:
 
     def send(self, data: bytes, fd: int | None = None) -> None:
         """Send one message, with a copy of `fd`. Raises OSError; never blocks."""
-        extra = [] if fd is None else [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _FD.pack(fd))]
-        self._socket.sendmsg([data], extra, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
+        send_on(self._socket, data, fd)
 
     def receive(self) -> tuple[bytes, list[int]]:
         """The next message and the descriptors that came with it, which the caller owns.
 
         An end of the connection is an empty message. One byte more than a message is asked for, so
-        that a longer one shows. Raises BlockingIOError when nothing waits, OSError also when there
-        was no room for a descriptor that came along.
+        that a longer one shows. Raises BlockingIOError when nothing waits, FdsWaiting when
+        descriptors of a peer that is not trusted do, OSError also when there was no room for a
+        descriptor that came along.
         """
-        room = _socket.CMSG_SPACE(MAX_FDS * _FD.size)
-        flags = _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC
-        data, extra, answer, _ = self._socket.recvmsg(MESSAGE_SIZE + 1, room, flags)
-        fds: list[int] = []
-        for level, kind, payload in extra:
-            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-                whole = len(payload) // _FD.size * _FD.size
-                fds += [fd for (fd,) in _FD.iter_unpack(payload[:whole])]
-        if answer & _socket.MSG_CTRUNC:
-            close_fds(fds)
-            raise OSError(
-                errno.EMFILE, "a descriptor of the peer's did not fit the process's limit"
-            )
-        return data, fds
+        if self.is_trusted:
+            return receive_on(self._socket, MESSAGE_SIZE + 1)
+        data, has_fds = self._look()
+        if has_fds:
+            raise FdsWaiting(data)
+        return self._socket.recv(MESSAGE_SIZE + 1, _socket.MSG_DONTWAIT), []
 
-    def peer(self) -> tuple[int, int, int]:
-        """Process id, user id and group id of the peer, as the kernel noted them at connect."""
-        option = self._socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _CREDENTIALS.size)
-        return _CREDENTIALS.unpack(option)
+    def _look(self) -> tuple[bytes, bool]:
+        """The next message, which stays there, and whether descriptors come with it."""
+        flags = _socket.MSG_DONTWAIT | _socket.MSG_PEEK
+        data, _, answer, _ = self._socket.recvmsg(MESSAGE_SIZE + 1, 0, flags)
+        return data, bool(answer & _socket.MSG_CTRUNC)
 
     def identity(self) -> str | None:
         """The process that connected: equal for the same one, for no other one ever.
@@ -96,7 +104,7 @@ class Channel:
         None where the kernel does not say: before Linux 6.9, of a process that has ended or that
         our PID namespace does not show.
         """
-        return self._by_pidfd() or _started(self.peer()[0])
+        return self._by_pidfd() or _started(self.peer[0])
 
     def _by_pidfd(self) -> str | None:
         """By the inode that a process has for all of its pidfds, also in other namespaces."""
@@ -117,16 +125,25 @@ class Channel:
 
         What the peer has sent and nobody read is read first: the kernel would close the descriptors
         in it as they are (see close_fds), and the peer would see a reset in place of our last word.
+        Descriptors of a peer that is not trusted are left to a thread that may wait for them.
         """
         if self._socket.fileno() < 0:
             return
+        if self._is_read_to_the_end() or self.is_trusted:
+            self._socket.close()
+        else:
+            self._lib.mif_untrusted_close(self._socket.detach())
+        if not self.is_trusted:
+            self._lib.mif_untrusted_end()
+
+    def _is_read_to_the_end(self) -> bool:
         try:
             self._socket.shutdown(_socket.SHUT_RD)  # from now on no more can come
             while (rest := self.receive()) != (b"", []):
                 close_fds(rest[1])
-        except OSError:
-            pass  # the peer is gone, and its messages with it
-        self._socket.close()
+        except (FdsWaiting, OSError):  # also of a peer that is gone: its messages may still be here
+            return False
+        return True
 
     def abandon(self) -> None:
         """In a forked child: close the copy of the socket, and the connection goes on."""
@@ -155,26 +172,103 @@ def _started(pid: int) -> str | None:
     return f"pid {pid} started {int(fields[_START_TIME])}"
 
 
-def connect(path: bytes) -> Channel:
+class FdsWaiting(Exception):
+    """The next message has descriptors of a peer that is not trusted; `data` are its bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        """The message is still there."""
+        super().__init__("descriptors of a peer that is not trusted")
+        self.data = data
+
+
+class Elsewhere:
+    """A message that a thread of its own receives: see native/untrusted.h. Owns a socket."""
+
+    _REPLY = struct.Struct("@iII")
+
+    def __init__(self, channel: Channel, kind: int, check: Callable[[int, str], None]) -> None:
+        """Begin; the answer can be read from `fileno()`. `kind`: enum mif_fd_kind."""
+        self._socket, theirs = _socket_pair()
+        try:
+            code = channel._lib.mif_untrusted_receive(channel.fileno(), theirs.fileno(), kind)
+            check(code, "descriptors of a peer that is not trusted")
+        except BaseException:
+            self._socket.close()
+            raise
+        finally:
+            theirs.close()
+
+    def fileno(self) -> int:
+        """Readable when there is an answer."""
+        return self._socket.fileno()
+
+    def answer(self) -> tuple[bytes, list[int], int]:
+        """The message, its descriptor if it is one and good, how many it had. Raises OSError."""
+        data, fds = receive_on(self._socket, self._REPLY.size + MESSAGE_SIZE + 4)
+        if not data:
+            raise OSError(errno.EIO, "a message with descriptors could not be received")
+        error, count, length = self._REPLY.unpack_from(data)
+        if error:
+            raise OSError(error, os.strerror(error))
+        return data[self._REPLY.size :][:length], fds, count
+
+    def close(self) -> None:
+        """An answer that nobody waits for is lost, with a descriptor that is harmless."""
+        self._socket.close()
+
+
+def _socket_pair() -> tuple[_socket.socket, _socket.socket]:
+    pair = _socket.socketpair(_socket.AF_UNIX, _SEQPACKET, 0)
+    return pair[0], pair[1]
+
+
+def _peer_of(sock: _socket.socket) -> tuple[int, int, int]:
+    option = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _CREDENTIALS.size)
+    return _CREDENTIALS.unpack(option)
+
+
+def send_on(sock: _socket.socket, data: bytes, fd: int | None = None) -> None:
+    """Send one message, with a copy of `fd`. Raises OSError; never blocks."""
+    extra = [] if fd is None else [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _FD.pack(fd))]
+    sock.sendmsg([data], extra, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
+
+
+def receive_on(sock: _socket.socket, size: int) -> tuple[bytes, list[int]]:
+    """One message of at most `size` bytes, and its descriptors; from whom they may come."""
+    room = _socket.CMSG_SPACE(MAX_FDS * _FD.size)
+    flags = _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC
+    data, extra, answer, _ = sock.recvmsg(size, room, flags)
+    fds: list[int] = []
+    for level, kind, payload in extra:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            whole = len(payload) // _FD.size * _FD.size
+            fds += [fd for (fd,) in _FD.iter_unpack(payload[:whole])]
+    if answer & _socket.MSG_CTRUNC:
+        close_fds(fds)
+        raise OSError(errno.EMFILE, "a descriptor of the peer's did not fit the process's limit")
+    return data, fds
+
+
+def connect(path: bytes, lib: Any) -> Channel:
     """Connect to a listening master. Raises OSError."""
     where = address(path)
     try:
-        return _connect_to(where)
+        return _connect_to(where, lib)
     except ConnectionRefusedError:
         if not where.startswith(b"\0"):
             raise
         # Some masters bind an abstract name padded to the full length of an address.
-        return _connect_to(where.ljust(MAX_PATH + 1, b"\0"))
+        return _connect_to(where.ljust(MAX_PATH + 1, b"\0"), lib)
 
 
-def _connect_to(where: bytes) -> Channel:
+def _connect_to(where: bytes, lib: Any) -> Channel:
     sock = _socket.socket(_socket.AF_UNIX, _SEQPACKET, 0)
     try:
         sock.connect(where)
     except BaseException:
         sock.close()
         raise
-    return Channel(sock)
+    return Channel(sock, lib)
 
 
 class Access:
@@ -238,13 +332,14 @@ class Access:
 class ListeningSocket:
     """A bound and listening control socket. Owns the socket and the file that it made."""
 
-    def __init__(self, path: bytes, access: Access | None = None) -> None:
-        """Bind and listen.
+    def __init__(self, path: bytes, lib: Any, access: Access | None = None) -> None:
+        """Bind and listen. `lib`: see Channel.
 
         A stale socket file is replaced. Raises FileNotSocketError if something else is there,
         AlreadyError if a process listens on it, ArgumentError for an impossible path, OSError.
         """
         self._address = address(path)
+        self._lib = lib
         self._file: tuple[int, int] | None = None
         access = access or Access()
         if access and self._is_abstract():
@@ -269,7 +364,7 @@ class ListeningSocket:
 
     def accept(self) -> Channel:
         """The next connection. Raises BlockingIOError when none waits, OSError."""
-        return _accept_from(self._socket)
+        return _accept_from(self._socket, self._lib)
 
     def close(self) -> None:
         """Close the socket and remove its file, unless another one has taken its place."""
@@ -311,8 +406,10 @@ class ListeningSocket:
 class AdoptedSocket:
     """A listening control socket that somebody else made and keeps."""
 
-    def __init__(self, fd: int) -> None:
-        """Raises ArgumentError unless `fd` is a listening unix socket of the right type."""
+    def __init__(self, fd: int, lib: Any) -> None:
+        """`lib`: see Channel. Raises ArgumentError unless `fd` is a listening unix socket of the
+        right type."""
+        self._lib = lib
         try:
             self._socket = _socket_on_copy(fd)
         except OSError as error:
@@ -334,7 +431,7 @@ class AdoptedSocket:
 
     def accept(self) -> Channel:
         """As ListeningSocket.accept; the socket itself may be a blocking one."""
-        return _accept_from(self._socket)
+        return _accept_from(self._socket, self._lib)
 
     def close(self) -> None:
         """Let go of it; it stays open."""
@@ -354,11 +451,21 @@ def _socket_on_copy(fd: int) -> _socket.socket:
         raise
 
 
-def _accept_from(listening: _socket.socket) -> Channel:
+def _accept_from(listening: _socket.socket, lib: Any) -> Channel:
     fd, _ = listening._accept()
     sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fd)
     sock.setblocking(False)
-    return Channel(sock)
+    _pass_nothing(sock)
+    return Channel(sock, lib)
+
+
+def _pass_nothing(sock: _socket.socket) -> None:
+    """Undo what somebody else's listener asked for: it would take the room of descriptors."""
+    for option in _PASSING:
+        try:
+            sock.setsockopt(_socket.SOL_SOCKET, option, 0)
+        except OSError:
+            continue  # a kernel that does not know it does not pass it
 
 
 def _somebody_listens(where: bytes) -> bool:
@@ -401,18 +508,27 @@ def check_eventfd(fd: int) -> None:
 
 
 def close_fds(fds: Sequence[int]) -> None:
-    """Close each descriptor, whatever a peer made of it: closing a socket may wait for its data."""
+    """Close each descriptor, whatever became of the one before.
+
+    Closing a socket may wait for its data, and any may report an error of what it stood for: it is
+    closed all the same, and nobody is left who would want to know.
+    """
     for fd in fds:
+        _end_lingering(fd)
         try:
-            sock = _socket.socket(-1, -1, -1, fd)
+            os.close(fd)
         except OSError:
-            os.close(fd)  # no socket
             continue
-        _end_without_waiting(sock)
 
 
-def _end_without_waiting(sock: _socket.socket) -> None:
+def _end_lingering(fd: int) -> None:
+    try:
+        sock = _socket.socket(-1, -1, -1, fd)
+    except OSError:
+        return  # no socket
     try:
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _NO_LINGER)
+    except OSError:
+        return  # of a kind that does not linger
     finally:
-        sock.close()
+        sock.detach()

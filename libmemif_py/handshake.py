@@ -215,6 +215,14 @@ class _Handshake:
             error.fds = tuple(fds)
             raise
 
+    def wanted_fd(self, data: bytes) -> type[Message] | None:
+        """What a datagram is, if it has to come with a descriptor now; None for all others."""
+        try:
+            kind = type(self._decode(data))
+        except ProtocolError:
+            return None
+        return kind if kind in _FD_MISSING and (self.state, kind) in self.TRANSITIONS else None
+
     def disconnect(self, reason: bytes | str) -> list[Action]:
         """End the connection for our own reasons, whatever the state."""
         self.state = CLOSED

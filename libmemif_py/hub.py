@@ -122,9 +122,9 @@ class Listener:
         self._strangers: list[MasterLink] = []
         self.known = KnownPeers()
         self._socket = (
-            channel.ListeningSocket(path, access)
+            channel.ListeningSocket(path, hub.native.lib, access)
             if adopted_fd is None
-            else channel.AdoptedSocket(adopted_fd)
+            else channel.AdoptedSocket(adopted_fd, hub.native.lib)
         )
         try:
             hub.watch(self._socket.fileno(), self)
@@ -399,7 +399,7 @@ class Hub:
             self._check_open()
             if self._listeners:
                 raise errors.AlreadyError("there is a listening socket already")
-            channel.AdoptedSocket(fd).close()  # only to see that it is good
+            channel.AdoptedSocket(fd, self.native.lib).close()  # only to see that it is good
             self._adopted_fd = fd
 
     def listener_fd(self, path: bytes) -> int:
@@ -455,7 +455,7 @@ class Hub:
                 raise
 
     def _connect(self, endpoint: Endpoint) -> None:
-        link = SlaveLink(self, channel.connect(endpoint.settings.path), endpoint)
+        link = SlaveLink(self, channel.connect(endpoint.settings.path, self.native.lib), endpoint)
         endpoint.linked(link)
         self.add_link(link, endpoint.settings.handshake_timeout or HANDSHAKE_TIMEOUT)
 

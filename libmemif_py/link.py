@@ -13,8 +13,8 @@ from __future__ import annotations
 import os
 
 from . import errors, handshake, regions
-from .channel import check_eventfd, close_fds
-from .wire import VERSION_1
+from .channel import Elsewhere, FdsWaiting, check_eventfd, close_fds
+from .wire import VERSION_1, AddRing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from .channel import Channel
     from .endpoint import Endpoint
     from .hub import Hub, Listener
-    from .wire import AddRing
 
 
 class Region:
@@ -56,11 +55,12 @@ class Link:
         self.hub = hub
         self.native = hub.native
         self.channel = channel
-        self.peer = channel.peer()
+        self.peer = channel.peer
         self.endpoint: Endpoint | None = None
         self.up = False
         self.closing = False
         self.regions: list[Region] = []
+        self._elsewhere: _Elsewhere | None = None
         self._efds: list[int] = []
         self._watched_efds: list[int] = []
         self._ring_sizes: tuple[list[int], list[int]] = ([], [])
@@ -79,6 +79,9 @@ class Link:
             data, fds = self.channel.receive()
         except BlockingIOError:
             return
+        except FdsWaiting as message:
+            self._receive_elsewhere(message.data)
+            return
         except OSError as error:
             self.disconnect(f"control socket: {error.strerror}")
             return
@@ -87,6 +90,71 @@ class Link:
         else:
             close_fds(fds)
             self._ended()
+
+    def _receive_elsewhere(self, data: bytes) -> None:
+        """A message with descriptors of a peer that is not trusted, if it has to have one."""
+        kind = self.machine.wanted_fd(data)
+        if kind is None:
+            error = handshake.ProtocolError("MFMSG", "a message with descriptors, expected none")
+            self._refuse(error)
+            return
+        try:
+            self._elsewhere = _Elsewhere(self, kind)
+            self.hub.unwatch(self.channel.fileno())
+            if not self.closing:
+                self.hub.watch(self._elsewhere.fileno(), self._elsewhere)
+        except (errors.MemifError, OSError) as error:
+            self.disconnect(f"{_FAILED}: {error}", told=_FAILED)
+
+    def fd_kind(self, kind: type) -> int:
+        """What is good as the descriptor of such a message, an enum mif_fd_kind."""
+        lib = self.native.lib
+        if kind is AddRing:
+            return lib.MIF_FD_EVENTFD
+        is_any = self.endpoint.settings.unsealed == "always"
+        return lib.MIF_FD_ANY if is_any else lib.MIF_FD_MEMORY
+
+    def received_elsewhere(self, elsewhere: _Elsewhere) -> None:
+        """There is an answer."""
+        try:
+            data, fds, count = elsewhere.answer()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.disconnect(f"control socket: {error.strerror}")
+            return
+        self._end_elsewhere()
+        try:
+            if not self.closing:
+                self.hub.watch(self.channel.fileno(), self)
+        except errors.MemifError as error:
+            close_fds(fds)
+            self.disconnect(str(error))
+            return
+        if self.closing:
+            close_fds(fds)
+        elif not data:
+            close_fds(fds)
+            self._ended()
+        elif len(fds) == count:
+            self._receive(data, fds)
+        else:
+            self._refuse(self._unfit(elsewhere.kind, count))
+
+    def _unfit(self, kind: type, count: int) -> handshake.ProtocolError:
+        """Why a message has come without its descriptor."""
+        if count != 1:
+            return handshake.ProtocolError("MFMSG", f"{kind.label} with {count} fds, expected 1")
+        if kind is AddRing:
+            return handshake.ProtocolError("BAD_FD", "the fd of a ring is no eventfd")
+        text = regions.can_shrink(self.peer, self.endpoint.settings.unsealed)
+        return handshake.ProtocolError("MAXREG", text)
+
+    def _end_elsewhere(self) -> None:
+        elsewhere, self._elsewhere = self._elsewhere, None
+        if elsewhere is not None:
+            self.hub.unwatch(elsewhere.fileno())
+            elsewhere.close()
 
     def timed_out(self) -> None:
         """The handshake took too long."""
@@ -205,8 +273,8 @@ class Link:
             self._ring_sizes[values["is_tx"]].append(1 << values["log2_ring_size"])
 
     def _is_wary(self) -> bool:
-        """Whether the peer is of another user, and might use an eventfd to hold us up."""
-        return self.channel.peer()[1] not in (0, os.geteuid())
+        """Whether the peer might use an eventfd to hold us up."""
+        return not self.channel.is_trusted
 
     # ---- down ----
 
@@ -236,6 +304,7 @@ class Link:
         hub.cancel_deadline(self)
         hub.forget_link(self)
         hub.unwatch(self.channel.fileno())
+        self._end_elsewhere()
         try:
             if endpoint is not None:
                 self._leave(endpoint, reason)
@@ -268,6 +337,8 @@ class Link:
         self.closing = True
         self.up = False
         self.channel.abandon()
+        if self._elsewhere is not None:
+            self._elsewhere.close()
         if at_rest:
             borrowed = (region.fd for region in self.regions if region.borrowed)
             fds = {*self._efds, *(region.fd for region in self.regions)} - {-1, *borrowed}
@@ -333,6 +404,18 @@ _NOT_ADMITTED = "not admitted by the application"
 _ANY_SIZE = 1 << 63
 
 _TAKING = (handshake.TakeRegion, handshake.TakeRing)
+
+
+class _Elsewhere(Elsewhere):
+    """Of a link, for the hub to watch."""
+
+    def __init__(self, link: Link, kind: type) -> None:
+        super().__init__(link.channel, link.fd_kind(kind), link.native.check)
+        self._link = link
+        self.kind = kind
+
+    def on_ready(self, _events: int) -> None:
+        self._link.received_elsewhere(self)
 
 
 class MasterLink(Link):

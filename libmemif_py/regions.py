@@ -11,6 +11,7 @@ import fcntl
 import os
 
 from . import errors
+from .trust import is_trusted
 from .wire import VERSION_1
 
 TYPE_CHECKING = False
@@ -27,7 +28,6 @@ MAX_BUFFER_REGION = 1 << 31
 # not look at the length of a posted buffer and writes past its end by that headroom.
 TAILROOM = 128
 UNSEALED = ("trusted", "never", "always")
-_OVERFLOW_UID = 65534
 
 
 class Place:
@@ -98,14 +98,12 @@ def check_peer_region(fd: int, size: int, peer: Sequence[int], unsealed: str = "
     """Raise RegionLimitError unless `size` bytes of the peer's `fd` can be mapped for good.
 
     `unsealed`, one of UNSEALED, says whether memory that can go away is taken from a peer
-    (pid, uid, gid): what cannot be sealed, and huge pages. Trusted are root and our own user: DPDK
-    exports its packet memory so, and such a peer could do worse than end us.
+    (pid, uid, gid): what cannot be sealed, and huge pages. DPDK exports its packet memory so.
     """
     sealed, huge = _seal_against_shrinking(fd), _huge_page_size(fd)
-    if not (sealed or _may_be_unsealed(peer[1], unsealed)):
-        text = f"region can shrink, user {peer[1]}, policy {unsealed}: expected a sealed memfd"
-        raise errors.RegionLimitError(text)
-    if huge and not _may_be_unsealed(peer[1], unsealed):
+    if not (sealed or _may_be_unsealed(peer, unsealed)):
+        raise errors.RegionLimitError(can_shrink(peer, unsealed))
+    if huge and not _may_be_unsealed(peer, unsealed):
         # A hole that the peer makes is filled again at the next access, or else: SIGBUS.
         text = f"region of huge pages, user {peer[1]}, policy {unsealed}: expected ordinary ones"
         raise errors.RegionLimitError(text)
@@ -119,11 +117,13 @@ def check_peer_region(fd: int, size: int, peer: Sequence[int], unsealed: str = "
         raise errors.RegionLimitError(f"region of {size} bytes announced, its file has {available}")
 
 
-def _may_be_unsealed(uid: int, unsealed: str) -> bool:
-    if unsealed != "trusted":
-        return unsealed == "always"
-    # Users of another user namespace all show as this one, so it is nobody's in particular.
-    return uid == 0 or (uid == os.geteuid() and uid != _OVERFLOW_UID)
+def can_shrink(peer: Sequence[int], unsealed: str) -> str:
+    """The reason of a refusal."""
+    return f"region can shrink, user {peer[1]}, policy {unsealed}: expected a sealed memfd"
+
+
+def _may_be_unsealed(peer: Sequence[int], unsealed: str) -> bool:
+    return unsealed == "always" or (unsealed == "trusted" and is_trusted(peer))
 
 
 def _huge_page_size(fd: int) -> int:

@@ -45,6 +45,7 @@ class Program:
         environment: dict[str, str] | None = None,
         stdin: int | IO = subprocess.PIPE,
         user: int | None = None,
+        pass_fds: Sequence[int] = (),
     ):
         """`errors` is a file for its stderr; `user` an id, to be had by root only."""
         identity = {} if user is None else {"user": user, "group": user, "extra_groups": []}
@@ -55,6 +56,7 @@ class Program:
                 command,
                 stdin=stdin,
                 start_new_session=True,
+                pass_fds=pass_fds,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 env={**os.environ, **SANITIZER_OPTIONS, **(environment or {})},

@@ -147,7 +147,7 @@ def test_only_an_eventfd_is_taken_for_one(tmp_path, master, kind):
 
 
 def test_a_stranger_cannot_hold_a_sender_up(tmp_path, master, other, monkeypatch):
-    monkeypatch.setattr(channel.Channel, "peer", lambda _self: STRANGER)
+    monkeypatch.setattr(channel, "_peer_of", lambda _sock: STRANGER)
     with RawSlave(tmp_path / "socket") as peer:
         assert isinstance(peer.connect(), wire.Connected)
         os.eventfd_write(peer.efds[1], 2**64 - 2)

@@ -20,7 +20,7 @@ from packets import ping_all_sizes, pinger
 from programs import TIMEOUT, Program, Stage, wait_until_listening
 from rawslave import RawSlave
 
-from libmemif_py import Interface, channel, wire
+from libmemif_py import Interface, channel, control, wire
 from libmemif_py.peers import MOST_PEERS, KnownPeers
 
 MOST = wire.MAX_RING_INDEX
@@ -263,7 +263,7 @@ def accepted():
             peer.connect(listening.getsockname())
             sock, _ = listening.accept()
             with sock:
-                yield channel.Channel(sock)
+                yield channel.Channel(sock, control.lib)
 
 
 def own_identity():
@@ -295,7 +295,7 @@ def test_a_process_has_one_identity_and_no_other_has_it():
 def test_a_process_that_is_not_seen_has_no_identity(monkeypatch):
     """One of another PID namespace has number 0."""
     monkeypatch.setattr(channel, "_SO_PEERPIDFD", 0x7FFF)
-    monkeypatch.setattr(channel.Channel, "peer", lambda _self: (0, 0, 0))
+    monkeypatch.setattr(channel, "_peer_of", lambda _sock: (0, 0, 0))
     with accepted() as one:
         assert one.identity() is None
 

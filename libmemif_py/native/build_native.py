@@ -18,5 +18,6 @@ ffibuilder.set_source(
     #include "hub.h"
     #include "native.h"
     #include "packet.h"
+    #include "untrusted.h"
     """,
 )

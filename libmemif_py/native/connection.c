@@ -4,6 +4,7 @@
 #include "engine.h"
 #include "errors.h"
 #include "hub.h"
+#include "untrusted.h"
 
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -125,6 +126,7 @@ static void on_fork_child(void)
     init_locks();
     atomic_store(&forked_child, true);
     atomic_fetch_add(&generation, 1);
+    mif_untrusted_forked();
     for (uint32_t i = 0; i < opened; i++) {
         struct mif_connection *conn = slot_at(i);
         const void *handle = (void *)atomic_load(&conn->handle);

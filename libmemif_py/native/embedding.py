@@ -14,6 +14,7 @@ _PRELUDE = """
 #include "embed.h"
 #include "errors.h"
 #include "hub.h"
+#include "untrusted.h"
 
 int mif_embed_start_cffi(void)
 {{

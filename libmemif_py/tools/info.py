@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from libmemif_py import channel, errors, wire
+from libmemif_py import channel, control, errors, wire
 
 from . import stop
 from .options import DEFAULT_SOCKET, EXAMPLES_FIRST, NoAnswer, printable
@@ -26,7 +26,7 @@ _FAULTS = {
 
 def _connect(path: str) -> channel.Channel:
     try:
-        return channel.connect(os.fsencode(path))
+        return channel.connect(os.fsencode(path), control.lib)
     except errors.ArgumentError as error:
         raise click.UsageError(str(error)) from error
     except OSError as error:
@@ -70,7 +70,7 @@ def look(path: str, timeout: float) -> dict[str, Any]:
         with stop.held():
             peer = _connect(path)
         hello = _hello(path, peer, timeout)
-        pid, uid, gid = peer.peer()
+        pid, uid, gid = peer.peer
     finally:
         if peer is not None:
             _leave(peer)
