@@ -41,7 +41,7 @@ def _hello(path: str, peer: channel.Channel, timeout: float) -> wire.Hello:
         data, fds = peer.receive()
         channel.close_fds(fds)
         message = wire.decode(data, wire.VERSION_2)
-    except (OSError, wire.WireError) as error:
+    except (channel.FdsWaiting, OSError, wire.WireError) as error:
         raise NoAnswer(f"{path}: no memif master: {error}") from error
     if not isinstance(message, wire.Hello):
         raise NoAnswer(f"{path}: said {message.label}, expected HELLO of a memif master")
