@@ -185,6 +185,8 @@ void rig_connect(struct rig *rig)
     vectors_wanted = rig->shape.vectors;
     rig->moved = false;
     RIG_CHECK(mif_connection_open(&rig->handle, NULL, NULL, NULL) == MIF_ERR_SUCCESS);
+    if (rig->shape.max_packet > 0)
+        mif_connection_limit(rig->handle, rig->shape.max_packet);
     for (uint16_t i = 0; i < RIG_REGIONS; i++)
         if (rig->regions[i].size > 0)
             RIG_CHECK(mif_connection_adopt(rig->handle, i, rig->regions[i].base,

@@ -46,6 +46,7 @@ struct rig_shape {
     bool giant; /* the small region has over 4 GiB, none of which is there before it is touched */
     uint8_t log2_ring_size;
     uint32_t buffer_size;
+    uint32_t max_packet; /* bytes; 0: as it is unless set */
 };
 
 struct rig {

@@ -193,11 +193,22 @@ static bool is_in_region(const struct rig *rig, const struct rig_desc *desc)
            end <= rig->regions[desc->region].size;
 }
 
+static const char *too_long(uint64_t length, uint32_t most)
+{
+    static char text[80];
+
+    (void)snprintf(text, sizeof(text), "packet of %llu bytes or more, expected at most %u",
+                   (unsigned long long)length, most);
+    return text;
+}
+
 /* What must be found wrong with a packet in such a slot. */
 static const char *wrong_with_packet(const struct rig *rig, const struct rig_desc *desc)
 {
     bool good = rig_is_slave(rig) ? desc->length <= BUFFER : is_in_region(rig, desc);
 
+    if (desc->length > MIF_MAX_PACKET)
+        return too_long(desc->length, MIF_MAX_PACKET);
     return good ? NULL : "descriptor out of range";
 }
 
@@ -518,12 +529,79 @@ MEMIF_TEST_LOOP(a_chain_longer_than_a_packet_can_be, 0, WAYS)
     begin_endless(&scene.rig, 257, BUFFER); /* 65536 bytes are 256 */
     rig_peer_turn(&scene.rig, 60);
     (void)receive_all(&scene.rig, SLOTS);
-#ifdef RIG_ENTRY_FACE
-    expect_fault(&scene.rig, NULL); /* entries, which are as good as others */
-#else
-    expect_fault(&scene.rig, "chained packet longer than 65535 bytes");
-#endif
+    expect_fault(&scene.rig, too_long(65536, MIF_MAX_PACKET));
     scene_close(&scene);
+}
+
+/* Around the limit, and around the power of two below it, to which vectors can see. */
+static const uint32_t limits[] = {1, 200, 255, 256, 1000, 65535, 65536, 1u << 20, MOST_32};
+
+static void check_limit(const struct rig_shape *shape, uint32_t most, uint32_t length, size_t burst)
+{
+    struct scene scene;
+    struct rig_desc desc = {.region = RIG_SMALL, .length = length, .offset = 4096};
+    uint32_t at = places[burst % PLACES];
+
+    scene_open(&scene, shape);
+    rig_disconnect(&scene.rig);
+    scene.rig.shape.max_packet = most;
+    rig_connect(&scene.rig);
+    rig_peer_turn(&scene.rig, 1);
+    rig_peer_write(&scene.rig, MIF_RX, at, &desc);
+    rig_peer_write(&scene.rig, MIF_RX, at + 1, &desc); /* now the region was used before */
+    uint32_t received = receive_all(&scene.rig, bursts[burst]);
+    if (length > most)
+        ck_assert_uint_eq(received, at);
+    else
+        ck_assert_uint_eq(received, mif_capacity(scene.rig.queue[MIF_RX], shape->kind));
+    expect_fault(&scene.rig, length > most ? too_long(length, most) : NULL);
+    scene_close(&scene);
+}
+
+/* In a region of 5 GiB, so that it is the limit alone that keeps a packet out. */
+MEMIF_TEST_LOOP(no_packet_is_received_that_is_longer_than_the_limit, 0, WAYS)
+{
+    struct rig_shape shape;
+
+    if (!shape_of(_i, &shape) || mif_kind_is_slave(shape.kind))
+        return; /* a slave's packets lie in its own buffers */
+    shape.giant = true;
+    for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++)
+        for (size_t burst = 0; burst < BURSTS; burst++) {
+            check_limit(&shape, limits[i], limits[i] - 1, burst);
+            check_limit(&shape, limits[i], limits[i], burst);
+            if (limits[i] < MOST_32)
+                check_limit(&shape, limits[i], limits[i] + 1, burst);
+            if (limits[i] < MOST_32)
+                check_limit(&shape, limits[i], MOST_32, burst);
+        }
+}
+
+/* The same region as that of the packets before it: no look at another one comes in between. */
+MEMIF_TEST_LOOP(a_packet_in_the_usual_region_is_no_longer_than_the_limit, 0, WAYS)
+{
+    static const uint32_t most = 200;
+    struct rig_shape shape;
+    struct scene scene;
+
+    if (!shape_of(_i, &shape) || mif_kind_is_slave(shape.kind))
+        return;
+    for (uint32_t i = 0; i < 2 * BURSTS * PLACES; i++) {
+        uint32_t at = places[i / BURSTS % PLACES], length = most + i % 2;
+        scene_open(&scene, &shape);
+        rig_disconnect(&scene.rig);
+        scene.rig.shape.max_packet = most;
+        rig_connect(&scene.rig);
+        rig_peer_turn(&scene.rig, most);
+        struct rig_desc desc = rig_honest(&scene.rig, MIF_RX, at, length);
+        rig_peer_write(&scene.rig, MIF_RX, at, &desc);
+        uint32_t received = receive_all(&scene.rig, bursts[i / 2 % BURSTS]);
+        ck_assert_uint_eq(
+            received,
+            length > most ? at : mif_capacity(scene.rig.queue[MIF_RX], scene.rig.shape.kind));
+        expect_fault(&scene.rig, length > most ? too_long(length, most) : NULL);
+        scene_close(&scene);
+    }
 }
 
 /* ---- posted buffers ---- */

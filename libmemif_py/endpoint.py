@@ -50,6 +50,7 @@ DEFAULT_BUFFER_SIZE = 2048
 DEFAULT_LOG2_RING_SIZE = 10
 MIN_BUFFER_SIZE = 1
 MAX_BUFFER_SIZE = 65535
+DEFAULT_MAX_PACKET = 65535
 MAX_RINGS = MAX_RING_INDEX + 1
 
 
@@ -75,11 +76,13 @@ class Settings:
         access: Access | None = None,
         unsealed: str = "trusted",
         handshake_timeout: float | None = None,
+        max_packet: int = DEFAULT_MAX_PACKET,
     ) -> None:
         """Sizes in bytes; names and the secret end at a NUL byte. Raises ArgumentError.
 
         `access` is for the socket file of a master, `unsealed` one of regions.UNSEALED,
-        `handshake_timeout` in seconds, None for hub.HANDSHAKE_TIMEOUT.
+        `handshake_timeout` in seconds, None for hub.HANDSHAKE_TIMEOUT. `max_packet` is for what is
+        received; a slave takes whatever fits one of its buffers.
         """
         self.path = path
         self.is_master = is_master
@@ -97,6 +100,9 @@ class Settings:
         self.access = access or None
         self.unsealed = unsealed
         self.handshake_timeout = handshake_timeout
+        # A slave's buffers are its own choice, and what fits one is no danger.
+        least = 1 if is_master else self.buffer_size
+        self.max_packet = _in_range("max_packet", max_packet, least, 2**32 - 1)
         if self.access and not is_master:
             raise errors.ArgumentError(
                 "a slave makes no socket file: mode and owner are a master's"
@@ -145,6 +151,7 @@ class Endpoint:
         handle = native.ffi.new("void **")
         code = native.lib.mif_connection_open(handle, self.hub.pointer, interrupt, private_ctx)
         native.check(code, "new handle")
+        native.lib.mif_connection_limit(handle[0], self.settings.max_packet)
         self.private_ctx = private_ctx
         self.handle = handle[0]
         self.interrupt = interrupt

@@ -18,7 +18,7 @@ from . import control, counters, errors, regions
 from .bursts import RxBurst, TxBurst
 from .channel import Access
 from .counters import Counters
-from .endpoint import DEFAULT_PATH, Endpoint, Settings
+from .endpoint import DEFAULT_MAX_PACKET, DEFAULT_PATH, Endpoint, Settings
 from .hub import HANDSHAKE_TIMEOUT
 from .wire import VERSION_1, VERSION_2
 
@@ -121,6 +121,8 @@ class Interface:
         m2s_rings: master-to-slave rings, likewise.
         ring_size: slots of a ring, a power of two from 1 to 16384 (slave).
         buffer_size: bytes of a buffer, 1 to 65535 (slave). Longer packets take several.
+        max_packet: the most bytes of a received packet, 1 to 2**32 - 1, as slave at least
+            `buffer_size`. A longer one ends the link. What is sent has at most 65535.
         version: 256 or 512 to speak only that protocol version; None for the best in common.
         socket_mode: permissions of the socket file, such as 0o660 (master); who may write to it may
             connect. None: as the umask says.
@@ -161,6 +163,7 @@ class Interface:
         m2s_rings: int = 1,
         ring_size: int = 1024,
         buffer_size: int = 2048,
+        max_packet: int = DEFAULT_MAX_PACKET,
         version: int | None = None,
         socket_mode: int | None = None,
         socket_owner: int | str | None = None,
@@ -189,6 +192,7 @@ class Interface:
             access=_access(socket_mode, socket_owner, socket_group),
             unsealed=_choice("unsealed", unsealed, regions.UNSEALED),
             handshake_timeout=_positive("handshake_timeout", handshake_timeout),
+            max_packet=max_packet,
         )
         self._allow = allow
         self._on_connect = on_connect

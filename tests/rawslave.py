@@ -21,13 +21,14 @@ S2M, M2S = 0, RING
 class RawSlave:
     """Speaks version 512 with one ring each way; `efds` are those of S2M and of M2S."""
 
-    def __init__(self, path, interface_id=0, efds=None):
+    def __init__(self, path, interface_id=0, efds=None, size=SIZE):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(40)
         self.memfd = os.memfd_create("raw slave", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.memfd, SIZE)
+        self.size = size
+        os.ftruncate(self.memfd, size)
         fcntl.fcntl(self.memfd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-        self.memory = mmap.mmap(self.memfd, SIZE)
+        self.memory = mmap.mmap(self.memfd, size)
         self.efds = efds or [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(2)]
         self.path, self.id = path, interface_id
 
@@ -60,7 +61,7 @@ class RawSlave:
         self.lay_out()
         asked = [
             (wire.Init(wire.VERSION_2, self.id, 0, b"", b"raw"), None),
-            (wire.AddRegion(0, SIZE), self.memfd),
+            (wire.AddRegion(0, self.size), self.memfd),
             (wire.AddRing(True, 0, 0, S2M, SLOTS_LOG2, 0), self.efds[0]),
             (wire.AddRing(False, 0, 0, M2S, SLOTS_LOG2, 0), self.efds[1]),
             (wire.Connect(b"raw"), None),
@@ -90,9 +91,16 @@ class RawSlave:
 
     def send(self, count, **descriptor):
         """`count` packets; the last one is as said."""
+        self._publish([*[{}] * (count - 1), descriptor])
+
+    def send_chain(self, count):
+        """One packet of `count` slots."""
+        self._publish([*[{"flags": 1}] * (count - 1), {}])
+
+    def _publish(self, slots):
         (head,) = struct.unpack_from("<H", self.memory, S2M + 6)
-        for i in range(count):
-            changes = descriptor if i == count - 1 else {}
+        for i, changes in enumerate(slots):
             self.write_descriptor(S2M, (head + i) % SLOTS, **changes)
+        count = len(slots)
         self.write(S2M + 6, "H", (head + count) & 0xFFFF)
         os.eventfd_write(self.efds[0], 1)

@@ -10,7 +10,7 @@ import sys
 import pytest
 from rawslave import BUFFER, SLOTS, RawSlave
 
-from libmemif_py import Interface, channel, wire
+from libmemif_py import Interface, channel, errors, wire
 
 MOST = 0xFFFFFFFF
 STRANGER = (1, 54321, 54321)
@@ -46,8 +46,11 @@ def exchange(pair):
         ({"region": 1}, b"descriptor out of range"),
         ({"region": 0xFFFF}, b"descriptor out of range"),
         ({"offset": MOST}, b"descriptor out of range"),
-        ({"length": MOST}, b"descriptor out of range"),
-        ({"length": MOST, "offset": MOST}, b"descriptor out of range"),
+        ({"length": BUFFER, "offset": MOST - BUFFER}, b"descriptor out of range"),
+        (
+            {"length": MOST, "offset": MOST},
+            b"packet of 4294967295 bytes or more, expected at most 65535",
+        ),
     ],
 )
 def test_a_bad_descriptor_ends_its_connection_with_a_reason_and_no_other(
@@ -77,6 +80,54 @@ def peer_hears(peer, master):
     """What the peer is told once the application has asked for the packet that is none."""
     nothing_comes(master)
     return peer.hear()
+
+
+HUGE = 1 << 33  # bytes of a region of which nearly no page is ever there
+
+
+@pytest.mark.parametrize(
+    ("options", "good", "bad"),
+    [({}, 65535, 65536), ({}, 65535, MOST), ({"max_packet": 70_000}, 70_000, 70_001),
+     ({"max_packet": 1}, 1, 2)],
+)  # fmt: skip
+@pytest.mark.parametrize("receive", ["recv", "recv_burst", "rx_burst"])
+def test_a_packet_that_is_longer_than_accepted_is_not_touched_and_ends_its_connection(
+    tmp_path, options, good, bad, receive
+):
+    with (
+        Interface(tmp_path / "limited", role="master", **options) as master,
+        RawSlave(tmp_path / "limited", size=HUGE) as peer,
+    ):
+        assert isinstance(peer.connect(), wire.Connected)
+        peer.send(1, length=good, offset=0)
+        assert len(master.recv(40)) == good
+        peer.send(1, length=bad, offset=0)
+        with pytest.raises((TimeoutError, ConnectionError)):
+            getattr(master, receive)(timeout=0)
+        last = peer.hear()
+        assert isinstance(last, wire.Disconnect)
+        assert last.reason.decode() == f"packet of {bad} bytes or more, expected at most {good}"
+
+
+def test_a_chain_that_is_longer_than_accepted_ends_its_connection(tmp_path):
+    with (
+        Interface(tmp_path / "limited", role="master", max_packet=3 * BUFFER) as master,
+        RawSlave(tmp_path / "limited") as peer,
+    ):
+        assert isinstance(peer.connect(), wire.Connected)
+        peer.send_chain(3)
+        assert len(master.recv(40)) == 3 * BUFFER
+        peer.send_chain(4)
+        assert peer_hears(peer, master).reason == (
+            b"packet of 1024 bytes or more, expected at most 768"
+        )
+
+
+def test_the_limit_is_no_less_than_a_slaves_own_buffers(tmp_path):
+    with pytest.raises(errors.ArgumentError, match="max_packet 2047, expected 2048 to 4294967295"):
+        Interface(tmp_path / "limited", max_packet=2047)
+    with pytest.raises(errors.ArgumentError, match="max_packet 0, expected 1 to 4294967295"):
+        Interface(tmp_path / "limited", role="master", max_packet=0)
 
 
 def test_an_index_out_of_range_ends_its_connection_with_a_reason(tmp_path, master, other):

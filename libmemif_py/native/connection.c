@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -271,6 +272,7 @@ int mif_connection_open(void **handle, struct mif_hub *hub, mif_interrupt_fn *in
         return err;
     struct mif_connection *conn = slot_at(index);
     conn->hub = hub;
+    conn->max_packet = MIF_MAX_PACKET;
     atomic_store(&conn->private_ctx, private_ctx);
     atomic_store(&conn->control_fd, -1);
     atomic_store(&conn->interrupt, interrupt);
@@ -278,6 +280,13 @@ int mif_connection_open(void **handle, struct mif_hub *hub, mif_interrupt_fn *in
     atomic_store_explicit(&conn->handle, value, memory_order_release);
     *handle = (void *)value;
     return MIF_ERR_SUCCESS;
+}
+
+void mif_connection_limit(void *handle, uint32_t max_packet)
+{
+    struct mif_connection *conn = mif_lookup(handle);
+    if (conn != NULL)
+        conn->max_packet = max_packet;
 }
 
 /* The next interface in the slot begins at zero. */
@@ -516,9 +525,6 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
         .efd = config->efd,
         .qid = (uint8_t)config->qid,
         .region = (uint8_t)config->region,
-        .window = {.base = conn->regions[config->region].base,
-                   .size = conn->regions[config->region].size,
-                   .index = config->region},
         .buffer_size = config->buffer_size,
         .post_at_start = config->post_at_start,
         .tailroom = config->buffer_offsets == NULL ? config->tailroom : 0,
@@ -526,6 +532,7 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
         .wary = config->wary,
     };
     set_up(q, &fresh);
+    q->window = mif_window_of(q, config->region);
     bind_indices(q, config->is_slave, config->is_tx);
     mif_face_bind(q, direction);
     if (config->is_slave) {
@@ -542,6 +549,7 @@ int mif_connection_up(void *handle, int control_fd)
     if (conn == NULL)
         return MIF_ERR_NOCONN;
     atomic_store(&conn->fault, NULL);
+    atomic_store(&conn->faulted, false);
     atomic_store(&conn->control_fd, control_fd);
     atomic_store(&conn->up, 1);
     for (uint32_t i = 0; i < conn->rx_count; i++) {
@@ -730,18 +738,40 @@ bool mif_wake(struct mif_queue *q)
     return mif_signal(q);
 }
 
-void mif_fault(struct mif_queue *q, const char *reason)
+/* The connection of a queue whose first fault this is. */
+static struct mif_connection *first_fault(const struct mif_queue *q)
 {
     uintptr_t handle = atomic_load_explicit(&q->owner, memory_order_relaxed);
     struct mif_connection *conn = mif_lookup((void *)handle);
-    const char *none = NULL;
-    if (conn == NULL || !atomic_compare_exchange_strong(&conn->fault, &none, reason))
-        return;
+    return conn == NULL || atomic_exchange(&conn->faulted, true) ? NULL : conn;
+}
+
+static void tell_fault(struct mif_connection *conn, const char *reason)
+{
+    atomic_store(&conn->fault, reason);
     /* The control plane sees its socket end and finds the reason. The fd cannot be reused under
      * us: it is closed after mif_connection_down, which waits for this burst. */
     int fd = atomic_load(&conn->control_fd);
     if (fd >= 0)
         (void)shutdown(fd, SHUT_RD);
+}
+
+void mif_fault(struct mif_queue *q, const char *reason)
+{
+    struct mif_connection *conn = first_fault(q);
+    if (conn != NULL)
+        tell_fault(conn, reason);
+}
+
+void mif_fault_too_long(struct mif_queue *q, uint64_t length)
+{
+    struct mif_connection *conn = first_fault(q);
+    if (conn == NULL)
+        return;
+    (void)snprintf(conn->fault_text, sizeof(conn->fault_text),
+                   "packet of %llu bytes or more, expected at most %u", (unsigned long long)length,
+                   conn->max_packet);
+    tell_fault(conn, conn->fault_text);
 }
 
 const char *mif_connection_fault(void *handle)

@@ -110,10 +110,12 @@ struct mif_order {
     bool told;         /* that a packet never fits */
 };
 
-/* A region as it was last used: descriptors in a row mostly point to the same one. */
+/* A region as it was last used: descriptors in a row mostly point to the same one. `most` is the
+ * longest packet that is received from there, at most `size`. */
 struct mif_window {
     uint8_t *base;
     uint64_t size;
+    uint32_t most;
     uint16_t index;
 };
 
@@ -214,12 +216,15 @@ struct mif_connection {
     _Atomic uint32_t up;
     _Atomic int control_fd;      /* -1 = none; shut down when the peer breaks the rules */
     _Atomic(const char *) fault; /* what the data path found wrong; NULL = nothing */
+    atomic_bool faulted;         /* whoever sets it says what is wrong */
+    char fault_text[80];         /* where what is wrong has numbers in it */
     _Atomic(mif_interrupt_fn *) interrupt;
     _Atomic(void *) private_ctx;
     struct mif_hub *hub;       /* NULL or the group it belongs to, whose allocator serves it */
     _Atomic uint16_t rx_count; /* mif_why_not reads them at any time */
     _Atomic uint16_t tx_count;
     uint16_t region_count;
+    uint32_t max_packet;           /* bytes of the longest packet that is received */
     struct mif_lease *lease;       /* NULL while nobody has taken one */
     bool foreign[MIF_MAX_REGIONS]; /* regions that the application mapped and takes back */
     struct mif_region regions[MIF_MAX_REGIONS];
@@ -332,6 +337,8 @@ int mif_why_not(const void *handle, uint32_t qid, enum mif_direction direction);
 /* The peer broke the rules: note why and have the control plane close the connection. Called
  * inside a burst; the reason must be a string constant. */
 __attribute__((cold)) void mif_fault(struct mif_queue *q, const char *reason);
+/* The same of a packet that has at least `length` bytes, more than are received. */
+__attribute__((cold)) void mif_fault_too_long(struct mif_queue *q, uint64_t length);
 
 /* ---- For the control plane; one thread at a time. All return a core error code. ---- */
 
@@ -358,6 +365,9 @@ struct mif_queue_config {
 /* A new handle, never NULL on success. interrupt may be NULL. */
 int mif_connection_open(void **handle, struct mif_hub *hub, mif_interrupt_fn *interrupt,
                         void *private_ctx);
+/* Packets of more than so many bytes, MIF_MAX_PACKET unless set, end the connection that brings
+ * them. Before queues are added. */
+void mif_connection_limit(void *handle, uint32_t max_packet);
 /* Ends a handle. The connection must have been released. */
 void mif_connection_close(void *handle);
 /* Maps size bytes of fd as region index. The fd stays the caller's. */

@@ -34,9 +34,6 @@
 #include "lanes.h"
 #endif
 
-/* The longest packet that is put together from several slots. */
-#define MIF_MAX_PACKET 65535u
-
 MIF_INLINE bool mif_kind_is_v1(enum mif_kind kind)
 {
     return kind == MIF_KIND_1_MASTER || kind == MIF_KIND_1_SLAVE;
@@ -219,18 +216,32 @@ MIF_INLINE void mif_post_slots(struct mif_queue *q, uint32_t n, uint32_t count, 
     mif_store(&q->done, q->done + n);
 }
 
+/* The most bytes that a packet may have, in one slot or in several, to be received. */
+MIF_INLINE uint32_t mif_max_packet(const struct mif_queue *q)
+{
+    const uint8_t *regions = (const uint8_t *)q->regions;
+    return ((const struct mif_connection *)(const void *)(regions -
+                                                          offsetof(struct mif_connection, regions)))
+        ->max_packet;
+}
+
 MIF_INLINE struct mif_window mif_window_of(const struct mif_queue *q, uint16_t index)
 {
     const struct mif_region *r = &q->regions[index];
-    return (struct mif_window){.base = r->base, .size = r->size, .index = index};
+    uint32_t limit = mif_max_packet(q);
+    return (struct mif_window){.base = r->base,
+                               .size = r->size,
+                               .most = r->size < limit ? (uint32_t)r->size : limit,
+                               .index = index};
 }
 
-/* True if the bytes that a descriptor names lie in the window; its region is checked elsewhere. */
+/* True if the bytes that a descriptor names, at most `most`, which is no more than the size, lie in
+ * the window; its region is checked elsewhere. In version 512 so is the length. */
 MIF_INLINE bool mif_in_window(const struct mif_window *window, const struct mif_desc *desc,
-                              enum mif_kind kind)
+                              uint64_t most, enum mif_kind kind)
 {
     if (mif_kind_is_v1(kind)) /* 64 bits of offset, the sum could overflow */
-        return desc->length <= window->size && desc->offset <= window->size - desc->length;
+        return desc->length <= most && desc->offset <= window->size - desc->length;
     return desc->offset + desc->length <= window->size;
 }
 
@@ -342,6 +353,19 @@ MIF_INLINE enum mif_step mif_step_fault(struct mif_queue *q, const char *reason)
     return MIF_STEP_FAULT;
 }
 
+MIF_INLINE enum mif_step mif_too_long(struct mif_queue *q, uint64_t length)
+{
+    mif_fault_too_long(q, length);
+    return MIF_STEP_FAULT;
+}
+
+/* What is wrong with a slot that has no mif_received_data. */
+MIF_INLINE enum mif_step mif_bad_slot(struct mif_queue *q, uint32_t length)
+{
+    return length > mif_max_packet(q) ? mif_too_long(q, length)
+                                      : mif_step_fault(q, "descriptor out of range");
+}
+
 #define MIF_BAD_INDEX "ring index out of range"
 
 MIF_INLINE enum mif_step mif_advance(struct mif_queue *q, enum mif_kind kind)
@@ -368,7 +392,8 @@ MIF_INLINE uint8_t *mif_received_data(struct mif_queue *q, const struct mif_slot
                                       const struct mif_desc *desc, enum mif_kind kind)
 {
     if (!mif_kind_is_slave(kind))
-        return mif_peer_data(q, desc, desc->length);
+        return MIF_LIKELY(desc->length <= mif_max_packet(q)) ? mif_peer_data(q, desc, desc->length)
+                                                             : NULL;
     uint32_t headroom = mif_slot_headroom(own);
     return mif_slot_holds(q, own, headroom, desc->length) ? own->data + headroom : NULL;
 }

@@ -45,6 +45,7 @@ static void hand_out(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t e
 enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count, uint32_t *n)
 {
     memif_buffer_t *first = &bufs[*n];
+    uint64_t bytes = 0; /* of one that goes out in pieces, of a piece */
     for (uint32_t i = 0; q->next + i != q->limit; i++) {
         if (*n + i == count) {
             if (*n > 0)
@@ -54,7 +55,10 @@ enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t
             return MIF_STEP_FULL;
         }
         if (!read_entry(q, q->next + i, &first[i]))
-            return mif_step_fault(q, "descriptor out of range");
+            return mif_bad_slot(q, first[i].len);
+        bytes += first[i].len;
+        if (bytes > mif_max_packet(q))
+            return mif_too_long(q, bytes);
         if (!(first[i].flags & MEMIF_BUFFER_FLAG_NEXT)) {
             hand_out(q, first, i + 1, true);
             *n += i + 1;

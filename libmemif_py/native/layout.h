@@ -25,6 +25,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "memif is little-endia
 #define MIF_MAX_QUEUES 256
 #define MIF_MAX_REGIONS 256
 #define MIF_MAX_LOG2_RING_SIZE 14
+/* The longest packet that is sent, and that is received unless the program wants others. */
+#define MIF_MAX_PACKET 65535u
 
 #define MIF_DESC_NEXT 1u     /* the packet goes on in the next slot */
 #define MIF_RING_MASK_INT 1u /* the receiver polls: do not signal */

@@ -24,9 +24,9 @@ static enum mif_step measure_rx_chain(struct mif_queue *q, uint16_t *count, uint
         struct mif_desc desc = mif_desc_read(q->descs, slot, kind);
         uint8_t *data = mif_received_data(q, &q->slots[slot], &desc, kind);
         if (data == NULL)
-            return mif_step_fault(q, "descriptor out of range");
-        if (desc.length > MIF_MAX_PACKET - *length)
-            return mif_step_fault(q, "chained packet longer than 65535 bytes");
+            return mif_bad_slot(q, desc.length);
+        if (desc.length > mif_max_packet(q) - *length)
+            return mif_too_long(q, (uint64_t)*length + desc.length);
         *contiguous = *contiguous && (i == 0 || data == end);
         *length += desc.length;
         end = data + desc.length;
@@ -81,7 +81,7 @@ enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t
     }
     uint8_t *data = mif_received_data(q, &q->slots[slot], &desc, kind);
     if (data == NULL)
-        return mif_step_fault(q, "descriptor out of range");
+        return mif_bad_slot(q, desc.length);
     set_entry(buf, slot, desc.length, desc.length, data);
     mif_store(&q->next, q->next + 1);
     mif_store(&q->bytes, q->bytes + desc.length);

@@ -26,6 +26,13 @@
 /* Fewer slots than this are quicker one by one. */
 #define MIF_LANES_WORTH 8
 
+/* The bits that no length has which is below the power of two that `most` reaches: seen by the look
+ * that flags and region need anyway. Longer ones, up to `most`, are taken one by one. */
+MIF_INLINE uint64_t mif_length_bits_above(uint32_t most)
+{
+    return ~(uint64_t)0 << (63 - __builtin_clzll((uint64_t)most + 1));
+}
+
 /* ---- receive ---- */
 
 #ifdef MIF_LANES
@@ -38,7 +45,8 @@ MIF_INLINE uint32_t take_lanes(struct mif_queue *q, memif_buffer_t *bufs, uint32
     if (is_slave && MIF_UNLIKELY(row.data == NULL))
         return 0;
     const __m256i plain = mif_lanes_all(is_slave ? 0 : (uint64_t)window.index << 16);
-    const __m256i checked = mif_lanes_all(is_slave ? 0xFFFF : 0xFFFFFFFF);
+    const __m256i checked =
+        mif_lanes_all(is_slave ? 0xFFFF : 0xFFFFFFFF | mif_length_bits_above(window.most) << 32);
     const __m256i most = mif_lanes_all(is_slave ? row.word >> 32 : window.size);
     const __m256i base = mif_lanes_all((uintptr_t)window.base);
     const __m256i stride = mif_lanes_all((uint64_t)MIF_LANES * row.stride);
@@ -84,8 +92,15 @@ MIF_INLINE uint32_t take_run(struct mif_queue *q, memif_buffer_t *bufs, uint32_t
     (void)count;
     for (; i < run; i++) {
         struct mif_desc desc = mif_desc_read(descs, first + i, kind);
-        if (MIF_UNLIKELY(((uint32_t)desc.head & checked) != plain))
+        if (kind == MIF_KIND_2_MASTER) {
+            /* What is left is the length, unless flags or region are others: then it is more. */
+            uint64_t length = (desc.head << 32 | desc.head >> 32) - ((uint64_t)plain << 32);
+            if (MIF_UNLIKELY(length > window.most))
+                break;
+            desc.length = (uint32_t)length;
+        } else if (MIF_UNLIKELY(((uint32_t)desc.head & checked) != plain)) {
             break;
+        }
         uint8_t *data;
         if (mif_kind_is_slave(kind)) {
             uint32_t headroom = mif_slot_headroom(&own[i]);
@@ -93,7 +108,7 @@ MIF_INLINE uint32_t take_run(struct mif_queue *q, memif_buffer_t *bufs, uint32_t
                 break;
             data = own[i].data + headroom;
         } else {
-            if (MIF_UNLIKELY(!mif_in_window(&window, &desc, kind)))
+            if (MIF_UNLIKELY(!mif_in_window(&window, &desc, window.most, kind)))
                 break;
             data = window.base + desc.offset;
         }
@@ -212,7 +227,7 @@ MIF_INLINE uint32_t reserve_run(struct mif_queue *q, memif_buffer_t *bufs, uint3
             struct mif_desc desc = mif_desc_read(descs, first + i, kind);
             desc.length = mif_desc_capacity(&desc);
             if (MIF_UNLIKELY((uint16_t)(desc.head >> 16) != window.index || desc.length == 0 ||
-                             !mif_in_window(&window, &desc, kind)))
+                             !mif_in_window(&window, &desc, window.size, kind)))
                 break;
             own[i] = (struct mif_slot){.data = window.base + desc.offset,
                                        .word = desc.head & ~(uint64_t)0xFFFF};
