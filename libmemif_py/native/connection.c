@@ -568,15 +568,20 @@ int mif_connection_up(void *handle, int control_fd)
 
 /* ---- taking it down ---- */
 
+void mif_wait_a_little(unsigned turn)
+{
+    if (turn < MIF_YIELDS)
+        sched_yield();
+    else
+        (void)nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+}
+
 static void wait_until_left(struct mif_queue *q)
 {
-    for (unsigned spins = 0; atomic_load_explicit(&q->busy, memory_order_acquire); spins++) {
-        if (spins < 100) {
-            sched_yield();
-            continue;
-        }
-        mif_efd_drain(q->efd); /* a sender that waits for a full counter can go on */
-        (void)nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    for (unsigned turn = 0; atomic_load_explicit(&q->busy, memory_order_acquire); turn++) {
+        if (turn >= MIF_YIELDS)
+            mif_efd_drain(q->efd); /* a sender that waits for a full counter can go on */
+        mif_wait_a_little(turn);
     }
 }
 

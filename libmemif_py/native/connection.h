@@ -415,6 +415,11 @@ int mif_queue_look(void *handle, uint16_t qid, int is_tx, struct mif_queue_state
 /* Address and size of a region; size 0 = there is none. */
 int mif_region_look(void *handle, uint16_t index, void **base, uint64_t *size);
 
+/* For who looks again and again whether another thread has come to its end: yields in the first
+ * MIF_YIELDS turns, then sleeps, for no yield of a thread of SCHED_FIFO lets a lesser one run. */
+enum { MIF_YIELDS = 100 };
+void mif_wait_a_little(unsigned turn);
+
 /* By the face that is linked in: chooses the burst functions of a queue, by its version, role and
  * mode and by what the processor has. */
 void mif_face_bind(struct mif_queue *q, enum mif_direction direction);

@@ -7,7 +7,6 @@
 #include "errors.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -161,9 +160,9 @@ void mif_hub_close(struct mif_hub *hub)
     uint32_t own = 0;
     for (const struct turn *turn = turns_here; turn != NULL; turn = turn->outer)
         own += turn->hub == hub;
-    while (atomic_load(&hub->pollers) > own) {
+    for (unsigned turn = 0; atomic_load(&hub->pollers) > own; turn++) {
         (void)mif_efd_signal(hub->cancel_fd);
-        sched_yield();
+        mif_wait_a_little(turn);
     }
     close_own_fds(hub);
     forget_hub(hub);
