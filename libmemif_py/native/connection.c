@@ -529,7 +529,7 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
         .post_at_start = config->post_at_start,
         .tailroom = config->buffer_offsets == NULL ? config->tailroom : 0,
         .serial = atomic_fetch_add(&last_connection, 1) + 1,
-        .wary = config->wary,
+        .care = (uint8_t)((config->wary ? MIF_WARY : 0) | (mif_lock != NULL ? MIF_LOCKED : 0)),
     };
     set_up(q, &fresh);
     q->window = mif_window_of(q, config->region);

@@ -47,6 +47,13 @@ enum mif_kind {
 
 enum mif_direction { MIF_RX, MIF_TX };
 
+/* How a burst signals, as flags. */
+enum mif_care {
+    MIF_WARY = 1,   /* the peer might make the eventfd a blocking one, to hold us up */
+    MIF_LOCKED = 2, /* bursts hold a lock that others need: mif_lock */
+    MIF_LEFT = 4,   /* right now the burst has let go of it; belongs to who holds it */
+};
+
 struct mif_region {
     uint8_t *base;
     uint64_t size; /* as mapped; 0 = no such region */
@@ -188,7 +195,7 @@ struct mif_queue {
     uint8_t region; /* of the ring */
     uint8_t kind;
     bool post_at_start; /* slave rx: all buffers are posted when the connection comes up */
-    bool wary;          /* the peer might make efd a blocking one, to hold us up */
+    uint8_t care;       /* enum mif_care: how efd is signalled */
     uint8_t tailroom;   /* bytes behind each buffer of ours that are nobody else's */
     /* The fourth line: nothing that a burst needs. What is above `before` is set up anew for each
      * connection. */

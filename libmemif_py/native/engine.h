@@ -294,17 +294,30 @@ MIF_INLINE void mif_publish(struct mif_queue *q, bool is_rx, enum mif_kind kind)
 
 /* Signals: signals.c. One-time set-up. */
 void mif_signals_init(void);
-/* Takes a signal away, if there is one; never waits. */
+/* Takes a signal away, if there is one. Waits for nobody but, where the kernel cannot be told so, a
+ * peer that takes it at the same moment. */
 void mif_efd_drain(int efd);
 /* False when the signal could not be sent; a counter that is full is a signal already. */
 bool mif_efd_signal(int efd);
 /* The same for an eventfd that somebody may have made blocking, at three times the price. */
 bool mif_efd_signal_warily(int efd);
 
-/* The same in a burst, where peers that are trusted pay no more than they must. */
-MIF_INLINE bool mif_signal(const struct mif_queue *q)
+/* The lock that is held during bursts, if there is one. Set once, before the first queue. */
+struct mif_lock {
+    /* Lets go of it; what is returned is for `take`. Nobody enters the queue meanwhile. */
+    void *(*leave)(struct mif_queue *q);
+    void (*take)(struct mif_queue *q, void *state);
+};
+extern __attribute__((visibility("hidden"))) const struct mif_lock *mif_lock;
+
+/* Both for the eventfd of a queue, inside a burst: without the lock if they have to wait. */
+void mif_drain(struct mif_queue *q);
+bool mif_signal_with_care(struct mif_queue *q);
+
+/* Peers that are trusted cost no more than they must. */
+MIF_INLINE bool mif_signal(struct mif_queue *q)
 {
-    return q->wary ? mif_efd_signal_warily(q->efd) : mif_efd_signal(q->efd);
+    return q->care != 0 ? mif_signal_with_care(q) : mif_efd_signal(q->efd);
 }
 
 /* What a ring's flags are while its receiver polls and needs no barrier of ours: MASK_INT and

@@ -70,7 +70,7 @@ MIF_INLINE int mif_rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs, uint3
             continue;
         if (n == count || drained)
             break;
-        mif_efd_drain(q->efd);
+        mif_drain(q);
         drained = true;
     }
     if (MIF_UNLIKELY(drained && step != MIF_STEP_OK && step != MIF_STEP_FAULT))

@@ -5,7 +5,19 @@
  *
  * Codes are those of errors.h. A function that cannot do what it is for returns one as an int;
  * exceptions are for wrong arguments and for no memory. Whoever calls from several threads is kept
- * apart by the interpreter lock, which none of these functions lets go of.
+ * apart by the interpreter lock.
+ *
+ * Nothing that can wait is done under that lock, or one peer would hold up all of Python. What can
+ * wait in a burst is an eventfd, which any peer may make a blocking one and full, or empty. So the
+ * core signals in the way that never waits (signals.c), for trusted peers, too. Only where the
+ * kernel lacks that, or cannot read without waiting, it lets go of the lock for the system call
+ * (the_lock). To do so always was measured: alone a thread sends a packet and its signal in 0.45 us
+ * instead of 0.85 us, but beside one that computes in 30 us instead of 2 us, because that one takes
+ * the lock for its whole 5 ms now and then.
+ *
+ * A thread that let go of the lock is still inside the queue: MIF_LEFT keeps others out, for the
+ * mif_leave of a second one would let the queue be unmapped under the first. They are told AGAIN,
+ * as they are while another holds slots.
  *
  * Ownership of a burst: `Burst` holds slots from rx_burst or tx_burst until release, send or
  * cancel. Views of its memory are counted, and while there is one the slots stay where they are. A
@@ -67,11 +79,25 @@ static bool get_where(PyObject *const *args, Py_ssize_t count, Py_ssize_t expect
     return true;
 }
 
+/* True while another thread is inside a queue without the interpreter lock. */
+static bool is_taken(const struct where *where, enum mif_direction direction)
+{
+    if (where->handle == NULL || where->qid >= MIF_MAX_QUEUES)
+        return false;
+    const struct mif_queue *q = mif_queue_at(where->handle, where->qid, direction);
+    return (q->care & MIF_LEFT) &&
+           atomic_load_explicit(&q->owner, memory_order_relaxed) == (uintptr_t)where->handle;
+}
+
 /* A queue of which nobody holds slots; NULL with a code. What is held belongs to a burst of another
  * thread, and slots go back in order. */
 static struct mif_queue *enter_idle(const struct where *where, enum mif_direction direction,
                                     int *code)
 {
+    if (is_taken(where, direction)) {
+        *code = MIF_ERR_AGAIN;
+        return NULL;
+    }
     struct mif_queue *q = mif_enter(where->handle, where->qid, direction);
     if (q == NULL) {
         *code = mif_why_not(where->handle, where->qid, direction);
@@ -84,6 +110,24 @@ static struct mif_queue *enter_idle(const struct where *where, enum mif_directio
     }
     return q;
 }
+
+static void *leave_lock(struct mif_queue *q)
+{
+    if (!PyGILState_Check())
+        return NULL;
+    q->care |= MIF_LEFT;
+    return PyEval_SaveThread();
+}
+
+static void take_lock(struct mif_queue *q, void *state)
+{
+    if (state == NULL)
+        return;
+    PyEval_RestoreThread(state);
+    q->care &= (uint8_t)~MIF_LEFT;
+}
+
+static const struct mif_lock the_lock = {leave_lock, take_lock};
 
 static int call(struct mif_queue *q, enum mif_call which, uint32_t extra, memif_buffer_t *bufs,
                 uint32_t count, uint16_t *out)
@@ -178,7 +222,7 @@ static PyObject *ring_drain(PyObject *module, PyObject *const *args, Py_ssize_t 
     if (most == (size_t)-1 && PyErr_Occurred())
         return NULL;
     PyObject *list = PyList_New(0);
-    while (list != NULL) {
+    while (list != NULL && !is_taken(&where, MIF_RX)) {
         uint16_t n = 0;
         (void)mif_call(where.handle, where.qid, MIF_RX, MIF_CALL_RX, 0, &buf, 1, &n);
         if (n == 0 || buf.data_len > most)
@@ -536,8 +580,10 @@ static PyObject *burst_open(PyObject *self, void *closure)
 /* The queue of the slots, entered, if they are of its present connection. */
 static struct mif_queue *enter_own(const Burst *burst)
 {
-    struct mif_queue *q =
-        mif_enter(burst->where.handle, burst->where.qid, burst->is_tx ? MIF_TX : MIF_RX);
+    enum mif_direction direction = burst->is_tx ? MIF_TX : MIF_RX;
+    if (is_taken(&burst->where, direction))
+        return NULL;
+    struct mif_queue *q = mif_enter(burst->where.handle, burst->where.qid, direction);
     if (q == NULL || q->serial == burst->serial)
         return q;
     mif_leave(q);
@@ -893,6 +939,7 @@ PyMODINIT_FUNC PyInit__ring(void)
 {
     if (PyType_Ready(&PartType) < 0 || PyType_Ready(&BurstType) < 0)
         return NULL;
+    mif_lock = &the_lock;
     PyObject *module = PyModule_Create(&definition);
     if (module != NULL && PyModule_AddObjectRef(module, "Burst", (PyObject *)&BurstType) < 0)
         Py_CLEAR(module);

@@ -6,13 +6,16 @@
  * to what both ends share. From then on a read of an empty one and a write to a full one wait,
  * inside a burst, for a peer that may never come. So neither is done where it could happen:
  *
- *  - reads say for themselves that they do not wait (RWF_NOWAIT), all of them;
+ *  - reads say for themselves that they do not wait (RWF_NOWAIT), all of them; where the kernel has
+ *    no such read they look first;
  *  - writes have no such flag for an eventfd. The kernel's own completion of a request signals one
  *    without ever waiting, so a request that comes to nothing (IOCB_FLAG_RESFD) takes the place of
  *    the write. It is one system call, too, but takes three times as long.
  *
- * Bursts signal so with peers of other users only (struct mif_queue, wary): one that is root or our
- * own user could do worse than hold us up. Control functions, which hold locks, always do.
+ * Bursts signal so with peers of other users (MIF_WARY): one that is root or our own user could do
+ * worse than hold us up. Who holds a lock that others need, which are control functions and bursts
+ * of Python (MIF_LOCKED), always does: a peer must not hold up more than what has to do with it.
+ * Where the kernel has no such call, a burst lets go of its lock before it does what may wait.
  */
 #include "engine.h"
 
@@ -56,14 +59,24 @@ void mif_signals_init(void)
     can_read_without_waiting = reads_without_waiting();
 }
 
-void mif_efd_drain(int efd)
+const struct mif_lock *mif_lock;
+
+/* An old kernel: all that is left is to look first. Better to wait for a peer that gets in between
+ * than not to work with others. */
+static void read_if_signalled(int efd)
 {
     uint64_t value;
-    /* An old kernel: better to wait for a peer that cheats than not to work with others. */
+    struct pollfd signal = {.fd = efd, .events = POLLIN};
+    if (poll(&signal, 1, 0) == 1)
+        (void)!read(efd, &value, sizeof(value));
+}
+
+void mif_efd_drain(int efd)
+{
     if (can_read_without_waiting)
         (void)!read_now(efd);
     else
-        (void)!read(efd, &value, sizeof(value));
+        read_if_signalled(efd);
 }
 
 bool mif_efd_signal(int efd)
@@ -121,8 +134,42 @@ static bool signal_if_there_is_room(int efd)
     return ready == 0 || (ready == 1 && mif_efd_signal(efd));
 }
 
-bool mif_efd_signal_warily(int efd)
+static bool signal_without_waiting(int efd)
 {
     (void)pthread_once(&once, set_up_requests);
-    return (requests != 0 && signal_by_request(efd)) || signal_if_there_is_room(efd);
+    return requests != 0 && signal_by_request(efd);
+}
+
+bool mif_efd_signal_warily(int efd)
+{
+    return signal_without_waiting(efd) || signal_if_there_is_room(efd);
+}
+
+bool mif_signal_with_care(struct mif_queue *q)
+{
+    if (signal_without_waiting(q->efd))
+        return true;
+    bool locked = q->care & MIF_LOCKED;
+    void *state = locked ? mif_lock->leave(q) : NULL;
+    bool good = q->care & MIF_WARY ? signal_if_there_is_room(q->efd) : mif_efd_signal(q->efd);
+    if (locked)
+        mif_lock->take(q, state);
+    return good;
+}
+
+static __attribute__((noinline, cold)) void drain_unlocked(struct mif_queue *q)
+{
+    bool locked = q->care & MIF_LOCKED;
+    void *state = locked ? mif_lock->leave(q) : NULL;
+    read_if_signalled(q->efd);
+    if (locked)
+        mif_lock->take(q, state);
+}
+
+void mif_drain(struct mif_queue *q)
+{
+    if (MIF_LIKELY(can_read_without_waiting))
+        (void)!read_now(q->efd);
+    else
+        drain_unlocked(q);
 }
