@@ -138,7 +138,8 @@ typedef struct {
     uint16_t buffer_size; /* bytes; of a master's tx queue, as the peer has posted them */
 } memif_queue_details_t;
 
-/* What memif_get_details fills in; strings and arrays lie in the program's own buffer. */
+/* What memif_get_details fills in; strings and arrays lie in the program's own buffer. Names of the
+ * peer (remote_) are the bytes that it sent: escape them before they are printed. */
 typedef struct {
     uint8_t *if_name;
     uint8_t *inst_name;

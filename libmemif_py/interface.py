@@ -20,7 +20,7 @@ from .channel import Access
 from .counters import Counters
 from .endpoint import DEFAULT_MAX_PACKET, DEFAULT_PATH, Endpoint, Settings
 from .hub import HANDSHAKE_TIMEOUT
-from .wire import VERSION_1, VERSION_2
+from .wire import VERSION_1, VERSION_2, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -85,8 +85,12 @@ class Details:
     name: str
     app_name: str
     remote_name: str
-    """The interface name of the peer, or of the last one; empty before the first."""
+    """The interface name of the peer, or of the last one; empty before the first.
+
+    What of it cannot be printed on one line is escaped as \\xNN or \\uNNNN.
+    """
     remote_app_name: str
+    """Its application name, likewise."""
     connected: bool
     version: int
     """Protocol version in use, 256 or 512; 0 when disconnected."""
@@ -96,7 +100,7 @@ class Details:
     buffer_size: int
     """Bytes of a buffer as configured here; a master uses what the slave offers."""
     last_error: str
-    """Why the last connection ended or could not be made."""
+    """Why the last connection ended or could not be made; what the peer said of it is escaped."""
 
 
 class Interface:
@@ -137,8 +141,8 @@ class Interface:
         handshake_timeout: seconds that a peer has to get connected.
         on_connect: called with the interface when the link is up, on the library's thread. An
             exception goes to sys.excepthook, and the link goes on.
-        on_disconnect: called with the interface and a reason when it went down, likewise. What was
-            not received yet can be, there and afterwards.
+        on_disconnect: called with the interface and a reason, as in `Details.last_error`, when it
+            went down, likewise. What was not received yet can be, there and afterwards.
 
     A child that is forked has the interface, but not its thread and its rings: whatever it calls
     raises ForkedError at once, but `close`, which then does nothing to the parent's link, nor does
@@ -312,8 +316,8 @@ class Interface:
                 mode=list(_MODES)[settings.mode],
                 name=settings.if_name.decode("utf-8", "replace"),
                 app_name=settings.app_name.decode("utf-8", "replace"),
-                remote_name=endpoint.remote_if_name.decode("utf-8", "replace"),
-                remote_app_name=endpoint.remote_name.decode("utf-8", "replace"),
+                remote_name=printable(endpoint.remote_if_name),
+                remote_app_name=printable(endpoint.remote_name),
                 connected=link is not None,
                 version=link.machine.version if link else 0,
                 rx_rings=tuple(link.rings(False)) if link else (),

@@ -14,7 +14,7 @@ import os
 
 from . import errors, handshake, regions
 from .channel import Elsewhere, FdsWaiting, check_eventfd, close_fds
-from .wire import VERSION_1, AddRing
+from .wire import VERSION_1, AddRing, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class Link:
         self.channel.send(action.data, action.fd)
 
     def _closed_by_peer(self, action: handshake.Closed) -> None:
-        reason = action.reason.decode("utf-8", "replace") or f"code {action.code}"
+        reason = printable(action.reason) or f"code {action.code}"
         self.close(f"disconnected by the peer: {reason}")
 
     def _ask_program(self) -> None:
@@ -393,8 +393,7 @@ class Link:
             return "new connection"
         settings = self.endpoint.settings
         role = "master" if settings.is_master else "slave"
-        name = settings.if_name.decode("utf-8", "replace")
-        return f"{role} {name or '-'} id {settings.interface_id}"
+        return f"{role} {printable(settings.if_name) or '-'} id {settings.interface_id}"
 
 
 # All that the peer hears: what the program found wrong, or failed of, is not for it.
@@ -520,7 +519,7 @@ class MasterLink(Link):
         if error.code == "MAXRING" and self._listener.known.offered_too_many(
             self.channel.identity()
         ):
-            name = self.machine.remote_name.decode("utf-8", "replace") or "the peer"
+            name = printable(self.machine.remote_name) or "the peer"
             reason = f"{error.reason}; {name} will be told so when it tries again"
         super()._refuse(error, reason)
 

@@ -56,4 +56,5 @@ class Native:
         frame = sys._getframe(depth)
         file = "libmemif_py/" + frame.f_code.co_filename.rpartition("/")[2]
         function = frame.f_code.co_name
-        self.lib.mif_debug_line(file.encode(), function.encode(), frame.f_lineno, text.encode())
+        line = text.encode("utf-8", "backslashreplace")
+        self.lib.mif_debug_line(file.encode(), function.encode(), frame.f_lineno, line)

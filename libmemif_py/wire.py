@@ -251,6 +251,28 @@ def up_to_nul(text: bytes) -> bytes:
     return text.partition(b"\0")[0]
 
 
+def printable(text: bytes) -> str:
+    """Return what a peer chose as text of one line that does nothing to a terminal.
+
+    What of UTF-8 can be seen stays. Bytes that are none, and control characters, become \\xNN, all
+    that cannot be seen or changes the order of what can, \\uNNNN. Wherever a peer's words enter a
+    text of ours they go through here.
+    """
+    decoded = text.decode("utf-8", "surrogateescape")
+    return decoded if decoded.isprintable() else "".join(map(_escaped, decoded))
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    number = ord(character)
+    if 0xDC80 <= number <= 0xDCFF:  # a byte that is no UTF-8
+        number -= 0xDC00
+    elif number >= 0x80:
+        return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+    return f"\\x{number:02x}"
+
+
 def _layout(message_class: type[Message], version: int) -> struct.Struct:
     if message_class is not AddRing:
         return _LAYOUTS[message_class]

@@ -378,7 +378,7 @@ def test_info_shows_no_control_characters_of_a_peer(shell):
         with peer:
             peer.send(wire.encode(hello, 512))
             assert info.wait() == 0
-    assert "name      \\x1b[2Jevil\\n\n" in info.rest()
+    assert "name      \\x1b[2Jevil\\x0a\n" in info.rest()
 
 
 @pytest.mark.parametrize("said", [b"", b"x", bytes(128), b"\1" + bytes(127), b"\xff" * 200])

@@ -238,7 +238,8 @@ typedef struct {
     uint8_t is_external; /* 1: provided or mapped by the program */
 } memif_region_details_t;
 
-/* What memif_get_details fills in; strings and arrays lie in the program's own buffer. */
+/* What memif_get_details fills in; strings and arrays lie in the program's own buffer. Names of the
+ * peer (remote_) are the bytes that it sent: escape them before they are printed. */
 typedef struct {
     uint8_t *if_name;
     uint8_t *inst_name;

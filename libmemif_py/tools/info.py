@@ -15,7 +15,7 @@ import click
 from libmemif_py import channel, control, errors, wire
 
 from . import stop
-from .options import DEFAULT_SOCKET, EXAMPLES_FIRST, NoAnswer, printable
+from .options import DEFAULT_SOCKET, EXAMPLES_FIRST, NoAnswer
 
 _FAULTS = {
     FileNotFoundError: "there is no such socket: start the master first, or correct the path",
@@ -51,7 +51,7 @@ def _hello(path: str, peer: channel.Channel, timeout: float) -> wire.Hello:
 def _program_of(pid: int) -> str:
     """Empty when it cannot be seen from here."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        return wire.printable(Path(f"/proc/{pid}/comm").read_bytes().removesuffix(b"\n"))
     except OSError:
         return ""
 
@@ -76,7 +76,7 @@ def look(path: str, timeout: float) -> dict[str, Any]:
             _leave(peer)
     return {
         "socket": path,
-        "name": hello.name.decode("utf-8", "replace"),
+        "name": wire.printable(hello.name),
         "min_version": hello.min_version,
         "max_version": hello.max_version,
         "max_regions": hello.max_region + 1,
@@ -118,12 +118,12 @@ def command(socket: str, timeout: float, as_json: bool) -> None:
     )
     rows = {
         "socket": socket,
-        "name": printable(found["name"]),
+        "name": found["name"],
         "protocol": versions,
         "rings": f"{found['max_s2m_rings']} slave to master, {found['max_m2s_rings']} back, "
         f"of at most {found['max_ring_size']} slots",
         "regions": f"at most {found['max_regions']}",
-        "process": f"{found['pid']} {printable(found['program'])}".rstrip(),
+        "process": f"{found['pid']} {found['program']}".rstrip(),
         "user": f"{found['uid']}, group {found['gid']}",
     }
     for name, value in rows.items():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from libmemif_py import Interface, Timeout, errors
+from libmemif_py import Interface, Timeout, errors, wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +28,8 @@ _OUR_END = "interface deleted"
 
 
 def printable(text: str) -> str:
-    """What a peer said, without what would move the cursor of a terminal."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    """The same, without what would move the cursor of a terminal."""
+    return wire.printable(text.encode("utf-8", "surrogateescape"))
 
 
 class NoAnswer(click.ClickException):
