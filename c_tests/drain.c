@@ -311,7 +311,8 @@ int main(int argc, char **argv)
         if (err > 0)
             check("memif_poll_event", err);
     }
-    (void)fgets(line, sizeof(line), stdin);
+    if (fgets(line, sizeof(line), stdin) == NULL)
+        line[0] = 0;
     end_all(strcmp(line, "cleanup\n") == 0);
     return 0;
 }

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import builds
+import elf
 import pytest
 from builds import APIS, BASE_PYTHON, HOSTS, PYTHON, ROOT, each_api, environment, run
 
@@ -178,3 +179,11 @@ def test_no_package_names_a_folder_of_the_build(packages, tmp_path):
         for path in (tmp_path / name).rglob("*"):
             if path.is_file() and not path.is_symlink():
                 assert str(package.parent).encode() not in path.read_bytes(), path
+
+
+def test_all_that_is_compiled_in_the_packages_is_hardened(packages, tmp_path):
+    for name, package in packages.items():
+        run(["dpkg-deb", "--extract", package, tmp_path / name])
+    files = elf.files_below(tmp_path)
+    assert len(files) >= 3 + 7
+    assert [found for file in files for found in elf.weaknesses(file, set())] == []

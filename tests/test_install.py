@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import builds
+import elf
 import pytest
 from builds import (
     API_1,
@@ -272,6 +273,28 @@ def test_the_run_path_leads_to_libpython_at_most(installed, api):
     assert "RPATH" not in section
     libdir = sysconfig.get_config_var("LIBDIR")
     assert bracketed(section.get("RUNPATH", [])) in ([], [libdir])
+
+
+def test_all_that_is_compiled_is_hardened(installed):
+    files = elf.files_below(installed.tree)
+    assert len(files) >= 3
+    allowed = elf.folder_of_libpython()
+    assert [found for file in files for found in elf.weaknesses(file, allowed)] == []
+
+
+def test_a_debug_build_has_what_needs_no_optimiser(tmp_path_factory):
+    installed = builds.debug(tmp_path_factory)
+    allowed = elf.folder_of_libpython()
+    found = [what for f in elf.files_below(installed.tree) for what in elf.weaknesses(f, allowed)]
+    assert found
+    assert [what for what in found if not what.endswith("has no _FORTIFY_SOURCE")] == []
+
+
+def test_a_level_of_fortify_that_a_packager_chose_is_kept(tmp_path):
+    chosen = environment(CPPFLAGS="-D_FORTIFY_SOURCE=2", CFLAGS="-O2")
+    builds.meson("setup", tmp_path / "build", ROOT, env=chosen)
+    commands = (tmp_path / "build" / "compile_commands.json").read_text()
+    assert set(re.findall(r"_FORTIFY_SOURCE\S*", commands)) == {"_FORTIFY_SOURCE=2"}
 
 
 # ---- C programs
@@ -613,6 +636,19 @@ def test_the_command_says_what_to_install_where_its_extra_is_missing(pip_venv):
     result = run([pip_venv.parent / "memif", "--version"], status=2)
     assert result.stdout == ""
     assert result.stderr == "memif: click is missing: pip install 'libmemif-py[tools]'\n"
+
+
+def test_all_that_is_compiled_in_a_wheel_is_hardened(wheel, tmp_path):
+    wheels, python = wheel
+    (path,) = wheels.glob("libmemif_py-*.whl")
+    libdir = run(
+        [python, "-I", "-c", "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))"]
+    )
+    allowed = {libdir.stdout.strip()} - {"/usr/lib"}
+    shutil.unpack_archive(path, tmp_path, "zip")
+    files = elf.files_below(tmp_path)
+    assert len(files) == 3
+    assert [found for file in files for found in elf.weaknesses(file, allowed)] == []
 
 
 @each_api

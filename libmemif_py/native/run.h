@@ -141,16 +141,16 @@ static enum mif_step take_packets(struct mif_queue *q, memif_buffer_t *bufs, uin
     return MIF_STEP_OK;
 }
 
-static __attribute__((noinline)) int rx_rest(struct mif_queue *q, memif_buffer_t *bufs,
-                                             uint32_t count, uint16_t *rx, uint32_t n)
+static MIF_UNGUARDED __attribute__((noinline)) int
+rx_rest(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count, uint16_t *rx, uint32_t n)
 {
     enum mif_step step = take_packets(q, bufs, count, &n, (enum mif_kind)q->kind);
     return mif_rx_end(q, n, rx, step);
 }
 
 /* One instance for all kinds: a system call outweighs what it costs. */
-static int rx_interrupt(struct mif_queue *q, uint32_t extra, void *bufs, uint32_t count,
-                        uint16_t *rx)
+static MIF_UNGUARDED int rx_interrupt(struct mif_queue *q, uint32_t extra, void *bufs,
+                                      uint32_t count, uint16_t *rx)
 {
     (void)extra;
     return mif_rx_interrupt(q, bufs, count, rx, take_packets, (enum mif_kind)q->kind);
@@ -241,9 +241,9 @@ MIF_INLINE uint32_t reserve_run(struct mif_queue *q, memif_buffer_t *bufs, uint3
 }
 
 /* The rest of a burst of which n packets, of one entry each, are reserved. */
-static __attribute__((noinline)) int alloc_rest(struct mif_queue *q, uint32_t size,
-                                                memif_buffer_t *bufs, uint32_t count,
-                                                uint16_t *allocated, uint32_t n)
+static MIF_UNGUARDED __attribute__((noinline)) int alloc_rest(struct mif_queue *q, uint32_t size,
+                                                              memif_buffer_t *bufs, uint32_t count,
+                                                              uint16_t *allocated, uint32_t n)
 {
     enum mif_kind kind = (enum mif_kind)q->kind;
     enum mif_step step = MIF_STEP_OK;
@@ -371,8 +371,8 @@ static uint64_t burst_mark(const memif_buffer_t *bufs, uint32_t count)
 /* The rest of a burst of which n entries are filled. It ends where an entry cannot be sent; but if
  * the same burst has ended there before, it passes over what it cannot send, so that loops end
  * which send what is left until nothing is. */
-static __attribute__((noinline)) int tx_rest(struct mif_queue *q, const memif_buffer_t *bufs,
-                                             uint32_t count, uint16_t *tx, uint32_t n)
+static MIF_UNGUARDED __attribute__((noinline)) int
+tx_rest(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, uint16_t *tx, uint32_t n)
 {
     enum mif_kind kind = (enum mif_kind)q->kind;
     int err = MIF_ERR_SUCCESS;

@@ -34,7 +34,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static aio_context_t requests; /* 0: there are none to be had */
 
 /* Without the C library's own preadv2, which does more than the call, and bursts end here. */
-static ssize_t read_now(int efd)
+static MIF_UNGUARDED ssize_t read_now(int efd)
 {
     uint64_t value;
     struct iovec to = {.iov_base = &value, .iov_len = sizeof(value)};
@@ -79,7 +79,7 @@ void mif_efd_drain(int efd)
         read_if_signalled(efd);
 }
 
-bool mif_efd_signal(int efd)
+MIF_UNGUARDED bool mif_efd_signal(int efd)
 {
     const uint64_t one = 1;
     for (;;) {
@@ -166,7 +166,7 @@ static __attribute__((noinline, cold)) void drain_unlocked(struct mif_queue *q)
         mif_lock->take(q, state);
 }
 
-void mif_drain(struct mif_queue *q)
+MIF_UNGUARDED void mif_drain(struct mif_queue *q)
 {
     if (MIF_LIKELY(can_read_without_waiting))
         (void)!read_now(q->efd);
