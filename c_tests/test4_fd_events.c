@@ -347,6 +347,40 @@ MEMIF_TEST(create_of_a_master_fails_with_the_fd_callback)
     control_close(&control);
 }
 
+/* "+a+b+c+d-b-c-d": the end of the listener's watch, the channel's or the queue's. */
+MEMIF_TEST_LOOP(a_master_is_gone_although_the_fd_callback_fails_at_its_end, 5, 8)
+{
+    struct pair pair = {0};
+
+    open_pair_with_interrupts(&pair);
+    pair.master_control.log.refused = (size_t)_i;
+    ck_assert_int_eq(memif_delete(&pair.master.conn), MEMIF_ERR_CB_FDUPDATE);
+    ck_assert_ptr_null(pair.master.conn);
+    ck_assert_int_eq(pair.master.disconnects, 1);
+    expect_fd_log(&pair.master_control, "+a+b+c+d-b-c-d");
+    ck_assert_uint_eq(files_in_folder(), 0);
+    pair.master_control.log.watched--; /* closing it took it out of the program's set */
+    RUN_UNTIL(pair.slave.disconnects == 1);
+    end_delete(&pair.slave);
+    control_close(&pair.slave_control);
+    control_close(&pair.master_control);
+}
+
+MEMIF_TEST(a_socket_is_gone_although_the_fd_callback_fails_at_its_end)
+{
+    struct control control = {.polling = APPLICATION_POLLS};
+
+    control_must_open(&control, "a.sock");
+    control_close(&control);
+    size_t fds = open_fds();
+    control_must_open(&control, "a.sock");
+    control.log.refused = control.log.count + 1;
+    ck_assert_int_eq(memif_delete_socket(&control.handle), MEMIF_ERR_CB_FDUPDATE);
+    ck_assert_ptr_null(control.handle);
+    ck_assert_int_eq(close(control.epoll_fd), 0);
+    ck_assert_uint_eq(open_fds(), fds);
+}
+
 static void open_pair_to_fail(struct pair *pair)
 {
     pair->master.at_interrupt = pair->slave.at_interrupt = count_interrupt;

@@ -174,7 +174,8 @@ int memif_init(memif_control_fd_update_t *on_control_fd_update, char *app_name);
 
 /*
  * Disconnects and frees everything that is left; handles are void afterwards. No other function
- * may be running. Always returns MEMIF_ERR_SUCCESS. memif_init may follow.
+ * may be running. memif_init may follow, also when something failed on the way, such as the removal
+ * of a socket file: then all the rest is done, and the code is that of the first failure.
  */
 int memif_cleanup(void);
 
@@ -222,7 +223,8 @@ int memif_control_fd_handler(int fd, uint8_t events);
  * Tells the peer, disconnects, frees the interface and sets `*conn` to NULL.
  *
  * Calls on_disconnect when the interface was connected. Returns MEMIF_ERR_NOCONN when `*conn` is
- * NULL.
+ * NULL. Whatever else fails, such as the removal of the socket file, fails alone: the interface is
+ * gone all the same, and the code is that of the first failure.
  */
 int memif_delete(memif_conn_handle_t *conn);
 

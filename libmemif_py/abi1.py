@@ -6,6 +6,7 @@ from __future__ import annotations
 from . import abi, errors
 from .endpoint import DEFAULT_PATH, Settings
 from .hub import Hub
+from .steps import Steps
 from .wire import NAME_SIZE, up_to_nul
 
 TYPE_CHECKING = False
@@ -34,11 +35,10 @@ class Api1(abi.Api):
         """memif_cleanup."""
         if self.hub is None or self.hub.closed:
             return
-        try:
-            self.hub.close()  # callbacks may still ask for details
-        finally:
+        with Steps() as steps:
+            steps.take(self.hub.close)  # callbacks may still ask for details
             self.hub = None
-            self.lib.mif_api1_hub_close()
+            steps.take(self.lib.mif_api1_hub_close)
 
     def create(
         self, handle: Any, args: Any, on_connect: Any, on_disconnect: Any, interrupt: Any, ctx: Any

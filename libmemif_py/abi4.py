@@ -6,6 +6,7 @@ from __future__ import annotations
 from . import abi, errors
 from .endpoint import Settings
 from .hub import LOCK, Hub
+from .steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,8 +99,10 @@ class Api4(abi.Api):
             hub = self._hub(sock)
             if hub.in_use():
                 raise errors.ArgumentError("the socket still has interfaces, delete them first")
-            hub.close()
-            del self.hubs[self._key(sock)]
+            with Steps() as steps:
+                steps.take(hub.close)
+                del self.hubs[self._key(sock)]
+                sock.is_over = True
 
     def set_timer(self, sock: Any, first: int, interval: int) -> None:
         """memif_set_connection_request_timer."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors
 from .interface import Interface, Timeout
+from .steps import Steps
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -77,12 +78,13 @@ class AsyncInterface:
         if self.interface._inherited:
             self.interface.close()
             return
-        for receiver in self._receivers.values():
-            receiver.stop_reading()
-        self.interface.close()
-        for receiver in self._receivers.values():
-            receiver.wake_all()
-        self._wake_link_waiters()
+        with Steps() as steps:
+            for receiver in self._receivers.values():
+                steps.take(receiver.stop_reading)
+            steps.take(self.interface.close)
+            for receiver in self._receivers.values():
+                steps.take(receiver.wake_all)
+            steps.take(self._wake_link_waiters)
 
     async def __aenter__(self) -> AsyncInterface:
         """Close at the end of the block."""
@@ -346,9 +348,9 @@ class MemifTransport(asyncio.DatagramTransport):
         )
         try:
             self._fd = self._interface.fileno(queue)
-        except BaseException:
-            self._interface.close()
-            raise
+        except BaseException as error:
+            with Steps(error) as steps:
+                steps.take(self._interface.close)
         super().__init__({"interface": self._interface, "sockname": path})
 
     def _start(self, started: asyncio.Future[None]) -> None:
@@ -530,16 +532,17 @@ class MemifTransport(asyncio.DatagramTransport):
         if self._ended:
             return
         self._closing = self._ended = True
-        self._read_on()
-        if self._flushing is not None:
-            self._flushing.cancel()
-        self._unsent.clear()
-        self._received.clear()
-        self._unsent_bytes = 0
-        if self._interface._inherited:  # the loop is the parent's, and may be closed here
-            self._interface.close()
-        else:
-            self._loop.call_soon(self._finish, error)
+        with Steps() as steps:
+            steps.take(self._read_on)
+            if self._flushing is not None:
+                self._flushing.cancel()
+            self._unsent.clear()
+            self._received.clear()
+            self._unsent_bytes = 0
+            if self._interface._inherited:  # the loop is the parent's, and may be closed here
+                steps.take(self._interface.close)
+            else:
+                steps.take(self._loop.call_soon, self._finish, error)
 
     def _finish(self, error: Exception | None) -> None:
         try:

@@ -12,6 +12,7 @@ what is inherited from what is the process's own.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib.util
 import os
 import sys
@@ -21,9 +22,11 @@ from pathlib import Path
 from . import errors
 from .hub import LOCK, Hub
 from .native import Native
+from .steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from .endpoint import Endpoint, Observer, Settings
@@ -61,6 +64,9 @@ lib.mif_debug_init()
 native = Native(ffi, lib)
 native.check(lib.mif_data_path_init(), "set-up of the data path")
 
+# In seconds, until a thread that should end is woken up once more.
+_PATIENCE = 0.5
+
 _threads: dict[int, ControlThread] = {}  # by hub
 generation = 0  # how many forks led to this process since the import
 
@@ -89,38 +95,57 @@ class ControlThread:
         self._key = int(ffi.cast("uintptr_t", self._pointer))
         self.users = 0
         self._stopping = self._abandoned = False
+        self._pointer_lock = threading.Lock()  # only to use it while it is there
+        self._error: BaseException | None = None
         try:
             self.hub = Hub(native, self._pointer, b"libmemif_py")
-        except BaseException:
-            lib.mif_hub_free(self._pointer)
-            raise
+        except BaseException as error:
+            with Steps(error) as steps:
+                steps.take(lib.mif_hub_free, self._pointer)
         _threads[self._key] = self
         self._thread = threading.Thread(target=self._run, name="memif-control", daemon=True)
         try:
             self._thread.start()
-        except BaseException:
-            self._end()
-            raise
+        except BaseException as error:
+            with Steps(error) as steps:
+                steps.take(self._end)
 
     def _run(self) -> None:
         """Poll until stopped. The thread itself frees the hub: nobody is inside it then."""
         while not self._stopping:
             lib.mif_hub_poll(self._pointer, -1)
-        if not self._abandoned:
+        if self._abandoned:
+            return
+        try:
             self._end()
+        except BaseException as error:
+            self._error = error
 
     def _end(self) -> None:
-        self.hub.close()
-        lib.mif_hub_close(self._pointer)
-        del _threads[self._key]
-        lib.mif_hub_free(self._pointer)
+        with Steps() as steps:
+            steps.take(self.hub.close)
+            with self._pointer_lock:
+                steps.take(lib.mif_hub_close, self._pointer)
+                del _threads[self._key]
+                pointer, self._pointer = self._pointer, ffi.NULL
+                steps.take(lib.mif_hub_free, pointer)
 
     def stop(self) -> None:
         """End the thread, and with it the hub and its interfaces. May be called on that thread."""
         self._stopping = True
-        lib.mif_hub_cancel(self._pointer)
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+        self._wake()
+        if threading.current_thread() is self._thread:
+            return
+        while self._thread.is_alive():
+            self._thread.join(_PATIENCE)
+            self._wake()  # should the first have failed
+        if self._error is not None:
+            raise self._error
+
+    def _wake(self) -> None:
+        with self._pointer_lock:
+            if self._pointer != ffi.NULL:
+                lib.mif_hub_cancel(self._pointer)
 
     def abandon(self, at_rest: bool) -> None:
         """In a forked child: see Hub.abandon. A callback that forked may return to the thread."""
@@ -146,11 +171,9 @@ def add(settings: Settings, observer: Observer) -> Endpoint:
         try:
             endpoint = thread.hub.add(settings, observer, ffi.NULL, ffi.NULL)
         except BaseException as error:
-            if thread.users == 0:
-                thread.stop()
-            if isinstance(error, OSError) and not isinstance(error, errors.MemifError):
-                raise _as_ours(error, settings) from error
-            raise
+            with Steps(error) as steps:
+                if thread.users == 0:
+                    steps.take(thread.stop)
         thread.users += 1
         if _thread is None:
             _close_at_exit()
@@ -158,19 +181,26 @@ def add(settings: Settings, observer: Observer) -> Endpoint:
         return endpoint
 
 
-def _as_ours(error: OSError, settings: Settings) -> errors.MemifError:
-    """What the system refused to a master, in the classes that Interface promises."""
-    path = settings.path.decode("utf-8", "replace")
-    made = native.error(native.code_of(error), f"{path!r}: {error.strerror}")
-    if isinstance(made, OSError):
-        made.errno = error.errno
-    return made
+@contextlib.contextmanager
+def in_our_classes(settings: Settings) -> Iterator[None]:
+    """What the system refuses inside of the block, in the classes that Interface promises."""
+    try:
+        yield
+    except errors.MemifError:
+        raise
+    except OSError as error:
+        path = settings.path.decode("utf-8", "replace")
+        made = native.error(native.code_of(error), f"{path!r}: {error.strerror}")
+        if isinstance(made, OSError):
+            made.errno = error.errno
+        raise made from error
 
 
 def remove(endpoint: Endpoint) -> None:
     """End an interface, and the thread with the last one."""
-    endpoint.hub.remove(endpoint)  # calls back into the program, so without our lock
-    _release(endpoint.hub)
+    with Steps() as steps:
+        steps.take(endpoint.hub.remove, endpoint)  # it calls back into the program: not in our lock
+        steps.take(_release, endpoint.hub)
 
 
 def _release(hub: Hub) -> None:

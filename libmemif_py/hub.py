@@ -15,6 +15,7 @@ from . import channel, errors, handshake
 from .endpoint import Endpoint
 from .link import Link, MasterLink, SlaveLink
 from .peers import KnownPeers
+from .steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,9 +129,9 @@ class Listener:
         )
         try:
             hub.watch(self._socket.fileno(), self)
-        except BaseException:
-            self._socket.close()
-            raise
+        except BaseException as error:
+            with Steps(error) as steps:
+                steps.take(self._socket.close)
 
     def add(self, endpoint: Endpoint) -> None:
         """Answer for one more interface.
@@ -158,8 +159,9 @@ class Listener:
             return
         except OSError as error:
             self.hub.native.debug(f"accept: {error.strerror}")
-            self.hub.unwatch(self._socket.fileno())
-            self.hub.set_deadline(self, SHORT_PAUSE)
+            with Steps() as steps:
+                steps.take(self.hub.unwatch, self._socket.fileno())
+                steps.take(self.hub.set_deadline, self, SHORT_PAUSE)
             return
         self._begin(accepted)
 
@@ -172,11 +174,20 @@ class Listener:
             raise
 
     def _begin(self, accepted: channel.Channel) -> None:
-        self._strangers = [link for link in self._strangers if link.is_stranger()]
-        if len(self._strangers) >= MAX_STRANGERS:
-            self._strangers.pop(0).disconnect("too many connections wait for their handshake")
-        expected = self._expected(accepted)
-        link = MasterLink(self.hub, accepted, self, self._limits(expected), expected)
+        with Steps() as steps:
+            self._strangers = [link for link in self._strangers if link.is_stranger()]
+            if len(self._strangers) >= MAX_STRANGERS:
+                oldest = self._strangers.pop(0)
+                steps.take(oldest.disconnect, "too many connections wait for their handshake")
+            steps.take(self._welcome, accepted)
+
+    def _welcome(self, accepted: channel.Channel) -> None:
+        try:
+            expected = self._expected(accepted)
+            link = MasterLink(self.hub, accepted, self, self._limits(expected), expected)
+        except BaseException as error:
+            with Steps(error) as steps:
+                steps.take(accepted.close)
         self._strangers.append(link)
         self.hub.add_link(link, self._patience())
         link.start()
@@ -229,12 +240,13 @@ class Listener:
 
     def close(self) -> None:
         """Stop listening; drop who has not named an interface."""
-        self.hub.cancel_deadline(self)
-        for link in self._strangers:
-            if link.is_stranger():
-                link.disconnect("listener closed")
-        self.hub.unwatch(self._socket.fileno())
-        self._socket.close()
+        with Steps() as steps:
+            steps.take(self.hub.cancel_deadline, self)
+            for link in self._strangers:
+                if link.is_stranger():
+                    steps.take(link.disconnect, "listener closed")
+            steps.take(self.hub.unwatch, self._socket.fileno())
+            steps.take(self._socket.close)
 
     def abandon(self) -> None:
         """See Hub.abandon."""
@@ -285,9 +297,9 @@ class Hub:
         try:
             with LOCK:
                 self.watch(self._timer, self)
-        except BaseException:
-            channel.close_fds([self._timer])
-            raise
+        except BaseException as error:
+            with Steps(error) as steps:
+                steps.take(channel.close_fds, [self._timer])
 
     def unlocked(self) -> Unlocked:
         """For the time of a callback into the application."""
@@ -310,9 +322,9 @@ class Hub:
             try:
                 if settings.is_master:
                     self._listen(endpoint)
-            except BaseException:
-                endpoint.close()
-                raise
+            except BaseException as error:
+                with Steps(error) as steps:
+                    steps.take(endpoint.close)
             self._endpoints[endpoint.handle] = endpoint
             if not settings.is_master:
                 self._first_attempt(endpoint)
@@ -323,14 +335,14 @@ class Hub:
             raise errors.ArgumentError("the socket is being deleted")
 
     def _first_attempt(self, endpoint: Endpoint) -> None:
-        if not self._eager:
-            self.set_deadline(endpoint, 0)
-            return
         try:
-            self.attempt(endpoint)
-        except BaseException:
-            self.remove(endpoint)
-            raise
+            if self._eager:
+                self.attempt(endpoint)
+            else:
+                self.set_deadline(endpoint, 0)
+        except BaseException as error:
+            with Steps(error) as steps:
+                steps.take(self.remove, endpoint)
 
     def in_use(self) -> bool:
         """True while there are interfaces, or one is on its way out: callbacks run meanwhile."""
@@ -351,7 +363,8 @@ class Hub:
     def remove(self, endpoint: Endpoint) -> None:
         """Disconnect and end an interface. Raises NoConnectionError if that is under way or done.
 
-        Until the program was told of the end of its link, the handle stays good for all else.
+        Until the program was told of the end of its link, the handle stays good for all else. Any
+        other error is raised when all is done that can be: the interface is gone then as well.
         """
         with LOCK:
             if endpoint.removed:
@@ -361,13 +374,14 @@ class Hub:
 
     def _end(self, endpoint: Endpoint) -> None:
         endpoint.removed = True
-        self.cancel_deadline(endpoint)
-        if endpoint.settings.is_master:
-            self._stop_listening(endpoint)
-        if endpoint.link is None:
-            self.forget(endpoint)
-        else:
-            endpoint.link.disconnect("interface deleted")
+        with Steps() as steps:
+            steps.take(self.cancel_deadline, endpoint)
+            if endpoint.settings.is_master:
+                steps.take(self._stop_listening, endpoint)
+            if endpoint.link is None:
+                steps.take(self.forget, endpoint)
+            else:
+                steps.take(endpoint.link.disconnect, "interface deleted")
 
     def forget(self, endpoint: Endpoint) -> None:
         """An interface that was removed has no link any more. May be called twice."""
@@ -413,14 +427,14 @@ class Hub:
 
     def set_retry(self, first: float | None, interval: float | None) -> None:
         """Have disconnected slaves try again after `first` seconds, then at each interval."""
-        with LOCK:
+        with LOCK, Steps() as steps:
             self._check_open()
             self.retry_interval = interval
             for endpoint in self._endpoints.values():
                 if endpoint.link is None and not endpoint.settings.is_master:
-                    self.cancel_deadline(endpoint)
+                    steps.take(self.cancel_deadline, endpoint)
                     if (when := first or interval) is not None:
-                        self.set_deadline(endpoint, when)
+                        steps.take(self.set_deadline, endpoint, when)
 
     def retry_later(self, endpoint: Endpoint) -> None:
         """A slave lost its link, or found nobody."""
@@ -455,7 +469,12 @@ class Hub:
                 raise
 
     def _connect(self, endpoint: Endpoint) -> None:
-        link = SlaveLink(self, channel.connect(endpoint.settings.path, self.native.lib), endpoint)
+        connected = channel.connect(endpoint.settings.path, self.native.lib)
+        try:
+            link = SlaveLink(self, connected, endpoint)
+        except BaseException as error:
+            with Steps(error) as steps:
+                steps.take(connected.close)
         endpoint.linked(link)
         self.add_link(link, endpoint.settings.handshake_timeout or HANDSHAKE_TIMEOUT)
 
@@ -471,8 +490,8 @@ class Hub:
             self.watch(link.channel.fileno(), link)
             self.set_deadline(link, patience)
         except errors.MemifError as error:
-            link.disconnect(str(error))
-            raise
+            with Steps(error) as steps:
+                steps.take(link.disconnect, str(error))
 
     def forget_link(self, link: Link) -> None:
         """The link is being taken apart."""
@@ -499,10 +518,11 @@ class Hub:
             return self.native.lib.mif_hub_watch(self.pointer, fd, kind, handle, qid)
 
     def unwatch(self, fd: int) -> None:
-        """Before the fd is closed."""
+        """Before the fd is closed. Raises MemifError; nobody watches it any more even so."""
         self._handlers.pop(fd, None)
         with self.unlocked():
-            self.native.lib.mif_hub_unwatch(self.pointer, fd)
+            code = self.native.lib.mif_hub_unwatch(self.pointer, fd)
+        self.native.check(code, f"the end of watching fd {fd}")
 
     def control(self, fd: int, events: int) -> None:
         """Serve a control fd that is ready."""
@@ -531,7 +551,10 @@ class Hub:
             wait = -1
         else:
             wait = max(0, int((self._armed - time.monotonic()) * 1e6))
-        self.native.lib.mif_timer_arm(self._timer, wait)
+        code = self.native.lib.mif_timer_arm(self._timer, wait)
+        if code:
+            self._armed = None  # so that the next deadline tries again
+            raise self.native.error(code, "timer")
 
     def on_ready(self, _events: int) -> None:
         """The timer fired."""
@@ -557,20 +580,21 @@ class Hub:
     def close(self) -> None:
         """Remove every interface and close every fd. The C hub stays the caller's.
 
-        Waits for what other threads are ending: they still need the hub.
+        Waits for what other threads are ending: they still need the hub. Raises the first error
+        when all is closed.
         """
-        with LOCK, self.ending():
+        with LOCK, self.ending(), Steps() as steps:
             self.closed = True  # callbacks and other threads may still try to add
             for endpoint in list(self._endpoints.values()):
                 if not endpoint.removed:
-                    self.remove(endpoint)
+                    steps.take(self.remove, endpoint)
             for link in list(self._links):
-                link.disconnect("hub closed")
+                steps.take(link.disconnect, "hub closed")
             while len(self._endings) > 1:
                 with self.unlocked():
                     time.sleep(_GLANCE)
-            self.unwatch(self._timer)
-            channel.close_fds([self._timer])
+            steps.take(self.unwatch, self._timer)
+            steps.take(channel.close_fds, [self._timer])
 
     def abandon(self, at_rest: bool) -> None:
         """In a forked child: let go of the parent's interfaces, and leave them as they are.

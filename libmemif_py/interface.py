@@ -20,6 +20,7 @@ from .channel import Access
 from .counters import Counters
 from .endpoint import DEFAULT_MAX_PACKET, DEFAULT_PATH, Endpoint, Settings
 from .hub import HANDSHAKE_TIMEOUT
+from .steps import Steps
 from .wire import VERSION_1, VERSION_2, printable
 
 if TYPE_CHECKING:
@@ -217,13 +218,14 @@ class Interface:
         self._tx_locks = [_QueueLock() for _ in range(tx_count)]
         self._polling: set[int] = set()
         self._counters = counters.zero(rx_count, tx_count)
-        try:
-            for _ in range(rx_count):
-                self._rx_waits.append(_ReadyFd())
-            self._endpoint = control.add(settings, _Observer(self))
-        except BaseException:
-            self._close_waits()
-            raise
+        with control.in_our_classes(settings):
+            try:
+                for _ in range(rx_count):
+                    self._rx_waits.append(_ReadyFd())
+                self._endpoint = control.add(settings, _Observer(self))
+            except BaseException as error:
+                with Steps(error) as steps:
+                    steps.take(self._close_waits)
 
     # ---- life ----
 
@@ -231,7 +233,9 @@ class Interface:
         """Tell the peer, release everything. May be called twice.
 
         Who waits in another thread gets NoConnectionError; who receives gets what is left first.
-        In a child that was forked: only there, without a word to the peer.
+        In a child that was forked: only there, without a word to the peer. Raises MemifError when
+        something could not be undone properly, such as AccessError when the socket file may not be
+        removed; the interface is closed then all the same.
         """
         if self._inherited:
             self._closing = self._closed = True
@@ -240,22 +244,25 @@ class Interface:
             if self._closing:
                 return
             self._closing = True
-        self.counters()
-        control.remove(self._endpoint)
-        with self._changed:  # the control thread may be about to tell of the end of the link
-            self._end()
-            self._close_waits()
+        with control.in_our_classes(self._endpoint.settings), Steps() as steps:
+            steps.take(self.counters)
+            steps.take(control.remove, self._endpoint)
+            with self._changed:  # the control thread may be about to tell of the end of the link
+                steps.take(self._end)
+                steps.take(self._close_waits)
 
     def _end(self) -> None:
         """Nothing comes any more. Under `_changed`."""
         self._closed = True
         self._changed.notify_all()
-        for wait in self._rx_waits:
-            wait.wake()
+        with Steps() as steps:
+            for wait in self._rx_waits:
+                steps.take(wait.wake)
 
     def _close_waits(self) -> None:
-        for wait in self._rx_waits:
-            wait.close()
+        with Steps() as steps:
+            for wait in self._rx_waits:
+                steps.take(wait.close)
 
     def __enter__(self) -> Interface:
         """Close at the end of the block."""
@@ -391,24 +398,26 @@ class Interface:
         _tell(self._on_connect, self)
 
     def _went_down(self, reason: str) -> None:
-        with self._changed:
-            self._keep_the_rest()
-            self._up = False
-            self._number = 0
-            for wait in self._rx_waits:
-                wait.detach()
-            self._changed.notify_all()
-            if self._closing:
-                self._end()
-        self.counters()  # the last of an interface that is being closed
-        _tell(self._on_disconnect, self, reason)
+        with Steps() as steps:
+            with self._changed:
+                steps.take(self._keep_the_rest)
+                self._up = False
+                self._number = 0
+                for wait in self._rx_waits:
+                    steps.take(wait.detach)
+                self._changed.notify_all()
+                if self._closing:
+                    steps.take(self._end)
+            steps.take(self.counters)  # the last of an interface that is being closed
+            _tell(self._on_disconnect, self, reason)
 
     def _keep_the_rest(self) -> None:
         """The rings go away when the end of the link was told."""
         kept = 0
+        for queue in self._rx_numbers:
+            self._rx_numbers[queue] = 0
         for queue, left in enumerate(self._left):
             rest = _ring.drain(self._number, queue, _MOST_KEPT - kept)
-            self._rx_numbers[queue] = 0
             left.extend(rest)
             kept += sum(map(len, rest))
 
@@ -761,9 +770,9 @@ class _ReadyFd:
         try:
             self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             self._epoll.register(self._wake, select.EPOLLIN)
-        except BaseException:
-            self.close()
-            raise
+        except BaseException as error:
+            with Steps(error) as steps:
+                steps.take(self.close)
 
     def fileno(self) -> int:
         return self._epoll.fileno()
@@ -779,10 +788,11 @@ class _ReadyFd:
         """While the eventfd is still open. The interface may be closed already."""
         if self._closed:
             return
-        if self._attached >= 0:
-            self._epoll.unregister(self._attached)
-            self._attached = -1
-        self.wake()
+        attached, self._attached = self._attached, -1
+        with Steps() as steps:
+            if attached >= 0:
+                steps.take(self._epoll.unregister, attached)
+            steps.take(self.wake)
 
     def wake(self) -> None:
         with self._lock:
@@ -818,9 +828,10 @@ class _ReadyFd:
             if self._closed:
                 return
             self._closed = True
-            if self._wake >= 0:
-                os.eventfd_write(self._wake, 1)
-            self._end()
+            with Steps() as steps:
+                if self._wake >= 0:
+                    steps.take(os.eventfd_write, self._wake, 1)
+                steps.take(self._end)
 
     def abandon(self) -> None:
         """In a forked child, where nobody waits: the lock may be held by a thread that is gone."""
@@ -831,9 +842,10 @@ class _ReadyFd:
 
     def _end(self) -> None:
         if self._closed and self._waiting == 0:
-            self._epoll.close()
-            if self._wake >= 0:
-                os.close(self._wake)
+            with Steps() as steps:
+                steps.take(self._epoll.close)
+                if self._wake >= 0:
+                    steps.take(os.close, self._wake)
 
 
 def _closed_error() -> errors.NoConnectionError:

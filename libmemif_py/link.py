@@ -14,6 +14,7 @@ import os
 
 from . import errors, handshake, regions
 from .channel import Elsewhere, FdsWaiting, check_eventfd, close_fds
+from .steps import Steps
 from .wire import VERSION_1, AddRing, printable
 
 TYPE_CHECKING = False
@@ -301,36 +302,40 @@ class Link:
 
     def _take_apart(self, reason: str) -> None:
         hub, endpoint = self.hub, self.endpoint
-        hub.cancel_deadline(self)
-        hub.forget_link(self)
-        hub.unwatch(self.channel.fileno())
-        self._end_elsewhere()
-        try:
+        with Steps() as steps:
+            steps.take(hub.cancel_deadline, self)
+            hub.forget_link(self)
+            steps.take(hub.unwatch, self.channel.fileno())
+            steps.take(self._end_elsewhere)
             if endpoint is not None:
-                self._leave(endpoint, reason)
-        finally:
-            close_fds(self._efds)
+                steps.take(self._leave, endpoint, reason)
+            steps.take(close_fds, self._efds)
             self._efds = []
-            self.channel.close()
+            steps.take(self.channel.close)
             if endpoint is not None:
-                endpoint.unlinked(reason)
+                steps.take(endpoint.unlinked, reason)
 
     def _leave(self, endpoint: Endpoint, reason: str) -> None:
         """Until `disconnected` returns all queues work, for all threads, and the link counts as up.
 
         Whatever comes of that, no queue and no memory stays behind.
         """
-        try:
+        with Steps() as steps:
             if self.up:
-                with self.hub.unlocked():
-                    endpoint.observer.disconnected(endpoint, reason)
-        finally:
+                steps.take(self._tell_of_end, endpoint, reason)
             self.up = False
             for efd in self._watched_efds:
-                self.hub.unwatch(efd)
+                steps.take(self.hub.unwatch, efd)
             self.native.lib.mif_connection_down(endpoint.handle)
-            self.native.lib.mif_connection_release(endpoint.handle)
-            self._give_regions_back(endpoint)
+            steps.take(self._release, endpoint)
+            steps.take(self._give_regions_back, endpoint)
+
+    def _tell_of_end(self, endpoint: Endpoint, reason: str) -> None:
+        with self.hub.unlocked():
+            endpoint.observer.disconnected(endpoint, reason)
+
+    def _release(self, endpoint: Endpoint) -> None:
+        self.native.check(self.native.lib.mif_connection_release(endpoint.handle), "regions")
 
     def abandon(self, at_rest: bool) -> None:
         """See Hub.abandon."""
@@ -379,13 +384,15 @@ class Link:
 
     def _give_regions_back(self, endpoint: Endpoint) -> None:
         regions_, self.regions = self.regions, []
-        for region in regions_:
-            if region.address is not None:
-                with self.hub.unlocked():
-                    self.hub.external.delete(
-                        region.address, region.size, region.fd, endpoint.private_ctx
-                    )
-        close_fds([r.fd for r in regions_ if r.fd >= 0 and not r.borrowed])
+        with Steps() as steps:
+            for region in regions_:
+                if region.address is not None:
+                    steps.take(self._give_back, region, endpoint)
+            steps.take(close_fds, [r.fd for r in regions_ if r.fd >= 0 and not r.borrowed])
+
+    def _give_back(self, region: Region, endpoint: Endpoint) -> None:
+        with self.hub.unlocked():
+            self.hub.external.delete(region.address, region.size, region.fd, endpoint.private_ctx)
 
     def describe(self) -> str:
         """For debug lines."""
@@ -524,9 +531,9 @@ class MasterLink(Link):
         super()._refuse(error, reason)
 
     def _take_apart(self, reason: str) -> None:
-        super()._take_apart(reason)
         if self.endpoint is None and self._candidate is not None:
             self._candidate.last_error = reason  # a peer that was refused by name
+        super()._take_apart(reason)
 
     def rx_efds(self) -> list[int]:
         """The slave sends on S2M rings."""

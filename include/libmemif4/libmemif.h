@@ -288,7 +288,8 @@ int memif_create_socket(memif_socket_handle_t *sock, memif_socket_args_t *args, 
  * Frees the socket, closes what the library opened for it, and sets `*sock` to NULL. A socket file
  * is removed if the library made it.
  *
- * Returns MEMIF_ERR_INVAL_ARG while interfaces use it: memif_delete comes first.
+ * Returns MEMIF_ERR_INVAL_ARG while interfaces use it: memif_delete comes first. After any other
+ * code the socket is gone as well; it says what failed on the way.
  */
 int memif_delete_socket(memif_socket_handle_t *sock);
 
@@ -370,7 +371,8 @@ int memif_control_fd_handler(void *ptr, memif_fd_event_type_t events);
  * Tells the peer, disconnects, frees the interface and sets `*conn` to NULL.
  *
  * Calls on_disconnect when the interface was connected. Returns MEMIF_ERR_NOCONN when `*conn` is
- * NULL.
+ * NULL. Whatever else fails, such as the removal of the socket file, fails alone: the interface is
+ * gone all the same, and the code is that of the first failure.
  */
 int memif_delete(memif_conn_handle_t *conn);
 

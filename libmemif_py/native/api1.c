@@ -88,6 +88,7 @@ int memif_cleanup(void)
     if (err == MIF_ERR_SUCCESS && atomic_load(&hub.open)) {
         err = mif_python_cleanup();
         atomic_store(&in_use, false);
+        return mif_error_to_1(err);
     }
     /* Without memif_init there is nothing to clean up. */
     return mif_in_forked_child() ? mif_error_to_1(err) : MEMIF_ERR_SUCCESS;
@@ -115,9 +116,11 @@ int memif_delete(memif_conn_handle_t *conn)
     if (conn == NULL || mif_lookup(*conn) == NULL)
         return MEMIF_ERR_NOCONN;
     int err = mif_embed_check();
-    if (err == MIF_ERR_SUCCESS)
-        err = mif_python_delete(*conn);
-    if (err == MIF_ERR_SUCCESS)
+    if (err != MIF_ERR_SUCCESS)
+        return mif_error_to_1(err);
+    err = mif_python_delete(*conn);
+    /* Also of what could not be removed properly the handle is gone. */
+    if (err == MIF_ERR_SUCCESS || mif_lookup(*conn) == NULL)
         *conn = NULL;
     return mif_error_to_1(err);
 }

@@ -173,12 +173,12 @@ int memif_create_socket(memif_socket_handle_t *handle, memif_socket_args_t *args
 static int delete_held(struct mif_socket *sock, memif_socket_handle_t *handle)
 {
     int err = mif_python_close(sock);
-    if (err != MIF_ERR_SUCCESS)
+    if (!sock->is_over)
         return err;
     mif_hub_close(&sock->hub);
     unlist_socket(sock);
     *handle = NULL;
-    return MIF_ERR_SUCCESS;
+    return err;
 }
 
 int memif_delete_socket(memif_socket_handle_t *handle)
@@ -274,9 +274,11 @@ static int check_handle(memif_conn_handle_t conn)
 int memif_delete(memif_conn_handle_t *conn)
 {
     int err = conn == NULL ? MIF_ERR_NOCONN : check_handle(*conn);
-    if (err == MIF_ERR_SUCCESS)
-        err = mif_python_delete(*conn);
-    if (err == MIF_ERR_SUCCESS)
+    if (err != MIF_ERR_SUCCESS)
+        return err;
+    err = mif_python_delete(*conn);
+    /* Also of what could not be removed properly the handle is gone. */
+    if (err == MIF_ERR_SUCCESS || mif_lookup(*conn) == NULL)
         *conn = NULL;
     return err;
 }

@@ -24,6 +24,7 @@ struct mif_socket {
     memif_get_external_region_addr_t *get_region;
     memif_del_external_region_t *del_region;
     memif_get_external_buffer_offset_t *buffer_offset;
+    bool is_over; /* for the control plane: from now on there is only an error to report */
     char path[109];
     char app_name[33];
 };

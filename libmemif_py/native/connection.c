@@ -652,22 +652,47 @@ static void release_queue(const struct mif_connection *conn, struct mif_queue *q
     q->own_index = q->peer_index = NULL;
 }
 
-void mif_connection_release(void *handle)
+/* Where the kernel lacks the memory that unmapping takes, it may have it when the others are gone.
+ */
+static int unmap(struct mif_region *regions, uint32_t count)
+{
+    int err = MIF_ERR_SUCCESS;
+    for (int attempts = 0; attempts < 2; attempts++) {
+        err = MIF_ERR_SUCCESS;
+        for (uint32_t i = 0; i < count; i++) {
+            if (regions[i].size == 0)
+                continue;
+            if (munmap(regions[i].base, regions[i].size) == 0)
+                regions[i].size = 0;
+            else
+                err = mif_error_from_errno(errno);
+        }
+    }
+    return err;
+}
+
+static int unmap_own_regions(struct mif_connection *conn)
+{
+    for (uint32_t i = 0; i < conn->region_count; i++)
+        if (conn->foreign[i])
+            conn->regions[i].size = 0;
+    return unmap(conn->regions, conn->region_count);
+}
+
+int mif_connection_release(void *handle)
 {
     struct mif_connection *conn = mif_lookup(handle);
     if (conn == NULL)
-        return;
+        return MIF_ERR_SUCCESS;
     for (uint32_t i = 0; i < conn->rx_count; i++)
         release_queue(conn, mif_queue_at(handle, i, MIF_RX), false);
     for (uint32_t i = 0; i < conn->tx_count; i++)
         release_queue(conn, mif_queue_at(handle, i, MIF_TX), true);
-    if (!give_to_lease(conn))
-        for (uint32_t i = 0; i < conn->region_count; i++)
-            if (conn->regions[i].size != 0 && !conn->foreign[i])
-                (void)munmap(conn->regions[i].base, conn->regions[i].size);
+    int err = give_to_lease(conn) ? MIF_ERR_SUCCESS : unmap_own_regions(conn);
     memset(conn->regions, 0, sizeof(conn->regions));
     memset(conn->foreign, 0, sizeof(conn->foreign));
     conn->rx_count = conn->tx_count = conn->region_count = 0;
+    return err;
 }
 
 /* ---- leases ---- */
@@ -700,9 +725,8 @@ void mif_lease_drop(struct mif_lease *lease)
     pthread_mutex_unlock(&lease_lock);
     if (!last)
         return;
-    for (uint32_t i = 0; i < lease->count; i++)
-        if (lease->regions[i].size != 0)
-            (void)munmap(lease->regions[i].base, lease->regions[i].size);
+    (void)unmap(lease->regions,
+                lease->count); /* by whoever dropped the last view: no call of ours */
     free(lease);
 }
 

@@ -402,8 +402,9 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
 int mif_connection_up(void *handle, int control_fd);
 /* Closes all queues to bursts and waits until none is inside. Buffers stay readable. */
 void mif_connection_down(void *handle);
-/* Unmaps and frees what map and add_queue took. The connection must be down. */
-void mif_connection_release(void *handle);
+/* Unmaps and frees what map and add_queue took. The connection must be down. Whatever the code, it
+ * is released; a region that the kernel would not unmap stays mapped. */
+int mif_connection_release(void *handle);
 /* What the data path found wrong with the peer, or NULL. */
 const char *mif_connection_fault(void *handle);
 /* Both: a core error code; DISCONNECTED and QID as for bursts. */

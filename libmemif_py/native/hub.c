@@ -122,6 +122,13 @@ static int add_to_epoll(struct mif_hub *hub, int fd)
     return MIF_ERR_SUCCESS;
 }
 
+static int remove_from_epoll(struct mif_hub *hub, int fd)
+{
+    if (epoll_ctl(hub->epoll_fd, EPOLL_CTL_DEL, fd, NULL) != 0)
+        return mif_error_from_errno(errno);
+    return MIF_ERR_SUCCESS;
+}
+
 /* Forgotten first: a process that is forked in between must not close what then has the number. */
 static void close_own_fds(struct mif_hub *hub)
 {
@@ -212,16 +219,18 @@ int mif_hub_watch(struct mif_hub *hub, int fd, enum mif_watch_kind kind, void *h
 }
 
 /* The context stays good until the application has heard of the end. */
-void mif_hub_unwatch(struct mif_hub *hub, int fd)
+int mif_hub_unwatch(struct mif_hub *hub, int fd)
 {
+    int err = MIF_ERR_SUCCESS;
     struct mif_watch watch = recall(fd, false);
     if (watch.kind == MIF_WATCH_NONE)
-        return;
+        return err;
     if (hub->announce == NULL)
-        (void)epoll_ctl(hub->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-    else
-        (void)hub->announce(hub, fd, MIF_EVENT_DEL, context_of(&watch, fd));
+        err = remove_from_epoll(hub, fd);
+    else if (hub->announce(hub, fd, MIF_EVENT_DEL, context_of(&watch, fd)) != 0)
+        err = MIF_ERR_CB_FDUPDATE;
     (void)recall(fd, true);
+    return err;
 }
 
 /* ---- events ---- */

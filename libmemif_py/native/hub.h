@@ -78,8 +78,8 @@ void mif_hub_free(struct mif_hub *hub);
 
 int mif_hub_watch(struct mif_hub *hub, int fd, enum mif_watch_kind kind, void *handle,
                   uint16_t qid);
-/* Must come before the fd is closed. */
-void mif_hub_unwatch(struct mif_hub *hub, int fd);
+/* Must come before the fd is closed. Whatever the code, nobody watches the fd any more. */
+int mif_hub_unwatch(struct mif_hub *hub, int fd);
 /* Serves one ready fd; BAD_FD when nobody watches it. */
 int mif_hub_dispatch(int fd, uint32_t events);
 /* The same by the context of its announcement; INVAL_ARG for one that is over or made up. */

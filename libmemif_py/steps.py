@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps of a tear-down: all are taken, whatever one of them says."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+
+class Steps:
+    """Takes every step, and raises the first error when all are done.
+
+        with Steps() as steps:
+            steps.take(remove_file)
+            steps.take(sock.close)
+
+    What failed later is a note of the first error. Inside an `except`, `Steps(error)` undoes what
+    was done before the error, and raises that one.
+    """
+
+    __slots__ = ("_first",)
+
+    def __init__(self, first: BaseException | None = None) -> None:
+        """`first`: why the steps are taken, if it is an error."""
+        self._first = first
+
+    def take(self, step: Callable[..., object], *arguments: object) -> None:
+        """Call `step`; keep what it raises."""
+        try:
+            step(*arguments)
+        except BaseException as error:
+            self._keep(error)
+
+    def _keep(self, error: BaseException) -> None:
+        if self._first is None:
+            self._first = error
+        elif error is not self._first:
+            self._first.add_note(f"and then: {error!r}")
+
+    def __enter__(self) -> Steps:
+        """The steps follow."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Raise the first error, which may be one from between the steps."""
+        if error is not None:
+            self._keep(error)
+        # The error knows this frame; not to hold it in turn lets both go at once.
+        first, self._first = self._first, None
+        try:
+            if first is not None and first is not error:
+                raise first
+        finally:
+            del first
