@@ -98,41 +98,39 @@ MEMIF_TEST(an_unknown_mode_is_refused)
 
 /* ---- the socket's path ---- */
 
-enum { LONGEST_PATH = 107 };
+enum { LONGEST_PATH = 4095 };
 
-static void path_of_length(char path[PATH_SIZE], size_t length)
-{
-    path_in_folder(path, "");
-    size_t before = strlen(path);
-    ck_assert_uint_lt(before, length);
-    memset(path + before, 'a', length - before);
-    path[length] = '\0';
-}
+/* 107 bytes fit an address. */
+static const size_t lengths[] = {107, 108, 200};
 
-MEMIF_TEST(a_path_of_107_bytes_works)
+MEMIF_TEST_LOOP(a_path_may_be_longer_than_an_address, 0, 3)
 {
     struct pair pair = {.master.args.is_master = 1};
-    char path[PATH_SIZE];
+    char path[PATH_SIZE + 256];
 
-    path_of_length(path, LONGEST_PATH);
+    path_in_folder(path, "");
+    size_t before = strlen(path);
+    ck_assert_uint_lt(before, lengths[_i]);
+    memset(path + before, 'a', lengths[_i] - before);
+    path[lengths[_i]] = '\0';
     start(LIBRARY_POLLS, ANY_VERSION);
     ck_assert_int_eq(end_create_at(&pair.master, path), MEMIF_ERR_SUCCESS);
     ck_assert_int_eq(end_create_at(&pair.slave, path), MEMIF_ERR_SUCCESS);
     RUN_UNTIL(end_is_up(&pair.master) && end_is_up(&pair.slave));
     stop();
+    ck_assert_uint_eq(files_in_folder(), 0);
 }
 
-MEMIF_TEST_LOOP(a_longer_path_is_refused, 0, 2)
+MEMIF_TEST_LOOP(a_path_longer_than_any_is_refused, 0, 2)
 {
     struct end end = {.args.is_master = (uint8_t)_i};
-    char path[PATH_SIZE];
+    char path[LONGEST_PATH + 2] = "";
 
-    path_of_length(path, LONGEST_PATH + 1);
+    memset(path, 'a', LONGEST_PATH + 1);
     start(LIBRARY_POLLS, ANY_VERSION);
     ck_assert_int_eq(end_create_at(&end, path), MEMIF_ERR_INVAL_ARG);
     ck_assert_ptr_null(end.conn);
     stop();
-    ck_assert_uint_eq(files_in_folder(), 0);
 }
 
 MEMIF_TEST(a_master_in_a_missing_folder_is_refused)

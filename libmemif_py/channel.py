@@ -13,7 +13,8 @@ import os
 import stat
 import struct
 
-from . import errors
+from . import errors, places
+from .steps import Steps
 from .trust import is_trusted
 from .wire import MESSAGE_SIZE
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-MAX_PATH = 107  # sun_path keeps a terminating NUL
 MAX_FDS = 253  # what the kernel lets travel with one message
 # What a socket inherits from its listener, and what would come with each message.
 _PASSING = (_socket.SO_PASSCRED, 34, 76)  # and SO_PASSSEC, SO_PASSPIDFD
@@ -35,20 +35,6 @@ _BACKLOG = 1024
 _EVENTFD = "anon_inode:[eventfd]"
 _SO_PEERPIDFD = 77  # <asm-generic/socket.h>, Linux 6.5
 _START_TIME = 19  # in /proc/PID/stat, counted from behind the name of the program
-
-
-def address(path: bytes) -> bytes:
-    """The socket address for a path; "@name" is an abstract name.
-
-    Raises ArgumentError for an empty path or one that does not fit an address.
-    """
-    if path.startswith(b"@"):
-        path = b"\0" + path[1:]
-    if not 0 < len(path) <= MAX_PATH:
-        shown = path.decode("utf-8", "replace")
-        text = f"socket path {shown!r} has {len(path)} bytes, expected 1 to {MAX_PATH}"
-        raise errors.ArgumentError(text)
-    return path
 
 
 class Channel:
@@ -250,24 +236,24 @@ def receive_on(sock: _socket.socket, size: int) -> tuple[bytes, list[int]]:
 
 
 def connect(path: bytes, lib: Any) -> Channel:
-    """Connect to a listening master. Raises OSError."""
-    where = address(path)
-    try:
-        return _connect_to(where, lib)
-    except ConnectionRefusedError:
-        if not where.startswith(b"\0"):
-            raise
-        # Some masters bind an abstract name padded to the full length of an address.
-        return _connect_to(where.ljust(MAX_PATH + 1, b"\0"), lib)
+    """Connect to a listening master. Raises OSError, ArgumentError for an impossible path."""
+    with places.Found(path) as where:
+        try:
+            return _connect_to(where, lib)
+        except ConnectionRefusedError:
+            if not places.is_abstract(path):
+                raise
+            # Some masters bind an abstract name padded to the full length of an address.
+            return _connect_to(where.ljust(places.MAX_ADDRESS + 1, b"\0"), lib)
 
 
 def _connect_to(where: bytes, lib: Any) -> Channel:
     sock = _socket.socket(_socket.AF_UNIX, _SEQPACKET, 0)
     try:
         sock.connect(where)
-    except BaseException:
-        sock.close()
-        raise
+    except BaseException as error:
+        with Steps(error) as steps:
+            steps.take(sock.close)
     return Channel(sock, lib)
 
 
@@ -304,7 +290,7 @@ class Access:
         if self.mode >= 0:
             os.fchmod(fd, 0)
 
-    def apply(self, path: bytes) -> None:
+    def apply(self, name: bytes, folder: int) -> None:
         """After bind, before listen: nobody was let in so far. Raises OSError.
 
         Who can write in the folder may have put something else there meanwhile. So only a socket of
@@ -312,21 +298,23 @@ class Access:
         """
         if not self:
             return
-        file = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            self._check_ours(os.fstat(file), path)
-            where = f"/proc/self/fd/{file}"
-            os.chown(where, self.uid, self.gid)
-            if self.mode >= 0:
-                os.chmod(where, self.mode)
-        finally:
-            os.close(file)
+        file = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        with Steps() as steps:
+            steps.take(self._apply_to, file, name)
+            steps.take(os.close, file)
 
-    def _check_ours(self, found: os.stat_result, path: bytes) -> None:
+    def _apply_to(self, file: int, name: bytes) -> None:
+        self._check_ours(os.fstat(file), name)
+        where = f"/proc/self/fd/{file}"
+        os.chown(where, self.uid, self.gid)
+        if self.mode >= 0:
+            os.chmod(where, self.mode)
+
+    def _check_ours(self, found: os.stat_result, name: bytes) -> None:
         is_ours = stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid()
         if not is_ours or (self.mode >= 0 and stat.S_IMODE(found.st_mode) != 0):
-            shown = path.decode("utf-8", "replace")
-            raise errors.AccessError(f"{shown!r} was replaced by another process meanwhile")
+            text = f"{places.shown(name)} was replaced by another process meanwhile"
+            raise errors.AccessError(text)
 
 
 class ListeningSocket:
@@ -338,25 +326,48 @@ class ListeningSocket:
         A stale socket file is replaced. Raises FileNotSocketError if something else is there,
         AlreadyError if a process listens on it, ArgumentError for an impossible path, OSError.
         """
-        self._address = address(path)
+        places.check(path)
         self._lib = lib
-        self._file: tuple[int, int] | None = None
         access = access or Access()
-        if access and self._is_abstract():
+        if access and places.is_abstract(path):
             text = "an abstract socket has no mode and no owner, use a path, or `allow`"
             raise errors.ArgumentError(text)
-        if not self._is_abstract():
-            self._remove_stale_file()
+        self._path = path
+        self._file: tuple[int, int] | None = None
         self._socket = _socket.socket(_socket.AF_UNIX, _SEQPACKET, 0)
         try:
+            if places.is_abstract(path):
+                self._bind(b"\0" + path[1:])
+                self._socket.listen(_BACKLOG)
+            else:
+                self._make_file(access)
+        except BaseException as error:
+            with Steps(error) as steps:
+                steps.take(self.close)
+
+    def _make_file(self, access: Access) -> None:
+        """No other master looks for a stale file meanwhile."""
+        self._find_stale_file()
+        with places.Turn(self._path) as turn:
+            if self._find_stale_file():
+                _unlink(self._path)
             access.tighten(self._socket.fileno())
-            self._socket.bind(self._address)
-            self._file = self._file_identity()
-            access.apply(self._address)
+            self._bind(turn.address)
+            self._file = _identity(turn.name, turn.folder)
+            if self._file is None:
+                raise errors.AccessError(f"{places.shown(self._path)} was removed meanwhile")
+            access.apply(turn.name, turn.folder)
             self._socket.listen(_BACKLOG)
-        except BaseException:
-            self.close()
-            raise
+            turn.put_in_place()
+
+    def _bind(self, where: bytes) -> None:
+        try:
+            self._socket.bind(where)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            text = f"another process made a socket at {places.shown(self._path)}"
+            raise errors.AlreadyError(text) from error
 
     def fileno(self) -> int:
         """The socket's descriptor."""
@@ -367,40 +378,47 @@ class ListeningSocket:
         return _accept_from(self._socket, self._lib)
 
     def close(self) -> None:
-        """Close the socket and remove its file, unless another one has taken its place."""
-        self._socket.close()
-        if self._file is not None and self._file == self._file_identity():
-            _unlink(self._address)
-        self._file = None
+        """Close the socket and remove its file, unless another one has taken its place.
+
+        Raises OSError when the file may not be removed; the socket is closed all the same.
+        """
+        with Steps() as steps:
+            # As long as somebody listens no other master replaces the file.
+            steps.take(self._remove_file)
+            steps.take(self._socket.close)
 
     def abandon(self) -> None:
         """In a forked child: close the copy of the socket; the file stays, it is the parent's."""
         self._file = None
         self._socket.close()
 
-    def _is_abstract(self) -> bool:
-        return self._address.startswith(b"\0")
+    def _remove_file(self) -> None:
+        file, self._file = self._file, None
+        if file is not None and file == _identity(self._path):
+            _unlink(self._path)
 
-    def _file_identity(self) -> tuple[int, int] | None:
-        if self._is_abstract():
-            return None
+    def _find_stale_file(self) -> bool:
+        """Whether one is there. Raises if there is anything else."""
         try:
-            found = os.stat(self._address)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
-
-    def _remove_stale_file(self) -> None:
-        path = self._address.decode("utf-8", "replace")
-        try:
-            mode = os.lstat(self._address).st_mode
+            mode = os.lstat(self._path).st_mode
         except FileNotFoundError:
-            return
+            return False
         if not stat.S_ISSOCK(mode):
-            raise errors.FileNotSocketError(f"{path!r} exists and is not a socket")
-        if _somebody_listens(self._address):
-            raise errors.AlreadyError(f"another process listens on {path!r}")
-        _unlink(self._address)
+            raise errors.FileNotSocketError(
+                f"{places.shown(self._path)} exists and is not a socket"
+            )
+        if _somebody_listens(self._path):
+            raise errors.AlreadyError(f"another process listens on {places.shown(self._path)}")
+        return True
+
+
+def _identity(path: bytes, folder: int | None = None) -> tuple[int, int] | None:
+    """Of the file there, if there is one. Raises OSError."""
+    try:
+        found = os.lstat(path, dir_fd=folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 class AdoptedSocket:
@@ -443,19 +461,27 @@ class AdoptedSocket:
 
 
 def _socket_on_copy(fd: int) -> _socket.socket:
-    copy = os.dup(fd)
+    return _socket_of(os.dup(fd))
+
+
+def _socket_of(fd: int) -> _socket.socket:
+    """It owns the descriptor, which is closed if it is no socket."""
     try:
-        return _socket.socket(-1, -1, -1, copy)
-    except BaseException:
-        os.close(copy)
+        return _socket.socket(-1, -1, -1, fd)
+    except BaseException as error:
+        with Steps(error) as steps:
+            steps.take(os.close, fd)
         raise
 
 
 def _accept_from(listening: _socket.socket, lib: Any) -> Channel:
-    fd, _ = listening._accept()
-    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fd)
-    sock.setblocking(False)
-    _pass_nothing(sock)
+    sock = _socket_of(listening._accept()[0])
+    try:
+        sock.setblocking(False)
+        _pass_nothing(sock)
+    except BaseException as error:
+        with Steps(error) as steps:
+            steps.take(sock.close)
     return Channel(sock, lib)
 
 
@@ -468,13 +494,14 @@ def _pass_nothing(sock: _socket.socket) -> None:
             continue  # a kernel that does not know it does not pass it
 
 
-def _somebody_listens(where: bytes) -> bool:
+def _somebody_listens(path: bytes) -> bool:
     """Asked with a socket of another type: the kernel says that the types differ when there is a
     socket, and whoever has it notices nothing. VPP would not survive a guest that leaves at once.
     """
     asking = _socket.socket(_socket.AF_UNIX, _DGRAM, 0)
     try:
-        asking.connect(where)
+        with places.Found(path) as where:
+            asking.connect(where)
     except (ConnectionRefusedError, FileNotFoundError):
         return False
     except OSError:

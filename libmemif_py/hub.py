@@ -11,7 +11,7 @@ from __future__ import annotations
 import _thread
 import time
 
-from . import channel, errors, handshake
+from . import channel, errors, handshake, places
 from .endpoint import Endpoint
 from .link import Link, MasterLink, SlaveLink
 from .peers import KnownPeers
@@ -316,7 +316,7 @@ class Hub:
         """
         with LOCK:
             self._check_open()
-            channel.address(settings.path)  # a path that can never work is the caller's mistake
+            places.check(settings.path)  # a path that can never work is the caller's mistake
             endpoint = Endpoint(self, settings, observer)
             endpoint.open(interrupt, private_ctx)
             try:

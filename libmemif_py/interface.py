@@ -115,7 +115,8 @@ class Interface:
     the next link, and before a call says that there is none.
 
     Args:
-        path: socket path, at most 107 bytes; "@name" for an abstract socket.
+        path: socket path, at most 4,095 bytes, of which more than 107 need /proc; "@name" for an
+            abstract socket, at most 107 bytes.
         role: "slave" connects and provides the memory, "master" listens.
         id: interface id, the same on both sides, 0 to 2**32 - 1.
         name: interface name told to the peer, at most 32 bytes.

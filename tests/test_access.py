@@ -266,7 +266,7 @@ def test_what_was_put_in_the_sockets_place_keeps_its_mode(path, folder, monkeypa
     open_ = os.open
 
     def swapped(where, *arguments, **options):
-        if os.fsdecode(where) == str(path):
+        if os.fsdecode(where) == path.name:
             path.unlink()
             put(path, victim)
             victim.chmod(0o640)

@@ -853,8 +853,8 @@ USAGE = {
     "bridge a,color=red b": "'a,color=red' has 'color', expected one of: role, id",
     "bench txonly --burst 0": "'0', expected numbers from 1 to 4096",
     "bench txonly --size 10": "'10', expected numbers from 24 to 65535",
-    f"info {'x' * 200}": "has 200 bytes, expected 1 to 107",
-    f"dump -S {'x' * 200}": "has 200 bytes, expected 1 to 107",
+    f"info {'x' * 5000}": "has 5000 bytes, expected 1 to 4095",
+    f"dump -S {'x' * 5000}": "has 5000 bytes, expected 1 to 4095",
 }
 
 

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a socket is: its path, and the address that stands for it.
+
+A socket address holds 107 bytes, a path up to 4,095. A longer one is reached through a descriptor:
+/proc/self/fd/N names a socket file, and /proc/self/fd/N/NAME one in a folder.
+
+Masters that want the same path take turns. A stale socket file is removed, and two that have both
+seen one would remove each other's. So whoever looks for it and makes another holds a lock file
+beside it meanwhile, `.NAME.lock`. It is gone afterwards; one that a killed process left behind is
+taken over by the next. Only our own user and root can open it, so nobody else can keep a master
+waiting. A name that does not fit an address is made as `.NAME.new`, listened on, and then renamed.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+
+from . import errors
+from .steps import Steps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+MAX_ADDRESS = 107  # sun_path keeps a terminating NUL
+MAX_PATH = 4095  # so does the kernel
+_PROC = b"/proc/self/fd"
+_SHORT_NAME = 64
+# A turn takes less than a millisecond. In seconds.
+_PATIENCE = 5.0
+_GLANCE = 0.001
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+def shown(path: bytes) -> str:
+    """For errors."""
+    return repr(path.decode("utf-8", "replace"))
+
+
+def is_abstract(path: bytes) -> bool:
+    """Whether it is a name in place of a file."""
+    return path.startswith(b"@")
+
+
+def check(path: bytes) -> None:
+    """Raise ArgumentError for a path that can never work."""
+    most = MAX_ADDRESS if is_abstract(path) else MAX_PATH
+    if not 0 < len(path) <= most:
+        text = f"socket path {shown(path)} has {len(path)} bytes, expected 1 to {most}"
+        raise errors.ArgumentError(text)
+    if len(path) > MAX_ADDRESS and not os.path.isdir(_PROC):
+        text = f"socket path {shown(path)} has {len(path)} bytes, expected 1 to {MAX_ADDRESS}"
+        raise errors.ArgumentError(f"{text}: longer ones need /proc, which is not mounted")
+
+
+class Found:
+    """The address to connect to, good inside of a `with` block."""
+
+    def __init__(self, path: bytes) -> None:
+        """Raises ArgumentError."""
+        check(path)
+        self._path = path
+        self._fd = -1
+
+    def __enter__(self) -> bytes:
+        """Raises OSError."""
+        if is_abstract(self._path):
+            return b"\0" + self._path[1:]
+        if len(self._path) <= MAX_ADDRESS:
+            return self._path
+        self._fd = os.open(self._path, os.O_PATH | os.O_CLOEXEC)
+        return b"%s/%d" % (_PROC, self._fd)
+
+    def __exit__(self, *_: object) -> None:
+        """The address means nothing any more."""
+        if self._fd >= 0:
+            os.close(self._fd)
+
+
+class Turn:
+    """The exclusive right to make the socket file of a path, inside of a `with` block.
+
+    Bind to `address`, set up what `folder` and `name` name, listen, then call `put_in_place`. A
+    block that does not come to that leaves no file under a temporary name.
+    """
+
+    def __init__(self, path: bytes) -> None:
+        """Raises nothing yet."""
+        folder, self._final = os.path.split(path)
+        self._path, self._folder_path = path, folder or b"."
+        short = self._final[:_SHORT_NAME]
+        self._lock_name, self._new_name = b".%s.lock" % short, b".%s.new" % short
+        self.folder = self._lock = -1
+        self.name = self._final
+
+    def __enter__(self) -> Turn:
+        """Wait for it. Raises OSError, AgainError when another does not come to an end."""
+        self.folder = os.open(self._folder_path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._wait()
+            if len(self._long_address(self._final)) > MAX_ADDRESS < len(self._path):
+                self.name = self._new_name
+                self._remove(self.name)  # of one who was killed in the middle
+        except BaseException as error:
+            with Steps(error) as steps:
+                steps.take(self._end)
+        return self
+
+    @property
+    def address(self) -> bytes:
+        """To bind to."""
+        return self._path if len(self._path) <= MAX_ADDRESS else self._long_address(self.name)
+
+    def _long_address(self, name: bytes) -> bytes:
+        return b"%s/%d/%s" % (_PROC, self.folder, name)
+
+    def put_in_place(self) -> None:
+        """From now on it is found at the path. Raises OSError."""
+        if self.name != self._final:
+            os.rename(self.name, self._final, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+            self.name = self._final
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """The next one, please."""
+        with Steps(error) as steps:
+            if self.name != self._final:
+                steps.take(self._remove, self.name)
+            steps.take(self._end)
+
+    def _end(self) -> None:
+        with Steps() as steps:
+            if self._lock >= 0:
+                steps.take(self._remove, self._lock_name)  # while it is ours
+                steps.take(os.close, self._lock)
+            steps.take(os.close, self.folder)
+            self._lock = self.folder = -1
+
+    def _remove(self, name: bytes) -> None:
+        try:
+            os.unlink(name, dir_fd=self.folder)
+        except FileNotFoundError:
+            return
+
+    # ---- the lock file ----
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while not self._try_to_lock():
+            if time.monotonic() > deadline:
+                raise errors.AgainError(
+                    f"another process has been making {shown(self._path)} for {_PATIENCE} s"
+                )
+            time.sleep(_GLANCE)
+
+    def _try_to_lock(self) -> bool:
+        fd = self._open_lock()
+        if fd < 0:
+            return False
+        try:
+            if _lock(fd) and self._is_in_place(fd):
+                self._lock = fd
+                return True
+        finally:
+            if self._lock != fd:
+                os.close(fd)
+        return False
+
+    def _open_lock(self) -> int:
+        """The lock file, or -1: it is there, but another user's."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            return os.open(self._lock_name, flags, 0o600, dir_fd=self.folder)
+        except PermissionError:
+            if self._identity() is None:
+                raise
+            return -1
+
+    def _is_in_place(self, fd: int) -> bool:
+        """False when whoever held it before has removed it meanwhile: the name is another's now."""
+        found = os.fstat(fd)
+        return self._identity() == (found.st_dev, found.st_ino)
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._lock_name, dir_fd=self.folder, follow_symlinks=False)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+def _lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        # A file system without locks: as good as it gets.
+    return True

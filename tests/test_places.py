@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a master's socket can be, and whose it is when several want the place."""
+
+import contextlib
+import fcntl
+import os
+import socket
+import stat
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from programs import TIMEOUT, Program
+
+from libmemif_py import Interface, channel, errors, places
+
+RACERS = 6
+ROUNDS = 25
+PATHS = {
+    "107 bytes": lambda folder: folder / "s".ljust(107 - len(str(folder)) - 1, "s"),
+    "108 bytes": lambda folder: folder / "s".ljust(108 - len(str(folder)) - 1, "s"),
+    "a name of 255 bytes": lambda folder: folder / ("n" * 255),
+    "4095 bytes": lambda folder: deep(folder, 4095),
+}
+each_path = pytest.mark.parametrize("place", PATHS)
+
+
+def deep(folder: Path, length: int) -> Path:
+    """A path of so many bytes."""
+    rest = length - len(str(folder))
+    parts = ["f" * 200] * (rest // 201 - 1)
+    left = rest - 201 * len(parts) - 1
+    return folder.joinpath(*parts, "g" * (left // 2), "s" * (left - left // 2 - 1))
+
+
+@pytest.fixture
+def path(place, tmp_path_factory):
+    path = PATHS[place](tmp_path_factory.mktemp("p"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+def leave_stale_file(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.bind(str(path.with_name("new")))
+    path.with_name("new").rename(path)
+
+
+@contextlib.contextmanager
+def listener(path: Path) -> Iterator[None]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.bind(str(path))
+        sock.listen()
+        yield
+
+
+# ---- paths that do not fit an address
+
+
+@each_path
+def test_both_roles_meet_at_a_path_of_any_length(path):
+    with Interface(path, role="master") as master, Interface(path) as slave:
+        slave.wait_connected(TIMEOUT)
+        slave.send(b"packet", TIMEOUT)
+        assert master.recv(TIMEOUT) == b"packet"
+        assert names_in(path.parent) == [path.name]
+        assert stat.S_ISSOCK(path.stat().st_mode)
+    assert names_in(path.parent) == []
+
+
+@each_path
+def test_a_socket_has_its_mode_whatever_the_length_of_its_path(path):
+    with Interface(path, role="master", socket_mode=0o640):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@each_path
+def test_a_path_that_is_taken_is_taken_whatever_its_length(path):
+    with Interface(path, role="master"), pytest.raises(errors.AlreadyError):
+        channel.ListeningSocket(os.fsencode(path))
+
+
+def test_a_stale_file_is_replaced_at_a_long_path_as_well(tmp_path):
+    path = tmp_path / ("n" * 100)
+    leave_stale_file(path)
+    with Interface(path, role="master") as master, Interface(path):
+        master.wait_connected(TIMEOUT)
+
+
+@pytest.mark.parametrize("role", ["master", "slave"])
+def test_a_path_of_more_than_4095_bytes_is_refused_with_the_limit(role):
+    with pytest.raises(errors.ArgumentError, match="has 4096 bytes, expected 1 to 4095"):
+        Interface("/" + "s" * 4095, role=role)
+
+
+@pytest.mark.parametrize("role", ["master", "slave"])
+def test_without_proc_the_limit_is_that_of_an_address(monkeypatch, role):
+    monkeypatch.setattr(places, "_PROC", b"/nowhere")
+    with pytest.raises(errors.ArgumentError, match="expected 1 to 107: longer ones need /proc"):
+        Interface("/" + "s" * 107, role=role)
+
+
+@pytest.mark.parametrize("role", ["master", "slave"])
+def test_an_abstract_name_has_to_fit_an_address(role):
+    with pytest.raises(errors.ArgumentError, match="has 108 bytes, expected 1 to 107"):
+        Interface("@" + "s" * 107, role=role)
+
+
+# ---- several masters
+
+
+def test_of_many_masters_that_start_at_once_one_gets_the_path(tmp_path):
+    """Over a stale file, which each of them would replace."""
+    path = tmp_path / "socket"
+    racer = [sys.executable, Path(__file__).with_name("racer.py"), path]
+    with contextlib.ExitStack() as stack:
+        racers = [
+            stack.enter_context(Program(racer, tmp_path / f"errors-{i}")) for i in range(RACERS)
+        ]
+        for program in racers:
+            assert program.line() == "ready"
+        for number in range(ROUNDS):
+            leave_stale_file(path)
+            shot = tmp_path / f"shot-{number}"
+            for program in racers:
+                program.write(f"{shot}\n")
+            shot.touch()
+            heard = sorted(program.line() for program in racers)
+            assert heard == ["ALREADY"] * (RACERS - 1) + ["listens"], f"round {number}"
+            with Interface(path) as slave:
+                slave.wait_connected(TIMEOUT)
+            for program in racers:
+                program.write("\n")
+            assert {program.line() for program in racers} == {"over"}
+            assert not [name for name in names_in(tmp_path) if "socket" in name]
+
+
+@pytest.mark.parametrize("name", ["socket", "s" * 200])
+def test_what_a_master_that_was_killed_has_left_is_taken_over(tmp_path, name):
+    path = tmp_path / name
+    (tmp_path / f".{name[:64]}.lock").touch(0o600)
+    if len(name) > 100:
+        leave_stale_file(tmp_path / f".{name[:64]}.new")
+    leave_stale_file(path)
+    with Interface(path, role="master") as master, Interface(path):
+        master.wait_connected(TIMEOUT)
+        assert names_in(tmp_path) == [name]
+
+
+def test_a_master_waits_for_one_that_is_making_the_socket(tmp_path, monkeypatch):
+    looked = threading.Event()
+    real = places._lock
+
+    def lock(fd: int) -> bool:
+        if locked := real(fd):
+            return locked
+        looked.set()
+        return False
+
+    monkeypatch.setattr(places, "_lock", lock)
+    made = []
+    with places.Turn(os.fsencode(tmp_path / "socket")):
+        thread = threading.Thread(
+            target=lambda: made.append(Interface(tmp_path / "socket", role="master"))
+        )
+        thread.start()
+        assert looked.wait(TIMEOUT)
+        assert names_in(tmp_path) == [".socket.lock"]
+    thread.join()
+    made[0].close()
+    assert names_in(tmp_path) == []
+
+
+def test_a_master_does_not_wait_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "_PATIENCE", 0.01)
+    with (tmp_path / ".socket.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(errors.AgainError, match="another process has been making"):
+            Interface(tmp_path / "socket", role="master")
+    Interface(tmp_path / "socket", role="master").close()
+
+
+def test_no_other_user_can_take_the_turn(tmp_path):
+    before = os.umask(0)
+    try:
+        with places.Turn(os.fsencode(tmp_path / "socket")):
+            assert stat.S_IMODE((tmp_path / ".socket.lock").stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
+def test_who_did_not_wait_for_its_turn_is_not_robbed(tmp_path, monkeypatch):
+    """Another implementation, which makes its socket after we looked."""
+    path = tmp_path / "socket"
+    monkeypatch.setattr(channel.Access, "tighten", lambda *_: stack.enter_context(listener(path)))
+    with contextlib.ExitStack() as stack, pytest.raises(errors.AlreadyError):
+        Interface(path, role="master")
+    assert names_in(tmp_path) == ["socket"]
+
+
+def test_an_abstract_name_that_is_taken_is_told_so():
+    name = f"@memif-{os.getpid()}"
+    with Interface(name, role="master"), pytest.raises(errors.AlreadyError):
+        channel.ListeningSocket(os.fsencode(name))
+
+
+def test_while_it_closes_a_master_takes_its_file_away_first(tmp_path, monkeypatch):
+    """Else another would find it stale, replace it, and lose its own to us."""
+    path = os.fsencode(tmp_path / "socket")
+    listening = channel.ListeningSocket(path)
+    removing = channel._unlink
+
+    def remove(path: bytes) -> None:
+        with pytest.raises(errors.AlreadyError):
+            channel.ListeningSocket(path)
+        removing(path)
+
+    monkeypatch.setattr(channel, "_unlink", remove)
+    listening.close()
+    assert names_in(tmp_path) == []
