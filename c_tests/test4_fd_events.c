@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -119,6 +120,34 @@ MEMIF_TEST(a_listener_of_the_programs_own_is_announced_and_taken_back)
     ck_assert_int_eq(control.log.events[1].fd, fd);
     end_delete(&end);
     expect_fd_log(&control, "+a+b-b");
+    control_close(&control);
+    end_delete(&lender.master);
+    control_close(&lender.master_control);
+    ck_assert_int_eq(close(fd), 0);
+}
+
+/* Another process may have accepted what the event was for. */
+MEMIF_TEST(nobody_waits_at_a_listener_that_was_blocking_when_it_was_handed_over)
+{
+    struct pair lender = {0};
+    struct control control = {.polling = APPLICATION_POLLS};
+    struct end end = {.args.is_master = 1};
+
+    lender.master.args.is_master = 1;
+    control_must_open(&lender.master_control, "a.sock");
+    end_must_create(&lender.master, &lender.master_control);
+    int fd = dup(memif_get_listener_fd(lender.master_control.handle));
+    ck_assert_int_eq(fcntl(fd, F_SETFL, 0), 0);
+    control_must_open(&control, "b.sock");
+    ck_assert_int_eq(memif_set_listener_fd(control.handle, fd), MEMIF_ERR_SUCCESS);
+    end_must_create(&end, &control);
+    void *listener = control.log.events[1].private_ctx;
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(memif_control_fd_handler(listener, MEMIF_FD_EVENT_READ),
+                         MEMIF_ERR_SUCCESS);
+        ck_assert_int_eq(fcntl(fd, F_SETFL, 0), 0); /* as for a service that is started again */
+    }
+    end_delete(&end);
     control_close(&control);
     end_delete(&lender.master);
     control_close(&lender.master_control);

@@ -422,7 +422,13 @@ def _identity(path: bytes, folder: int | None = None) -> tuple[int, int] | None:
 
 
 class AdoptedSocket:
-    """A listening control socket that somebody else made and keeps."""
+    """A listening control socket that somebody else made and keeps.
+
+    It becomes a non-blocking one, for all who share it, and stays that. Several processes may hold
+    it: all wake up for a connection, one gets it, and the others must not wait for the next. The
+    kernel can be told so in no other way: accept has no flag for it, and whoever set the mode only
+    for the time of the call would take it from the others in the middle of theirs.
+    """
 
     def __init__(self, fd: int, lib: Any) -> None:
         """`lib`: see Channel. Raises ArgumentError unless `fd` is a listening unix socket of the
@@ -442,13 +448,15 @@ class AdoptedSocket:
             self.close()
             text = f"fd {fd} is not a listening AF_UNIX socket of type SOCK_SEQPACKET"
             raise errors.ArgumentError(text)
+        self._socket.setblocking(False)
 
     def fileno(self) -> int:
         """The descriptor that was adopted."""
         return self._fd
 
     def accept(self) -> Channel:
-        """As ListeningSocket.accept; the socket itself may be a blocking one."""
+        """As ListeningSocket.accept."""
+        self._socket.setblocking(False)  # another holder may have set it otherwise
         return _accept_from(self._socket, self._lib)
 
     def close(self) -> None:

@@ -224,3 +224,28 @@ def test_while_it_closes_a_master_takes_its_file_away_first(tmp_path, monkeypatc
     monkeypatch.setattr(channel, "_unlink", remove)
     listening.close()
     assert names_in(tmp_path) == []
+
+
+# ---- sockets that are shared
+
+
+def test_who_comes_too_late_for_a_connection_does_not_wait_for_the_next(tmp_path):
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(path)
+        listening.listen()
+        adopted = channel.AdoptedSocket(listening.fileno())
+        os.set_blocking(listening.fileno(), True)  # as a service manager does for the next one
+        outcomes = []
+
+        def accept() -> None:
+            try:
+                outcomes.append(adopted.accept())
+            except BlockingIOError:
+                outcomes.append(None)
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        thread.join(TIMEOUT)
+        assert outcomes == [None]
+        adopted.close()

@@ -308,6 +308,9 @@ int memif_get_listener_fd(memif_socket_handle_t sock);
  * from it, but does not close it, and the file at the path stays. It is also the way to a socket
  * with a mode and an owner of the program's choice: bind, chmod and chown, listen, hand over.
  *
+ * The socket becomes a non-blocking one (O_NONBLOCK), for every process that shares it, and stays
+ * that: of those that wake up for a connection one gets it, and the others must not wait.
+ *
  * Returns MEMIF_ERR_ALREADY when the library listens already, MEMIF_ERR_INVAL_ARG for a descriptor
  * that cannot be.
  */
