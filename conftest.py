@@ -28,6 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "tests/test_strange_fds.py; default %(default)s",
     )
     parser.addoption(
+        "--all-errors",
+        action="store_true",
+        help="tests/test_faults.py has each call fail with each of its errors, in place of one",
+    )
+    parser.addoption(
         "--fuzz-seconds",
         type=int,
         help="how long tests/test_fuzz.py runs in all; default: a short time, see there",

@@ -14,6 +14,7 @@ int ends_delete(enum end end);
 int ends_stop(void);
 int ends_poll(int timeout);
 bool ends_exist(enum end end);
+bool ends_is_up(enum end end);
 bool ends_are_up(void);
 /* One packet each way. */
 int ends_exchange(void);

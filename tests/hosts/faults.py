@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What faults.c does, for the Python package: `faults.py SOCKET calls|fds`."""
+"""What faults.c does, for the Python package: `faults.py SOCKET calls|fds [all]`.
+
+A round connects, exchanges packets and closes, all under the fault.
+"""
 
 import ctypes
+import errno
 import os
 import resource
 import sys
@@ -10,8 +14,22 @@ from libmemif_py import Interface, MemifError
 
 PATIENCE = 30
 A_MOMENT = 0.05  # when it does not come up within it, it is made anew
-path, kind = sys.argv[1:]
+path, kind, *options = sys.argv[1:]
+is_complete = options == ["all"]
 program = ctypes.CDLL(None)
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+CALLS = _words("""
+    malloc calloc realloc mmap mprotect munmap memfd_create ftruncate64 fcntl64 ioctl fstatvfs64
+    eventfd eventfd_write eventfd_read epoll_create1 epoll_ctl epoll_wait timerfd_create
+    timerfd_settime read write socket bind listen connect accept4 sendmsg recvmsg shutdown
+    getsockname getsockopt setsockopt open64 openat64 stat64 lstat64 fstat64 fstatat64 unlink
+    unlinkat renameat flock readlink close syscall
+""")
 
 
 def open_fds() -> int:
@@ -36,47 +54,85 @@ def connect(timeout: float) -> None:
 
 
 class Calls:
-    def begin(self, number: int) -> None:
-        program.failing_arm(number)
+    """The calls of one function. Those of all, in the order of two threads, come never alike."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name.encode()
+        self.shift = CALLS.index(name)  # not the first error of each
+
+    def begin(self, number: int, kind: int) -> None:
+        program.failing_only(self._name)
+        program.failing_arm(number, kind)
 
     def end(self) -> str:
         program.failing_disarm.restype = ctypes.c_char_p
-        return (program.failing_disarm() or b"").decode()
+        name = (program.failing_disarm() or b"").decode()
+        return name and f"{name}|{errno.errorcode[program.failing_error()]}"
+
+    def kinds(self) -> int:
+        return program.failing_kinds()
 
 
 class Descriptors:
-    def begin(self, number: int) -> None:
+    shift = 0
+
+    def begin(self, number: int, _kind: int) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (open_fds() - 1 + number, most))
 
     def end(self) -> str:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, most), most))
-        return "a descriptor"
+        return "a descriptor|"
+
+    def kinds(self) -> int:
+        return 1
 
 
-def play_round(fault: Calls | Descriptors, number: int) -> bool:
+def expect_nothing_left(what: str) -> None:
+    if (left := open_fds() - before) or shared_mappings():
+        sys.exit(f"{what}: {left} fds, {shared_mappings()} mappings left")
+    # An error of unlink is no file less; neither is a file that cannot be looked at or locked.
+    excuses = any(call in what for call in ("unlink", "stat", "flock"))
+    if (files := os.listdir(os.path.dirname(path))) and not excuses:
+        sys.exit(f"{what}: {files} left")
+
+
+def play_round(fault: Calls | Descriptors, number: int, kind: int) -> bool:
     """True while there are more to come."""
     error = None
-    fault.begin(number)
+    fault.begin(number, kind)
     try:
         connect(A_MOMENT)
     except (MemifError, OSError, MemoryError) as raised:
         error = raised
     what = fault.end()
-    connect(PATIENCE)
-    if not what:
-        return False
-    code = getattr(error, "code", getattr(error, "errno", None))
-    print(what, code, error, "down" if error else "up", sep="|", flush=True)
-    return isinstance(fault, Calls) or error is not None
+    if what:
+        code = getattr(error, "code", getattr(error, "errno", None))
+        print(what, code, error, "down" if error else "up", sep="|", flush=True)
+    expect_nothing_left(what)
+    return what != "" and (isinstance(fault, Calls) or error is not None)
+
+
+def play(fault: Calls | Descriptors) -> None:
+    number = 0
+    while True:
+        kinds, kind = 1, 0
+        while kind < kinds:
+            if not play_round(fault, number, kind if is_complete else number + fault.shift):
+                return
+            kinds, kind = fault.kinds() if is_complete else 1, kind + 1
+            if not is_complete or os.listdir(os.path.dirname(path)):
+                connect(PATIENCE)
+        number += 1
 
 
 connect(PATIENCE)
 before = open_fds()
-fault = {"calls": Calls, "fds": Descriptors}[kind]()
-number = 0
-while play_round(fault, number):
-    number += 1
-    if open_fds() != before or shared_mappings() != 0:
-        sys.exit(f"round {number}: {open_fds() - before} fds, {shared_mappings()} mappings left")
+if kind == "fds":
+    play(Descriptors())
+else:
+    for name in CALLS:
+        play(Calls(name))
+connect(PATIENCE)
+expect_nothing_left("")

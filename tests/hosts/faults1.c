@@ -9,7 +9,7 @@
 
 static memif_conn_handle_t conns[ENDS];
 static bool is_up[ENDS];
-static char socket_path[108];
+static char socket_path[4096];
 const int ends_no_memory = MEMIF_ERR_NOMEM, ends_no_fds = MEMIF_ERR_PROC_FILE_LIMIT;
 
 static int on_connect(memif_conn_handle_t conn, void *up)
@@ -70,6 +70,11 @@ int ends_poll(int timeout)
 bool ends_exist(enum end end)
 {
     return conns[end] != NULL;
+}
+
+bool ends_is_up(enum end end)
+{
+    return is_up[end];
 }
 
 bool ends_are_up(void)

@@ -68,8 +68,9 @@ int ends_delete(enum end end)
 
 int ends_stop(void)
 {
-    int err = memif_delete_socket(&sockets[SLAVE]);
-    return err != MEMIF_ERR_SUCCESS ? err : memif_delete_socket(&sockets[MASTER]);
+    int slaves = memif_delete_socket(&sockets[SLAVE]);
+    int masters = memif_delete_socket(&sockets[MASTER]);
+    return slaves != MEMIF_ERR_SUCCESS ? slaves : masters;
 }
 
 int ends_poll(int timeout)
@@ -82,6 +83,11 @@ int ends_poll(int timeout)
 bool ends_exist(enum end end)
 {
     return conns[end] != NULL;
+}
+
+bool ends_is_up(enum end end)
+{
+    return is_up[end];
 }
 
 bool ends_are_up(void)
