@@ -275,7 +275,8 @@ MEMIF_TEST(data_outside_its_buffer_is_not_sent)
 
     (void)reserve_packets(flow.from, 0, buffers, 2, BUFFER, 1);
     memif_buffer_t good = buffers[1];
-    static const ptrdiff_t moves[] = {1, BUFFER, BUFFER + 1, -1, -BUFFER};
+    /* Behind a buffer 128 bytes are its own, for packets of a whole buffer behind a headroom. */
+    static const ptrdiff_t moves[] = {129, 128 + BUFFER, 129 + BUFFER, -1, -BUFFER};
     for (size_t i = 0; i < sizeof(moves) / sizeof(*moves); i++) {
         buffers[1].data = (char *)good.data + moves[i];
         expect_tx(flow.from, buffers + 1, 1, MEMIF_ERR_INVAL_ARG, 0);

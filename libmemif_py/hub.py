@@ -603,7 +603,7 @@ class Hub:
         its links alive in the eyes of peers. `at_rest`: no thread was inside the control plane at
         the fork. Otherwise numbers of descriptors may be out of date, and those stay open.
         """
-        self._closed = True
+        self.closed = True
         for listener in self._listeners.values():
             listener.abandon()
         for link in self._links:
