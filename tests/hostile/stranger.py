@@ -21,11 +21,15 @@ from hostile.fuse import FileSystem, enter_namespaces
 
 from libmemif_py import wire
 
-KINDS = ("fuse", "fuse-eio", "inotify", "epoll", "pidfd", "memfd", "folder", "eventfd", "pipe")
+KINDS = (
+    *("fuse", "fuse-eio", "inotify", "epoll", "pidfd", "memfd", "folder", "eventfd", "pipe"),
+    "io_uring",
+)
+IO_URING_SETUP = 425
 MOST = 253
 HUGE = 1 << 20
 _ffi = cffi.FFI()
-_ffi.cdef("int inotify_init1(int flags);")
+_ffi.cdef("int inotify_init1(int flags); long syscall(long number, ...);")
 _c = _ffi.dlopen(None)
 
 
@@ -41,6 +45,17 @@ def lingering() -> list[int]:
             sending.send(bytes(HUGE))
     sending.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
     return [sending.detach(), taking.detach()]
+
+
+def io_uring() -> int:
+    """Or a pipe where it is switched off, and from Linux 6.7 on, where it does not travel."""
+    parameters = _ffi.new("char[120]")
+    fd = _c.syscall(IO_URING_SETUP, _ffi.cast("long", 8), parameters)
+    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with left, right, contextlib.suppress(OSError):
+        socket.send_fds(left, [b"x"], [fd])
+        return fd
+    return os.pipe()[1]
 
 
 def epoll_cycle() -> int:
@@ -85,6 +100,7 @@ class Stranger:
             "folder": lambda: os.open("/", os.O_RDONLY | os.O_DIRECTORY),
             "eventfd": lambda: os.eventfd(0),
             "pipe": lambda: os.pipe()[1],
+            "io_uring": io_uring,
         }
         return makers[kind]()
 
