@@ -310,8 +310,9 @@ class Hub:
     def add(
         self, settings: Settings, observer: Observer, interrupt: Any, private_ctx: Any
     ) -> Endpoint:
-        """A new interface: a master listens at once, a slave makes its first attempt at once.
+        """A new interface: a master listens at once, a slave makes its first attempt.
 
+        An `eager` hub makes the attempt here, any other at its next turn of polling.
         Raises MemifError, OSError; nothing is left behind then.
         """
         with LOCK:

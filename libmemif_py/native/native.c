@@ -2,7 +2,6 @@
 #include "native.h"
 
 #include "engine.h"
-#include "packet.h"
 
 #include <errno.h>
 
@@ -23,11 +22,6 @@ struct mif_hub *mif_native_hub_new(void)
         return NULL;
     }
     return hub;
-}
-
-int mif_native_hub_fileno(const struct mif_hub *hub)
-{
-    return hub->epoll_fd;
 }
 
 /* The slots [end - slots, end) of a ring are in use. Whatever the peer writes to its index, a ring
@@ -69,26 +63,4 @@ int mif_native_fill(const void *handle, uint32_t qid, int is_tx, struct mif_fill
     }
     fill->packets += has_next;
     return MIF_ERR_SUCCESS;
-}
-
-int mif_packet_rx(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count, uint16_t *rx)
-{
-    return mif_call(handle, qid, MIF_RX, MIF_CALL_RX, 0, bufs, count, rx);
-}
-
-int mif_packet_free(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count,
-                    uint16_t *freed)
-{
-    return mif_call(handle, qid, MIF_RX, MIF_CALL_GIVE_BACK, 0, bufs, count, freed);
-}
-
-int mif_packet_alloc(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count,
-                     uint16_t *allocated, uint32_t size)
-{
-    return mif_call(handle, qid, MIF_TX, MIF_CALL_RESERVE, size, bufs, count, allocated);
-}
-
-int mif_packet_tx(void *handle, uint32_t qid, memif_buffer_t *bufs, uint32_t count, uint16_t *tx)
-{
-    return mif_call(handle, qid, MIF_TX, MIF_CALL_TX, 0, bufs, count, tx);
 }
