@@ -652,4 +652,49 @@ MEMIF_TEST(cancel_from_another_thread_ends_a_running_poll_event)
     control_close(&control);
 }
 
+/* ---- deleted by several threads at the same time ---- */
+
+enum { DELETERS = 4 };
+
+struct deleter {
+    memif_socket_handle_t sock;
+    pthread_barrier_t *start;
+};
+
+static void *delete_together(void *argument)
+{
+    struct deleter *deleter = argument;
+
+    (void)pthread_barrier_wait(deleter->start);
+    return (void *)(intptr_t)memif_delete_socket(&deleter->sock);
+}
+
+MEMIF_TEST(of_threads_that_delete_a_socket_at_once_one_succeeds)
+{
+    pthread_barrier_t start;
+
+    ck_assert_int_eq(pthread_barrier_init(&start, NULL, DELETERS), 0);
+    for (uint32_t i = 0; i < memif_times("DELETIONS", 200); i++) {
+        struct control control = {0};
+        struct deleter deleters[DELETERS];
+        pthread_t threads[DELETERS];
+        unsigned successes = 0;
+
+        control_must_open(&control, "a.sock");
+        for (size_t j = 0; j < DELETERS; j++) {
+            deleters[j] = (struct deleter){.sock = control.handle, .start = &start};
+            ck_assert_int_eq(pthread_create(&threads[j], NULL, delete_together, &deleters[j]), 0);
+        }
+        for (size_t j = 0; j < DELETERS; j++) {
+            void *err;
+            ck_assert_int_eq(pthread_join(threads[j], &err), 0);
+            successes += (int)(intptr_t)err == MEMIF_ERR_SUCCESS;
+        }
+        ck_assert_uint_eq(successes, 1);
+        control.handle = NULL;
+        control_forget(&control);
+    }
+    ck_assert_int_eq(pthread_barrier_destroy(&start), 0);
+}
+
 MEMIF_TEST_MAIN("4.0 socket")

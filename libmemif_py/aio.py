@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,6 @@ _FIRST_NAP = 50e-6
 _LONGEST_NAP = 2e-3
 _NOT_NOW = (Timeout, errors.Disconnected)
 _HIGH_WATER = 64 * 1024
-_ALL = sys.maxsize
 
 
 class AsyncInterface:
@@ -332,7 +330,8 @@ class MemifTransport(asyncio.DatagramTransport):
         self._protocol = protocol
         self._path = path
         self._queue = queue
-        self._received: deque[bytes | errors.Disconnected] = deque()
+        self._received: deque[bytes] = deque()
+        self._end_of_link: errors.Disconnected | None = None  # not told yet
         self._unsent: deque[bytes] = deque()
         self._unsent_bytes = 0
         self._flushing: asyncio.Handle | None = None
@@ -384,12 +383,18 @@ class MemifTransport(asyncio.DatagramTransport):
         self._deliver()
 
     def _deliver(self) -> None:
-        while self._received and not (self._closing or self._paused_reading):
-            received = self._received.popleft()
-            if isinstance(received, bytes):
-                self._call(self._protocol.datagram_received, received, self._path)
+        """Behind the last packet of a link the protocol hears of its end."""
+        while not (self._closing or self._paused_reading):
+            if not self._received and self._end_of_link is not None:
+                self._received.extend(self._interface._take_left(self._queue, PER_TURN))
+            if self._received:
+                packet = self._received.popleft()
+                self._call(self._protocol.datagram_received, packet, self._path)
+            elif self._end_of_link is not None:
+                end, self._end_of_link = self._end_of_link, None
+                self._call(self._protocol.error_received, end)
             else:
-                self._call(self._protocol.error_received, received)
+                return
 
     def pause_reading(self) -> None:
         """Leave packets where they are; a full ring holds the peer up."""
@@ -506,9 +511,9 @@ class MemifTransport(asyncio.DatagramTransport):
     # ---- the end ----
 
     def _went_down(self, reason: str) -> None:
-        """The protocol hears of it behind the last packet of the link."""
-        self._received.extend(self._interface._take_left(self._queue, _ALL))
-        self._received.append(errors.Disconnected(reason))
+        """While reading is paused, packets stay where their number is limited, and of several ends
+        the last is told."""
+        self._end_of_link = errors.Disconnected(reason)
         self._deliver()
 
     def is_closing(self) -> bool:

@@ -111,29 +111,35 @@ class Channel:
 
         What the peer has sent and nobody read is read first: the kernel would close the descriptors
         in it as they are (see close_fds), and the peer would see a reset in place of our last word.
-        Descriptors of a peer that is not trusted are left to a thread that may wait for them.
+        The socket of a peer that is not trusted is left to a thread that may wait for its contents.
         """
         if self._socket.fileno() < 0:
             return
-        if self._is_read_to_the_end() or self.is_trusted:
+        self._read_the_rest()
+        if self.is_trusted:
             self._socket.close()
-        else:
-            self._lib.mif_untrusted_close(self._socket.detach())
-        if not self.is_trusted:
-            self._lib.mif_untrusted_end()
+            return
+        # What looks like the end may be an empty message, with others behind it.
+        self._lib.mif_untrusted_close(self._socket.detach())
+        self._lib.mif_untrusted_end()
 
-    def _is_read_to_the_end(self) -> bool:
+    def _read_the_rest(self) -> None:
         try:
             self._socket.shutdown(_socket.SHUT_RD)  # from now on no more can come
             while (rest := self.receive()) != (b"", []):
                 close_fds(rest[1])
-        except (FdsWaiting, OSError):  # also of a peer that is gone: its messages may still be here
-            return False
-        return True
+        except (FdsWaiting, OSError):
+            return  # or the peer is gone
 
     def abandon(self) -> None:
-        """In a forked child: close the copy of the socket, and the connection goes on."""
-        self._socket.close()
+        """In a forked child: close the copy of the socket, and the connection goes on.
+
+        Unless the parent has closed its own already, so the last close may be this one.
+        """
+        if self.is_trusted:
+            self._socket.close()
+        elif self._socket.fileno() >= 0:
+            self._lib.mif_untrusted_close(self._socket.detach())
 
 
 def _stat_and_close(fd: int) -> os.stat_result:

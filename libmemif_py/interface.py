@@ -414,7 +414,7 @@ class Interface:
 
     def _keep_the_rest(self) -> None:
         """The rings go away when the end of the link was told."""
-        kept = 0
+        kept = sum(len(packet) for left in self._left for packet in left)
         for queue in self._rx_numbers:
             self._rx_numbers[queue] = 0
         for queue, left in enumerate(self._left):

@@ -21,6 +21,7 @@ from leaver import packet
 from programs import TIMEOUT, Program, Side, wait_until_listening
 
 from libmemif_py import Interface, Timeout, control, errors
+from libmemif_py import interface as interface_module
 from libmemif_py.aio import AsyncInterface, create_memif_endpoint
 from libmemif_py.scapy_adapter import MemifSocket
 
@@ -381,6 +382,41 @@ def test_what_is_left_makes_the_descriptor_readable_until_it_is_taken(scene, ver
             with contextlib.suppress(errors.Disconnected):
                 received.append(interface.recv(0))
         assert received == EVERYTHING
+
+
+def test_what_is_kept_of_several_links_has_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(interface_module, "_MOST_KEPT", 3500)
+    path = tmp_path / "memif.sock"
+    gone = threading.Semaphore(0)
+    with Interface(path, role="master", on_disconnect=lambda *_: gone.release()) as master:
+        for number in range(3):
+            with Interface(path) as slave:
+                slave.wait_connected(TIMEOUT)
+                slave.send_burst([bytes([number]) * 1000] * 2, TIMEOUT)
+            assert gone.acquire(timeout=TIMEOUT)
+        assert [packet[0] for packet in master.recv_burst(9, 0)] == [0, 0, 1]
+
+
+def test_a_protocol_that_paused_holds_no_packets(tmp_path):
+    path = str(tmp_path / "memif.sock")
+
+    async def scenario():
+        transport, protocol = await create_memif_endpoint(Recorder, path, role="master")
+        transport.pause_reading()
+        for number in range(3):
+            with Interface(path) as slave:
+                await asyncio.to_thread(slave.wait_connected, TIMEOUT)
+                slave.send(bytes([number]), TIMEOUT)
+            while transport.get_extra_info("interface").connected:
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
+        assert not transport._received
+        transport.resume_reading()
+        await asyncio.wait_for(protocol.is_over.wait(), TIMEOUT)
+        transport.close()
+        return protocol.events
+
+    assert asyncio.run(scenario()) == [b"\0", b"\1", b"\2", errors.Disconnected]
 
 
 # ---- what stays ----

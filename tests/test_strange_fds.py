@@ -99,6 +99,17 @@ def test_sockets_that_linger_for_an_hour_hold_nobody_up(scene, stranger, state, 
         scene.good_slave()
 
 
+def test_behind_empty_messages_descriptors_hold_nobody_up(scene, stranger):
+    assert stranger.order("begin", "unnamed") == "begun"
+    scene.program.send_signal(signal.SIGSTOP)
+    try:
+        assert stranger.order("fire", "lingering", 1, "behind", 2) == "fired"
+    finally:
+        scene.program.send_signal(signal.SIGCONT)
+    scene.check()
+    scene.good_slave()
+
+
 @each_state
 def test_of_many_descriptors_of_all_kinds_nothing_stays(scene, stranger, state, messages):
     mappings = []

@@ -72,15 +72,19 @@ static void list_socket(struct mif_socket *sock)
     pthread_mutex_unlock(&list_lock);
 }
 
+/* Of threads that delete a socket at the same time one finds it. */
 static void unlist_socket(struct mif_socket *sock)
 {
     pthread_mutex_lock(&list_lock);
     struct mif_socket **link = &list;
-    while (*link != sock)
+    while (*link != NULL && *link != sock)
         link = &(*link)->next;
-    *link = sock->next;
+    bool found = *link != NULL;
+    if (found)
+        *link = sock->next;
     pthread_mutex_unlock(&list_lock);
-    release_socket(sock);
+    if (found)
+        release_socket(sock);
 }
 
 static int announce(struct mif_hub *hub, int fd, uint32_t events, void *context)

@@ -31,6 +31,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define GROUP 64 /* packets that are handed over at a time */
 
@@ -207,7 +208,29 @@ static PyObject *ring_recv_burst(PyObject *module, PyObject *const *args, Py_ssi
 
 PyDoc_STRVAR(drain_doc, "drain(handle, queue, most) -> list of bytes\n\n"
                         "What the peer has published and nobody received, for the end of a link: "
-                        "the slots do not go back. Stops before the packets exceed `most` bytes.");
+                        "the slots do not go back, and the queue receives no more. Stops before "
+                        "the packets exceed `most` bytes.");
+
+/* A thread that is inside the queue without the interpreter lock takes packets of its own. */
+static void wait_while_taken(const struct where *where)
+{
+    while (is_taken(where, MIF_RX)) {
+        Py_BEGIN_ALLOW_THREADS;
+        (void)nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+        Py_END_ALLOW_THREADS;
+    }
+}
+
+/* No burst receives what comes after the drain: it would overtake what was kept. The queue belongs
+ * to nobody until the next link; the control plane takes it down as any other. */
+static void end_receiving(const struct where *where)
+{
+    struct mif_queue *q = mif_enter(where->handle, where->qid, MIF_RX);
+    if (q == NULL)
+        return;
+    atomic_store(&q->owner, 0);
+    mif_leave(q);
+}
 
 /* Behind slots that a burst still holds. As no slot goes back, a peer that goes on sending is heard
  * for one ring at most; buffers of a cheat may overlap, hence `most`. */
@@ -222,7 +245,8 @@ static PyObject *ring_drain(PyObject *module, PyObject *const *args, Py_ssize_t 
     if (most == (size_t)-1 && PyErr_Occurred())
         return NULL;
     PyObject *list = PyList_New(0);
-    while (list != NULL && !is_taken(&where, MIF_RX)) {
+    wait_while_taken(&where);
+    while (list != NULL) {
         uint16_t n = 0;
         (void)mif_call(where.handle, where.qid, MIF_RX, MIF_CALL_RX, 0, &buf, 1, &n);
         if (n == 0 || buf.data_len > most)
@@ -231,6 +255,7 @@ static PyObject *ring_drain(PyObject *module, PyObject *const *args, Py_ssize_t 
         if (!append_packets(list, &buf, n))
             Py_CLEAR(list);
     }
+    end_receiving(&where);
     return list;
 }
 
@@ -698,11 +723,14 @@ static PyObject *burst_send(PyObject *self, PyObject *argument)
                 memcpy(burst->bufs[i].data, burst->copy + i * (size_t)burst->stride,
                        burst->lengths[i]);
         }
+        /* The call may let go of the interpreter lock: others find the burst over meanwhile. */
+        burst->open = false;
         code = count == 0
                    ? MIF_ERR_SUCCESS
                    : mif_error_from_1(call(q, MIF_CALL_TX, 0, burst->bufs, (uint32_t)count, &sent));
         if (count == 0)
             mif_leave(q);
+        burst->open = true;
     }
     give_up(burst);
     return Py_BuildValue("ii", (int)sent, code);

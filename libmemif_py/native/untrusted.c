@@ -151,14 +151,18 @@ static void *work(void *argument)
     bool is_apart = syscall(SYS_close_range, ~0u, ~0u, UNSHARE_TABLE) == 0;
     long length = receive_with(source, &job, sizeof(job), fds, &count);
     sem_post(&worker->has_job); /* the worker is gone from here on */
-    if (length == (long)sizeof(job) && job.kind == CLOSE)
+    bool is_whole = length == (long)sizeof(job);
+    if (is_whole && job.kind == CLOSE) {
         wait_to_be_last(job.number);
-    if (length == (long)sizeof(job) && job.kind != CLOSE && count == 2) {
-        receive_for(fds[0], fds[1], job.kind);
+    } else if (is_whole) {
+        if (count == 2) {
+            receive_for(fds[0], fds[1], job.kind);
+            count = 1; /* the other is closed */
+        }
         atomic_fetch_sub(&receiving, 1);
-    } else if (!is_apart) {
-        close_what_came(fds, count);
     }
+    if (!is_apart)
+        close_what_came(fds, count);
     return NULL; /* and with the thread its table goes, and the socket in it */
 }
 
@@ -211,8 +215,8 @@ static void *manage(void *argument)
     while (wait_for_job(source)) {
         struct worker worker = {.jobs = source};
         (void)sem_init(&worker.has_job, 0, 0);
-        if (!start_thread(work, &worker))
-            break; /* what is sent from now on fails, and so does what was sent */
+        while (!start_thread(work, &worker)) /* the job waits, and whoever sent it has a deadline */
+            (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
         while (sem_wait(&worker.has_job) != 0)
             ;
         (void)sem_destroy(&worker.has_job);
@@ -245,9 +249,10 @@ static int start_manager(void)
 /* Under the lock. What was sent is still done. */
 static void stop_manager(void)
 {
-    if (jobs >= 0)
-        (void)close(jobs);
-    jobs = -1;
+    int ours = jobs;
+    jobs = -1; /* first: a child that is forked in between must not close another's number */
+    if (ours >= 0)
+        (void)close(ours);
 }
 
 /* ---- jobs ---- */

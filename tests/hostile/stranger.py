@@ -164,6 +164,8 @@ class Stranger:
             return "begun"
         if order == "fire":
             with self._begun:
+                for _ in range(int(words[3]) if words[2:] else 0):
+                    self._begun.send(b"")
                 self.fire(self._begun, words[0], int(words[1]))
             return "fired"
         if order == "attack":
