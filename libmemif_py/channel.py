@@ -13,7 +13,7 @@ import os
 import stat
 import struct
 
-from . import errors, places
+from . import errors, places, system
 from .steps import Steps
 from .trust import is_trusted
 from .wire import MESSAGE_SIZE
@@ -76,7 +76,7 @@ class Channel:
         data, has_fds = self._look()
         if has_fds:
             raise FdsWaiting(data)
-        return self._socket.recv(MESSAGE_SIZE + 1, _socket.MSG_DONTWAIT), []
+        return self._socket.recvmsg(MESSAGE_SIZE + 1, 0, _socket.MSG_DONTWAIT)[0], []
 
     def _look(self) -> tuple[bytes, bool]:
         """The next message, which stays there, and whether descriptors come with it."""
@@ -100,7 +100,7 @@ class Channel:
             return None
         found = _stat_and_close(fd)
         try:
-            of_any = _stat_and_close(os.eventfd(0, os.EFD_CLOEXEC))
+            of_any = _stat_and_close(system.eventfd(0, os.EFD_CLOEXEC))
         except OSError:
             return None  # out of descriptors
         # Before Linux 6.9 pidfds share one inode with each other and with eventfds.
@@ -144,7 +144,7 @@ class Channel:
 
 def _stat_and_close(fd: int) -> os.stat_result:
     try:
-        return os.fstat(fd)
+        return system.fstat(fd)
     finally:
         os.close(fd)
 
@@ -152,11 +152,11 @@ def _stat_and_close(fd: int) -> os.stat_result:
 def _started(pid: int) -> str | None:
     """A process number is used again; together with the time of its start it is not."""
     try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        fd = system.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        fields = os.read(fd, 4096).rpartition(b")")[2].split()
+        fields = system.read(fd, 4096).rpartition(b")")[2].split()
     except OSError:
         return None  # it has ended meanwhile
     finally:
@@ -201,7 +201,7 @@ class Elsewhere:
             raise OSError(errno.EIO, "a message with descriptors could not be received")
         error, count, length = self._REPLY.unpack_from(data)
         if error:
-            raise OSError(error, os.strerror(error))
+            raise system.named(OSError(error, os.strerror(error)), "recvmsg")
         return data[self._REPLY.size :][:length], fds, count
 
     def close(self) -> None:
@@ -210,8 +210,9 @@ class Elsewhere:
 
 
 def _socket_pair() -> tuple[_socket.socket, _socket.socket]:
-    pair = _socket.socketpair(_socket.AF_UNIX, _SEQPACKET, 0)
-    return pair[0], pair[1]
+    pair = system.socketpair(_socket.AF_UNIX, _SEQPACKET, 0)
+    ours, theirs = (system.Socket(_socket.AF_UNIX, _SEQPACKET, 0, end.detach()) for end in pair)
+    return ours, theirs
 
 
 def _peer_of(sock: _socket.socket) -> tuple[int, int, int]:
@@ -254,7 +255,7 @@ def connect(path: bytes, lib: Any) -> Channel:
 
 
 def _connect_to(where: bytes, lib: Any) -> Channel:
-    sock = _socket.socket(_socket.AF_UNIX, _SEQPACKET, 0)
+    sock = system.Socket(_socket.AF_UNIX, _SEQPACKET, 0)
     try:
         sock.connect(where)
     except BaseException as error:
@@ -294,7 +295,7 @@ class Access:
         even for a moment.
         """
         if self.mode >= 0:
-            os.fchmod(fd, 0)
+            system.fchmod(fd, 0)
 
     def apply(self, name: bytes, folder: int) -> None:
         """After bind, before listen: nobody was let in so far. Raises OSError.
@@ -304,20 +305,20 @@ class Access:
         """
         if not self:
             return
-        file = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        file = system.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         with Steps() as steps:
             steps.take(self._apply_to, file, name)
             steps.take(os.close, file)
 
     def _apply_to(self, file: int, name: bytes) -> None:
-        self._check_ours(os.fstat(file), name)
+        self._check_ours(system.fstat(file), name)
         where = f"/proc/self/fd/{file}"
-        os.chown(where, self.uid, self.gid)
+        system.chown(where, self.uid, self.gid)
         if self.mode >= 0:
-            os.chmod(where, self.mode)
+            system.chmod(where, self.mode)
 
     def _check_ours(self, found: os.stat_result, name: bytes) -> None:
-        is_ours = stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid()
+        is_ours = stat.S_ISSOCK(found.st_mode) and found.st_uid == system.geteuid()
         if not is_ours or (self.mode >= 0 and stat.S_IMODE(found.st_mode) != 0):
             text = f"{places.shown(name)} was replaced by another process meanwhile"
             raise errors.AccessError(text)
@@ -340,7 +341,7 @@ class ListeningSocket:
             raise errors.ArgumentError(text)
         self._path = path
         self._file: tuple[int, int] | None = None
-        self._socket = _socket.socket(_socket.AF_UNIX, _SEQPACKET, 0)
+        self._socket = system.Socket(_socket.AF_UNIX, _SEQPACKET, 0)
         try:
             if places.is_abstract(path):
                 self._bind(b"\0" + path[1:])
@@ -406,7 +407,7 @@ class ListeningSocket:
     def _find_stale_file(self) -> bool:
         """Whether one is there. Raises if there is anything else."""
         try:
-            mode = os.lstat(self._path).st_mode
+            mode = system.lstat(self._path).st_mode
         except FileNotFoundError:
             return False
         if not stat.S_ISSOCK(mode):
@@ -421,7 +422,7 @@ class ListeningSocket:
 def _identity(path: bytes, folder: int | None = None) -> tuple[int, int] | None:
     """Of the file there, if there is one. Raises OSError."""
     try:
-        found = os.lstat(path, dir_fd=folder)
+        found = system.lstat(path, dir_fd=folder)
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino
@@ -475,13 +476,13 @@ class AdoptedSocket:
 
 
 def _socket_on_copy(fd: int) -> _socket.socket:
-    return _socket_of(os.dup(fd))
+    return _socket_of(system.dup(fd))
 
 
 def _socket_of(fd: int) -> _socket.socket:
     """It owns the descriptor, which is closed if it is no socket."""
     try:
-        return _socket.socket(-1, -1, -1, fd)
+        return system.Socket(-1, -1, -1, fd)
     except BaseException as error:
         with Steps(error) as steps:
             steps.take(os.close, fd)
@@ -493,10 +494,10 @@ def _accept_from(listening: _socket.socket, lib: Any) -> Channel:
     try:
         sock.setblocking(False)
         _pass_nothing(sock)
+        return Channel(sock, lib)
     except BaseException as error:
         with Steps(error) as steps:
-            steps.take(sock.close)
-    return Channel(sock, lib)
+            steps.take(lib.mif_untrusted_close, sock.detach())  # whose it is cannot be told
 
 
 def _pass_nothing(sock: _socket.socket) -> None:
@@ -512,13 +513,15 @@ def _somebody_listens(path: bytes) -> bool:
     """Asked with a socket of another type: the kernel says that the types differ when there is a
     socket, and whoever has it notices nothing. VPP would not survive a guest that leaves at once.
     """
-    asking = _socket.socket(_socket.AF_UNIX, _DGRAM, 0)
+    asking = system.Socket(_socket.AF_UNIX, _DGRAM, 0)
     try:
         with places.Found(path) as where:
             asking.connect(where)
     except (ConnectionRefusedError, FileNotFoundError):
         return False
-    except OSError:
+    except OSError as error:
+        if system.is_denied(error):
+            raise
         return True
     else:
         return True  # a datagram socket: not ours to remove either
@@ -528,7 +531,7 @@ def _somebody_listens(path: bytes) -> bool:
 
 def _unlink(path: bytes) -> None:
     try:
-        os.unlink(path)
+        system.unlink(path)
     except FileNotFoundError:
         return
 
@@ -540,9 +543,9 @@ def check_eventfd(fd: int) -> None:
     would end the process with SIGPIPE, other files would keep what we write.
     """
     try:
-        what = os.readlink(f"/proc/self/fd/{fd}")
-    except FileNotFoundError:  # no /proc: at least it is no pipe, socket, device or file
-        kind = stat.S_IFMT(os.fstat(fd).st_mode)
+        what = system.readlink(f"/proc/self/fd/{fd}")
+    except OSError:  # no /proc, or denied: at least it is no pipe, socket, device or file
+        kind = stat.S_IFMT(system.fstat(fd).st_mode)
         what = _EVENTFD if kind == 0 else f"a file of type {kind:#o}"
     if what != _EVENTFD:
         raise errors.BadFileError(f"the fd of a ring is {what}, expected an eventfd")
@@ -564,7 +567,7 @@ def close_fds(fds: Sequence[int]) -> None:
 
 def _end_lingering(fd: int) -> None:
     try:
-        sock = _socket.socket(-1, -1, -1, fd)
+        sock = system.Socket(-1, -1, -1, fd)
     except OSError:
         return  # no socket
     try:

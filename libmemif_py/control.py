@@ -113,7 +113,10 @@ class ControlThread:
     def _run(self) -> None:
         """Poll until stopped. The thread itself frees the hub: nobody is inside it then."""
         while not self._stopping:
-            lib.mif_hub_poll(self._pointer, -1)
+            code = lib.mif_hub_poll(self._pointer, -1)
+            failed = native.failed_call(code)
+            if failed.startswith("epoll_wait"):  # and not what an event came to
+                self.hub.poll_failed(failed)
         if self._abandoned:
             return
         try:

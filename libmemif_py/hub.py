@@ -11,7 +11,7 @@ from __future__ import annotations
 import _thread
 import time
 
-from . import channel, errors, handshake, places
+from . import channel, errors, handshake, places, system
 from .endpoint import Endpoint
 from .link import Link, MasterLink, SlaveLink
 from .peers import KnownPeers
@@ -158,12 +158,19 @@ class Listener:
         except BlockingIOError:
             return
         except OSError as error:
-            self.hub.native.debug(f"accept: {error.strerror}")
+            self._note(error)
             with Steps() as steps:
                 steps.take(self.hub.unwatch, self._socket.fileno())
                 steps.take(self.hub.set_deadline, self, SHORT_PAUSE)
             return
         self._begin(accepted)
+
+    def _note(self, error: OSError) -> None:
+        """Why nobody gets in, for whoever waits for a peer."""
+        self.hub.native.debug(error.strerror, depth=2)
+        for endpoint in self.endpoints.values():
+            if endpoint.link is None:
+                endpoint.last_error = error.strerror
 
     def timed_out(self) -> None:
         """The pause after a failed accept is over."""
@@ -290,10 +297,9 @@ class Hub:
         self._armed: float | None = None
         self._endings: dict[int, int] = {}  # of interfaces and links, under way, by thread
         self.closed = False
-        self._timer = native.lib.mif_timer_open()
-        if self._timer < 0:
-            code = native.lib.mif_error_from_errno(native.ffi.errno)
-            raise native.error(code, "timer")
+        timer = native.ffi.new("int *")
+        native.check(native.lib.mif_timer_open(timer), "timer")
+        self._timer = timer[0]
         try:
             with LOCK:
                 self.watch(self._timer, self)
@@ -452,7 +458,9 @@ class Hub:
             self._unreached(endpoint, error)
 
     def _unreached(self, endpoint: Endpoint, error: OSError) -> None:
-        endpoint.last_error = f"connect: {error.strerror}"
+        if system.is_denied(error):  # that nobody is there yet is no news
+            self.native.debug(error.strerror)
+        endpoint.last_error = error.strerror
         self.retry_later(endpoint)
 
     def request(self, endpoint: Endpoint) -> None:
@@ -493,6 +501,21 @@ class Hub:
         except errors.MemifError as error:
             with Steps(error) as steps:
                 steps.take(link.disconnect, str(error))
+
+    def denied(self, error: OSError) -> None:
+        """A system call failed as no peer makes it fail: nobody connects, whoever it is."""
+        self._blame(error.strerror)
+
+    def poll_failed(self, reason: str) -> None:
+        """Events cannot be waited for. Not at once again: whatever it is may last."""
+        with LOCK:
+            self._blame(reason)
+        time.sleep(SHORT_PAUSE)
+
+    def _blame(self, reason: str) -> None:
+        for endpoint in self._endpoints.values():
+            if not endpoint.connected:
+                endpoint.last_error = reason
 
     def forget_link(self, link: Link) -> None:
         """The link is being taken apart."""

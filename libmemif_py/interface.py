@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import control, counters, errors, regions
+from . import control, counters, errors, regions, system
 from .bursts import RxBurst, TxBurst
 from .channel import Access
 from .counters import Counters
@@ -764,13 +764,13 @@ class _ReadyFd:
 
     def __init__(self) -> None:
         self._attached = self._wake = -1
-        self._epoll = select.epoll()
+        self._epoll = system.named_call("epoll_create1", select.epoll)
         self._lock = threading.Lock()
         self._waiting = 0
         self._closed = False
         try:
-            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            self._epoll.register(self._wake, select.EPOLLIN)
+            self._wake = system.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            system.named_call("epoll_ctl", self._epoll.register, self._wake, select.EPOLLIN)
         except BaseException as error:
             with Steps(error) as steps:
                 steps.take(self.close)
@@ -817,7 +817,7 @@ class _ReadyFd:
                 return
             self._waiting += 1
         try:
-            self._epoll.poll(seconds)
+            system.named_call("epoll_wait", self._epoll.poll, seconds)
         finally:
             with self._lock:
                 self._waiting -= 1

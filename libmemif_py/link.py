@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-from . import errors, handshake, regions
+from . import errors, handshake, regions, system
 from .channel import Elsewhere, FdsWaiting, check_eventfd, close_fds
 from .steps import Steps
 from .wire import VERSION_1, AddRing, printable
@@ -84,6 +84,8 @@ class Link:
             self._receive_elsewhere(message.data)
             return
         except OSError as error:
+            if system.is_denied(error):
+                self.hub.denied(error)
             self.disconnect(f"control socket: {error.strerror}")
             return
         if data:
@@ -200,6 +202,8 @@ class Link:
             self.disconnect(str(error))
         except Exception as error:
             # Whatever it was, it ends this connection and nothing else.
+            if system.is_denied(error):
+                self.hub.denied(error)
             self.disconnect(f"{_FAILED}: {error}", told=_FAILED)
         finally:
             close_fds([a.fd for a in pending if isinstance(a, _TAKING)])
@@ -496,7 +500,7 @@ class MasterLink(Link):
         self._efds.append(action.fd)
         check_eventfd(action.fd)
         # A burst drains it without knowing whether it was signalled, and must not wait there.
-        os.set_blocking(action.fd, False)
+        system.set_blocking(action.fd, False)
         rings = self._s2m if action.ring.s2m else self._m2s
         rings[action.ring.index] = (action.ring, action.fd)
 
@@ -618,7 +622,7 @@ class SlaveLink(Link):
     ) -> list[tuple[int, int, int]]:
         efds = []
         for _ in places:
-            efds.append(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+            efds.append(system.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
             self._efds.append(efds[-1])  # at once: the next one may fail
         self._add_queues(
             [

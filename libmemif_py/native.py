@@ -39,10 +39,15 @@ class Native:
         return self.codes["SYSCALL"]
 
     def error(self, code: int, what: str) -> errors.MemifError:
-        """The exception for a core code."""
-        text = self.ffi.string(self.lib.mif_error_text(code)).decode()
+        """The exception for a code that this thread has just got, with the call that failed."""
+        text = self.failed_call(code) or self.ffi.string(self.lib.mif_error_text(code)).decode()
         name = self.names[code] if 0 <= code < len(self.names) else "SYSCALL"
         return errors.make(name, f"{what}: {text}")
+
+    def failed_call(self, code: int) -> str:
+        """The system call behind a code that this thread has just got, and why; "" if none was."""
+        failed = self.lib.mif_failed_call(code)
+        return "" if failed == self.ffi.NULL else self.ffi.string(failed).decode()
 
     def check(self, code: int, what: str) -> None:
         """Raise unless the core reports success."""

@@ -18,7 +18,7 @@ import fcntl
 import os
 import time
 
-from . import errors
+from . import errors, system
 from .steps import Steps
 
 TYPE_CHECKING = False
@@ -71,7 +71,7 @@ class Found:
             return b"\0" + self._path[1:]
         if len(self._path) <= MAX_ADDRESS:
             return self._path
-        self._fd = os.open(self._path, os.O_PATH | os.O_CLOEXEC)
+        self._fd = system.open(self._path, os.O_PATH | os.O_CLOEXEC)
         return b"%s/%d" % (_PROC, self._fd)
 
     def __exit__(self, *_: object) -> None:
@@ -98,7 +98,7 @@ class Turn:
 
     def __enter__(self) -> Turn:
         """Wait for it. Raises OSError, AgainError when another does not come to an end."""
-        self.folder = os.open(self._folder_path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.folder = system.open(self._folder_path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             self._wait()
             if len(self._long_address(self._final)) > MAX_ADDRESS < len(self._path):
@@ -120,7 +120,7 @@ class Turn:
     def put_in_place(self) -> None:
         """From now on it is found at the path. Raises OSError."""
         if self.name != self._final:
-            os.rename(self.name, self._final, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+            system.rename(self.name, self._final, src_dir_fd=self.folder, dst_dir_fd=self.folder)
             self.name = self._final
 
     def __exit__(
@@ -145,7 +145,7 @@ class Turn:
 
     def _remove(self, name: bytes) -> None:
         try:
-            os.unlink(name, dir_fd=self.folder)
+            system.unlink(name, dir_fd=self.folder)
         except FileNotFoundError:
             return
 
@@ -177,7 +177,7 @@ class Turn:
         """The lock file, or -1: it is there, but another user's."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            return os.open(self._lock_name, flags, 0o600, dir_fd=self.folder)
+            return system.open(self._lock_name, flags, 0o600, dir_fd=self.folder)
         except PermissionError:
             if self._identity() is None:
                 raise
@@ -185,12 +185,12 @@ class Turn:
 
     def _is_in_place(self, fd: int) -> bool:
         """False when whoever held it before has removed it meanwhile: the name is another's now."""
-        found = os.fstat(fd)
+        found = system.fstat(fd)
         return self._identity() == (found.st_dev, found.st_ino)
 
     def _identity(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self._lock_name, dir_fd=self.folder, follow_symlinks=False)
+            found = system.stat(self._lock_name, dir_fd=self.folder, follow_symlinks=False)
         except OSError:
             return None
         return found.st_dev, found.st_ino
@@ -198,7 +198,7 @@ class Turn:
 
 def _lock(fd: int) -> bool:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        system.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:

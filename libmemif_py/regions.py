@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from . import errors
+from . import errors, system
 from .trust import is_trusted
 from .wire import VERSION_1
 
@@ -84,10 +84,10 @@ def _aligned(size: int) -> int:
 
 def create(size: int, name: str) -> int:
     """A memfd of `size` bytes that cannot shrink. The caller owns it. Raises OSError."""
-    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    fd = system.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        os.ftruncate(fd, size)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+        system.ftruncate(fd, size)
+        system.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
     except BaseException:
         os.close(fd)
         raise
@@ -112,7 +112,7 @@ def check_peer_region(fd: int, size: int, peer: Sequence[int], unsealed: str = "
         text = f"region of {size} bytes in huge pages, expected a multiple of {huge}"
         raise errors.RegionLimitError(text)
     # The size counts only after the seal: before it, it could still change.
-    available = os.fstat(fd).st_size
+    available = system.fstat(fd).st_size
     if not 0 < size <= available:
         raise errors.RegionLimitError(f"region of {size} bytes announced, its file has {available}")
 
@@ -129,18 +129,18 @@ def _may_be_unsealed(peer: Sequence[int], unsealed: str) -> bool:
 def _huge_page_size(fd: int) -> int:
     """The size of its pages if these are huge, or 0."""
     try:
-        fcntl.fcntl(fd, fcntl.F_GET_SEALS)  # only memory has seals, and other files may block us
+        system.fcntl(fd, fcntl.F_GET_SEALS)  # only memory has seals, and other files may block us
     except OSError:
         return 0
-    unit = os.fstatvfs(fd).f_bsize
+    unit = system.fstatvfs(fd).f_bsize
     return unit if unit > os.sysconf("SC_PAGESIZE") else 0
 
 
 def _seal_against_shrinking(fd: int) -> bool:
     try:
-        if fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
+        if system.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
             return True
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+        system.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
     except OSError:
         return False
     return True

@@ -9,7 +9,7 @@ as root or as our own user vouches for all behind it.
 
 from __future__ import annotations
 
-import os
+from . import system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,4 +23,4 @@ _OVERFLOW_UID = 65534
 def is_trusted(peer: Sequence[int]) -> bool:
     """Of a peer (pid, uid, gid)."""
     uid = peer[1]
-    return uid == 0 or (uid == os.geteuid() and uid != _OVERFLOW_UID)
+    return uid == 0 or (uid == system.geteuid() and uid != _OVERFLOW_UID)

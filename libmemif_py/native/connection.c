@@ -162,7 +162,7 @@ int mif_start_over(void)
     choose_membarrier();
     size_t bytes = MIF_MAX_QUEUES * arena.qid_stride + arena_slots * MIF_SLOT_STRIDE;
     if (madvise(arena.queues, bytes, MADV_DONTNEED) != 0)
-        return mif_error_from_errno(errno);
+        return mif_call_failed("madvise");
     opened = closed_first = closed_count = 0;
     atomic_store(&forked_child, false);
     return MIF_ERR_SUCCESS;
@@ -235,8 +235,10 @@ static int take_slot(uint32_t *index)
         closed_count--;
         return MIF_ERR_SUCCESS;
     }
-    if (all_open || mprotect(slot_at(opened), MIF_SLOT_STRIDE, PROT_READ | PROT_WRITE) != 0)
+    if (all_open)
         return MIF_ERR_NOMEM;
+    if (mprotect(slot_at(opened), MIF_SLOT_STRIDE, PROT_READ | PROT_WRITE) != 0)
+        return mif_call_failed("mprotect");
     *index = opened++;
     return MIF_ERR_SUCCESS;
 }
@@ -254,7 +256,7 @@ static int open_queues(uint32_t slot, uint32_t qid)
             0)
             opened_queues[qid] = end;
         else
-            err = MIF_ERR_NOMEM;
+            err = mif_call_failed("mprotect");
     }
     pthread_mutex_unlock(&arena_lock);
     return err;
@@ -360,7 +362,7 @@ int mif_connection_map(void *handle, uint16_t index, int fd, uint64_t size)
         return MIF_ERR_MAXREG;
     void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (base == MAP_FAILED)
-        return mif_error_from_errno(errno);
+        return mif_call_failed("mmap");
     set_region(conn, index, (struct mif_region){.base = base, .size = size});
     return MIF_ERR_SUCCESS;
 }

@@ -88,6 +88,14 @@ struct paths {
     char storage[MAX_PATHS][PATH_MAX];
 };
 
+/* A filter that denies us to look is not to be taken for an installation that is broken. */
+static bool not_there(const char *path)
+{
+    if (errno == EPERM || errno == ENOSYS)
+        complain("access, faccessat2 or readlink is denied, at", path);
+    return false;
+}
+
 /* Joins, resolves links and dots, and checks that `probe` exists there. */
 static bool existing_dir(char out[PATH_MAX], const char *base, const char *relative,
                          const char *probe)
@@ -95,10 +103,14 @@ static bool existing_dir(char out[PATH_MAX], const char *base, const char *relat
     char joined[PATH_MAX];
     char probed[PATH_MAX + 64];
     int n = snprintf(joined, sizeof(joined), "%s%s%s", base, *relative ? "/" : "", relative);
-    if (n < 0 || (size_t)n >= sizeof(joined) || realpath(joined, out) == NULL)
+    if (n < 0 || (size_t)n >= sizeof(joined))
         return false;
+    if (realpath(joined, out) == NULL)
+        return not_there(joined);
     n = snprintf(probed, sizeof(probed), "%s/%s", out, probe);
-    return n > 0 && (size_t)n < sizeof(probed) && access(probed, R_OK) == 0;
+    if (n < 0 || (size_t)n >= sizeof(probed))
+        return false;
+    return access(probed, R_OK) == 0 || not_there(probed);
 }
 
 /* The folder of the file that holds the given address. */
@@ -423,13 +435,14 @@ static bool version_matches(void)
 static int gather_resources(void)
 {
     int fds[START_FDS];
+    mif_debug_init();
     int err = mif_data_path_init(), count = 0;
     if (err != MIF_ERR_SUCCESS)
         return err;
     while (count < START_FDS && (fds[count] = eventfd(0, EFD_CLOEXEC)) >= 0)
         count++;
     if (count < START_FDS)
-        err = mif_error_from_errno(errno);
+        err = mif_call_failed("eventfd2");
     while (count > 0)
         (void)close(fds[--count]);
     void *room = mmap(NULL, START_BYTES, PROT_READ | PROT_WRITE,
@@ -445,7 +458,6 @@ static bool start_all(void)
     static struct paths paths; /* large for a small stack; used once, under start_lock */
     input_hook *before = NULL;
     bool may_start = !Py_IsInitialized();
-    mif_debug_init();
     if (may_start && !take_turn(&before))
         return false;
     bool good = version_matches() && find_paths(&paths) && start_python(&paths);

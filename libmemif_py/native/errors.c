@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "errors.h"
 
+#include "debug.h"
+
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
+
+static _Thread_local char failed_call[96];
+static _Thread_local int failed_code; /* 0: none, or it was asked for */
 
 const char *mif_error_text(int code)
 {
@@ -51,4 +57,21 @@ int mif_error_from_errno(int error)
     default:
         return MIF_ERR_SYSCALL;
     }
+}
+
+int mif_call_failed(const char *call)
+{
+    int error = errno;
+    (void)snprintf(failed_call, sizeof(failed_call), "%s: %m", call);
+    MIF_DEBUG("%s", failed_call);
+    failed_code = mif_error_from_errno(error);
+    errno = error;
+    return failed_code;
+}
+
+const char *mif_failed_call(int code)
+{
+    bool is_it = code != MIF_ERR_SUCCESS && failed_code == code;
+    failed_code = MIF_ERR_SUCCESS;
+    return is_it ? failed_call : NULL;
 }

@@ -63,6 +63,14 @@ const char *mif_error_name(int code);
 /* The core code for an errno value. */
 int mif_error_from_errno(int error);
 
+/* The same for a system call that has just failed, after a debug line. Its name is kept for
+ * mif_failed_call. */
+int mif_call_failed(const char *call);
+
+/* "call: reason" of the last call of mif_call_failed in this thread, if it gave this code and
+ * nobody has asked since; or NULL. */
+const char *mif_failed_call(int code);
+
 /* The 1.0 interface has no CONNREFUSED, MAX_RING and PRIVHDR, and counts on from 2 without them. */
 static inline int mif_error_to_1(int code)
 {

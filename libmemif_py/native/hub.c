@@ -118,7 +118,7 @@ static int add_to_epoll(struct mif_hub *hub, int fd)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
     if (epoll_ctl(hub->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
-        return mif_error_from_errno(errno);
+        return mif_call_failed("epoll_ctl");
     return MIF_ERR_SUCCESS;
 }
 
@@ -141,10 +141,14 @@ static void close_own_fds(struct mif_hub *hub)
 
 static int open_own_fds(struct mif_hub *hub)
 {
+    int err = MIF_ERR_SUCCESS;
     hub->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    hub->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int err = hub->epoll_fd < 0 || hub->cancel_fd < 0 ? mif_error_from_errno(errno)
-                                                      : add_to_epoll(hub, hub->cancel_fd);
+    if (hub->epoll_fd < 0)
+        err = mif_call_failed("epoll_create1");
+    else if ((hub->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+        err = mif_call_failed("eventfd2");
+    else
+        err = add_to_epoll(hub, hub->cancel_fd);
     if (err != MIF_ERR_SUCCESS)
         close_own_fds(hub);
     return err;
@@ -305,7 +309,7 @@ static int poll_once(struct mif_hub *hub, int timeout)
     struct epoll_event event;
     int ready = epoll_wait(hub->epoll_fd, &event, 1, timeout);
     if (ready < 0)
-        return errno == EINTR ? -1 : mif_error_from_errno(errno);
+        return errno == EINTR ? -1 : mif_call_failed("epoll_wait");
     if (ready == 0)
         return MIF_ERR_SUCCESS;
     if (event.data.fd == hub->cancel_fd) {
@@ -340,15 +344,10 @@ int mif_hub_cancel(struct mif_hub *hub)
 {
     if (mif_in_forked_child() || !atomic_load(&hub->open) || hub->cancel_fd < 0)
         return MIF_ERR_INVAL_ARG;
-    return mif_efd_signal(hub->cancel_fd) ? MIF_ERR_SUCCESS : MIF_ERR_SYSCALL;
+    return mif_efd_signal(hub->cancel_fd) ? MIF_ERR_SUCCESS : mif_call_failed("write");
 }
 
 /* ---- timer ---- */
-
-int mif_timer_open(void)
-{
-    return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-}
 
 int mif_timer_arm(int fd, int64_t microseconds)
 {
@@ -359,7 +358,21 @@ int mif_timer_arm(int fd, int64_t microseconds)
     } else if (microseconds == 0) {
         when.it_value.tv_nsec = 1; /* zero would disarm */
     }
-    return timerfd_settime(fd, 0, &when, NULL) == 0 ? MIF_ERR_SUCCESS : mif_error_from_errno(errno);
+    if (timerfd_settime(fd, 0, &when, NULL) != 0)
+        return mif_call_failed("timerfd_settime");
+    return MIF_ERR_SUCCESS;
+}
+
+/* It is set, to off, so that a timer that cannot be set is found out in time. */
+int mif_timer_open(int *fd)
+{
+    *fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (*fd < 0)
+        return mif_call_failed("timerfd_create");
+    int err = mif_timer_arm(*fd, -1);
+    if (err != MIF_ERR_SUCCESS)
+        (void)close(*fd);
+    return err;
 }
 
 void mif_timer_read(int fd)

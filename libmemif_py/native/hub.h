@@ -93,8 +93,8 @@ int mif_hub_cancel(struct mif_hub *hub);
 /* In a forked child, which watches nothing: see mif_start_over. */
 void mif_watches_init(void);
 
-/* A timer that the control plane arms. Returns the fd or -1. */
-int mif_timer_open(void);
+/* A timer that the control plane arms. */
+int mif_timer_open(int *fd);
 /* Fires once after `microseconds` (0 = as soon as possible); negative = never. */
 int mif_timer_arm(int fd, int64_t microseconds);
 /* Takes an expiry back so that the fd is quiet. */

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""System calls of the control plane, by their names: an OSError of one says which it was.
+
+"Operation not permitted" alone does not tell which of forty calls a seccomp filter, a file system
+or a limit refused. So no other module of the control plane makes one that can fail. Beginnings of
+texts are the names that a filter has; what Python makes of one, such as `dup` by fcntl, goes by the
+call that is made.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import fcntl as _fcntl
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_LAST_UID = 0xFFFFFFFF - 4096  # what is above is a negative errno
+
+
+def named(error: OSError, call: str) -> OSError:
+    """The same error, with the call in its text."""
+    error.strerror = f"{call}: {error.strerror}"
+    return error
+
+
+def is_denied(error: BaseException) -> bool:
+    """Whether the system has no such call for us, as under a seccomp filter."""
+    return isinstance(error, OSError) and error.errno in (errno.EPERM, errno.ENOSYS)
+
+
+def _of(module: Any, function: str, call: str | None = None) -> Callable[..., Any]:
+    """`module.function`, whose errors have a name. It is looked up at each call."""
+
+    def called(*arguments: Any, **options: Any) -> Any:
+        return named_call(call or function, getattr(module, function), *arguments, **options)
+
+    return called
+
+
+def named_call(call: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """What `function` returns; its errors have the name."""
+    try:
+        return function(*arguments, **options)
+    except OSError as error:
+        named(error, call)
+        raise
+
+
+def geteuid() -> int:
+    """Which cannot fail, says its manual, and so gives what a filter answers as a user."""
+    uid = os.geteuid()
+    if not 0 <= uid <= _LAST_UID:
+        raise OSError(errno.EPERM, "geteuid: denied")
+    return uid
+
+
+chmod = _of(os, "chmod")
+chown = _of(os, "chown")
+dup = _of(os, "dup", "fcntl")
+eventfd = _of(os, "eventfd", "eventfd2")
+fchmod = _of(os, "fchmod")
+fcntl = _of(_fcntl, "fcntl")
+fstat = _of(os, "fstat")
+fstatvfs = _of(os, "fstatvfs", "fstatfs")
+flock = _of(_fcntl, "flock")
+ftruncate = _of(os, "ftruncate")
+lstat = _of(os, "lstat")
+memfd_create = _of(os, "memfd_create")
+open = _of(os, "open")
+read = _of(os, "read")
+readlink = _of(os, "readlink")
+rename = _of(os, "rename")
+set_blocking = _of(os, "set_blocking", "ioctl")
+socketpair = _of(_socket, "socketpair")
+stat = _of(os, "stat")
+unlink = _of(os, "unlink")
+
+
+class Socket(_socket.socket):
+    """A socket whose errors have a name."""
+
+    def __init__(self, *arguments: Any) -> None:
+        """As the one of the C part of the socket module; -1 three times and a descriptor: that."""
+        named_call("getsockname" if len(arguments) > 3 else "socket", super().__init__, *arguments)
+
+
+def _method(name: str, call: str | None = None) -> Callable[..., Any]:
+    def called(self: Socket, *arguments: Any) -> Any:
+        return named_call(call or name, getattr(_socket.socket, name), self, *arguments)
+
+    called.__name__ = name
+    return called
+
+
+for _name, _call in (
+    *(("_accept", "accept4"), ("setblocking", "ioctl")),
+    *((name, None) for name in ("bind", "connect", "getsockopt", "listen", "recvmsg", "sendmsg")),
+    *((name, None) for name in ("setsockopt", "shutdown")),
+):
+    setattr(Socket, _name, _method(_name, _call))
