@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -93,8 +95,12 @@ static long receive_with(int sock, void *data, size_t size, int *fds, uint32_t *
 static bool is_eventfd(int fd)
 {
     char name[64], what[32] = "";
+    struct stat kind;
     (void)snprintf(name, sizeof(name), "/proc/thread-self/fd/%d", fd);
-    return readlink(name, what, sizeof(what) - 1) > 0 && strcmp(what, "anon_inode:[eventfd]") == 0;
+    if (readlink(name, what, sizeof(what) - 1) > 0)
+        return strcmp(what, "anon_inode:[eventfd]") == 0;
+    /* No /proc, or denied: at least it is no pipe, socket, device or file of a file system. */
+    return fstat(fd, &kind) == 0 && (kind.st_mode & S_IFMT) == 0;
 }
 
 /* Asks nobody but the kernel itself: what belongs to a file system may not answer. */
@@ -112,6 +118,42 @@ static void close_what_came(const int *fds, uint32_t count)
         (void)syscall(SYS_setsockopt, fds[i], SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
     for (uint32_t i = 0; i < count; i++)
         (void)syscall(SYS_close, fds[i]);
+}
+
+/* Begins a table of this thread's own: a copy, where the system can without those from `first` on.
+ */
+static bool leave_table(unsigned first)
+{
+    return syscall(SYS_close_range, first, ~0u, UNSHARE_TABLE) == 0 ||
+           syscall(SYS_unshare, CLONE_FILES) == 0;
+}
+
+/* How far the numbers of this thread's descriptors go at most. */
+static unsigned table_size(void)
+{
+    char text[1024];
+    unsigned size = 1u << 16;
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/thread-self/status", O_RDONLY | O_CLOEXEC);
+    long length = syscall(SYS_read, fd, text, sizeof(text) - 1);
+    text[length > 0 ? length : 0] = '\0';
+    const char *line = strstr(text, "FDSize:");
+    if (line != NULL)
+        (void)sscanf(line, "FDSize: %u", &size);
+    (void)syscall(SYS_close, fd);
+    return size;
+}
+
+static void close_all_but(unsigned kept)
+{
+    if (syscall(SYS_close_range, kept + 1, ~0u, 0u) == 0) {
+        if (kept > 0)
+            (void)syscall(SYS_close_range, 0u, kept - 1, 0u);
+        return;
+    }
+    unsigned end = table_size();
+    for (unsigned fd = 0; fd < end; fd++)
+        if (fd != kept)
+            (void)syscall(SYS_close, fd);
 }
 
 static void receive_for(int sock, int reply_to, int32_t kind)
@@ -148,17 +190,15 @@ static void *work(void *argument)
     struct job job;
     int source = worker->jobs, fds[MOST_FDS];
     uint32_t count = 0;
-    bool is_apart = syscall(SYS_close_range, ~0u, ~0u, UNSHARE_TABLE) == 0;
+    bool is_apart = leave_table(~0u);
     long length = receive_with(source, &job, sizeof(job), fds, &count);
     sem_post(&worker->has_job); /* the worker is gone from here on */
     bool is_whole = length == (long)sizeof(job);
     if (is_whole && job.kind == CLOSE) {
         wait_to_be_last(job.number);
     } else if (is_whole) {
-        if (count == 2) {
+        if (is_apart && count == 2)
             receive_for(fds[0], fds[1], job.kind);
-            count = 1; /* the other is closed */
-        }
         atomic_fetch_sub(&receiving, 1);
     }
     if (!is_apart)
@@ -179,10 +219,11 @@ static bool start_thread(void *(*run)(void *), void *argument)
     (void)pthread_attr_setstacksize(&attr, STACK_SIZE);
     (void)sigfillset(&all); /* signals are the program's */
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool good = pthread_create(&thread, &attr, run, argument) == 0;
+    int error = pthread_create(&thread, &attr, run, argument);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     (void)pthread_attr_destroy(&attr);
-    return good;
+    errno = error;
+    return error == 0;
 }
 
 /* True when there is a job, false when there will be none any more. */
@@ -197,21 +238,19 @@ static bool wait_for_job(int source)
 struct manager {
     int jobs;
     sem_t is_apart;
-    bool good;
+    int error; /* errno of the attempt to get a table of its own */
 };
 
 static void *manage(void *argument)
 {
     struct manager *manager = argument;
     int source = manager->jobs;
-    /* The copies of the program's descriptors go at once. */
-    bool good = syscall(SYS_close_range, (unsigned)source + 1, ~0u, UNSHARE_TABLE) == 0;
-    manager->good = good;
+    bool good = leave_table((unsigned)source + 1);
+    manager->error = good ? 0 : errno;
     sem_post(&manager->is_apart); /* the manager is gone from here on */
     if (!good)
         return NULL;
-    if (source > 0)
-        (void)syscall(SYS_close_range, 0u, (unsigned)source - 1, 0u);
+    close_all_but((unsigned)source); /* the copies of the program's */
     while (wait_for_job(source)) {
         struct worker worker = {.jobs = source};
         (void)sem_init(&worker.has_job, 0, 0);
@@ -230,20 +269,25 @@ static int start_manager(void)
 {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
-        return mif_error_from_errno(errno);
+        return mif_call_failed("socketpair");
     struct manager manager = {.jobs = ends[1]};
     (void)sem_init(&manager.is_apart, 0, 0);
     bool started = start_thread(manage, &manager);
+    int err = started ? MIF_ERR_SUCCESS : mif_call_failed("clone");
     while (started && sem_wait(&manager.is_apart) != 0)
         ;
     (void)sem_destroy(&manager.is_apart);
     (void)close(ends[1]); /* its own copy is in its own table */
-    if (started && manager.good) {
+    if (started && manager.error == 0) {
         jobs = ends[0];
         return MIF_ERR_SUCCESS;
     }
     (void)close(ends[0]);
-    return started ? MIF_ERR_SYSCALL : MIF_ERR_NOMEM;
+    if (started) {
+        errno = manager.error;
+        err = mif_call_failed("close_range and unshare");
+    }
+    return err;
 }
 
 /* Under the lock. What was sent is still done. */
@@ -266,7 +310,7 @@ static int submit(struct job job, const int *fds, uint32_t count)
             err = start_manager();
         if (jobs < 0 || send_with(jobs, &job, sizeof(job), fds, count) >= 0)
             break;
-        err = mif_error_from_errno(errno);
+        err = mif_call_failed("sendmsg");
         if (errno != EPIPE && errno != ECONNRESET)
             break;
         stop_manager(); /* it ended by itself: begin anew */

@@ -21,8 +21,9 @@
  * others, and only that can leave it waiting; a few such threads are borne, then nothing more is
  * received here.
  *
- * A table of its own is begun once, by a thread that stays and keeps nothing in it but its end of a
- * socket pair; for each job it makes a thread that copies this almost empty table.
+ * A table of its own (close_range or, where that is denied, unshare) is begun once, by a thread
+ * that stays and keeps nothing in it but its end of a socket pair; for each job it makes a thread
+ * that copies this almost empty table.
  */
 #ifndef MIF_UNTRUSTED_H
 #define MIF_UNTRUSTED_H
