@@ -581,8 +581,11 @@ void mif_wait_a_little(unsigned turn)
 static void wait_until_left(struct mif_queue *q)
 {
     for (unsigned turn = 0; atomic_load_explicit(&q->busy, memory_order_acquire); turn++) {
-        if (turn >= MIF_YIELDS)
-            mif_efd_drain(q->efd); /* a sender that waits for a full counter can go on */
+        if (turn >= MIF_YIELDS) {
+            /* Whoever waits for a full counter, or for an empty one, can go on. */
+            mif_efd_drain(q->efd);
+            (void)mif_efd_signal_warily(q->efd);
+        }
         mif_wait_a_little(turn);
     }
 }

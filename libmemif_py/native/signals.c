@@ -6,8 +6,9 @@
  * to what both ends share. From then on a read of an empty one and a write to a full one wait,
  * inside a burst, for a peer that may never come. So neither is done where it could happen:
  *
- *  - reads say for themselves that they do not wait (RWF_NOWAIT), all of them; where the kernel has
- *    no such read they look first;
+ *  - reads say for themselves that they do not wait (RWF_NOWAIT), all of them. Where preadv2 is
+ *    denied, by a seccomp filter or an emulation, a request of the kernel's asynchronous I/O says
+ *    the same;
  *  - writes have no such flag for an eventfd. The kernel's own completion of a request signals one
  *    without ever waiting, so a request that comes to nothing (IOCB_FLAG_RESFD) takes the place of
  *    the write. It is one system call, too, but takes three times as long.
@@ -16,6 +17,14 @@
  * worse than hold us up. Who holds a lock that others need, which are control functions and bursts
  * of Python (MIF_LOCKED), always does: a peer must not hold up more than what has to do with it.
  * Where the kernel has no such call, a burst lets go of its lock before it does what may wait.
+ *
+ * Where neither is to be had (before Linux 5.8 an eventfd knows no reads that do not wait), an
+ * eventfd is looked at before it is used. A peer that takes or fills it just then makes the thread
+ * wait, until another thread ends the connection. To refuse all peers of other users there was
+ * considered: it would be the end of honest ones as well.
+ *
+ * What was refused once is not tried again, but is found out at each call: a filter may come later,
+ * and for some threads only.
  */
 #include "engine.h"
 
@@ -23,61 +32,118 @@
 #include <linux/aio_abi.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
 enum { REQUESTS = 64 }; /* how many signals go by before their completions are taken away */
 
-static bool can_read_without_waiting;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static aio_context_t requests; /* 0: there are none to be had */
-
-/* Without the C library's own preadv2, which does more than the call, and bursts end here. */
-static MIF_UNGUARDED ssize_t read_now(int efd)
-{
-    uint64_t value;
-    struct iovec to = {.iov_base = &value, .iov_len = sizeof(value)};
-    return syscall(SYS_preadv2, efd, &to, 1, -1L, -1L, RWF_NOWAIT);
-}
-
-static bool reads_without_waiting(void)
-{
-    int efd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-    bool good = efd >= 0 && read_now(efd) == (ssize_t)sizeof(uint64_t);
-    if (efd >= 0)
-        (void)close(efd);
-    return good;
-}
+static atomic_bool reads_are_refused, requests_are_refused;
+static _Atomic aio_context_t requests; /* 0: none so far */
+static pthread_mutex_t setting_up = PTHREAD_MUTEX_INITIALIZER;
 
 /* Also in a forked child: requests are of one process and are not inherited. */
 void mif_signals_init(void)
 {
-    static const pthread_once_t not_yet = PTHREAD_ONCE_INIT;
-    once = not_yet;
-    requests = 0;
-    can_read_without_waiting = reads_without_waiting();
+    (void)pthread_mutex_init(&setting_up, NULL);
+    atomic_store(&requests, 0);
+}
+
+/* ---- requests ---- */
+
+/* They are scarce among all processes: only who needs them takes some, and tries again when there
+ * were none left. */
+static bool have_requests(void)
+{
+    if (atomic_load_explicit(&requests, memory_order_acquire) != 0)
+        return true;
+    if (atomic_load_explicit(&requests_are_refused, memory_order_relaxed))
+        return false;
+    aio_context_t made = 0;
+    pthread_mutex_lock(&setting_up);
+    if (atomic_load(&requests) == 0) {
+        if (syscall(SYS_io_setup, REQUESTS, &made) == 0)
+            atomic_store_explicit(&requests, made, memory_order_release);
+        else if (errno != EAGAIN)
+            atomic_store(&requests_are_refused, true);
+    }
+    pthread_mutex_unlock(&setting_up);
+    return atomic_load(&requests) != 0;
+}
+
+/* Makes room for more requests: all there ever were are complete. */
+static void forget_requests(void)
+{
+    struct io_event events[REQUESTS];
+    struct timespec at_once = {0};
+    (void)syscall(SYS_io_getevents, atomic_load(&requests), 0L, (long)REQUESTS, events, &at_once);
+}
+
+static bool submit(struct iocb *request)
+{
+    if (!have_requests())
+        return false;
+    for (int tries = 0; tries < 8; tries++) {
+        if (syscall(SYS_io_submit, atomic_load(&requests), 1L, &request) == 1)
+            return true;
+        if (errno != EAGAIN)
+            return false;
+        forget_requests();
+    }
+    return false;
 }
 
 const struct mif_lock *mif_lock;
 
-/* An old kernel: all that is left is to look first. Better to wait for a peer that gets in between
- * than not to work with others. */
+/* ---- reads ---- */
+
+/* False if it was refused. Without the C library's own preadv2, which does more than the call, and
+ * bursts end here. */
+static MIF_UNGUARDED bool read_now(int efd)
+{
+    uint64_t value;
+    struct iovec to = {.iov_base = &value, .iov_len = sizeof(value)};
+    if (syscall(SYS_preadv2, efd, &to, 1, -1L, -1L, RWF_NOWAIT) >= 0 || errno == EAGAIN)
+        return true;
+    if (errno != EBADF)
+        atomic_store_explicit(&reads_are_refused, true, memory_order_relaxed);
+    return false;
+}
+
+static bool read_by_request(int efd)
+{
+    static uint64_t nowhere; /* that outlives any request */
+    struct iocb request = {
+        .aio_fildes = (uint32_t)efd,
+        .aio_lio_opcode = IOCB_CMD_PREAD,
+        .aio_buf = (uintptr_t)&nowhere,
+        .aio_nbytes = sizeof(nowhere),
+        .aio_rw_flags = RWF_NOWAIT,
+    };
+    return submit(&request);
+}
+
+/* All that is left is to look first. Better to wait for a peer that gets in between than not to
+ * work with others, and if even a look is denied, better to read than not to. */
 static void read_if_signalled(int efd)
 {
     uint64_t value;
     struct pollfd signal = {.fd = efd, .events = POLLIN};
-    if (poll(&signal, 1, 0) == 1)
+    if (poll(&signal, 1, 0) != 0)
         (void)!read(efd, &value, sizeof(value));
 }
 
 void mif_efd_drain(int efd)
 {
-    if (can_read_without_waiting)
-        (void)!read_now(efd);
-    else
+    if (!atomic_load_explicit(&reads_are_refused, memory_order_relaxed) && read_now(efd))
+        return;
+    if (!read_by_request(efd))
         read_if_signalled(efd);
 }
+
+/* ---- writes ---- */
 
 MIF_UNGUARDED bool mif_efd_signal(int efd)
 {
@@ -90,21 +156,6 @@ MIF_UNGUARDED bool mif_efd_signal(int efd)
     }
 }
 
-/* They are scarce among all processes: only who needs them takes some. */
-static void set_up_requests(void)
-{
-    if (syscall(SYS_io_setup, REQUESTS, &requests) != 0)
-        requests = 0;
-}
-
-/* Makes room for more requests: all there ever were are complete. */
-static void forget_requests(void)
-{
-    struct io_event events[REQUESTS];
-    struct timespec at_once = {0};
-    (void)syscall(SYS_io_getevents, requests, 0L, (long)REQUESTS, events, &at_once);
-}
-
 /* Reads no bytes from an eventfd, which it refuses, and that is a completion. */
 static bool signal_by_request(int efd)
 {
@@ -114,15 +165,7 @@ static bool signal_by_request(int efd)
         .aio_flags = IOCB_FLAG_RESFD,
         .aio_resfd = (uint32_t)efd,
     };
-    struct iocb *list[] = {&request};
-    for (int tries = 0; tries < 8; tries++) {
-        if (syscall(SYS_io_submit, requests, 1L, list) == 1)
-            return true;
-        if (errno != EAGAIN)
-            return false;
-        forget_requests();
-    }
-    return false;
+    return submit(&request);
 }
 
 /* Without requests all that is left is to look first: between that and the write the peer can still
@@ -134,20 +177,16 @@ static bool signal_if_there_is_room(int efd)
     return ready == 0 || (ready == 1 && mif_efd_signal(efd));
 }
 
-static bool signal_without_waiting(int efd)
-{
-    (void)pthread_once(&once, set_up_requests);
-    return requests != 0 && signal_by_request(efd);
-}
-
 bool mif_efd_signal_warily(int efd)
 {
-    return signal_without_waiting(efd) || signal_if_there_is_room(efd);
+    return signal_by_request(efd) || signal_if_there_is_room(efd);
 }
+
+/* ---- the same in a burst ---- */
 
 bool mif_signal_with_care(struct mif_queue *q)
 {
-    if (signal_without_waiting(q->efd))
+    if (signal_by_request(q->efd))
         return true;
     bool locked = q->care & MIF_LOCKED;
     void *state = locked ? mif_lock->leave(q) : NULL;
@@ -157,8 +196,10 @@ bool mif_signal_with_care(struct mif_queue *q)
     return good;
 }
 
-static __attribute__((noinline, cold)) void drain_unlocked(struct mif_queue *q)
+static __attribute__((noinline, cold)) void drain_otherwise(struct mif_queue *q)
 {
+    if (read_by_request(q->efd))
+        return;
     bool locked = q->care & MIF_LOCKED;
     void *state = locked ? mif_lock->leave(q) : NULL;
     read_if_signalled(q->efd);
@@ -168,8 +209,7 @@ static __attribute__((noinline, cold)) void drain_unlocked(struct mif_queue *q)
 
 MIF_UNGUARDED void mif_drain(struct mif_queue *q)
 {
-    if (MIF_LIKELY(can_read_without_waiting))
-        (void)!read_now(q->efd);
-    else
-        drain_unlocked(q);
+    bool may_read = !atomic_load_explicit(&reads_are_refused, memory_order_relaxed);
+    if (MIF_UNLIKELY(!may_read || !read_now(q->efd)))
+        drain_otherwise(q);
 }
