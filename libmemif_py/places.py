@@ -32,7 +32,7 @@ _SHORT_NAME = 64
 # A turn takes less than a millisecond. In seconds.
 _PATIENCE = 5.0
 _GLANCE = 0.001
-_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 def shown(path: bytes) -> str:
@@ -202,7 +202,7 @@ def _lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno not in _NO_LOCKS:
+        if error.errno not in _NO_LOCKS and not system.is_denied(error):
             raise
-        # A file system without locks: as good as it gets.
+        # A file system without locks, or a filter: as good as it gets.
     return True

@@ -71,14 +71,18 @@ flock = _of(_fcntl, "flock")
 ftruncate = _of(os, "ftruncate")
 lstat = _of(os, "lstat")
 memfd_create = _of(os, "memfd_create")
-open = _of(os, "open")
+open = _of(os, "open", "openat")
 read = _of(os, "read")
 readlink = _of(os, "readlink")
-rename = _of(os, "rename")
+rename = _of(os, "rename", "renameat")
 set_blocking = _of(os, "set_blocking", "ioctl")
 socketpair = _of(_socket, "socketpair")
 stat = _of(os, "stat")
-unlink = _of(os, "unlink")
+
+
+def unlink(path: bytes, *, dir_fd: int | None = None) -> None:
+    """As os.unlink, which makes one call or another."""
+    named_call("unlink" if dir_fd is None else "unlinkat", os.unlink, path, dir_fd=dir_fd)
 
 
 class Socket(_socket.socket):

@@ -9,21 +9,16 @@ for never comes, so whoever is seen to go on did not wait.
 import contextlib
 import os
 import resource
-import shutil
 import signal
 import socket
-import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from hostile.scene import Scene, Stage, stages
-from programs import Program
+from hostile.scene import SOMEBODY, Scene, Stage, Stranger, stages, stranger_to
 
 from libmemif_py import Interface, Timeout, channel, control, trust, wire
 
-SOMEBODY = 12345
 VICTIMS = ["1.0", "4.0", "python"]
 
 
@@ -35,8 +30,6 @@ def stage(request, tmp_path_factory) -> Iterator[Stage]:
 @pytest.fixture
 def scene(request, stage) -> Iterator[Scene]:
     for scene in stage.scenes(request.session):
-        scene.folder.chmod(0o755)
-        os.chmod(scene.path, 0o666)  # noqa: S103 - strangers are to connect
         yield scene
         scene.mappings = max(scene.mappings, scene.program.mappings())  # stacks, see below
 
@@ -46,29 +39,10 @@ def messages(pytestconfig) -> int:
     return pytestconfig.getoption("--stranger-messages")
 
 
-class Stranger(Program):
-    def order(self, *words: str | int) -> str:
-        self.write(" ".join(map(str, words)) + "\n")
-        return self.line()
-
-
 @pytest.fixture
 def stranger(scene, tmp_path) -> Iterator[Stranger]:
-    own = Path(tempfile.mkdtemp(prefix="memif-stranger-"))  # pytest's own folders are closed
-    os.chown(own, SOMEBODY, SOMEBODY)
-    folder = os.open(scene.folder, os.O_PATH | os.O_DIRECTORY)
-    os.set_inheritable(folder, True)
-    command = [sys.executable, "-m", "hostile.stranger", str(SOMEBODY), own, str(folder), "master"]
-    environment = {"PYTHONPATH": str(Path(__file__).parent)}
-    try:
-        with Stranger(
-            command, tmp_path / "stranger.errors", environment, pass_fds=(folder,)
-        ) as program:
-            assert program.line() == "ready"
-            yield program
-    finally:
-        os.close(folder)
-        shutil.rmtree(own)
+    with stranger_to(scene, tmp_path / "stranger.errors") as program:
+        yield program
 
 
 each_state = pytest.mark.parametrize("state", ["unnamed", "named"])

@@ -4,11 +4,14 @@
 import collections
 import contextlib
 import itertools
+import os
 import re
+import shutil
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +24,7 @@ from libmemif_py import Interface, MemifError
 
 # By the 1.0 and the 4.0 interface, as built and under the address sanitizer, and in Python.
 VICTIMS = ["1.0", "4.0", "python", "1.0-asan", "4.0-asan"]
+SOMEBODY = 12345  # an id that no user has
 PYTHON_VICTIM = Path(__file__).parent / "victim.py"
 
 
@@ -114,11 +118,14 @@ class Watched(Program):
 class Scene:
     """One victim for many attacks."""
 
-    def __init__(self, kind: str, folder: Path, config: pytest.Config):
+    def __init__(
+        self, kind: str, folder: Path, config: pytest.Config, wrapper: Sequence[str | Path] = ()
+    ):
+        """`wrapper`: a command that becomes the victim's, such as a tracer."""
         self.kind = kind
         self.folder = folder
         self.path = str(folder / "master")
-        self._command = [*command_of(kind, config), folder]
+        self._command = [*wrapper, *command_of(kind, config), folder]
         self._numbers = itertools.count()
         self._stack = contextlib.ExitStack()
 
@@ -144,10 +151,10 @@ class Scene:
             for version in (256, 512):
                 self.good_slave(version)
                 self.good_master(version)
-            self._until_stable()
+            self.settle()
         self.mappings = self.program.mappings()
 
-    def _until_stable(self) -> None:
+    def settle(self) -> None:
         """The ends of the last connections are seen after those of the ones before."""
         self.before = None
         while (now := self.program.holdings()) != self.before:
@@ -211,6 +218,35 @@ class Scene:
     def check_after_all(self) -> None:
         """The private mappings, too: an allocator may have taken a few more."""
         assert self.program.mappings() <= self.mappings + 8
+
+
+class Stranger(Program):
+    """hostile/stranger.py."""
+
+    def order(self, *words: str | int) -> str:
+        self.write(" ".join(map(str, words)) + "\n")
+        return self.line()
+
+
+@contextlib.contextmanager
+def stranger_to(scene: Scene, errors: Path) -> Iterator[Stranger]:
+    """The scene is opened to everybody. To be had by root only."""
+    scene.folder.chmod(0o755)
+    os.chmod(scene.path, 0o666)  # noqa: S103 - strangers are to connect
+    own = Path(tempfile.mkdtemp(prefix="memif-stranger-"))  # pytest's own folders are closed
+    os.chown(own, SOMEBODY, SOMEBODY)
+    folder = os.open(scene.folder, os.O_PATH | os.O_DIRECTORY)
+    os.set_inheritable(folder, True)
+    command = [sys.executable, "-P", "-m", "hostile.stranger"]
+    command += [str(SOMEBODY), own, str(folder), "master"]
+    environment = {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    try:
+        with Stranger(command, errors, environment, pass_fds=(folder,)) as program:
+            assert program.line() == "ready"
+            yield program
+    finally:
+        os.close(folder)
+        shutil.rmtree(own)
 
 
 class Stage:

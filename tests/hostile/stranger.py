@@ -19,7 +19,7 @@ import sys
 import cffi
 from hostile.fuse import FileSystem, enter_namespaces
 
-from libmemif_py import wire
+from libmemif_py import Interface, wire
 
 KINDS = (
     *("fuse", "fuse-eio", "inotify", "epoll", "pidfd", "memfd", "folder", "eventfd", "pipe"),
@@ -144,6 +144,16 @@ class Stranger:
             self.fire(channel, kind, fds)
             return self._ending(channel)
 
+    def exchange(self, count: int) -> str:
+        """As an honest guest."""
+        with Interface(self._where, ring_size=16) as guest:
+            for number in range(count):
+                packet = b"guest %d" % number
+                guest.send(packet, 60)
+                if guest.recv(60) != packet:
+                    return "another packet came"
+        return "exchanged"
+
     def _ending(self, channel: socket.socket) -> str:
         try:
             data = channel.recv(wire.MESSAGE_SIZE)
@@ -168,6 +178,8 @@ class Stranger:
                     self._begun.send(b"")
                 self.fire(self._begun, words[0], int(words[1]))
             return "fired"
+        if order == "exchange":
+            return self.exchange(int(words[0]))
         if order == "attack":
             return self.attack(words[0], words[1], int(words[2]))
         return self.flood(words[0], int(words[1]))

@@ -10,6 +10,7 @@
  * went well all the same. A call fails with one of its errors, another one each time; with `all`
  * behind it, with each of them.
  *
+ * `faults SOCKET once`: one round under whatever the system refuses from the start, and its line.
  * `faults SOCKET memory BYTES`: from the start the process may have so much more address space.
  * `faults SOCKET create`: the code of creating a master at a place that does not do.
  * `faults SOCKET denied FOLDER`: the same as a user who may not write to the socket's folder, then
@@ -272,6 +273,28 @@ static void play(const struct fault *fault, play_fn *play_one)
     expect(files() == 0, "no file is left in the end", files());
 }
 
+/* All is taken down again, whatever came of it. */
+static void play_once(void)
+{
+    int err = ends_start(path);
+    bool is_started = err == 0;
+
+    if (is_started)
+        err = connect_ends(false);
+    bool is_up = is_started && ends_are_up();
+    for (int polling = 0; polling < 2 && is_up && err == 0; polling++) {
+        err = ends_set_polling(polling);
+        err = err != 0 ? err : ends_exchange();
+    }
+    for (int end = SLAVE; end >= MASTER; end--) {
+        int ended = is_started && ends_exist(end) ? ends_delete(end) : 0;
+        err = err != 0 ? err : ended;
+    }
+    int stopped = is_started ? ends_stop() : 0;
+    err = err != 0 ? err : stopped;
+    printf("once|%d|%s|%s\n", err, ends_error(err), is_up ? "up" : "down");
+}
+
 static rlim_t address_space(void)
 {
     FILE *statm = fopen("/proc/self/statm", "re");
@@ -374,6 +397,8 @@ int main(int argc, char **argv)
     is_complete = argc > 3 && strcmp(argv[3], "all") == 0;
     if (strcmp(argv[2], "memory") == 0)
         play_memory(strtoul(argv[3], NULL, 10));
+    else if (strcmp(argv[2], "once") == 0)
+        play_once();
     else if (strcmp(argv[2], "create") == 0) {
         must(ends_start(path), "it starts");
         refuse_master();

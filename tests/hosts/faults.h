@@ -18,6 +18,7 @@ bool ends_is_up(enum end end);
 bool ends_are_up(void);
 /* One packet each way. */
 int ends_exchange(void);
+int ends_set_polling(bool polling);
 const char *ends_error(int err);
 extern const int ends_no_memory, ends_no_fds;
 

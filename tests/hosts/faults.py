@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What faults.c does, for the Python package: `faults.py SOCKET calls|fds [all]`.
+"""What faults.c does, for the Python package: `faults.py SOCKET calls|fds [all]`, `once [CALL]`.
 
-A round connects, exchanges packets and closes, all under the fault.
+A round connects, exchanges packets and closes, all under the fault. `once` is told the call that is
+denied: it waits for no more than an error that names it.
 """
 
 import ctypes
@@ -9,8 +10,9 @@ import errno
 import os
 import resource
 import sys
+import time
 
-from libmemif_py import Interface, MemifError
+from libmemif_py import Interface, MemifError, Timeout
 
 PATIENCE = 30
 A_MOMENT = 0.05  # when it does not come up within it, it is made anew
@@ -127,6 +129,50 @@ def play(fault: Calls | Descriptors) -> None:
         number += 1
 
 
+def play_once() -> None:
+    error: Exception | None = None
+    try:
+        with (
+            Interface(path, role="master", ring_size=16, socket_mode=0o600) as master,
+            Interface(path, ring_size=16) as slave,
+        ):
+            wait_until_connected_or_named(master, slave)
+            for sender, receiver in ((master, slave), (slave, master)):
+                for mode in ("polling", "interrupt"):
+                    receiver.set_rx_mode(mode)
+                    sender.send(b"packet", PATIENCE)
+                    assert receiver.recv(PATIENCE) == b"packet"
+    except (MemifError, OSError) as raised:
+        error = raised
+    print("once", getattr(error, "code", 0), error, "down" if error else "up", sep="|")
+
+
+def wait_until_connected_or_named(master: Interface, slave: Interface) -> None:
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            slave.wait_connected(A_MOMENT)
+            master.wait_connected(A_MOMENT)
+            return
+        except Timeout as error:
+            texts = (str(error), last_error(master), last_error(slave))
+            if any(f"{name}: " in text for text in texts for name in options):
+                raise Timeout(", ".join(texts)) from error
+            if time.monotonic() > end:
+                raise
+
+
+def last_error(interface: Interface) -> str:
+    try:
+        interface.wait_connected(0)
+    except Timeout as error:
+        return str(error)
+    return ""
+
+
+if kind == "once":
+    play_once()
+    sys.exit()
 connect(PATIENCE)
 before = open_fds()
 if kind == "fds":

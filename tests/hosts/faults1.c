@@ -107,6 +107,14 @@ int ends_exchange(void)
     return err != MEMIF_ERR_SUCCESS ? err : carry(conns[SLAVE], conns[MASTER]);
 }
 
+int ends_set_polling(bool polling)
+{
+    memif_rx_mode_t mode = polling ? MEMIF_RX_MODE_POLLING : MEMIF_RX_MODE_INTERRUPT;
+    int err = memif_set_rx_mode(conns[MASTER], mode, 1);
+
+    return err != MEMIF_ERR_SUCCESS ? err : memif_set_rx_mode(conns[SLAVE], mode, 1);
+}
+
 const char *ends_error(int err)
 {
     return memif_strerror(err);
