@@ -99,7 +99,7 @@ def errors(pytestconfig) -> list[str]:
 
 def code_of(failed: Round, api: Api) -> int:
     """What says that the call failed with that error."""
-    if failed.what in ("mmap", "mprotect"):
+    if failed.what == "mmap":
         return NOMEM[api]
     if failed.what == "fstatat64" and failed.error in ("ENOENT", "ENOTDIR"):
         return ACCES[api]  # somebody took the socket file away as soon as it was made

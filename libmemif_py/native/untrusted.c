@@ -328,6 +328,8 @@ static bool hand_over(int sock)
         (void)close(sock);
         atomic_store(&let_go, job.number);
     }
+    if (peers == 0)
+        stop_manager(); /* a socket whose peer could not be told */
     pthread_mutex_unlock(&lock);
     return done;
 }
