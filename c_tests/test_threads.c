@@ -584,6 +584,44 @@ MEMIF_TEST_LOOP(threads_of_on_connect_can_be_joined_in_on_disconnect, 0, 2 * VER
     }
 }
 
+/* ---- details, asked for by another thread ---- */
+
+static void *ask_until_told(void *argument)
+{
+    struct worker *worker = argument;
+    char strings[4096];
+    memif_details_t details;
+
+    while (!atomic_load(&worker->stop) && worker->problem == NULL) {
+        int err = memif_get_details(worker->conn, &details, strings, sizeof(strings));
+        (void)expect_either(worker, err, MEMIF_ERR_SUCCESS, MEMIF_ERR_SUCCESS, "no details");
+        count_burst(worker);
+    }
+    return NULL;
+}
+
+MEMIF_TEST_LOOP(details_may_be_asked_for_while_the_connection_comes_and_goes, 0, VERSIONS)
+{
+    static struct worker worker;
+    struct pair pair = {0};
+    struct shape shape = storm_shape;
+
+    shape.version = version_of(_i);
+    ck_assert_int_eq(sem_init(&bursting, 0, 0), 0);
+    pair_open(&pair, &shape);
+    start_worker(&worker, pair.master.conn, 0, ask_until_told);
+    wait_for_bursts(1);
+    for (uint32_t i = 0; i < tear_downs(); i++) {
+        end_delete(&pair.slave);
+        RUN_UNTIL(!end_is_up(&pair.master));
+        ck_assert_int_eq(end_create(&pair.slave, "pair.sock"), MEMIF_ERR_SUCCESS);
+        RUN_UNTIL(end_is_up(&pair.master) && end_is_up(&pair.slave));
+    }
+    atomic_store(&worker.stop, true);
+    join_worker(&worker);
+    pair_close(&pair);
+}
+
 /* ---- a peer that floods and leaves ---- */
 
 static void *flood(void *argument)

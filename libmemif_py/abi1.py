@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from . import abi, errors
 from .endpoint import DEFAULT_PATH, Settings
-from .hub import Hub
+from .hub import LOCK, Hub
 from .steps import Steps
 from .wire import NAME_SIZE, up_to_nul
 
@@ -53,9 +53,11 @@ class Api1(abi.Api):
         abi.control(self.hub, fd, events)
 
     def details(self, handle: Any, md: Any, buf: Any, size: int) -> None:
-        """memif_get_details."""
-        endpoint = self.find(handle)
-        packer = abi.Packer(self.ffi, buf, size)
+        """memif_get_details. Under the control lock: the link must not end meanwhile."""
+        with LOCK:
+            self._details(self.find(handle), md, abi.Packer(self.ffi, buf, size))
+
+    def _details(self, endpoint: Endpoint, md: Any, packer: abi.Packer) -> None:
         self.describe(endpoint, md, packer)
         md.socket_filename = packer.string(endpoint.settings.path)
         self.describe_queues(endpoint, md, packer, lambda _state: {})

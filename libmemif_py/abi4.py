@@ -149,9 +149,11 @@ class Api4(abi.Api):
         abi.control(self.hubs.get(pointer), fd, events)
 
     def details(self, handle: Any, md: Any, buf: Any, size: int) -> None:
-        """memif_get_details."""
-        endpoint = self.find(handle)
-        packer = abi.Packer(self.ffi, buf, size)
+        """memif_get_details. Under the control lock: the link must not end meanwhile."""
+        with LOCK:
+            self._details(self.find(handle), md, abi.Packer(self.ffi, buf, size))
+
+    def _details(self, endpoint: Endpoint, md: Any, packer: abi.Packer) -> None:
         self.describe(endpoint, md, packer)
         md.socket_path = packer.string(endpoint.settings.path)
         md.error = packer.string(endpoint.last_error.encode())
