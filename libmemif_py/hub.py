@@ -152,7 +152,9 @@ class Listener:
         self.endpoints[number] = endpoint
 
     def on_ready(self, _events: int) -> None:
-        """Accept one connection."""
+        """Accept one connection. Without an interface it waits: for the first, or for our close."""
+        if not self.endpoints:
+            return
         try:
             accepted = self._socket.accept()
         except BlockingIOError:
@@ -161,7 +163,8 @@ class Listener:
             self._note(error)
             with Steps() as steps:
                 steps.take(self.hub.unwatch, self._socket.fileno())
-                steps.take(self.hub.set_deadline, self, SHORT_PAUSE)
+                if self.endpoints:  # the program may have deleted the last one in that callback
+                    steps.take(self.hub.set_deadline, self, SHORT_PAUSE)
             return
         self._begin(accepted)
 
@@ -189,6 +192,9 @@ class Listener:
             steps.take(self._welcome, accepted)
 
     def _welcome(self, accepted: channel.Channel) -> None:
+        if not self.endpoints:  # the program has deleted the last one in a callback
+            accepted.close()
+            return
         try:
             expected = self._expected(accepted)
             link = MasterLink(self.hub, accepted, self, self._limits(expected), expected)
@@ -529,7 +535,7 @@ class Hub:
         self._handlers[fd] = handler
         code = self._watch(fd, self.native.lib.MIF_WATCH_CONTROL, self.native.ffi.NULL, 0)
         if code:
-            del self._handlers[fd]
+            self._handlers.pop(fd, None)
             raise self.native.error(code, f"watching fd {fd}")
 
     def watch_interrupt(self, fd: int, handle: Any, qid: int) -> None:
@@ -538,13 +544,20 @@ class Hub:
         self.native.check(code, f"watching the eventfd of queue {qid}")
 
     def _watch(self, fd: int, kind: int, handle: Any, qid: int) -> int:
-        with self.unlocked():  # the application may poll, and is told of the fd
+        with self._telling():
             return self.native.lib.mif_hub_watch(self.pointer, fd, kind, handle, qid)
+
+    def _telling(self) -> Unlocked | ControlLock:
+        """A context for calls in which an application that polls is told of a descriptor.
+
+        Where nobody is told the lock stays held: another thread could close the fd meanwhile.
+        """
+        return self.unlocked() if self.native.lib.mif_hub_announces(self.pointer) else LOCK
 
     def unwatch(self, fd: int) -> None:
         """Before the fd is closed. Raises MemifError; nobody watches it any more even so."""
         self._handlers.pop(fd, None)
-        with self.unlocked():
+        with self._telling():
             code = self.native.lib.mif_hub_unwatch(self.pointer, fd)
         self.native.check(code, f"the end of watching fd {fd}")
 

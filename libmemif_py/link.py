@@ -126,8 +126,8 @@ class Link:
         except OSError as error:
             self.disconnect(f"control socket: {error.strerror}")
             return
-        self._end_elsewhere()
         try:
+            self._end_elsewhere()
             if not self.closing:
                 self.hub.watch(self.channel.fileno(), self)
         except errors.MemifError as error:
@@ -156,8 +156,9 @@ class Link:
     def _end_elsewhere(self) -> None:
         elsewhere, self._elsewhere = self._elsewhere, None
         if elsewhere is not None:
-            self.hub.unwatch(elsewhere.fileno())
-            elsewhere.close()
+            with Steps() as steps:
+                steps.take(self.hub.unwatch, elsewhere.fileno())
+                steps.take(elsewhere.close)
 
     def timed_out(self) -> None:
         """The handshake took too long."""

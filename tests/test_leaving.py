@@ -202,3 +202,19 @@ def test_info_that_is_stopped(greeter, tmp_path):
         program.send_signal(signal.SIGINT)
         assert last_words(guest) == "only looking"
         assert program.wait() == 130
+
+
+def test_a_peer_that_is_faster_than_the_first_interface_is_greeted(tmp_path, monkeypatch):
+    path = str(tmp_path / "memif.sock")
+    add = hub.Listener.add
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer:
+
+        def early(listener, endpoint):
+            peer.connect(path)
+            listener.on_ready(1)
+            add(listener, endpoint)
+
+        monkeypatch.setattr(hub.Listener, "add", early)
+        with Interface(path, role="master"):
+            peer.settimeout(TIMEOUT)
+            assert isinstance(wire.decode(peer.recv(wire.MESSAGE_SIZE), wire.VERSION_2), wire.Hello)

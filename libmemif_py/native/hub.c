@@ -203,6 +203,11 @@ void mif_hub_free(struct mif_hub *hub)
 
 /* ---- watches ---- */
 
+bool mif_hub_announces(const struct mif_hub *hub)
+{
+    return hub->announce != NULL;
+}
+
 int mif_hub_watch(struct mif_hub *hub, int fd, enum mif_watch_kind kind, void *handle, uint16_t qid)
 {
     if (fd < 0 || fd >= 1 << CONTEXT_FD_BITS)

@@ -76,6 +76,8 @@ void mif_hub_abandon(struct mif_hub *hub);
 struct mif_hub *mif_hub_new(void);
 void mif_hub_free(struct mif_hub *hub);
 
+/* True when the application polls and is told of descriptors. */
+bool mif_hub_announces(const struct mif_hub *hub);
 int mif_hub_watch(struct mif_hub *hub, int fd, enum mif_watch_kind kind, void *handle,
                   uint16_t qid);
 /* Must come before the fd is closed. Whatever the code, nobody watches the fd any more. */
