@@ -34,7 +34,10 @@ HANDSHAKE_TIMEOUT = 10.0
 RETRY_INTERVAL = 2.0
 # A listener that ran out of descriptors, or a master whose queue is full: try again soon.
 SHORT_PAUSE = 0.05
-# How often a hub that closes looks whether the callbacks of other threads have returned.
+# How long a master waits for another process that is making the socket of the same path.
+TURN_PATIENCE = 1.0
+# How often a hub that closes looks whether the callbacks of other threads have returned, and a
+# master whether it is its turn.
 _GLANCE = 0.001
 
 
@@ -402,13 +405,21 @@ class Hub:
             endpoint.close()
 
     def _listen(self, endpoint: Endpoint) -> None:
+        """Join the listener of the path, or make one when it is our turn to."""
         path = endpoint.settings.path
-        listener = self._listeners.get(path)
-        fresh = listener is None
-        if fresh:
-            listener = Listener(self, path, endpoint.settings.access, self._adopted_fd)
-            self._listeners[path] = listener
-        listener.add(endpoint)
+        deadline = time.monotonic() + TURN_PATIENCE
+        while path not in self._listeners:
+            try:
+                listener = Listener(self, path, endpoint.settings.access, self._adopted_fd)
+            except places.TurnTaken:
+                if time.monotonic() > deadline:
+                    raise
+                with self.ending(), self.unlocked():  # a hub that closes waits for us
+                    time.sleep(_GLANCE)
+                self._check_open()
+            else:
+                self._listeners[path] = listener
+        self._listeners[path].add(endpoint)
 
     def _stop_listening(self, endpoint: Endpoint) -> None:
         listener = self._listeners[endpoint.settings.path]

@@ -7,8 +7,10 @@ A socket address holds 107 bytes, a path up to 4,095. A longer one is reached th
 Masters that want the same path take turns. A stale socket file is removed, and two that have both
 seen one would remove each other's. So whoever looks for it and makes another holds a lock file
 beside it meanwhile, `.NAME.lock`. It is gone afterwards; one that a killed process left behind is
-taken over by the next. Only our own user and root can open it, so nobody else can keep a master
-waiting. A name that does not fit an address is made as `.NAME.new`, listened on, and then renamed.
+taken over by the next of the same user. Nobody else can open ours. In a folder where others may
+write they can put one of their own in its place: the error names it then.
+
+A name that does not fit an address is made as `.NAME.new`, listened on, and then renamed.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import time
 
 from . import errors, system
 from .steps import Steps
@@ -29,9 +30,6 @@ MAX_ADDRESS = 107  # sun_path keeps a terminating NUL
 MAX_PATH = 4095  # so does the kernel
 _PROC = b"/proc/self/fd"
 _SHORT_NAME = 64
-# A turn takes less than a millisecond. In seconds.
-_PATIENCE = 5.0
-_GLANCE = 0.001
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 
 
@@ -80,6 +78,10 @@ class Found:
             os.close(self._fd)
 
 
+class TurnTaken(errors.AgainError):
+    """Another is making the socket file just now, which takes less than a millisecond."""
+
+
 class Turn:
     """The exclusive right to make the socket file of a path, inside of a `with` block.
 
@@ -97,10 +99,10 @@ class Turn:
         self.name = self._final
 
     def __enter__(self) -> Turn:
-        """Wait for it. Raises OSError, AgainError when another does not come to an end."""
+        """Never waits. Raises OSError, TurnTaken when it is not ours yet."""
         self.folder = system.open(self._folder_path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            self._wait()
+            self._take()
             if len(self._long_address(self._final)) > MAX_ADDRESS < len(self._path):
                 self.name = self._new_name
                 self._remove(self.name)  # of one who was killed in the middle
@@ -151,14 +153,14 @@ class Turn:
 
     # ---- the lock file ----
 
-    def _wait(self) -> None:
-        deadline = time.monotonic() + _PATIENCE
-        while not self._try_to_lock():
-            if time.monotonic() > deadline:
-                raise errors.AgainError(
-                    f"another process has been making {shown(self._path)} for {_PATIENCE} s"
-                )
-            time.sleep(_GLANCE)
+    def _take(self) -> None:
+        if not self._try_to_lock():
+            raise TurnTaken(
+                f"another process is making {shown(self._path)} and holds {self._lock_path()}"
+            )
+
+    def _lock_path(self) -> str:
+        return f"the lock file {shown(os.path.join(self._folder_path, self._lock_name))}"
 
     def _try_to_lock(self) -> bool:
         fd = self._open_lock()

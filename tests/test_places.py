@@ -8,13 +8,15 @@ import socket
 import stat
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from programs import TIMEOUT, Program
 
-from libmemif_py import Interface, channel, control, errors, places
+from libmemif_py import Interface, channel, control, errors, hub, places
 
 RACERS = 6
 ROUNDS = 25
@@ -153,35 +155,78 @@ def test_what_a_master_that_was_killed_has_left_is_taken_over(tmp_path, name):
         assert names_in(tmp_path) == [name]
 
 
-def test_a_master_waits_for_one_that_is_making_the_socket(tmp_path, monkeypatch):
-    looked = threading.Event()
-    real = places._lock
+@pytest.fixture
+def nap(monkeypatch):
+    """A list of what is to be done in the next naps of a master that waits, instead of sleeping."""
+    todo = []
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: todo.pop(0)())
+    monkeypatch.setattr(hub, "time", clock)
+    monkeypatch.setattr(control, "_lock", threading.RLock())  # it may make another meanwhile
+    return todo
 
-    def lock(fd: int) -> bool:
-        if locked := real(fd):
-            return locked
-        looked.set()
-        return False
 
-    monkeypatch.setattr(places, "_lock", lock)
-    made = []
-    with places.Turn(os.fsencode(tmp_path / "socket")):
-        thread = threading.Thread(
-            target=lambda: made.append(Interface(tmp_path / "socket", role="master"))
-        )
-        thread.start()
-        assert looked.wait(TIMEOUT)
-        assert names_in(tmp_path) == [".socket.lock"]
-    thread.join()
-    made[0].close()
+@pytest.fixture
+def turn_of_another(tmp_path):
+    """Somebody is making `tmp_path / "socket"`. Its method `close` ends that."""
+    with contextlib.ExitStack() as turn:
+        turn.enter_context(places.Turn(os.fsencode(tmp_path / "socket")))
+        yield turn
+
+
+def test_a_master_waits_for_one_that_is_making_the_socket(tmp_path, nap, turn_of_another):
+    seen = []
+    nap += [lambda: seen.append(names_in(tmp_path)), turn_of_another.close]
+    with Interface(tmp_path / "socket", role="master"):
+        assert seen == [[".socket.lock"]]
     assert names_in(tmp_path) == []
 
 
+def test_while_a_master_waits_the_others_go_on(tmp_path, nap, turn_of_another):
+    """The control lock is free for handshakes."""
+    linked = []
+
+    def link_others() -> None:
+        with Interface(tmp_path / "b", role="master") as other, Interface(tmp_path / "b"):
+            other.wait_connected(TIMEOUT)
+            linked.append(True)
+        turn_of_another.close()
+
+    nap.append(link_others)
+    with Interface(tmp_path / "c"), Interface(tmp_path / "socket", role="master"):
+        assert linked == [True]
+
+
+def test_masters_of_one_process_that_waited_share_the_socket(tmp_path, nap, turn_of_another):
+    path = tmp_path / "socket"
+    with contextlib.ExitStack() as stack:
+
+        def make_the_first() -> None:
+            turn_of_another.close()
+            stack.enter_context(Interface(path, role="master", id=1))
+
+        nap.append(make_the_first)
+        stack.enter_context(Interface(tmp_path / "c"))
+        master = stack.enter_context(Interface(path, role="master", id=2))
+        stack.enter_context(Interface(path, id=2))
+        master.wait_connected(TIMEOUT)
+
+
+def test_a_master_that_waits_sees_the_end_of_all(tmp_path, nap, turn_of_another):
+    with Interface(tmp_path / "c") as other:
+        ours = other._endpoint.hub
+        nap.append(lambda: setattr(ours, "closed", True))
+        with pytest.raises(errors.ArgumentError, match="is being deleted"):
+            Interface(tmp_path / "socket", role="master")
+        ours.closed = False
+
+
 def test_a_master_does_not_wait_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "_PATIENCE", 0.01)
-    with (tmp_path / ".socket.lock").open("w") as file:
+    """And says which file it is about."""
+    monkeypatch.setattr(hub, "TURN_PATIENCE", 0.01)
+    lock = tmp_path / ".socket.lock"
+    with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(errors.AgainError, match="another process has been making"):
+        with pytest.raises(errors.AgainError, match=f"holds the lock file '{lock}'"):
             Interface(tmp_path / "socket", role="master")
     Interface(tmp_path / "socket", role="master").close()
 
