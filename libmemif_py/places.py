@@ -30,6 +30,9 @@ MAX_ADDRESS = 107  # sun_path keeps a terminating NUL
 MAX_PATH = 4095  # so does the kernel
 _PROC = b"/proc/self/fd"
 _SHORT_NAME = 64
+# What opening a lock file says that somebody else has put there, or that may not be made.
+_NOT_OURS = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENXIO)
+_LOOKS = 2  # the file may go between two looks at it
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 
 
@@ -140,7 +143,7 @@ class Turn:
     def _end(self) -> None:
         with Steps() as steps:
             if self._lock >= 0:
-                steps.take(self._remove, self._lock_name)  # while it is ours
+                steps.take(self._remove_lock)  # while it is ours
                 steps.take(os.close, self._lock)
             steps.take(os.close, self.folder)
             self._lock = self.folder = -1
@@ -152,6 +155,12 @@ class Turn:
             return
 
     # ---- the lock file ----
+
+    def _remove_lock(self) -> None:
+        try:
+            self._remove(self._lock_name)
+        except PermissionError:  # another user's that all may open: it does not stop us
+            return
 
     def _take(self) -> None:
         if not self._try_to_lock():
@@ -165,7 +174,7 @@ class Turn:
     def _try_to_lock(self) -> bool:
         fd = self._open_lock()
         if fd < 0:
-            return False
+            return True
         try:
             if _lock(fd) and self._is_in_place(fd):
                 self._lock = fd
@@ -176,14 +185,27 @@ class Turn:
         return False
 
     def _open_lock(self) -> int:
-        """The lock file, or -1: it is there, but another user's."""
+        """The lock file, or -1: none can be made here, which is as good as it gets."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        for _ in range(_LOOKS):
+            try:
+                return system.open(self._lock_name, flags, 0o600, dir_fd=self.folder)
+            except OSError as error:
+                if error.errno not in _NOT_OURS:
+                    raise
+                self._check_lock(error)
+        return -1
+
+    def _check_lock(self, error: OSError) -> None:
+        """Raise AccessError if there is something that cannot be opened."""
         try:
-            return system.open(self._lock_name, flags, 0o600, dir_fd=self.folder)
-        except PermissionError:
-            if self._identity() is None:
-                raise
-            return -1
+            found = system.stat(self._lock_name, dir_fd=self.folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        raise errors.AccessError(
+            f"{self._lock_path()} belongs to user {found.st_uid} and has mode {found.st_mode:#o}, "
+            f"expected a file that user {os.geteuid()} can open: remove it ({error.strerror})"
+        ) from error
 
     def _is_in_place(self, fd: int) -> bool:
         """False when whoever held it before has removed it meanwhile: the name is another's now."""

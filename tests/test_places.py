@@ -2,11 +2,14 @@
 """Where a master's socket can be, and whose it is when several want the place."""
 
 import contextlib
+import errno
 import fcntl
 import os
+import shutil
 import socket
 import stat
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +23,7 @@ from libmemif_py import Interface, channel, control, errors, hub, places
 
 RACERS = 6
 ROUNDS = 25
+SOMEBODY = 12345
 PATHS = {
     "107 bytes": lambda folder: folder / "s".ljust(107 - len(str(folder)) - 1, "s"),
     "108 bytes": lambda folder: folder / "s".ljust(108 - len(str(folder)) - 1, "s"),
@@ -238,6 +242,70 @@ def test_no_other_user_can_take_the_turn(tmp_path):
             assert stat.S_IMODE((tmp_path / ".socket.lock").stat().st_mode) == 0o600
     finally:
         os.umask(before)
+
+
+@contextlib.contextmanager
+def being(uid: int) -> Iterator[None]:
+    """As another user, where we may."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+@pytest.fixture
+def shared():
+    """A folder where all may write, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="memif-places-"))
+    folder.chmod(0o1777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+LOCKS_OF_OTHERS = {
+    "file": lambda lock: lock.touch(0o600),
+    "folder": lambda lock: lock.mkdir(),
+    "link": lambda lock: lock.symlink_to("elsewhere"),
+    "socket": leave_stale_file,
+}
+
+
+@pytest.mark.parametrize("kind", LOCKS_OF_OTHERS)
+def test_a_lock_file_that_cannot_be_opened_is_named_at_once(shared, nap, kind):
+    lock = shared / ".socket.lock"
+    LOCKS_OF_OTHERS[kind](lock)
+    if kind == "file":
+        lock.chmod(0)
+    text = f"'{lock}' belongs to user {os.geteuid()} and has mode .*, expected a file .* remove it"
+    with being(SOMEBODY), pytest.raises(errors.AccessError, match=text):
+        Interface(shared / "socket", role="master")
+    assert nap == []
+
+
+def test_a_lock_file_of_another_user_that_all_may_open_is_left_there(shared):
+    lock = shared / ".socket.lock"
+    lock.touch()
+    lock.chmod(0o666)
+    path = shared / "socket"
+    with being(SOMEBODY), Interface(path, role="master") as master, Interface(path):
+        master.wait_connected(TIMEOUT)
+
+
+def test_where_only_the_socket_may_be_made_there_is_no_lock(tmp_path, monkeypatch):
+    """As rules for single files say, those of AppArmor and Landlock."""
+    real = os.open
+
+    def refusing(name, flags, *arguments, **options):
+        if flags & os.O_CREAT:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(name, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refusing)
+    with Interface(tmp_path / "socket", role="master") as master, Interface(tmp_path / "socket"):
+        master.wait_connected(TIMEOUT)
 
 
 def test_who_did_not_wait_for_its_turn_is_not_robbed(tmp_path, monkeypatch):
