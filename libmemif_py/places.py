@@ -52,6 +52,9 @@ def check(path: bytes) -> None:
     if not 0 < len(path) <= most:
         text = f"socket path {shown(path)} has {len(path)} bytes, expected 1 to {most}"
         raise errors.ArgumentError(text)
+    if b"\0" in path and not is_abstract(path):
+        text = f"socket path {shown(path)} has a NUL byte at {path.index(0)}, expected none"
+        raise errors.ArgumentError(text)
     if len(path) > MAX_ADDRESS and not os.path.isdir(_PROC):
         text = f"socket path {shown(path)} has {len(path)} bytes, expected 1 to {MAX_ADDRESS}"
         raise errors.ArgumentError(f"{text}: longer ones need /proc, which is not mounted")

@@ -118,6 +118,21 @@ def test_an_abstract_name_has_to_fit_an_address(role):
         Interface("@" + "s" * 107, role=role)
 
 
+@pytest.mark.parametrize("role", ["master", "slave"])
+@pytest.mark.parametrize("path", ["/tmp/a\0b", "/tmp/" + "a" * 200 + "\0"])
+def test_a_path_with_a_nul_byte_is_refused(role, path):
+    with pytest.raises(errors.ArgumentError) as caught:
+        Interface(path, role=role)
+    text = f"socket path {path!r} has a NUL byte at {path.index(chr(0))}, expected none"
+    assert str(caught.value) == text
+
+
+def test_an_abstract_name_may_have_a_nul_byte():
+    name = f"@memif-{os.getpid()}\0b"
+    with Interface(name, role="master") as master, Interface(name):
+        master.wait_connected(TIMEOUT)
+
+
 # ---- several masters
 
 
