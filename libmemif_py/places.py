@@ -207,7 +207,7 @@ class Turn:
             return
         raise errors.AccessError(
             f"{self._lock_path()} belongs to user {found.st_uid} and has mode {found.st_mode:#o}, "
-            f"expected a file that user {os.geteuid()} can open: remove it ({error.strerror})"
+            f"expected a file that user {system.geteuid()} can open: remove it ({error.strerror})"
         ) from error
 
     def _is_in_place(self, fd: int) -> bool:
