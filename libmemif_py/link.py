@@ -46,6 +46,10 @@ class Region:
         self.address: Any = None
 
 
+class _OverError(Exception):
+    """The link has ended while the application was asked for something."""
+
+
 class Link:
     """What master and slave links share: messages in, actions out, and the end."""
 
@@ -194,6 +198,8 @@ class Link:
             while pending and not self.closing:
                 action = pending.pop(0)
                 self._perform[type(action)](action)
+        except _OverError:
+            return  # all that was to be undone is
         except handshake.ProtocolError as error:
             self._refuse(error)
         except errors.CallbackError as error:
@@ -373,11 +379,23 @@ class Link:
 
     def _adopt(self, region: Region) -> None:
         """Have the core use what the application has mapped."""
-        region.external = True
         code = self.native.lib.mif_connection_adopt(
             self.endpoint.handle, region.index, region.address, region.size
         )
         self.native.check(code, f"external region {region.index} of {region.size} bytes")
+
+    def _keep(self, region: Region) -> None:
+        """Own a region of the application's; at once its own again if the link is over."""
+        region.external = True
+        self.regions.append(region)
+        if self.closing:
+            self._give_regions_back(self.endpoint)
+        self._check_alive()
+
+    def _check_alive(self) -> None:
+        """After a callback, which had the lock released. Raises _OverError."""
+        if self.closing:
+            raise _OverError
 
     def _close_region_fds(self) -> None:
         """The mappings stay; only details still could show the fds."""
@@ -484,18 +502,33 @@ class MasterLink(Link):
 
     def _take_region(self, action: handshake.TakeRegion) -> None:
         region = Region(action.index, action.size, action.fd)
-        self.regions.append(region)
-        unsealed = self.endpoint.settings.unsealed
-        regions.check_peer_region(region.fd, region.size, self.peer, unsealed)
         external = self.hub.external
         if region.index > 0 and external is not None and external.maps():
-            self._check_external_size(region.size)
-            with self.hub.unlocked():
-                address = external.map(region.size, region.fd, self.endpoint.private_ctx)
-            region.address = address
-            self._adopt(region)
-        else:
-            self._map(region)
+            self._take_external(region)
+            return
+        self.regions.append(region)
+        self._check_peer_region(region)
+        self._map(region)
+
+    def _check_peer_region(self, region: Region) -> None:
+        unsealed = self.endpoint.settings.unsealed
+        regions.check_peer_region(region.fd, region.size, self.peer, unsealed)
+
+    def _take_external(self, region: Region) -> None:
+        """The fd stays open while the application maps it, whatever becomes of the link."""
+        with self.hub.ending():  # the hub is needed until the region was kept or given back
+            try:
+                self._check_peer_region(region)
+                self._check_external_size(region.size)
+                with self.hub.unlocked():
+                    region.address = self.hub.external.map(
+                        region.size, region.fd, self.endpoint.private_ctx
+                    )
+            except BaseException as error:
+                with Steps(error) as steps:
+                    steps.take(close_fds, [region.fd])
+            self._keep(region)
+        self._adopt(region)
 
     def _take_ring(self, action: handshake.TakeRing) -> None:
         self._efds.append(action.fd)
@@ -602,11 +635,12 @@ class SlaveLink(Link):
         size = layout.sizes[1]
         self._check_external_size(size)
         self._create_regions(layout.sizes[:1])
-        with self.hub.unlocked():
-            address, fd = self.hub.external.add(size, self.endpoint.private_ctx)
-        region = Region(1, size, fd)
-        region.address, region.borrowed = address, True
-        self.regions.append(region)
+        with self.hub.ending():  # as in MasterLink._take_external
+            with self.hub.unlocked():
+                address, fd = self.hub.external.add(size, self.endpoint.private_ctx)
+            region = Region(1, size, fd)
+            region.address, region.borrowed = address, True
+            self._keep(region)
         self._adopt(region)
 
     def _buffer_offsets(self, log2_ring_size: int) -> Any:
@@ -614,8 +648,9 @@ class SlaveLink(Link):
         ffi = self.native.ffi
         if not self._uses_external():
             return ffi.NULL
-        with self.hub.unlocked():
+        with self.hub.ending(), self.hub.unlocked():
             offsets = self.hub.external.offsets(1 << log2_ring_size, self.endpoint.private_ctx)
+        self._check_alive()
         return ffi.NULL if offsets is None else ffi.new("uint32_t[]", offsets)
 
     def _create_queues(
