@@ -202,8 +202,17 @@ def in_our_classes(settings: Settings) -> Iterator[None]:
 def remove(endpoint: Endpoint) -> None:
     """End an interface, and the thread with the last one."""
     with Steps() as steps:
-        steps.take(endpoint.hub.remove, endpoint)  # it calls back into the program: not in our lock
+        steps.take(_end, endpoint)  # it calls back into the program: not in our lock
         steps.take(_release, endpoint.hub)
+
+
+def _end(endpoint: Endpoint) -> None:
+    """Exit handlers that were registered before ours run after it: nothing is left to do then."""
+    try:
+        endpoint.hub.remove(endpoint)
+    except errors.NoConnectionError:
+        if not (endpoint.hub.closed and endpoint.removed):
+            raise
 
 
 def _release(hub: Hub) -> None:

@@ -102,6 +102,27 @@ def test_an_interface_may_be_closed_while_it_is_told_of_its_end(tmp_path, tmp_pa
     assert "Bad file descriptor" not in stderr
 
 
+CLOSED_AFTER_ALL = """
+import atexit, sys
+def last():
+    slave.close()
+    master.close()
+    print("closed")
+atexit.register(last)  # runs after the handler that the import registers
+from libmemif_py import Interface
+path = sys.argv[1] + "/socket"
+master, slave = Interface(path, role="master"), Interface(path)
+slave.wait_connected(60)
+"""
+
+
+def test_an_interface_may_be_closed_after_the_exit_handler(tmp_path):
+    command = [sys.executable, "-c", CLOSED_AFTER_ALL, tmp_path]
+    result = builds.run(command, cwd=tmp_path)
+    assert (result.stdout, result.stderr) == ("closed\n", "")
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_link_is_released_when_the_callback_about_its_end_fails(tmp_path, tmp_path_factory):
     stdout, _ = run_script(FAILING_CALLBACK, tmp_path, tmp_path_factory)
     assert stdout == "b'packet'\n" * 3 + "False\n"
