@@ -203,7 +203,8 @@ def hostile(case: str, denied: str, config: pytest.Config) -> None:
 
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize(
-    "names", ["preadv2", "io_setup", "io_submit", "preadv2,io_setup", "preadv2,io_submit"]
+    "names",
+    ["preadv2", "io_setup", "io_submit", "preadv2,poll", "preadv2,io_setup", "preadv2,io_submit"],
 )
 def test_no_stranger_holds_a_burst_up_by_an_eventfd(names, error, pytestconfig):
     hostile("an_eventfd_that_blocks_holds_no_stranger_up", f"{names}:{error}", pytestconfig)
