@@ -118,8 +118,9 @@ class Listener:
     def __init__(
         self, hub: Hub, path: bytes, access: channel.Access | None, adopted_fd: int | None = None
     ) -> None:
-        """Bind and listen, or take over what another did, and have the hub watch."""
+        """Bind and listen, or take over what another did."""
         self.hub = hub
+        self.closed = False
         self.path = path
         self.access = access
         self.endpoints: dict[int, Endpoint] = {}
@@ -130,11 +131,10 @@ class Listener:
             if adopted_fd is None
             else channel.AdoptedSocket(adopted_fd, hub.native.lib)
         )
-        try:
-            hub.watch(self._socket.fileno(), self)
-        except BaseException as error:
-            with Steps(error) as steps:
-                steps.take(self._socket.close)
+
+    def start(self) -> None:
+        """Have the hub watch. Raises MemifError."""
+        self.hub.watch(self._socket.fileno(), self)
 
     def add(self, endpoint: Endpoint) -> None:
         """Answer for one more interface.
@@ -155,8 +155,8 @@ class Listener:
         self.endpoints[number] = endpoint
 
     def on_ready(self, _events: int) -> None:
-        """Accept one connection. Without an interface it waits: for the first, or for our close."""
-        if not self.endpoints:
+        """Accept one connection; nobody is let in while there is no interface, or none left."""
+        if not self._is_open():
             return
         try:
             accepted = self._socket.accept()
@@ -166,8 +166,7 @@ class Listener:
             self._note(error)
             with Steps() as steps:
                 steps.take(self.hub.unwatch, self._socket.fileno())
-                if self.endpoints:  # the program may have deleted the last one in that callback
-                    steps.take(self.hub.set_deadline, self, SHORT_PAUSE)
+                steps.take(self._pause)
             return
         self._begin(accepted)
 
@@ -178,12 +177,22 @@ class Listener:
             if endpoint.link is None:
                 endpoint.last_error = error.strerror
 
-    def timed_out(self) -> None:
-        """The pause after a failed accept is over."""
-        try:
-            self.hub.watch(self._socket.fileno(), self)
-        except errors.MemifError:
+    def _is_open(self) -> bool:
+        """To be asked again after all that lets go of the lock."""
+        return bool(self.endpoints) and not self.closed
+
+    def _pause(self) -> None:
+        if not self.closed:
             self.hub.set_deadline(self, SHORT_PAUSE)
+
+    def timed_out(self) -> None:
+        """The pause after a failed accept, or a failure to watch, is over."""
+        if self.closed:
+            return
+        try:
+            self.start()
+        except errors.MemifError:
+            self._pause()
             raise
 
     def _begin(self, accepted: channel.Channel) -> None:
@@ -195,7 +204,7 @@ class Listener:
             steps.take(self._welcome, accepted)
 
     def _welcome(self, accepted: channel.Channel) -> None:
-        if not self.endpoints:  # the program has deleted the last one in a callback
+        if not self._is_open():
             accepted.close()
             return
         try:
@@ -256,6 +265,7 @@ class Listener:
 
     def close(self) -> None:
         """Stop listening; drop who has not named an interface."""
+        self.closed = True
         with Steps() as steps:
             steps.take(self.hub.cancel_deadline, self)
             for link in self._strangers:
@@ -418,15 +428,33 @@ class Hub:
                     time.sleep(_GLANCE)
                 self._check_open()
             else:
+                # Known before it is watched, where another thread may want the same, and end it.
                 self._listeners[path] = listener
+                self._start_listening(listener)
         self._listeners[path].add(endpoint)
+
+    def _start_listening(self, listener: Listener) -> None:
+        """Lets go of the lock. What came about meanwhile stays, and is watched a little later."""
+        with self.ending():  # a hub that closes waits for it
+            try:
+                listener.start()
+                self._check_open()
+            except BaseException as error:
+                with Steps(error) as steps:
+                    if listener.endpoints:
+                        steps.take(self.set_deadline, listener, SHORT_PAUSE)
+                    elif not listener.closed:
+                        steps.take(self._drop, listener)
+
+    def _drop(self, listener: Listener) -> None:
+        del self._listeners[listener.path]
+        listener.close()
 
     def _stop_listening(self, endpoint: Endpoint) -> None:
         listener = self._listeners[endpoint.settings.path]
         del listener.endpoints[endpoint.settings.interface_id]
         if not listener.endpoints:
-            del self._listeners[endpoint.settings.path]
-            listener.close()
+            self._drop(listener)
 
     def adopt_listener(self, fd: int) -> None:
         """Listen on a socket that somebody else has bound; it stays theirs.
@@ -583,6 +611,8 @@ class Hub:
 
     def set_deadline(self, owner: Any, seconds: float) -> None:
         """Have `owner.timed_out()` called (an Endpoint: an attempt made) after so many seconds."""
+        if self.closed:
+            return  # nothing more is to come
         when = time.monotonic() + seconds
         self._deadlines[owner] = when
         if self._armed is None or when < self._armed:
@@ -594,6 +624,8 @@ class Hub:
             self._arm()
 
     def _arm(self) -> None:
+        if self._timer < 0:
+            return  # closed, perhaps by what was due
         self._armed = min(self._deadlines.values(), default=None)
         if self._armed is None:
             wait = -1
@@ -641,8 +673,9 @@ class Hub:
             while len(self._endings) > 1:
                 with self.unlocked():
                     time.sleep(_GLANCE)
-            steps.take(self.unwatch, self._timer)
-            steps.take(channel.close_fds, [self._timer])
+            timer, self._timer = self._timer, -1  # its number may be another's soon
+            steps.take(self.unwatch, timer)
+            steps.take(channel.close_fds, [timer])
 
     def abandon(self, at_rest: bool) -> None:
         """In a forked child: let go of the parent's interfaces, and leave them as they are.

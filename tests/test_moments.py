@@ -5,14 +5,16 @@ Each moment is made: another thread's part is played by what is called just then
 """
 
 import contextlib
+import errno
 import fcntl
 import mmap
 import os
+import socket
 import types
 
 import pytest
 
-from libmemif_py import abi1, abi4, control
+from libmemif_py import abi1, abi4, control, errors, wire
 from libmemif_py.endpoint import Settings
 from libmemif_py.hub import LOCK, Hub
 from libmemif_py.steps import Steps
@@ -38,7 +40,7 @@ class Rig:
         return endpoint, observer
 
     def poll(self, until):
-        for _ in range(20):
+        for _ in range(60):
             if until():
                 return
             assert control.lib.mif_hub_poll(self.pointer, SECOND) == 0
@@ -46,7 +48,8 @@ class Rig:
 
     def close(self):
         with Steps() as steps:
-            steps.take(self.hub.close)
+            if not self.hub.closed:
+                steps.take(self.hub.close)
             del control._threads[self._key]
             steps.take(control.lib.mif_hub_close, self.pointer)
             steps.take(control.lib.mif_hub_free, self.pointer)
@@ -99,6 +102,133 @@ def test_details_are_read_under_the_control_lock(monkeypatch, api):
     api(control.ffi, control.lib).details(None, types.SimpleNamespace(), room, 100)
     assert len(held) == (4 if api is abi4.Api4 else 3)
     assert all(held.values())
+
+
+# ---- listeners ----
+
+
+def after(monkeypatch, method, then, answer=None):
+    """Call `then` when this method of a hub has done its work for the first time."""
+    original = getattr(Hub, method)
+    calls = []
+
+    def called(self, *arguments):
+        result = original(self, *arguments)
+        calls.append(arguments)
+        if len(calls) == 1:
+            with self.unlocked():
+                then()
+            return result if answer is None else answer
+        return result
+
+    monkeypatch.setattr(Hub, method, called)
+    return calls
+
+
+def up(*endpoints):
+    return lambda: all(endpoint.connected for endpoint in endpoints)
+
+
+def test_a_peer_that_comes_before_the_first_interface_waits_for_it(tmp_path, monkeypatch):
+    with (
+        rig_in(tmp_path) as rig,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer,
+    ):
+        answers = []
+
+        def come():
+            peer.connect(rig.path)
+            answers.append(control.lib.mif_hub_poll(rig.pointer, SECOND))
+
+        after(monkeypatch, "_watch", come)
+        rig.add(is_master=True)
+        rig.poll(lambda: rig.hub._links)
+        assert isinstance(wire.decode(peer.recv(wire.MESSAGE_SIZE), 512), wire.Hello)
+        assert answers == [0]
+
+
+def test_two_masters_that_come_at_once_share_a_listener(tmp_path, monkeypatch):
+    with rig_in(tmp_path) as rig:
+        other = []
+        after(monkeypatch, "_watch", lambda: other.append(rig.add(True, 1)[0]))
+        one, _ = rig.add(True, 0)
+        slaves = [rig.add(False, number)[0] for number in (0, 1)]
+        rig.poll(up(one, *other, *slaves))
+
+
+def test_a_master_stays_when_the_one_that_began_to_listen_fails(tmp_path, monkeypatch):
+    with rig_in(tmp_path) as rig:
+        other = []
+        code = control.native.codes["NOMEM"]
+
+        def come():
+            other.append(rig.add(True, 1)[0])
+            control.lib.mif_hub_unwatch(rig.pointer, rig.hub.listener_fd(rig.path))
+
+        after(monkeypatch, "_watch", come, answer=code)
+        with pytest.raises(errors.NoMemoryError):
+            rig.add(True, 0)
+        slave, _ = rig.add(False, 1)
+        rig.poll(up(slave, *other))
+
+
+def test_a_master_listens_when_another_has_come_and_gone(tmp_path, monkeypatch):
+    with rig_in(tmp_path) as rig:
+        after(monkeypatch, "_watch", lambda: rig.hub.remove(rig.add(True, 1)[0]))
+        master, _ = rig.add(True, 0)
+        slave, _ = rig.add(False, 0)
+        rig.poll(up(master, slave))
+
+
+def test_a_hub_that_was_closed_while_it_began_to_listen_has_no_new_interface(tmp_path, monkeypatch):
+    with rig_in(tmp_path) as rig:
+        after(monkeypatch, "_watch", rig.hub.close)
+        with pytest.raises(errors.ArgumentError, match="being deleted"):
+            rig.add(True)
+        assert not rig.hub.in_use()
+        assert not os.path.exists(rig.path)
+
+
+def test_a_listener_that_ends_when_it_cannot_accept_is_not_waited_for(tmp_path, monkeypatch):
+    with rig_in(tmp_path) as rig:
+        master, _ = rig.add(True)
+        listener = rig.hub._listeners[rig.path]
+
+        def fail():
+            raise OSError(errno.EMFILE, "none left")
+
+        monkeypatch.setattr(listener._socket, "accept", fail)
+        after(monkeypatch, "unwatch", lambda: rig.hub.remove(master))
+        with LOCK:
+            listener.on_ready(0)
+        assert rig.hub._deadlines == {}
+        listener.timed_out()  # as it was due already
+        assert set(rig.hub._handlers) == {rig.hub._timer}
+
+
+def test_a_listener_that_ends_while_it_makes_room_welcomes_nobody(tmp_path, monkeypatch):
+    with (
+        rig_in(tmp_path) as rig,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer,
+    ):
+        master, _ = rig.add(True)
+        listener = rig.hub._listeners[rig.path]
+        peer.connect(rig.path)
+        accepted = listener._socket.accept()
+        rig.hub.remove(master)
+        listener._begin(accepted)
+        assert peer.recv(wire.MESSAGE_SIZE) == b""
+
+
+def test_a_closed_hub_has_no_timer(tmp_path):
+    with rig_in(tmp_path) as rig:
+        rig.hub.close()
+        taken = os.dup(0)  # the number that the timer had, perhaps
+        rig.hub.set_deadline(rig, 0)
+        rig.hub.on_ready(0)
+        assert rig.hub._deadlines == {}
+        assert rig.hub._timer == -1
+        os.close(taken)
 
 
 # ---- external memory ----
