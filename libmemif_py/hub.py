@@ -574,7 +574,8 @@ class Hub:
         self._handlers[fd] = handler
         code = self._watch(fd, self.native.lib.MIF_WATCH_CONTROL, self.native.ffi.NULL, 0)
         if code:
-            self._handlers.pop(fd, None)
+            if self._handlers.get(fd) is handler:  # not of who has the number by now
+                del self._handlers[fd]
             raise self.native.error(code, f"watching fd {fd}")
 
     def watch_interrupt(self, fd: int, handle: Any, qid: int) -> None:

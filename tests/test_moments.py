@@ -231,6 +231,48 @@ def test_a_closed_hub_has_no_timer(tmp_path):
         os.close(taken)
 
 
+# ---- descriptors ----
+
+
+@pytest.mark.parametrize("announces", [True, False])
+def test_the_lock_is_let_go_of_only_where_the_application_is_told(tmp_path, monkeypatch, announces):
+    held = []
+
+    class Library:
+        def __getattr__(self, name):
+            if name == "mif_hub_announces":
+                return lambda _hub: announces
+            if name in ("mif_hub_watch", "mif_hub_unwatch"):
+                held.append(LOCK._lock._is_owned())
+            return getattr(control.lib, name)
+
+    monkeypatch.setattr(control.native, "lib", Library())
+    with rig_in(tmp_path) as rig:
+        rig.add(True)
+    assert held == [not announces] * 4
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_what_cannot_be_watched_may_be_forgotten_already(tmp_path, monkeypatch, is_taken):
+    with rig_in(tmp_path) as rig:
+        fd = os.eventfd(0)
+        other = object()
+
+        def forget():
+            with LOCK:
+                rig.hub.unwatch(fd)
+                if is_taken:
+                    rig.hub.watch(fd, other)
+
+        after(monkeypatch, "_watch", forget, answer=control.native.codes["NOMEM"])
+        with LOCK, pytest.raises(errors.NoMemoryError):
+            rig.hub.watch(fd, object())
+        assert rig.hub._handlers.get(fd) is (other if is_taken else None)
+        with LOCK:
+            rig.hub.unwatch(fd)
+        os.close(fd)
+
+
 # ---- external memory ----
 
 
