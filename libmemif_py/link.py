@@ -135,9 +135,14 @@ class Link:
             if not self.closing:
                 self.hub.watch(self.channel.fileno(), self)
         except errors.MemifError as error:
-            close_fds(fds)
-            self.disconnect(str(error))
+            with Steps() as steps:
+                steps.take(close_fds, fds)
+                steps.take(self.disconnect, str(error))
             return
+        except BaseException as error:
+            with Steps(error) as steps:
+                steps.take(close_fds, fds)
+                steps.take(self.disconnect, f"{_FAILED}: {error}", _FAILED)
         if self.closing:
             close_fds(fds)
         elif not data:
