@@ -28,9 +28,9 @@ class Program:
         self._on_disconnect = on_disconnect
         self._ctx = ctx
 
-    def connected(self, endpoint: Endpoint) -> None:
+    def connected(self, _endpoint: Endpoint, handle: Any) -> None:
         """Call on_connect."""
-        self._call("on_connect", self._on_connect, endpoint.handle)
+        self._call("on_connect", self._on_connect, handle)
 
     def disconnected(self, endpoint: Endpoint, _reason: str) -> None:
         """Call on_disconnect."""

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
         admits: Callable[[Endpoint, tuple[int, int, int]], bool] | None
         """Whether to connect with a peer (pid, uid, gid), good in all other respects; None: yes."""
 
-        def connected(self, endpoint: Endpoint) -> None:
-            """The link is up."""
+        def connected(self, endpoint: Endpoint, handle: Any) -> None:
+            """The link of this handle is up, or over already: another thread may have ended it."""
 
         def disconnected(self, endpoint: Endpoint, reason: str) -> None:
             """The link is over; its queues work until this returns."""

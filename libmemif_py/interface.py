@@ -388,9 +388,12 @@ class Interface:
     def _went_up(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         with self._changed:
+            link = endpoint.link
+            if link is None or link.closing:  # by another thread; its end was told, or will be
+                return
             self._up = True
             self._number = int(control.ffi.cast("uintptr_t", endpoint.handle))
-            for queue, efd in enumerate(endpoint.link.rx_efds()):
+            for queue, efd in enumerate(link.rx_efds()):
                 if not self._left[queue]:
                     self._rx_numbers[queue] = self._number
                 self._rx_waits[queue].attach(efd)
@@ -402,7 +405,7 @@ class Interface:
         with Steps() as steps:
             with self._changed:
                 steps.take(self._keep_the_rest)
-                self._up = False
+                was_up, self._up = self._up, False
                 self._number = 0
                 for wait in self._rx_waits:
                     steps.take(wait.detach)
@@ -410,7 +413,8 @@ class Interface:
                 if self._closing:
                     steps.take(self._end)
             steps.take(self.counters)  # the last of an interface that is being closed
-            _tell(self._on_disconnect, self, reason)
+            if was_up:
+                _tell(self._on_disconnect, self, reason)
 
     def _keep_the_rest(self) -> None:
         """The rings go away when the end of the link was told."""
@@ -749,7 +753,7 @@ class _Observer:
         self._interface = interface
         self.admits = interface._admits if interface._allow is not None else None
 
-    def connected(self, endpoint: Endpoint) -> None:
+    def connected(self, endpoint: Endpoint, _handle: Any) -> None:
         self._interface._went_up(endpoint)
 
     def disconnected(self, _endpoint: Endpoint, reason: str) -> None:

@@ -261,7 +261,7 @@ class Link:
         endpoint.remote_if_name = self.machine.remote_if_name
         self.native.debug(f"{self.describe()}: connected, protocol version {self.machine.version}")
         with self.hub.unlocked():
-            endpoint.observer.connected(endpoint)
+            endpoint.observer.connected(endpoint, handle)
 
     def _watch_interrupts(self) -> None:
         if self.endpoint.interrupt == self.native.ffi.NULL:

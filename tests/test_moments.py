@@ -10,11 +10,12 @@ import fcntl
 import mmap
 import os
 import socket
+import threading
 import types
 
 import pytest
 
-from libmemif_py import abi1, abi4, control, errors, wire
+from libmemif_py import Interface, abi, abi1, abi4, control, errors, wire
 from libmemif_py.endpoint import Settings
 from libmemif_py.hub import LOCK, Hub
 from libmemif_py.steps import Steps
@@ -271,6 +272,103 @@ def test_what_cannot_be_watched_may_be_forgotten_already(tmp_path, monkeypatch, 
         with LOCK:
             rig.hub.unwatch(fd)
         os.close(fd)
+
+
+# ---- messages that another thread receives ----
+
+
+class Elsewhere:
+    """Has received a message with a descriptor."""
+
+    kind = wire.AddRegion
+
+    def __init__(self, fd):
+        self.fd = fd
+        self.is_closed = False
+
+    def fileno(self):
+        return 1 << 20
+
+    def answer(self):
+        return b"message", [self.fd], 1
+
+    def close(self):
+        self.is_closed = True
+
+
+@pytest.mark.parametrize("error", [errors.NoMemoryError("no"), OSError(errno.ENOMEM, "no")])
+def test_a_received_descriptor_is_closed_when_the_end_of_the_wait_fails(
+    tmp_path, monkeypatch, error
+):
+    with (
+        rig_in(tmp_path) as rig,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer,
+    ):
+        rig.add(True)
+        peer.connect(rig.path)
+        rig.poll(lambda: rig.hub._links)
+        link = rig.hub._links[0]
+        link._elsewhere = elsewhere = Elsewhere(os.eventfd(0))
+        unwatch = Hub.unwatch
+
+        def fail(self, fd):
+            if fd == elsewhere.fileno():
+                raise error
+            unwatch(self, fd)
+
+        monkeypatch.setattr(Hub, "unwatch", fail)
+        is_ours = isinstance(error, errors.MemifError)
+        with LOCK, contextlib.nullcontext() if is_ours else pytest.raises(OSError):
+            link.received_elsewhere(elsewhere)
+        assert elsewhere.is_closed
+        assert link.closing
+        with pytest.raises(OSError):
+            os.fstat(elsewhere.fd)
+
+
+# ---- a link that ends before its beginning was told ----
+
+
+def test_an_interface_that_was_closed_first_does_not_go_up(tmp_path, monkeypatch):
+    went_up = Interface._went_up
+    told, failed, passed = [], [], threading.Event()
+
+    def late(self, endpoint):
+        if endpoint.settings.is_master:
+            went_up(self, endpoint)
+            return
+        self._endpoint = endpoint
+        self.close()
+        try:
+            went_up(self, endpoint)
+        except BaseException as error:
+            failed.append(error)
+        passed.set()
+
+    monkeypatch.setattr(Interface, "_went_up", late)
+    path = tmp_path / "m.sock"
+    with (
+        Interface(path, role="master"),
+        Interface(
+            path,
+            on_connect=lambda _: told.append("up"),
+            on_disconnect=lambda *_: told.append("down"),
+        ) as slave,
+    ):
+        assert passed.wait(60)
+        assert (slave.connected, told, failed) == (False, [], [])
+
+
+def test_on_connect_has_the_handle_also_when_the_interface_is_gone():
+    handles = []
+
+    def on_connect(handle, _context):
+        handles.append(handle)
+        return 0
+
+    gone = types.SimpleNamespace(handle=NULL)
+    abi.Program(control.native, on_connect, NULL, NULL).connected(gone, 77)
+    assert handles == [77]
 
 
 # ---- external memory ----
