@@ -692,7 +692,7 @@ class Hub:
             link.abandon(at_rest)
         for endpoint in self._endpoints.values():
             endpoint.abandon()
-        if at_rest:
+        if at_rest and self._timer >= 0:  # a hub that was closing has none any more
             channel.close_fds([self._timer])
         self._timer = -1
         for kept in (self._listeners, self._endpoints, self._links, self._handlers):
