@@ -9,8 +9,8 @@
 #ifndef MEMIF_C_TESTS_CABLE_H
 #define MEMIF_C_TESTS_CABLE_H
 
-#include "hub.h"
-#include "packet.h"
+#include "core/poller.h"
+#include "datapath/packet.h"
 
 enum { QUEUES = 2, LOG2_SLOTS = 4, BUFFER = 128, REGION_BYTES = 1 << 20, RING_BYTES = 1 << 12 };
 enum side { MASTER, SLAVE, SIDES };

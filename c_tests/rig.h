@@ -17,9 +17,9 @@
 #define MEMIF_C_TESTS_RIG_H
 
 #ifdef RIG_ENTRY_FACE
-#include "entry.h"
+#include "datapath/entry.h"
 #else
-#include "packet.h"
+#include "datapath/packet.h"
 #endif
 
 #include <stdio.h>

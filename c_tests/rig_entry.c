@@ -5,4 +5,4 @@
 bool rig_processor_has_vectors(void);
 #define __builtin_cpu_supports(what) rig_processor_has_vectors()
 
-#include "entry.c"
+#include "datapath/entry.c"

@@ -15,7 +15,7 @@
 #include "cable.h"
 #include "harness.h"
 
-#include "engine.h"
+#include "datapath/engine.h"
 
 enum { FEW_ROUNDS = 20000, PATIENCE_MS = 20000, VERSIONS = 2 };
 

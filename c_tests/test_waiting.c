@@ -81,23 +81,23 @@ static int stay_in_control(uintptr_t hub, int fd, uint32_t events)
 
 static void *poll_once(void *hub)
 {
-    (void)mif_hub_poll(hub, -1);
+    (void)mif_poller_poll(hub, -1);
     return NULL;
 }
 
 MEMIF_TEST(who_closes_a_hub_sleeps_until_the_pollers_have_left)
 {
-    struct mif_hub *hub = mif_hub_new();
+    struct mif_poller *hub = mif_poller_new();
     int efd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_t thread;
 
     ck_assert_ptr_nonnull(hub);
-    ck_assert_int_eq(mif_hub_open(hub, NULL, stay_in_control), MIF_ERR_SUCCESS);
-    ck_assert_int_eq(mif_hub_watch(hub, efd, MIF_WATCH_CONTROL, NULL, 0), MIF_ERR_SUCCESS);
+    ck_assert_int_eq(mif_poller_open(hub, NULL, stay_in_control), MIF_ERR_SUCCESS);
+    ck_assert_int_eq(mif_poller_watch(hub, efd, MIF_WATCH_CONTROL, NULL, 0), MIF_ERR_SUCCESS);
     begin(&thread, poll_once, hub);
-    mif_hub_close(hub);
+    mif_poller_close(hub);
     end(thread);
-    mif_hub_free(hub);
+    mif_poller_free(hub);
     ck_assert_int_eq(close(efd), 0);
 }
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from pinger import Pinger
 
 from libmemif_py import Interface, MemifError
-from libmemif_py.tools.icmp_packets import HEADERS, Host, PacketError
+from libmemif_py.tools.formats.icmp import HEADERS, Host, PacketError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

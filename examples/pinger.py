@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libmemif_py import Timeout
-from libmemif_py.tools.icmp_packets import (
+from libmemif_py.tools.formats.icmp import (
     HEADERS,
     EchoReply,
     Host,

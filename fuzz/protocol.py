@@ -12,8 +12,13 @@ import sys
 from collections import Counter
 from types import SimpleNamespace
 
-from libmemif_py import handshake, wire
-from libmemif_py.handshake import HandshakeMisuse, MasterHandshake, ProtocolError, SlaveHandshake
+from libmemif_py.control import handshake, wire
+from libmemif_py.control.handshake import (
+    HandshakeMisuse,
+    MasterHandshake,
+    ProtocolError,
+    SlaveHandshake,
+)
 
 _VERSIONS = (wire.VERSION_1, wire.VERSION_2)
 

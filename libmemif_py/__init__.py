@@ -40,7 +40,7 @@ __all__ = [
     "errors",
 ]
 
-# libmemif_py.metrics and libmemif_py.scapy_adapter need other packages: import them by name.
+# The modules in libmemif_py.adapters need other packages: import them by name.
 _HOMES = {
     "AsyncInterface": "aio",
     "Counters": "counters",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from ._ring import Burst
+    from ._burst import Burst
     from .interface import Interface, _QueueLock
 
 

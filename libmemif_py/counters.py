@@ -12,11 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import control
-from .hub import LOCK
+from .control import reactor
+from .control.hub import LOCK
 
 if TYPE_CHECKING:
-    from .endpoint import Endpoint
+    from .control.endpoint import Endpoint
 
 
 @dataclass(frozen=True)
@@ -71,19 +71,19 @@ def fill(endpoint: Endpoint, queue: int, is_tx: bool) -> tuple[int, int] | None:
     A packet of which only a part is in the ring counts as one. None without such a ring. In version
     512 the receiver of a ring from master to slave gives slots back by posting buffers.
     """
-    found = control.ffi.new("struct mif_fill *")
+    found = reactor.ffi.new("struct mif_fill *")
     with LOCK:  # the control thread may be about to unmap the ring
         link = endpoint.link
         if link is None or not link.up or queue >= len(link.rings(is_tx)):
             return None
-        if control.lib.mif_native_fill(endpoint.handle, queue, is_tx, found):
+        if reactor.lib.mif_native_fill(endpoint.handle, queue, is_tx, found):
             return None
     return found.packets, found.slots
 
 
 def _totals(handle: Any, queue: int, is_tx: int) -> Any:
-    totals = control.ffi.new("struct mif_totals *")
-    control.lib.mif_queue_totals(handle, queue, is_tx, totals)
+    totals = reactor.ffi.new("struct mif_totals *")
+    reactor.lib.mif_queue_totals(handle, queue, is_tx, totals)
     return totals
 
 

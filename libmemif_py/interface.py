@@ -14,14 +14,15 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import control, counters, errors, regions, system
+from . import counters, errors
 from .bursts import RxBurst, TxBurst
-from .channel import Access
+from .control import reactor, regions, system
+from .control.channel import Access
+from .control.endpoint import DEFAULT_MAX_PACKET, DEFAULT_PATH, Endpoint, Settings
+from .control.hub import HANDSHAKE_TIMEOUT
+from .control.steps import Steps
+from .control.wire import VERSION_1, VERSION_2, printable
 from .counters import Counters
-from .endpoint import DEFAULT_MAX_PACKET, DEFAULT_PATH, Endpoint, Settings
-from .hub import HANDSHAKE_TIMEOUT
-from .steps import Steps
-from .wire import VERSION_1, VERSION_2, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -31,12 +32,12 @@ _DEFAULT_PATH = DEFAULT_PATH.decode()
 _MODES = {"ethernet": 0, "ip": 1, "punt-inject": 2}
 _MAX_PACKET = 65535
 _MOST = 65535
-_ring = control.ring
-_AGAIN = control.native.codes["AGAIN"]
-_NOCONN = control.native.codes["NOCONN"]
+_burst = reactor.burst
+_AGAIN = reactor.native.codes["AGAIN"]
+_NOCONN = reactor.native.codes["NOCONN"]
 _WAITABLE = {
     *(0, _AGAIN, _NOCONN),  # NOCONN: no link, or packets of the last one come first
-    *(control.native.codes[n] for n in ("DISCONNECTED", "NOBUF_RING", "NOBUF")),
+    *(reactor.native.codes[n] for n in ("DISCONNECTED", "NOBUF_RING", "NOBUF")),
 }
 # Bytes that are kept of packets that were not received when their link ended, of all queues. A
 # cheat's buffers may overlap, so that its rings seem to hold far more than its memory.
@@ -203,7 +204,7 @@ class Interface:
         self._allow = allow
         self._on_connect = on_connect
         self._on_disconnect = on_disconnect
-        self._generation = control.generation
+        self._generation = reactor.generation
         self._changed = threading.Condition()
         self._up = False
         self._closing = self._closed = False
@@ -219,11 +220,11 @@ class Interface:
         self._tx_locks = [_QueueLock() for _ in range(tx_count)]
         self._polling: set[int] = set()
         self._counters = counters.zero(rx_count, tx_count)
-        with control.in_our_classes(settings):
+        with reactor.in_our_classes(settings):
             try:
                 for _ in range(rx_count):
                     self._rx_waits.append(_ReadyFd())
-                self._endpoint = control.add(settings, _Observer(self))
+                self._endpoint = reactor.add(settings, _Observer(self))
             except BaseException as error:
                 with Steps(error) as steps:
                     steps.take(self._close_waits)
@@ -245,9 +246,9 @@ class Interface:
             if self._closing:
                 return
             self._closing = True
-        with control.in_our_classes(self._endpoint.settings), Steps() as steps:
+        with reactor.in_our_classes(self._endpoint.settings), Steps() as steps:
             steps.take(self.counters)
-            steps.take(control.remove, self._endpoint)
+            steps.take(reactor.remove, self._endpoint)
             with self._changed:  # the control thread may be about to tell of the end of the link
                 steps.take(self._end)
                 steps.take(self._close_waits)
@@ -375,7 +376,7 @@ class Interface:
 
     def _admits(self, endpoint: Endpoint, peer: tuple[int, int, int]) -> bool:
         """Ask the program. Its failure is told to the program's own side only."""
-        self._endpoint = endpoint  # a link may come about before `control.add` has returned
+        self._endpoint = endpoint  # a link may come about before `reactor.add` has returned
         try:
             answer = self._allow(Peer(*peer))
             if answer is not True and answer is not False:
@@ -392,7 +393,7 @@ class Interface:
             if link is None or link.closing:  # by another thread; its end was told, or will be
                 return
             self._up = True
-            self._number = int(control.ffi.cast("uintptr_t", endpoint.handle))
+            self._number = int(reactor.ffi.cast("uintptr_t", endpoint.handle))
             for queue, efd in enumerate(link.rx_efds()):
                 if not self._left[queue]:
                     self._rx_numbers[queue] = self._number
@@ -422,7 +423,7 @@ class Interface:
         for queue in self._rx_numbers:
             self._rx_numbers[queue] = 0
         for queue, left in enumerate(self._left):
-            rest = _ring.drain(self._number, queue, _MOST_KEPT - kept)
+            rest = _burst.drain(self._number, queue, _MOST_KEPT - kept)
             left.extend(rest)
             kept += sum(map(len, rest))
 
@@ -434,11 +435,11 @@ class Interface:
         Waits up to `timeout` seconds (None: for ever, 0: not at all), also for the link.
         Raises Timeout, Disconnected (no link when the time was up), QueueError.
         """
-        packet = _ring.recv(self._rx_numbers.get(queue, 0), queue)
+        packet = _burst.recv(self._rx_numbers.get(queue, 0), queue)
         if packet.__class__ is bytes:
             return packet
         return self._wait_for_packets(
-            lambda: _ring.recv(self._rx_numbers[queue], queue),
+            lambda: _burst.recv(self._rx_numbers[queue], queue),
             lambda: next(iter(self._take_left(queue, 1)), None),
             packet,
             timeout,
@@ -450,11 +451,11 @@ class Interface:
     ) -> list[bytes]:
         """At least one and at most `count` packets of a queue, in order. See recv."""
         _at_least_one(count)
-        packets = _ring.recv_burst(self._rx_numbers.get(queue, 0), queue, min(count, _MOST))
+        packets = _burst.recv_burst(self._rx_numbers.get(queue, 0), queue, min(count, _MOST))
         if packets.__class__ is list:
             return packets
         return self._wait_for_packets(
-            lambda: _ring.recv_burst(self._rx_numbers[queue], queue, min(count, _MOST)),
+            lambda: _burst.recv_burst(self._rx_numbers[queue], queue, min(count, _MOST)),
             lambda: self._take_left(queue, count) or None,
             packets,
             timeout,
@@ -479,10 +480,10 @@ class Interface:
         deadline = None if timeout is None else time.monotonic() + timeout
         lock.acquire(deadline, timeout)
         try:
-            slots = _ring.rx_burst(self._rx_numbers[queue], queue, min(count, _MOST))
+            slots = _burst.rx_burst(self._rx_numbers[queue], queue, min(count, _MOST))
             if slots.__class__ is int:
                 slots = self._wait_for_packets(
-                    lambda: _ring.rx_burst(self._rx_numbers[queue], queue, min(count, _MOST)),
+                    lambda: _burst.rx_burst(self._rx_numbers[queue], queue, min(count, _MOST)),
                     lambda: self._burst_of_left(queue, count),
                     slots,
                     timeout,
@@ -546,7 +547,7 @@ class Interface:
 
     def _burst_of_left(self, queue: int, most: int) -> Any:
         packets = self._take_left(queue, most)
-        return _ring.burst_of(packets) if packets else None
+        return _burst.burst_of(packets) if packets else None
 
     def __iter__(self) -> Iterator[bytes]:
         """Packets of queue 0 as they come, until the interface is closed."""
@@ -579,9 +580,9 @@ class Interface:
                 self._apply_rx_mode(self._endpoint.handle, queue)
 
     def _apply_rx_mode(self, handle: Any, queue: int) -> None:
-        code = control.lib.mif_queue_set_polling(handle, queue, queue in self._polling)
-        if code not in (0, control.native.codes["QID"], control.native.codes["DISCONNECTED"]):
-            raise control.native.error(code, f"rx mode of queue {queue}")
+        code = reactor.lib.mif_queue_set_polling(handle, queue, queue in self._polling)
+        if code not in (0, reactor.native.codes["QID"], reactor.native.codes["DISCONNECTED"]):
+            raise reactor.native.error(code, f"rx mode of queue {queue}")
 
     # ---- transmit ----
 
@@ -592,7 +593,7 @@ class Interface:
         Raises Timeout, Disconnected, ArgumentError, QueueError.
         """
         try:
-            code = _ring.send(self._number, queue, packet)
+            code = _burst.send(self._number, queue, packet)
         except ValueError as error:
             raise errors.ArgumentError(str(error)) from None
         if code:
@@ -607,7 +608,7 @@ class Interface:
         """
         todo = packets if packets.__class__ is list else list(packets)
         try:
-            sent, code = _ring.send_burst(self._number, queue, todo, 0)
+            sent, code = _burst.send_burst(self._number, queue, todo, 0)
         except ValueError as error:
             raise errors.ArgumentError(str(error)) from None
         return sent if sent == len(todo) else self._send_later(todo, sent, code, timeout, queue)
@@ -648,7 +649,7 @@ class Interface:
         nap = _FIRST_NAP
         try:
             count = min(count, _MOST)
-            while (slots := _ring.tx_burst(self._number, queue, count, size)).__class__ is int:
+            while (slots := _burst.tx_burst(self._number, queue, count, size)).__class__ is int:
                 self._check_open()
                 self._check_burst(slots, "send", queue)
                 left = self._time_left(deadline, timeout, f"no room within {timeout} s", self._up)
@@ -677,7 +678,7 @@ class Interface:
                     return sent
                 raise
             nap = lock.pass_by(deadline, timeout, nap) if code == _AGAIN else _sleep(nap, left)
-            step, code = _ring.send_burst(self._number, queue, packets, sent)
+            step, code = _burst.send_burst(self._number, queue, packets, sent)
             sent += step
             if sent == len(packets):
                 return sent
@@ -687,7 +688,7 @@ class Interface:
         """Raise for what kept a burst from being sent."""
         if code:
             self._check_open()
-            raise control.native.error(code, f"send on queue {queue}")
+            raise reactor.native.error(code, f"send on queue {queue}")
 
     # ---- shared ----
 
@@ -695,9 +696,9 @@ class Interface:
         """Raise for what waiting cannot mend."""
         if code in _WAITABLE:
             return
-        if code == control.native.codes["INVAL_ARG"]:
+        if code == reactor.native.codes["INVAL_ARG"]:
             raise errors.ArgumentError(f"{what}: longer than all buffers of queue {queue} together")
-        raise control.native.error(code, f"{what} on queue {queue}")
+        raise reactor.native.error(code, f"{what} on queue {queue}")
 
     def _check_open(self) -> None:
         if self._closed:
@@ -707,11 +708,11 @@ class Interface:
     @property
     def _inherited(self) -> bool:
         """True in a child of the process that made the interface."""
-        return self._generation != control.generation
+        return self._generation != reactor.generation
 
     def _check_process(self) -> None:
         """Bursts need it only when they fail: no queue of the child answers to `_number`."""
-        if self._generation != control.generation:
+        if self._generation != reactor.generation:
             raise errors.ForkedError(
                 f"{self!r} belongs to the process that this one ({os.getpid()}) was forked from: "
                 "make an interface in this process"

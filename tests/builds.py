@@ -122,8 +122,8 @@ class Api:
         return list_.read_text().split()
 
 
-API_1 = Api("1.0", "libmemif1", "libmemif.so.0", "libmemif.so.0", "abi1", "exchange.c")
-API_4 = Api("4.0", "libmemif4", "libmemif4/libmemif.so", "libmemif.so", "abi4", "exchange4.c")
+API_1 = Api("1.0", "libmemif1", "libmemif.so.0", "libmemif.so.0", "v1", "exchange.c")
+API_4 = Api("4.0", "libmemif4", "libmemif4/libmemif.so", "libmemif.so", "v4", "exchange4.c")
 APIS = [API_1, API_4]
 each_api = pytest.mark.parametrize("api", APIS, ids=str)
 
@@ -154,7 +154,7 @@ class Installed:
 
     @property
     def package(self) -> Path:
-        (module,) = self.tree.glob("lib/**/libmemif_py/wire.py")
+        (module,) = self.tree.glob("lib/**/libmemif_py/__init__.py")
         return module.parent
 
     def copy(self, folder: Path) -> "Installed":

@@ -14,7 +14,7 @@ def with_copies(one: Interface, other: Interface) -> list[bytes]:
 
 
 def without_copies(one: Interface, other: Interface) -> list[bytes]:
-    """By the module _ring, which lies in the same file as the cffi module."""
+    """By the module _burst, which lies in the same file as the cffi module."""
     with one.tx_burst(2, 6, timeout=20) as burst:
         for number in range(2):
             burst[number][:] = b"burst%d" % number

@@ -9,7 +9,7 @@ from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
 
-from libmemif_py import handshake, wire
+from libmemif_py.control import handshake, wire
 
 CAPTURES = Path(__file__).parent / "captures"
 

@@ -27,7 +27,7 @@ def recorded(api: Api) -> Path:
 
 def public_headers(api: Api) -> Path:
     """Types of other headers are private."""
-    return ROOT / "include" / ("libmemif4" if api.name == "4.0" else "")
+    return ROOT / "include" / api.headers
 
 
 def record(api: Api, library: Path, file: Path) -> None:

@@ -16,7 +16,8 @@ import struct
 import sys
 import tempfile
 
-from libmemif_py import Interface, wire
+from libmemif_py import Interface
+from libmemif_py.control import wire
 
 TIMEOUT = 60
 SIZE = 1 << 14

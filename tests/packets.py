@@ -10,7 +10,7 @@ sys.path.append(str(Path(__file__).parent.parent / "examples"))
 from pinger import Pinger
 
 from libmemif_py import Interface
-from libmemif_py.tools.icmp_packets import (
+from libmemif_py.tools.formats.icmp import (
     HEADERS,
     EchoReply,
     Host,

@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 
-from libmemif_py import wire
+from libmemif_py.control import wire
 
 SLOTS_LOG2 = 3
 SLOTS = 1 << SLOTS_LOG2

@@ -19,7 +19,8 @@ import pytest
 from c_collector import build_directories
 from programs import TIMEOUT, Program, wait_until_listening
 
-from libmemif_py import Interface, Peer, errors, regions, wire
+from libmemif_py import Interface, Peer, errors
+from libmemif_py.control import regions, wire
 
 NOBODY = 65534  # also what users of other user namespaces show as
 SOMEBODY = 12345

@@ -14,7 +14,7 @@ import numpy
 import pytest
 
 from libmemif_py import Interface, MemifError, Timeout, errors
-from libmemif_py.hub import LOCK
+from libmemif_py.control.hub import LOCK
 
 TIMEOUT = 20.0
 RING = 16

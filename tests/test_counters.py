@@ -10,7 +10,7 @@ from rawslave import M2S, S2M, SLOTS, RawSlave
 from test_bursts import BUFFER, KINDS, TIMEOUT, pair, reconnect
 
 from libmemif_py import Counters, Interface, RxCounters, Timeout, TxCounters, errors
-from libmemif_py.metrics import InterfaceCollector
+from libmemif_py.adapters.metrics import InterfaceCollector
 
 each_kind = pytest.mark.parametrize(("version", "role"), KINDS)
 

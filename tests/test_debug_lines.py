@@ -74,7 +74,7 @@ def test_every_line_says_where_it_comes_from(debug_output):
 def test_the_application_is_named(debug_output):
     (line,) = [line for line in debug_output.splitlines() if "app name" in line]
     match = LINE.fullmatch(line)
-    assert match["file"] == "libmemif_py/native/api1.c"
+    assert match["file"] == "libmemif_py/native/capi/v1/api.c"
     assert (match["function"], match["text"]) == ("memif_init", "app name: secrets")
 
 

@@ -20,10 +20,11 @@ from c_collector import build_directories
 from leaver import packet
 from programs import TIMEOUT, Program, Side, wait_until_listening
 
-from libmemif_py import Interface, Timeout, control, errors
+from libmemif_py import Interface, Timeout, errors
 from libmemif_py import interface as interface_module
+from libmemif_py.adapters.scapy import MemifSocket
 from libmemif_py.aio import AsyncInterface, create_memif_endpoint
-from libmemif_py.scapy_adapter import MemifSocket
+from libmemif_py.control import reactor
 
 COUNT = 60  # of 1, 1, 1, 1, 2 and 5 slots
 QUEUES = 2
@@ -131,9 +132,9 @@ def cheat(path: str) -> Iterator[Interface]:
         interface.wait_connected(TIMEOUT)
         for queue in range(QUEUES):
             interface.send_burst(EVERYTHING, TIMEOUT, queue=queue)
-        ffi = control.ffi
+        ffi = reactor.ffi
         base, size = ffi.new("void **"), ffi.new("uint64_t *")
-        control.lib.mif_region_look(interface._endpoint.handle, 0, base, size)
+        reactor.lib.mif_region_look(interface._endpoint.handle, 0, base, size)
         struct.pack_into("<H", ffi.buffer(base[0], size[0]), 6, 0x7FFF)
         yield interface
 

@@ -6,7 +6,8 @@ import pickle
 
 import pytest
 
-from libmemif_py import Interface, MemifError, Timeout, control, errors
+from libmemif_py import Interface, MemifError, Timeout, errors
+from libmemif_py.control import reactor
 
 BUILTINS = {
     Timeout: TimeoutError,
@@ -57,11 +58,11 @@ def test_exceptions_are_memif_errors_and_builtins(kind):
 
 def test_every_code_of_the_core_is_told_by_its_exception():
     """Codes that 1.0 has and nobody returns have no class of their own."""
-    assert set(errors.BY_CODE) <= set(control.native.names)
-    for code, name in enumerate(control.native.names):
-        error = control.native.error(code, "what")
+    assert set(errors.BY_CODE) <= set(reactor.native.names)
+    for code, name in enumerate(reactor.native.names):
+        error = reactor.native.error(code, "what")
         assert (type(error), error.code) == (errors.BY_CODE.get(name, MemifError), name)
-        assert control.native.code_of(error) == code
+        assert reactor.native.code_of(error) == code
 
 
 def test_builtins_catch_what_calls_raise(tmp_path):

@@ -31,7 +31,7 @@ from libmemif_py import (
     create_memif_endpoint,
     metrics,
 )
-from libmemif_py.scapy_adapter import MemifSocket
+from libmemif_py.adapters.scapy import MemifSocket
 
 TIMEOUT = 60.0
 FORKED = Path(__file__).parent / "forked.py"
@@ -130,9 +130,9 @@ class CountingLib:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._lib, name)
 
-    def mif_hub_poll(self, pointer: Any, timeout: int) -> int:
+    def mif_poller_poll(self, pointer: Any, timeout: int) -> int:
         self.polls += 1
-        return self._lib.mif_hub_poll(pointer, timeout)
+        return self._lib.mif_poller_poll(pointer, timeout)
 
 
 def test_the_control_thread_of_a_child_sleeps(tmp_path, pair):

@@ -14,8 +14,8 @@ from fakelink import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libmemif_py import handshake, wire
-from libmemif_py.handshake import (
+from libmemif_py.control import handshake, wire
+from libmemif_py.control.handshake import (
     Closed,
     Establish,
     Established,
@@ -29,7 +29,7 @@ from libmemif_py.handshake import (
     TakeRegion,
     TakeRing,
 )
-from libmemif_py.wire import (
+from libmemif_py.control.wire import (
     VERSION_1,
     VERSION_2,
     Ack,

@@ -10,7 +10,8 @@ import sys
 import pytest
 from rawslave import BUFFER, SLOTS, RawSlave
 
-from libmemif_py import Interface, channel, errors, wire
+from libmemif_py import Interface, errors
+from libmemif_py.control import channel, wire
 
 MOST = 0xFFFFFFFF
 STRANGER = (1, 54321, 54321)
@@ -145,7 +146,8 @@ def test_an_index_out_of_range_ends_its_connection_with_a_reason(tmp_path, maste
 PIPE = """
 import os, sys
 sys.path[:0] = sys.argv[2:]
-from libmemif_py import Interface, wire
+from libmemif_py import Interface
+from libmemif_py.control import wire
 from rawslave import RawSlave
 
 with Interface(sys.argv[1], role="master") as master:

@@ -16,7 +16,8 @@ from hostile import peer as p
 from hostile.peer import M2S, S2M, Layout, Slave, memfd
 from hostile.scene import VICTIMS, Scene, Stage, stages
 
-from libmemif_py import errors, regions
+from libmemif_py import errors
+from libmemif_py.control import regions
 
 versions = pytest.mark.parametrize("version", [256, 512])
 SIZE = Layout(512).size

@@ -223,11 +223,11 @@ def test_a_host_with_raised_privileges_is_not_told_whom_to_trust(privileged, tmp
 
 def test_the_environment_is_read_in_no_other_way(installed):
     """Neither in C by what a program with raised privileges must not use, nor in Python."""
-    c_files = [*builds.ROOT.glob("libmemif_py/native/*.[ch]")]
+    c_files = [*builds.ROOT.glob("libmemif_py/native/**/*.[ch]")]
     reading = re.compile(r"(?<!secure_)\bgetenv\b|\benviron\b")
     assert len(c_files) > 20
     assert [file.name for file in c_files if reading.search(file.read_text())] == []
-    modules = [*builds.ROOT.glob("libmemif_py/*.py")]
+    modules = [*builds.ROOT.glob("libmemif_py/**/*.py")]
     assert len(modules) > 10
     assert [m.name for m in modules if re.search(r"\benviron\b|getenv", m.read_text())] == []
 
@@ -488,14 +488,17 @@ def foreign_backend(installed: Installed) -> None:
 
 DAMAGES = {
     "no package": (remove_package, "the package libmemif_py is missing"),
-    "no inner module": (remove_module("link"), "No module named 'libmemif_py.link'"),
-    "syntax": (replace_module("hub", "def broken(:\n"), "SyntaxError: "),
-    "empty module": (replace_module("hub", ""), "cannot import name 'Hub'"),
-    "null bytes": (replace_module("wire", "\0\0"), "null bytes"),
-    "error": (replace_module("hub", "raise RuntimeError('two\\nlines')"), "two lines"),
-    "exit": (replace_module("hub", "raise SystemExit(0)"), "SystemExit: 0"),
-    "interrupt": (replace_module("hub", "raise KeyboardInterrupt"), "KeyboardInterrupt"),
-    "late error": (replace_module("native", "class Native: pass"), "TypeError: "),
+    "no inner module": (
+        remove_module("control/link"),
+        "No module named 'libmemif_py.control.link'",
+    ),
+    "syntax": (replace_module("control/hub", "def broken(:\n"), "SyntaxError: "),
+    "empty module": (replace_module("control/hub", ""), "cannot import name 'Hub'"),
+    "null bytes": (replace_module("control/wire", "\0\0"), "null bytes"),
+    "error": (replace_module("control/hub", "raise RuntimeError('two\\nlines')"), "two lines"),
+    "exit": (replace_module("control/hub", "raise SystemExit(0)"), "SystemExit: 0"),
+    "interrupt": (replace_module("control/hub", "raise KeyboardInterrupt"), "KeyboardInterrupt"),
+    "late error": (replace_module("control/native", "class Native: pass"), "TypeError: "),
     "bytecode": (cut_bytecode, "EOFError: "),
     "no backend": (remove_backend, "No module named '_cffi_backend'"),
     "spoilt backend": (spoilt_backend, "_cffi_backend"),
@@ -520,16 +523,16 @@ def test_an_incomplete_installation_is_one_line_and_errors(broken, tmp_path, dam
 def test_each_library_needs_its_own_module_of_the_control_plane(broken, tmp_path, api):
     program = compile_codes(broken, tmp_path, api)
     (other,) = {API_1, API_4} - {api}
-    remove_module(other.module)(broken)
+    remove_module(f"capi/{other.module}")(broken)
     assert codes(program, tmp_path / "socket", env={})[0]["begin"] == SUCCESS
-    remove_module(api.module)(broken)
-    reason = f"No module named 'libmemif_py.{api.module}'"
+    remove_module(f"capi/{api.module}")(broken)
+    reason = f"No module named 'libmemif_py.capi.{api.module}'"
     assert_refused(*codes(program, tmp_path / "socket", env={}), reason)
 
 
 @each_api
 def test_a_python_host_survives_an_incomplete_installation(broken, api):
-    remove_module(api.module)(broken)
+    remove_module(f"capi/{api.module}")(broken)
     result = run([BASE_PYTHON, "-c", TWO_CALLS, broken.library(api)], env={})
     assert result.stdout == "1 1\n"
     assert result.stderr.startswith(COMPLAINT)
@@ -598,7 +601,7 @@ INJECTIONS = {
 
 
 def inject(installed: Installed, function: str, error: str) -> None:
-    hub = installed.package / "hub.py"
+    hub = installed.package / "control/hub.py"
     hub.write_text(hub.read_text() + INJECTED.format(function=function, error=error))
 
 
@@ -637,7 +640,7 @@ Hub.close = _raise
 
 
 def let_close_fail_once(installed: Installed) -> None:
-    hub = installed.package / "hub.py"
+    hub = installed.package / "control/hub.py"
     hub.write_text(hub.read_text() + FAILING_ONCE)
 
 

@@ -44,8 +44,8 @@ MODULES = {
     "_install.py",
     *(
         str(path.relative_to(SOURCES))
-        for folder in (SOURCES, SOURCES / "tools")
-        for path in folder.glob("*.py")
+        for path in SOURCES.rglob("*.py")
+        if "native" not in path.relative_to(SOURCES).parts
     ),
 }
 EXTENSION_SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
@@ -170,7 +170,7 @@ def test_nothing_else_is_installed(plain, usr, usr_4_0):
 
 @each_api
 def test_headers_are_those_of_the_sources(installed, api):
-    source = ROOT / "include" / ("libmemif4" if api is API_4 else "")
+    source = ROOT / "include" / api.headers
     for name in HEADERS:
         there = installed.include_dir / api.headers / name
         assert there.read_text() == (source / name).read_text()
@@ -201,7 +201,7 @@ def test_examples_are_installed_when_asked_for(in_venv):
 
 
 def test_bytecode_survives_a_copy_that_does_not_keep_times(installed):
-    for source in installed.package.glob("*.py"):
+    for source in installed.package.rglob("*.py"):
         compiled = Path(importlib.util.cache_from_source(str(source))).read_bytes()
         assert compiled[4:8] == b"\x03\0\0\0", "expected bytecode checked by its source's hash"
         key = _imp.source_hash(importlib.util._RAW_MAGIC_NUMBER, source.read_bytes())
@@ -360,7 +360,7 @@ def prebuilt(request, tmp_path) -> tuple[Api, Path]:
     folder.mkdir()
     stub = folder / "libmemif.so"
     run(["cc", "-shared", "-fPIC", f"-Wl,-soname,{api.soname}", "-o", stub, source])
-    include = ROOT / "include" / ("libmemif4" if api is API_4 else "")
+    include = ROOT / "include" / api.headers
     build_plain(tmp_path / "program", api, f"-I{include}", f"-L{folder}", "-lmemif")
     shutil.rmtree(folder)
     return api, tmp_path / "program"

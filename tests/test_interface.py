@@ -193,10 +193,10 @@ def test_an_unknown_name_is_an_attribute_error(tmp_path, tmp_path_factory):
 def test_the_stub_of_the_compiled_part_names_all_it_has(tmp_path, tmp_path_factory):
     """And nothing else: names, and those of the type."""
     installed = builds.release(tmp_path_factory)
-    tree = ast.parse((installed.package / "_ring.pyi").read_text())
+    tree = ast.parse((installed.package / "_burst.pyi").read_text())
     named = {node.name: node for node in tree.body if not isinstance(node, ast.ImportFrom)}
     script = (
-        "from libmemif_py import control; r = control.ring; "
+        "from libmemif_py.control import reactor; r = reactor.burst; "
         "[print(*(n for n in dir(x) if n[0] != '_')) for x in (r, r.Burst)]"
     )
     functions, members = (

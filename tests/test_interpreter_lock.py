@@ -34,7 +34,8 @@ def deny(number):  # with ENOSYS, as a kernel that has no such call
 
 for number in DENIED:
     deny(number)
-from libmemif_py import Interface, Timeout, wire
+from libmemif_py import Interface, Timeout
+from libmemif_py.control import wire
 from rawslave import BUFFER, M2S, SLOTS, RawSlave
 
 def published(peer):

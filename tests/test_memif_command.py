@@ -27,9 +27,9 @@ from scapy.utils import PcapNgReader, PcapReader
 from testpmd import Testpmd, memif_vdev
 
 from libmemif_py import Interface
-from libmemif_py.tools import decode, pcapng
 from libmemif_py.tools.cli import cli
-from libmemif_py.tools.icmp_packets import (
+from libmemif_py.tools.formats import decode, pcapng
+from libmemif_py.tools.formats.icmp import (
     Host,
     answer,
     answer_ip,
@@ -367,7 +367,7 @@ def test_info_of_testpmd(shell):
 def test_info_shows_no_control_characters_of_a_peer(shell):
     import socket
 
-    from libmemif_py import wire
+    from libmemif_py.control import wire
 
     hello = wire.Hello(b"\x1b[2Jevil\n", 512, 512, 255, 0, 0, 14)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
@@ -621,7 +621,7 @@ def namespace() -> Iterator[list[str]]:
 
 KERNEL_PING = """
 import socket, struct, sys
-from libmemif_py.tools.icmp_packets import checksum
+from libmemif_py.tools.formats.icmp import checksum
 sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
 sock.settimeout(1)
 request = struct.pack("!BBHHH", 8, 0, 0, 77, 1) + b"kernel"

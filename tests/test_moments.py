@@ -15,13 +15,15 @@ import types
 
 import pytest
 
-from libmemif_py import Interface, abi, abi1, abi4, control, errors, wire
-from libmemif_py.endpoint import Settings
-from libmemif_py.hub import LOCK, Hub
-from libmemif_py.steps import Steps
+from libmemif_py import Interface, errors
+from libmemif_py.capi import common, v1, v4
+from libmemif_py.control import reactor, wire
+from libmemif_py.control.endpoint import Settings
+from libmemif_py.control.hub import LOCK, Hub
+from libmemif_py.control.steps import Steps
 
 SECOND = 1000  # in milliseconds
-NULL = control.ffi.NULL
+NULL = reactor.ffi.NULL
 
 
 class Rig:
@@ -29,10 +31,10 @@ class Rig:
 
     def __init__(self, path, external=None):
         self.path = bytes(path / "m.sock")
-        self.pointer = control.lib.mif_native_hub_new()
-        self.hub = Hub(control.native, self.pointer, b"rig", external=external)
-        self._key = int(control.ffi.cast("uintptr_t", self.pointer))
-        control._threads[self._key] = self  # whose `hub` is called
+        self.pointer = reactor.lib.mif_native_hub_new()
+        self.hub = Hub(reactor.native, self.pointer, b"rig", external=external)
+        self._key = int(reactor.ffi.cast("uintptr_t", self.pointer))
+        reactor._threads[self._key] = self  # whose `hub` is called
 
     def add(self, is_master, interface_id=0):
         observer = Observer()
@@ -44,16 +46,16 @@ class Rig:
         for _ in range(60):
             if until():
                 return
-            assert control.lib.mif_hub_poll(self.pointer, SECOND) == 0
+            assert reactor.lib.mif_poller_poll(self.pointer, SECOND) == 0
         pytest.fail("nothing comes of it")
 
     def close(self):
         with Steps() as steps:
             if not self.hub.closed:
                 steps.take(self.hub.close)
-            del control._threads[self._key]
-            steps.take(control.lib.mif_hub_close, self.pointer)
-            steps.take(control.lib.mif_hub_free, self.pointer)
+            del reactor._threads[self._key]
+            steps.take(reactor.lib.mif_poller_close, self.pointer)
+            steps.take(reactor.lib.mif_poller_free, self.pointer)
 
 
 class Observer:
@@ -83,7 +85,7 @@ def rig_in(path, external=None):
     assert sorted(os.listdir("/proc/self/fd")) == before
 
 
-@pytest.mark.parametrize("api", [abi1.Api1, abi4.Api4])
+@pytest.mark.parametrize("api", [v1.Api1, v4.Api4])
 def test_details_are_read_under_the_control_lock(monkeypatch, api):
     """Beside it a link could end, and its memory with it."""
     held = {}
@@ -99,9 +101,9 @@ def test_details_are_read_under_the_control_lock(monkeypatch, api):
     endpoint = types.SimpleNamespace(settings=settings, last_error="")
     for name in ("find", "describe", "_describe_regions", "describe_queues"):
         monkeypatch.setattr(api, name, note(name, endpoint), raising=False)
-    room = control.ffi.new("char[100]")
-    api(control.ffi, control.lib).details(None, types.SimpleNamespace(), room, 100)
-    assert len(held) == (4 if api is abi4.Api4 else 3)
+    room = reactor.ffi.new("char[100]")
+    api(reactor.ffi, reactor.lib).details(None, types.SimpleNamespace(), room, 100)
+    assert len(held) == (4 if api is v4.Api4 else 3)
     assert all(held.values())
 
 
@@ -139,7 +141,7 @@ def test_a_peer_that_comes_before_the_first_interface_waits_for_it(tmp_path, mon
 
         def come():
             peer.connect(rig.path)
-            answers.append(control.lib.mif_hub_poll(rig.pointer, SECOND))
+            answers.append(reactor.lib.mif_poller_poll(rig.pointer, SECOND))
 
         after(monkeypatch, "_watch", come)
         rig.add(is_master=True)
@@ -160,11 +162,11 @@ def test_two_masters_that_come_at_once_share_a_listener(tmp_path, monkeypatch):
 def test_a_master_stays_when_the_one_that_began_to_listen_fails(tmp_path, monkeypatch):
     with rig_in(tmp_path) as rig:
         other = []
-        code = control.native.codes["NOMEM"]
+        code = reactor.native.codes["NOMEM"]
 
         def come():
             other.append(rig.add(True, 1)[0])
-            control.lib.mif_hub_unwatch(rig.pointer, rig.hub.listener_fd(rig.path))
+            reactor.lib.mif_poller_unwatch(rig.pointer, rig.hub.listener_fd(rig.path))
 
         after(monkeypatch, "_watch", come, answer=code)
         with pytest.raises(errors.NoMemoryError):
@@ -241,13 +243,13 @@ def test_the_lock_is_let_go_of_only_where_the_application_is_told(tmp_path, monk
 
     class Library:
         def __getattr__(self, name):
-            if name == "mif_hub_announces":
+            if name == "mif_poller_announces":
                 return lambda _hub: announces
-            if name in ("mif_hub_watch", "mif_hub_unwatch"):
+            if name in ("mif_poller_watch", "mif_poller_unwatch"):
                 held.append(LOCK._lock._is_owned())
-            return getattr(control.lib, name)
+            return getattr(reactor.lib, name)
 
-    monkeypatch.setattr(control.native, "lib", Library())
+    monkeypatch.setattr(reactor.native, "lib", Library())
     with rig_in(tmp_path) as rig:
         rig.add(True)
     assert held == [not announces] * 4
@@ -265,7 +267,7 @@ def test_what_cannot_be_watched_may_be_forgotten_already(tmp_path, monkeypatch, 
                 if is_taken:
                     rig.hub.watch(fd, other)
 
-        after(monkeypatch, "_watch", forget, answer=control.native.codes["NOMEM"])
+        after(monkeypatch, "_watch", forget, answer=reactor.native.codes["NOMEM"])
         with LOCK, pytest.raises(errors.NoMemoryError):
             rig.hub.watch(fd, object())
         assert rig.hub._handlers.get(fd) is (other if is_taken else None)
@@ -367,7 +369,7 @@ def test_on_connect_has_the_handle_also_when_the_interface_is_gone():
         return 0
 
     gone = types.SimpleNamespace(handle=NULL)
-    abi.Program(control.native, on_connect, NULL, NULL).connected(gone, 77)
+    common.Program(reactor.native, on_connect, NULL, NULL).connected(gone, 77)
     assert handles == [77]
 
 
@@ -408,7 +410,7 @@ class Memory:
 
     def _map(self, size, fd):
         self._kept.append(mmap.mmap(fd, size))
-        address = control.ffi.cast("void *", control.ffi.from_buffer(self._kept[-1]))
+        address = reactor.ffi.cast("void *", reactor.ffi.from_buffer(self._kept[-1]))
         self.given.append((address, size, fd))
         return address
 

@@ -20,8 +20,9 @@ from packets import ping_all_sizes, pinger
 from programs import TIMEOUT, Program, Stage, wait_until_listening
 from rawslave import RawSlave
 
-from libmemif_py import Interface, channel, control, wire
-from libmemif_py.peers import MOST_PEERS, KnownPeers
+from libmemif_py import Interface
+from libmemif_py.control import channel, reactor, wire
+from libmemif_py.control.peers import MOST_PEERS, KnownPeers
 
 MOST = wire.MAX_RING_INDEX
 VPP = b"VPP 26.06-release"
@@ -263,7 +264,7 @@ def accepted():
             peer.connect(listening.getsockname())
             sock, _ = listening.accept()
             with sock:
-                yield channel.Channel(sock, control.lib)
+                yield channel.Channel(sock, reactor.lib)
 
 
 def own_identity():

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from programs import TIMEOUT, Program
 from rawslave import RawSlave
 
-from libmemif_py import Interface, Timeout, errors, wire
+from libmemif_py import Interface, Timeout, errors
+from libmemif_py.control import wire
 
 # A line of its own, escape sequences of one byte and of two, order from right to left, no UTF-8.
 EVIL = b"x\nMEMIF_DEBUG:\r\x1b[2J\xc2\x9b\xe2\x80\xae\xff\t"
@@ -167,7 +168,7 @@ def memif(*words, status=0):
 
 MASTER = """
 import ctypes, socket, sys
-from libmemif_py import wire
+from libmemif_py.control import wire
 ctypes.CDLL(None).prctl(15, b"a\\x1b\\n\\xff")  # PR_SET_NAME
 with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
     listening.bind(sys.argv[1])

@@ -19,7 +19,8 @@ from types import SimpleNamespace
 import pytest
 from programs import TIMEOUT, Program
 
-from libmemif_py import Interface, channel, control, errors, hub, places
+from libmemif_py import Interface, errors
+from libmemif_py.control import channel, hub, places, reactor
 
 RACERS = 6
 ROUNDS = 25
@@ -89,7 +90,7 @@ def test_a_socket_has_its_mode_whatever_the_length_of_its_path(path):
 @each_path
 def test_a_path_that_is_taken_is_taken_whatever_its_length(path):
     with Interface(path, role="master"), pytest.raises(errors.AlreadyError):
-        channel.ListeningSocket(os.fsencode(path), control.lib)
+        channel.ListeningSocket(os.fsencode(path), reactor.lib)
 
 
 def test_a_stale_file_is_replaced_at_a_long_path_as_well(tmp_path):
@@ -180,7 +181,7 @@ def nap(monkeypatch):
     todo = []
     clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: todo.pop(0)())
     monkeypatch.setattr(hub, "time", clock)
-    monkeypatch.setattr(control, "_lock", threading.RLock())  # it may make another meanwhile
+    monkeypatch.setattr(reactor, "_lock", threading.RLock())  # it may make another meanwhile
     return todo
 
 
@@ -335,18 +336,18 @@ def test_who_did_not_wait_for_its_turn_is_not_robbed(tmp_path, monkeypatch):
 def test_an_abstract_name_that_is_taken_is_told_so():
     name = f"@memif-{os.getpid()}"
     with Interface(name, role="master"), pytest.raises(errors.AlreadyError):
-        channel.ListeningSocket(os.fsencode(name), control.lib)
+        channel.ListeningSocket(os.fsencode(name), reactor.lib)
 
 
 def test_while_it_closes_a_master_takes_its_file_away_first(tmp_path, monkeypatch):
     """Else another would find it stale, replace it, and lose its own to us."""
     path = os.fsencode(tmp_path / "socket")
-    listening = channel.ListeningSocket(path, control.lib)
+    listening = channel.ListeningSocket(path, reactor.lib)
     removing = channel._unlink
 
     def remove(path: bytes) -> None:
         with pytest.raises(errors.AlreadyError):
-            channel.ListeningSocket(path, control.lib)
+            channel.ListeningSocket(path, reactor.lib)
         removing(path)
 
     monkeypatch.setattr(channel, "_unlink", remove)
@@ -362,7 +363,7 @@ def test_who_comes_too_late_for_a_connection_does_not_wait_for_the_next(tmp_path
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(path)
         listening.listen()
-        adopted = channel.AdoptedSocket(listening.fileno(), control.lib)
+        adopted = channel.AdoptedSocket(listening.fileno(), reactor.lib)
         os.set_blocking(listening.fileno(), True)  # as a service manager does for the next one
         outcomes = []
 

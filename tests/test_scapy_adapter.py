@@ -14,7 +14,7 @@ from scapy.layers.l2 import ARP, ARP_am, Ether
 from scapy.sendrecv import AsyncSniffer, sendp, sniff
 
 from libmemif_py import Interface, errors
-from libmemif_py.scapy_adapter import MemifSocket
+from libmemif_py.adapters.scapy import MemifSocket
 
 TIMEOUT = 20.0
 RESPONDER = Path(sys.prefix) / "bin" / "icmp_responder"

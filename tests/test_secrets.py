@@ -11,8 +11,9 @@ import pytest
 from c_collector import build_directories
 from programs import Program, wait_until_listening
 
-from libmemif_py import Interface, errors, handshake, wire
-from libmemif_py.endpoint import Settings
+from libmemif_py import Interface, errors
+from libmemif_py.control import handshake, wire
+from libmemif_py.control.endpoint import Settings
 
 RIGHT, WRONG = "swordfish-twenty-4-bytes", "wrong-word"
 DEBUG = {"LIBMEMIF_DEBUG": "1"}

@@ -5,7 +5,7 @@ import re
 
 from builds import ROOT
 
-from libmemif_py import hub
+from libmemif_py.control import hub
 
 PAGE = (ROOT / "docs" / "security.md").read_text()
 NAMED = re.findall(r"`(tests/\w+\.py)::(\w+)`", PAGE)

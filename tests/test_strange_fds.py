@@ -17,7 +17,8 @@ from collections.abc import Iterator
 import pytest
 from hostile.scene import SOMEBODY, Scene, Stage, Stranger, stages, stranger_to
 
-from libmemif_py import Interface, Timeout, channel, control, trust, wire
+from libmemif_py import Interface, Timeout
+from libmemif_py.control import channel, reactor, trust, wire
 
 VICTIMS = ["1.0", "4.0", "python"]
 
@@ -138,7 +139,7 @@ def test_a_connection_to_somebody_elses_listener_passes_nothing_but_what_is_sent
         listening.bind(path)
         listening.listen()
         peer.connect(path)
-        adopted = channel.AdoptedSocket(listening.fileno(), control.lib)
+        adopted = channel.AdoptedSocket(listening.fileno(), reactor.lib)
         accepted = adopted.accept()
         with tempfile.TemporaryFile() as file:
             socket.send_fds(peer, [b"x"], [file.fileno()] * 253)

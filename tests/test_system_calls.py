@@ -18,7 +18,7 @@ from c_collector import build_directories
 from filtered import names_in
 from hostile.scene import Scene, stranger_to
 
-from libmemif_py import system
+from libmemif_py.control import system
 
 TESTS = ROOT / "tests"
 PAGE = (ROOT / "docs" / "howto" / "containers.md").read_text()
@@ -124,7 +124,7 @@ def test_the_page_says_right_that_usual_filters_admit_the_table(filter):
 
 @pytest.mark.parametrize("module", ["channel", "hub", "link", "places", "regions", "trust"])
 def test_the_control_plane_makes_system_calls_by_their_names(module):
-    source = (ROOT / "libmemif_py" / f"{module}.py").read_text()
+    source = (ROOT / "libmemif_py/control" / f"{module}.py").read_text()
     named = [name for name in vars(system) if name.islower() and hasattr(os, name)]
     assert len(named) > 10
     raw = re.findall(rf"\bos\.(?:{'|'.join(named)})\(|\bfcntl\.fcntl\(|_socket\.socket\(", source)

@@ -8,8 +8,8 @@ from fakelink import recordings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libmemif_py import wire
-from libmemif_py.wire import (
+from libmemif_py.control import wire
+from libmemif_py.control.wire import (
     VERSION_1,
     VERSION_2,
     Ack,

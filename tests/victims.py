@@ -15,7 +15,7 @@ import struct
 import sys
 from types import SimpleNamespace
 
-from libmemif_py import channel, control, handshake, regions
+from libmemif_py.control import channel, handshake, reactor, regions
 
 COOKIES = {256: 0x3E31F10, 512: 0x3E31F20}
 path, version = sys.argv[1].encode(), int(sys.argv[2])
@@ -101,14 +101,14 @@ def run(peers: list[Peer]) -> None:
 
 def be_slave(interface_id: int, steps: int) -> list[Peer]:
     terms = SimpleNamespace(**TERMS, interface_id=interface_id)
-    peer = Peer(handshake.SlaveHandshake(terms), channel.connect(path, control.lib), steps)
+    peer = Peer(handshake.SlaveHandshake(terms), channel.connect(path, reactor.lib), steps)
     run([peer])
     return [peer]
 
 
 def be_master(steps: list[int]) -> list[Peer]:
     """Whoever comes first takes the first number."""
-    listening = channel.ListeningSocket(path, control.lib)
+    listening = channel.ListeningSocket(path, reactor.lib)
     peers = []
     for number in steps:
         select.select([listening], [], [])

@@ -36,7 +36,7 @@ def _control_plane(module: str) -> Any:
     """From this checkout: these modules need no compiled half."""
     sys.path.insert(0, str(ROOT))
     try:
-        return importlib.import_module(f"libmemif_py.{module}")
+        return importlib.import_module(f"libmemif_py.control.{module}")
     finally:
         sys.path.remove(str(ROOT))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 INCLUDE = Path(__file__).resolve().parents[2] / "include"
-FOLDERS = {"1.0": INCLUDE, "4.0": INCLUDE / "libmemif4"}
+FOLDERS = {"1.0": INCLUDE / "libmemif1", "4.0": INCLUDE / "libmemif4"}
 
 # What a C compiler does not see, or sees only in C++.
 _CPLUSPLUS_ELSE = re.compile(

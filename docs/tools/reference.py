@@ -127,7 +127,7 @@ _WIRE_TYPES = {"H": "16 bits", "I": "32 bits", "B": "8 bits", "Q": "64 bits"}
 
 def _made_messages() -> str:
     """The fields of every message, from the tables of wire.py."""
-    wire = importlib.import_module("libmemif_py.wire")
+    wire = importlib.import_module("libmemif_py.control.wire")
     parts = []
     for message in wire.MESSAGE_CLASSES:
         what = message.__doc__.split("\n\n")[0].replace("\n", " ")

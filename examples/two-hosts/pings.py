@@ -18,7 +18,7 @@ from demo import RESPONDER_IP, US, ping
 from pinger import BURST, Load, Pinger
 
 from libmemif_py import Interface, MemifError, Timeout
-from libmemif_py.tools.icmp_packets import Host, PacketError, echo_request, read_echo_reply
+from libmemif_py.tools.formats.icmp import Host, PacketError, echo_request, read_echo_reply
 
 # Processors may be few and busy: for somebody to start, to connect, to answer.
 PATIENCE = 60.0

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import dump, pcapng
+from . import dump
+from .formats import pcapng
 from .options import EXAMPLES_FIRST, Link, link_options, printable, say
 from .ports import Port, open_port
 

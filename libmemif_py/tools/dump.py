@@ -13,7 +13,7 @@ import click
 
 from libmemif_py import MemifError
 
-from . import decode, pcapng
+from .formats import decode, pcapng
 from .options import EXAMPLES_FIRST, MOST_BYTES, Link, NoAnswer, link_options, say, told
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from libmemif_py import channel, control, errors, wire
+from libmemif_py import errors
+from libmemif_py.control import channel, reactor, wire
 
 from . import stop
 from .options import DEFAULT_SOCKET, EXAMPLES_FIRST, NoAnswer
@@ -26,7 +27,7 @@ _FAULTS = {
 
 def _connect(path: str) -> channel.Channel:
     try:
-        return channel.connect(os.fsencode(path), control.lib)
+        return channel.connect(os.fsencode(path), reactor.lib)
     except errors.ArgumentError as error:
         raise click.UsageError(str(error)) from error
     except OSError as error:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from libmemif_py import Interface, Timeout, errors, wire
+from libmemif_py import Interface, Timeout, errors
+from libmemif_py.control import wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ import click
 
 from libmemif_py import MemifError, Timeout, errors
 
-from .icmp_packets import (
+from .formats.icmp import (
     HEADERS,
     EchoReply,
     Host,

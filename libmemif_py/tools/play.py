@@ -16,7 +16,7 @@ import click
 
 from libmemif_py import MemifError, Timeout
 
-from . import pcapng
+from .formats import pcapng
 from .options import EXAMPLES_FIRST, MOST_BYTES, Link, NoAnswer, link_options, say, told
 
 if TYPE_CHECKING:

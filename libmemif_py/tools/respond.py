@@ -11,7 +11,7 @@ import click
 
 from libmemif_py import MemifError
 
-from .icmp_packets import Host, answer, answer_ip
+from .formats.icmp import Host, answer, answer_ip
 from .options import EXAMPLES_FIRST, Link, link_options, say, told
 from .ping import Ipv4, Mac, mac_of
 

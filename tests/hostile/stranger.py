@@ -19,7 +19,8 @@ import sys
 import cffi
 from hostile.fuse import FileSystem, enter_namespaces
 
-from libmemif_py import Interface, wire
+from libmemif_py import Interface
+from libmemif_py.control import wire
 
 KINDS = (
     *("fuse", "fuse-eio", "inotify", "epoll", "pidfd", "memfd", "folder", "eventfd", "pipe"),

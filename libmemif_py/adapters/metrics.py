@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counters of interfaces for Prometheus; needs `pip install 'libmemif-py[metrics]'`.
+
+from prometheus_client import REGISTRY, start_http_server
+from libmemif_py.adapters.metrics import InterfaceCollector
+
+REGISTRY.register(InterfaceCollector([interface]))
+start_http_server(9100)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from prometheus_client.core import Metric
+
+    from ..interface import Interface
+
+_INTERFACE = ("role", "path", "id", "name")
+# By metric: direction, field of the counters, help.
+_COUNTERS = {
+    "rx_packets": ("rx", "packets", "Packets received"),
+    "rx_bytes": ("rx", "bytes", "Bytes received"),
+    "tx_packets": ("tx", "packets", "Packets sent"),
+    "tx_bytes": ("tx", "bytes", "Bytes sent"),
+    "tx_ring_full": ("tx", "full", "Attempts to send that found no room for all packets"),
+    "tx_interrupts": ("tx", "interrupts", "Signals sent to the peer"),
+}
+
+
+class InterfaceCollector(Collector):
+    """Reads the counters of interfaces at each scrape, without stopping their traffic.
+
+    Args:
+        interfaces: read anew at each scrape; it may be a list that changes.
+        prefix: of the names of the metrics.
+    """
+
+    def __init__(self, interfaces: Iterable[Interface], *, prefix: str = "memif") -> None:
+        """See the class."""
+        self._interfaces = interfaces
+        self._prefix = prefix
+
+    def describe(self) -> Iterable[Metric]:
+        """The metrics without their values, for the registry to see clashes."""
+        return [self._connected(), *self._families().values()]
+
+    def collect(self) -> Iterator[Metric]:
+        """The values at this moment."""
+        connected, families = self._connected(), self._families()
+        for interface in list(self._interfaces):
+            details = interface.details()
+            labels = [details.role, details.path, str(details.id), details.name]
+            connected.add_metric(labels, float(details.connected))
+            counters = interface.counters()
+            for name, (direction, field, _) in _COUNTERS.items():
+                for queue, values in enumerate(getattr(counters, direction)):
+                    families[name].add_metric([*labels, str(queue)], getattr(values, field))
+        yield connected
+        yield from families.values()
+
+    def _connected(self) -> GaugeMetricFamily:
+        return GaugeMetricFamily(
+            f"{self._prefix}_connected", "1 while the link is up", labels=_INTERFACE
+        )
+
+    def _families(self) -> dict[str, CounterMetricFamily]:
+        labels = (*_INTERFACE, "queue")
+        return {
+            name: CounterMetricFamily(f"{self._prefix}_{name}", text, labels=labels)
+            for name, (_, _, text) in _COUNTERS.items()
+        }

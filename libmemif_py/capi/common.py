@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the control planes behind both C interfaces share."""
+
+from __future__ import annotations
+
+from .. import errors
+from ..control.hub import Hub
+from ..control.native import Native
+from ..control.wire import VERSION_1, VERSION_2
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..control.endpoint import Endpoint
+
+
+class Program:
+    """The application's callbacks for one interface (an Observer)."""
+
+    admits = None  # the C interfaces have no such callback
+
+    def __init__(self, native: Native, on_connect: Any, on_disconnect: Any, ctx: Any) -> None:
+        """C pointers; NULL callbacks are not called."""
+        self._native = native
+        self._on_connect = on_connect
+        self._on_disconnect = on_disconnect
+        self._ctx = ctx
+
+    def connected(self, _endpoint: Endpoint, handle: Any) -> None:
+        """Call on_connect."""
+        self._call("on_connect", self._on_connect, handle)
+
+    def disconnected(self, endpoint: Endpoint, _reason: str) -> None:
+        """Call on_disconnect."""
+        self._call("on_disconnect", self._on_disconnect, endpoint.handle)
+
+    def _call(self, name: str, callback: Any, handle: Any) -> None:
+        if callback == self._native.ffi.NULL:
+            return
+        answer = callback(handle, self._ctx)
+        if answer != 0:
+            self._native.debug(f"{name} returned {answer}")
+
+
+class Packer:
+    """Lays strings and arrays out in a caller's buffer, never past its end."""
+
+    def __init__(self, ffi: Any, buf: Any, size: int) -> None:
+        """`size` bytes at `buf`."""
+        self._ffi = ffi
+        self._buf = buf
+        self._size = size
+        self._used = 0
+        self.overflow = False
+
+    def string(self, text: bytes) -> Any:
+        """A NUL-terminated copy, or NULL when there is no room."""
+        where = self._take(len(text) + 1, 1)
+        if where != self._ffi.NULL:
+            self._ffi.memmove(where, text + b"\0", len(text) + 1)
+        return self._ffi.cast("uint8_t *", where)
+
+    def array(self, kind: str, count: int) -> Any:
+        """Room for so many structures, or NULL."""
+        where = self._take(self._ffi.sizeof(kind) * count, self._ffi.alignof(kind))
+        return self._ffi.cast(f"{kind} *", where)
+
+    def _take(self, size: int, align: int) -> Any:
+        address = int(self._ffi.cast("uintptr_t", self._buf)) + self._used
+        start = self._used + -address % align
+        if self.overflow or start + size > self._size:
+            self.overflow = True
+            return self._ffi.NULL
+        self._used = start + size
+        return self._buf + start
+
+
+class Api:
+    """The functions that C calls, and what they need."""
+
+    shows_no_secret_as_empty = True  # in details; otherwise as NULL
+
+    def __init__(self, ffi: Any, lib: Any) -> None:
+        """`ffi` and `lib` of the embedded module."""
+        self.native = Native(ffi, lib)
+        self.ffi = ffi
+        self.lib = lib
+
+    def find(self, handle: Any) -> Endpoint:
+        """The interface of a handle. Raises NoConnectionError."""
+        raise NotImplementedError
+
+    def delete(self, handle: Any) -> None:
+        """memif_delete."""
+        endpoint = self.find(handle)
+        endpoint.hub.remove(endpoint)
+
+    def settings_of(self, args: Any) -> dict[str, Any]:
+        """The settings that both kinds of memif_conn_args_t hold; zero means the default."""
+        numbers = {
+            "num_s2m_rings": args.num_s2m_rings,
+            "num_m2s_rings": args.num_m2s_rings,
+            "buffer_size": args.buffer_size,
+            "log2_ring_size": args.log2_ring_size,
+        }
+        wish = self.lib.mif_protocol_wish()
+        return {name: value for name, value in numbers.items() if value} | {
+            "is_master": bool(args.is_master),
+            "interface_id": args.interface_id,
+            "if_name": self.ffi.buffer(args.interface_name)[:],
+            "secret": self.ffi.buffer(args.secret)[:],
+            "min_version": wish or VERSION_1,
+            "max_version": wish or VERSION_2,
+            "unsealed": "never" if self.lib.mif_unsealed_never() else "trusted",
+        }
+
+    def describe(self, endpoint: Endpoint, md: Any, packer: Packer) -> None:
+        """Fill in what both kinds of memif_details_t hold, all but arrays and the path."""
+        settings = endpoint.settings
+        self.ffi.memmove(md, bytes(self.ffi.sizeof(md[0])), self.ffi.sizeof(md[0]))
+        md.id = settings.interface_id
+        md.role = 0 if settings.is_master else 1
+        md.mode = settings.mode
+        md.link_up_down = 1 if endpoint.connected else 0
+        md.if_name = packer.string(settings.if_name)
+        md.inst_name = packer.string(settings.app_name)
+        md.remote_if_name = packer.string(endpoint.remote_if_name)
+        md.remote_inst_name = packer.string(endpoint.remote_name)
+        if settings.secret or self.shows_no_secret_as_empty:
+            md.secret = packer.string(settings.secret)
+
+    def describe_queues(
+        self, endpoint: Endpoint, md: Any, packer: Packer, describe: Callable[[Any], dict]
+    ) -> None:
+        """Fill in the queue arrays; `describe` gives more fields of a struct mif_queue_state."""
+        state = self.ffi.new("struct mif_queue_state *")
+        for direction in ("rx", "tx"):
+            is_tx = direction == "tx"
+            sizes = endpoint.link.rings(is_tx) if endpoint.connected else []
+            array = packer.array("memif_queue_details_t", len(sizes))
+            if array == self.ffi.NULL:
+                return
+            setattr(md, f"{direction}_queues", array)
+            # The field has 8 bits, a connection may have 256 queues.
+            setattr(md, f"{direction}_queues_num", min(len(sizes), 255))
+            for qid, ring_size in enumerate(sizes):
+                self.lib.mif_queue_look(endpoint.handle, qid, is_tx, state)
+                array[qid] = {
+                    "qid": qid,
+                    "ring_size": ring_size,
+                    "buffer_size": min(state.buffer_size, 2**16 - 1),
+                } | describe(state)
+
+
+def check_packed(packer: Packer) -> None:
+    """Raise DetailsSizeError if something did not fit."""
+    if packer.overflow:
+        raise errors.DetailsSizeError("the details do not fit the buffer")
+
+
+def guarded(api: Api, function: Callable) -> Callable:
+    """Turns the outcome of `function` into a core error code. No exception leaves."""
+
+    def call(*args: Any) -> int:
+        try:
+            function(*args)
+        except BaseException as error:
+            _report(api, function.__name__, error)
+            return api.native.code_of(error)
+        return 0
+
+    return call
+
+
+def _report(api: Api, name: str, error: BaseException) -> None:
+    if not api.lib.mif_debug_on:
+        return
+    api.native.debug(f"memif_{name}: {error}", depth=2)
+    if not isinstance(error, (errors.MemifError, OSError)):
+        import traceback
+
+        traceback.print_exception(error)
+
+
+def install(api: Api, names: tuple[str, ...]) -> None:
+    """Have C's mif_python_NAME call the method of that name."""
+    for name in names:
+        function = guarded(api, getattr(api, name))
+        api.ffi.def_extern(name=f"mif_python_{name}", error=api.native.codes["SYSCALL"])(function)
+    if api.lib.mif_embed_hosted():
+        # The host is Python: once it ends, calls into it hang or crash.
+        import atexit
+
+        atexit.register(api.lib.mif_embed_closing)
+
+
+def control(hub: Hub | None, fd: int, events: int) -> None:
+    """A control fd is ready; its hub may be gone already."""
+    if hub is not None:
+        hub.control(fd, events)

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Behind the 4.0 C interface: arguments in, control plane called, exceptions out as error codes."""
+
+from __future__ import annotations
+
+from .. import errors
+from ..control.endpoint import Settings
+from ..control.hub import LOCK, Hub
+from ..control.steps import Steps
+from . import common
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..control.endpoint import Endpoint
+
+
+class External:
+    """The application's memory in place of ours: its callbacks for external regions.
+
+    As slave it provides region 1, as master it maps the regions above 0. What it adds or maps it
+    is given back through its delete callback, once for each.
+    """
+
+    def __init__(self, native: Any, sock: Any) -> None:
+        """The callbacks may be registered at any time; a connection uses those of its beginning."""
+        self._native = native
+        self._sock = sock
+
+    def provides(self) -> bool:
+        """As slave: the application has buffers of its own."""
+        return self._sock.add_region != self._native.ffi.NULL
+
+    def maps(self) -> bool:
+        """As master: the application maps regions itself."""
+        return self._sock.get_region != self._native.ffi.NULL
+
+    def add(self, size: int, context: Any) -> tuple[Any, int]:
+        """Address and fd of at least `size` bytes, both the application's. Raises MemifError."""
+        ffi = self._native.ffi
+        address, fd = ffi.new("void **"), ffi.new("int *", -1)
+        code = self._sock.add_region(address, size, fd, context)
+        if code != 0 or address[0] == ffi.NULL or fd[0] < 0:
+            text = f"the application provided no external region of {size} bytes (code {code})"
+            raise errors.NoMemoryError(text)
+        return address[0], fd[0]
+
+    def map(self, size: int, fd: int, context: Any) -> Any:
+        """The address at which the application has mapped a peer's region. Raises MemifError."""
+        address = self._sock.get_region(size, fd, context)
+        if address == self._native.ffi.NULL:
+            raise errors.NoMemoryError(f"the application mapped no region of {size} bytes")
+        return address
+
+    def offsets(self, count: int, context: Any) -> list[int] | None:
+        """Where each of `count` buffers lies in the region; None: one after the other."""
+        if self._sock.buffer_offset == self._native.ffi.NULL:
+            return None
+        return [self._sock.buffer_offset(context) for _ in range(count)]
+
+    def delete(self, address: Any, size: int, fd: int, context: Any) -> None:
+        """The connection is over."""
+        if self._sock.del_region == self._native.ffi.NULL:
+            return
+        code = self._sock.del_region(address, size, fd, context)
+        if code != 0:
+            self._native.debug(f"the application's delete callback for a region returned {code}")
+
+
+class Api4(common.Api):
+    """The functions that capi/v4/api.c calls, and their state: a hub for each socket."""
+
+    shows_no_secret_as_empty = False
+
+    def __init__(self, ffi: Any, lib: Any) -> None:
+        """No socket yet."""
+        super().__init__(ffi, lib)
+        self.hubs: dict[int, Hub] = {}
+
+    # ---- sockets ----
+
+    def open(self, sock: Any, first: int, interval: int) -> None:
+        """memif_create_socket."""
+        hub = Hub(
+            self.native,
+            self.ffi.addressof(sock.hub),
+            self.ffi.string(sock.app_name),
+            retry_interval=_seconds(interval),
+            eager=True,
+            application_posts=True,
+            external=External(self.native, sock),
+        )
+        hub.set_retry(_seconds(first), _seconds(interval))
+        self.hubs[self._key(sock)] = hub
+
+    def close(self, sock: Any) -> None:
+        """memif_delete_socket."""
+        with LOCK:
+            hub = self._hub(sock)
+            if hub.in_use():
+                raise errors.ArgumentError("the socket still has interfaces, delete them first")
+            with Steps() as steps:
+                steps.take(hub.close)
+                del self.hubs[self._key(sock)]
+                sock.is_over = True
+
+    def set_timer(self, sock: Any, first: int, interval: int) -> None:
+        """memif_set_connection_request_timer."""
+        self._hub(sock).set_retry(_seconds(first), _seconds(interval))
+
+    def listener(self, sock: Any, fd: Any) -> None:
+        """memif_get_listener_fd."""
+        fd[0] = self._hub(sock).listener_fd(self.ffi.string(sock.path))
+
+    def adopt_listener(self, sock: Any, fd: int) -> None:
+        """memif_set_listener_fd."""
+        self._hub(sock).adopt_listener(fd)
+
+    # ---- interfaces ----
+
+    def create(
+        self,
+        sock: Any,
+        handle: Any,
+        args: Any,
+        on_connect: Any,
+        on_disconnect: Any,
+        interrupt: Any,
+        ctx: Any,
+    ) -> None:
+        """memif_create."""
+        hub = self._hub(sock)
+        settings = Settings(
+            path=self.ffi.string(sock.path),
+            app_name=hub.app_name,
+            mode=self.lib.mif_v4_mode(args),
+            **self.settings_of(args),
+        )
+        program = common.Program(self.native, on_connect, on_disconnect, ctx)
+        handle[0] = hub.add(settings, program, interrupt, ctx).handle
+
+    def request(self, handle: Any) -> None:
+        """memif_request_connection."""
+        endpoint = self.find(handle)
+        endpoint.hub.request(endpoint)
+
+    def control(self, pointer: int, fd: int, events: int) -> None:
+        """A control fd is ready."""
+        common.control(self.hubs.get(pointer), fd, events)
+
+    def details(self, handle: Any, md: Any, buf: Any, size: int) -> None:
+        """memif_get_details. Under the control lock: the link must not end meanwhile."""
+        with LOCK:
+            self._details(self.find(handle), md, common.Packer(self.ffi, buf, size))
+
+    def _details(self, endpoint: Endpoint, md: Any, packer: common.Packer) -> None:
+        self.describe(endpoint, md, packer)
+        md.socket_path = packer.string(endpoint.settings.path)
+        md.error = packer.string(endpoint.last_error.encode())
+        self._describe_regions(endpoint, md, packer)
+        self.describe_queues(endpoint, md, packer, _queue_state)
+        common.check_packed(packer)
+
+    def find(self, handle: Any) -> Endpoint:
+        """The interface of a handle."""
+        for hub in list(self.hubs.values()):
+            try:
+                return hub.find(handle)
+            except errors.NoConnectionError:
+                continue
+        raise errors.NoConnectionError("the handle names no interface")
+
+    def _describe_regions(self, endpoint: Endpoint, md: Any, packer: common.Packer) -> None:
+        regions = endpoint.link.regions if endpoint.connected else []
+        array = packer.array("memif_region_details_t", len(regions))
+        if array == self.ffi.NULL:
+            return
+        md.regions = array
+        md.regions_num = min(len(regions), 255)
+        base, size = self.ffi.new("void **"), self.ffi.new("uint64_t *")
+        for i, region in enumerate(regions):
+            self.lib.mif_region_look(endpoint.handle, region.index, base, size)
+            array[i] = {
+                "index": region.index,
+                "addr": base[0],
+                "size": min(size[0], 2**32 - 1),
+                "fd": region.fd,
+                "is_external": int(region.external),
+            }
+
+    def _hub(self, sock: Any) -> Hub:
+        hub = self.hubs.get(self._key(sock))
+        if hub is None:  # another thread deletes the socket right now
+            raise errors.ArgumentError("the socket is being deleted")
+        return hub
+
+    def _key(self, sock: Any) -> int:
+        return int(self.ffi.cast("uintptr_t", sock))
+
+
+def _seconds(microseconds: int) -> float | None:
+    """None for zero: such a timer is off."""
+    return microseconds / 1e6 if microseconds > 0 else None
+
+
+def _queue_state(state: Any) -> dict[str, int]:
+    return {
+        "region": state.region & 0xFF,
+        "flags": state.polling,
+        "head": state.head,
+        "tail": state.tail,
+    }
+
+
+def install(ffi: Any, lib: Any) -> None:
+    """Connect the C functions to this control plane."""
+    names = ("open", "close", "set_timer", "listener", "adopt_listener")
+    names += ("create", "request", "delete", "control", "details")
+    common.install(Api4(ffi, lib), names)

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An interface as the control plane keeps it: its settings, its handle, its current link.
+
+An endpoint owns its handle from open to close. A link (link.py) that comes up for it owns what
+belongs to one connection, and the endpoint names that link for as long as it lives.
+"""
+
+from __future__ import annotations
+
+from .. import errors
+from .wire import (
+    MAX_LOG2_RING_SIZE,
+    MAX_RING_INDEX,
+    MODE_PUNT_INJECT,
+    NAME_SIZE,
+    SECRET_SIZE,
+    VERSION_1,
+    VERSION_2,
+    up_to_nul,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
+    from .channel import Access
+    from .hub import Hub
+    from .link import Link
+
+    class Observer(Protocol):
+        """Who is told. Called without the control lock; may call anything."""
+
+        admits: Callable[[Endpoint, tuple[int, int, int]], bool] | None
+        """Whether to connect with a peer (pid, uid, gid), good in all other respects; None: yes."""
+
+        def connected(self, endpoint: Endpoint, handle: Any) -> None:
+            """The link of this handle is up, or over already: another thread may have ended it."""
+
+        def disconnected(self, endpoint: Endpoint, reason: str) -> None:
+            """The link is over; its queues work until this returns."""
+
+        def abandoned(self) -> None:
+            """This process is a fork of the one that the interface belongs to. Must not raise."""
+
+
+DEFAULT_PATH = b"/run/vpp/memif.sock"
+DEFAULT_RINGS = 1
+DEFAULT_BUFFER_SIZE = 2048
+DEFAULT_LOG2_RING_SIZE = 10
+MIN_BUFFER_SIZE = 1
+MAX_BUFFER_SIZE = 65535
+DEFAULT_MAX_PACKET = 65535
+MAX_RINGS = MAX_RING_INDEX + 1
+
+
+class Settings:
+    """What an interface wants from a connection. Serves the handshake as its terms."""
+
+    def __init__(
+        self,
+        *,
+        path: bytes = DEFAULT_PATH,
+        is_master: bool = False,
+        interface_id: int = 0,
+        if_name: bytes = b"",
+        app_name: bytes = b"",
+        secret: bytes = b"",
+        mode: int = 0,
+        num_s2m_rings: int = DEFAULT_RINGS,
+        num_m2s_rings: int = DEFAULT_RINGS,
+        buffer_size: int = DEFAULT_BUFFER_SIZE,
+        log2_ring_size: int = DEFAULT_LOG2_RING_SIZE,
+        min_version: int = VERSION_1,
+        max_version: int = VERSION_2,
+        access: Access | None = None,
+        unsealed: str = "trusted",
+        handshake_timeout: float | None = None,
+        max_packet: int = DEFAULT_MAX_PACKET,
+    ) -> None:
+        """Sizes in bytes; names and the secret end at a NUL byte. Raises ArgumentError.
+
+        `access` is for the socket file of a master, `unsealed` one of regions.UNSEALED,
+        `handshake_timeout` in seconds, None for hub.HANDSHAKE_TIMEOUT. `max_packet` is for what is
+        received; a slave takes whatever fits one of its buffers.
+        """
+        self.path = path
+        self.is_master = is_master
+        self.interface_id = _in_range("interface id", interface_id, 0, 2**32 - 1)
+        self.if_name = up_to_nul(if_name[:NAME_SIZE])
+        self.app_name = up_to_nul(app_name[:NAME_SIZE])
+        self.secret = up_to_nul(secret[:SECRET_SIZE])
+        self.mode = _in_range("mode", mode, 0, MODE_PUNT_INJECT)
+        self.num_s2m_rings = _in_range("number of S2M rings", num_s2m_rings, 1, MAX_RINGS)
+        self.num_m2s_rings = _in_range("number of M2S rings", num_m2s_rings, 1, MAX_RINGS)
+        self.buffer_size = _in_range("buffer size", buffer_size, MIN_BUFFER_SIZE, MAX_BUFFER_SIZE)
+        self.log2_ring_size = _ring_size(log2_ring_size)
+        self.min_version = min_version
+        self.max_version = max_version
+        self.access = access or None
+        self.unsealed = unsealed
+        self.handshake_timeout = handshake_timeout
+        # A slave's buffers are its own choice, and what fits one is no danger.
+        least = 1 if is_master else self.buffer_size
+        self.max_packet = _in_range("max_packet", max_packet, least, 2**32 - 1)
+        if self.access and not is_master:
+            raise errors.ArgumentError(
+                "a slave makes no socket file: mode and owner are a master's"
+            )
+
+
+def _in_range(what: str, value: int, low: int, high: int) -> int:
+    if not low <= value <= high:
+        raise errors.ArgumentError(f"{what} {value}, expected {low} to {high}")
+    return value
+
+
+def _ring_size(log2_ring_size: int) -> int:
+    if not 0 <= log2_ring_size <= MAX_LOG2_RING_SIZE:
+        text = f"log2 ring size {log2_ring_size}, expected 0 to {MAX_LOG2_RING_SIZE}"
+        raise errors.RingSizeError(text)
+    return log2_ring_size
+
+
+class Endpoint:
+    """One interface of ours, connected or not. Use Hub.add and Hub.remove."""
+
+    def __init__(self, hub: Hub, settings: Settings, observer: Observer) -> None:
+        """Not yet open: see Hub.add."""
+        self.hub = hub
+        self.settings = settings
+        self.observer = observer
+        self.handle: Any = hub.native.ffi.NULL
+        self.interrupt: Any = hub.native.ffi.NULL
+        self.private_ctx: Any = hub.native.ffi.NULL
+        self.link: Link | None = None
+        self.removed = False
+        self.last_error = ""
+        # Of the peer, or the last one: both stay when the link is over.
+        self.remote_name = b""
+        self.remote_if_name = b""
+
+    @property
+    def connected(self) -> bool:
+        """True from before `connected` is called until `disconnected` has returned."""
+        return self.link is not None and self.link.up
+
+    def open(self, interrupt: Any, private_ctx: Any) -> None:
+        """Take a handle. Both arguments are C pointers, for the interrupt callback."""
+        native = self.hub.native
+        handle = native.ffi.new("void **")
+        code = native.lib.mif_connection_open(handle, self.hub.pointer, interrupt, private_ctx)
+        native.check(code, "new handle")
+        native.lib.mif_connection_limit(handle[0], self.settings.max_packet)
+        self.private_ctx = private_ctx
+        self.handle = handle[0]
+        self.interrupt = interrupt
+
+    def close(self) -> None:
+        """Give the handle back. The link must be gone."""
+        self.hub.native.lib.mif_connection_close(self.handle)
+        self.handle = self.hub.native.ffi.NULL
+
+    def abandon(self) -> None:
+        """See Hub.abandon."""
+        self.removed = True
+        self.link = None
+        self.handle = self.hub.native.ffi.NULL
+        self.observer.abandoned()
+
+    def linked(self, link: Link) -> None:
+        """A link found its interface."""
+        self.link = link
+
+    def unlinked(self, reason: str) -> None:
+        """The link is gone, with all it owned."""
+        self.link = None
+        self.last_error = reason
+        if self.removed:
+            self.hub.forget(self)
+        elif not self.settings.is_master:
+            self.hub.retry_later(self)

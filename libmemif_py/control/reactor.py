@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the control plane for Python programs: one hub and one thread for the process.
+
+The thread serves handshakes and reconnections while the program computes. It starts with the first
+interface, ends with the last, and never touches a packet.
+
+A child that was forked starts without hub, thread and interfaces: `_start_over` abandons what it
+has of the parent's, whatever its threads were doing, and makes the rest anew. `generation` tells
+what is inherited from what is the process's own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib.util
+import os
+import sys
+import threading
+from pathlib import Path
+
+from .. import errors
+from .hub import LOCK, Hub
+from .native import Native
+from .steps import Steps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from .endpoint import Endpoint, Observer, Settings
+
+
+def _load() -> Any:
+    """The extension module. cffi's runtime comes from the environment, or from our own copy."""
+    try:
+        from .. import _native
+    except ModuleNotFoundError as error:
+        copy = Path(__file__).parents[1] / "_runtime"
+        if error.name != "_cffi_backend" or not copy.is_dir():
+            raise
+        sys.path.append(str(copy))
+        from .. import _native
+    return _native
+
+
+def _load_burst(file: str) -> Any:
+    """The module _burst, which lies in the same file: both need the same core."""
+    name = "libmemif_py._burst"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} cannot be loaded as an extension module", name=name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules[name] = module
+    return module
+
+
+_module = _load()
+ffi, lib = _module.ffi, _module.lib
+burst = _load_burst(_module.__file__)
+lib.mif_debug_init()
+native = Native(ffi, lib)
+native.check(lib.mif_data_path_init(), "set-up of the data path")
+
+# In seconds, until a thread that should end is woken up once more.
+_PATIENCE = 0.5
+
+_threads: dict[int, ControlThread] = {}  # by hub
+generation = 0  # how many forks led to this process since the import
+
+
+@ffi.def_extern(name="mif_python_control", error=native.codes["SYSCALL"])
+def _control(pointer: int, fd: int, events: int) -> int:
+    thread = _threads.get(pointer)
+    if thread is None:
+        return 0
+    try:
+        thread.hub.control(fd, events)
+    except Exception as error:
+        native.debug(f"control: {error!r}")
+        return native.code_of(error)
+    return 0
+
+
+class ControlThread:
+    """A hub with the thread that polls it."""
+
+    def __init__(self) -> None:
+        """Open the hub and start the thread."""
+        self._pointer = lib.mif_native_hub_new()
+        if self._pointer == ffi.NULL:
+            raise native.error(lib.mif_error_from_errno(ffi.errno), "hub")
+        self._key = int(ffi.cast("uintptr_t", self._pointer))
+        self.users = 0
+        self._stopping = self._abandoned = False
+        self._pointer_lock = threading.Lock()  # only to use it while it is there
+        self._error: BaseException | None = None
+        try:
+            self.hub = Hub(native, self._pointer, b"libmemif_py")
+        except BaseException as error:
+            with Steps(error) as steps:
+                steps.take(lib.mif_poller_free, self._pointer)
+        _threads[self._key] = self
+        self._thread = threading.Thread(target=self._run, name="memif-control", daemon=True)
+        try:
+            self._thread.start()
+        except BaseException as error:
+            with Steps(error) as steps:
+                steps.take(self._end)
+
+    def _run(self) -> None:
+        """Poll until stopped. The thread itself frees the hub: nobody is inside it then."""
+        while not self._stopping:
+            code = lib.mif_poller_poll(self._pointer, -1)
+            failed = native.failed_call(code)
+            if failed.startswith("epoll_wait"):  # and not what an event came to
+                self.hub.poll_failed(failed)
+        if self._abandoned:
+            return
+        try:
+            self._end()
+        except BaseException as error:
+            self._error = error
+
+    def _end(self) -> None:
+        with Steps() as steps:
+            steps.take(self.hub.close)
+            with self._pointer_lock:
+                steps.take(lib.mif_poller_close, self._pointer)
+                del _threads[self._key]
+                pointer, self._pointer = self._pointer, ffi.NULL
+                steps.take(lib.mif_poller_free, pointer)
+
+    def stop(self) -> None:
+        """End the thread, and with it the hub and its interfaces. May be called on that thread."""
+        self._stopping = True
+        self._wake()
+        if threading.current_thread() is self._thread:
+            return
+        while self._thread.is_alive():
+            self._thread.join(_PATIENCE)
+            self._wake()  # should the first have failed
+        if self._error is not None:
+            raise self._error
+
+    def _wake(self) -> None:
+        with self._pointer_lock:
+            if self._pointer != ffi.NULL:
+                lib.mif_poller_cancel(self._pointer)
+
+    def abandon(self, at_rest: bool) -> None:
+        """In a forked child: see Hub.abandon. A callback that forked may return to the thread."""
+        self._stopping = self._abandoned = True
+        self.hub.abandon(at_rest)
+        lib.mif_poller_abandon(self._pointer)
+
+
+_lock = threading.Lock()
+_thread: ControlThread | None = None
+
+
+def add(settings: Settings, observer: Observer) -> Endpoint:
+    """A new interface on the process's hub."""
+    global _thread  # noqa: PLW0603 - one per process is what this module is for
+    if lib.mif_in_forked_child():
+        raise errors.ForkedError(
+            "this process was forked in a way that Python did not notice, or out of memory: "
+            "use os.fork or multiprocessing"
+        )
+    with _lock:
+        thread = _thread or ControlThread()
+        try:
+            endpoint = thread.hub.add(settings, observer, ffi.NULL, ffi.NULL)
+        except BaseException as error:
+            with Steps(error) as steps:
+                if thread.users == 0:
+                    steps.take(thread.stop)
+        thread.users += 1
+        if _thread is None:
+            _close_at_exit()
+        _thread = thread
+        return endpoint
+
+
+@contextlib.contextmanager
+def in_our_classes(settings: Settings) -> Iterator[None]:
+    """What the system refuses inside of the block, in the classes that Interface promises."""
+    try:
+        yield
+    except errors.MemifError:
+        raise
+    except OSError as error:
+        path = settings.path.decode("utf-8", "replace")
+        made = native.error(native.code_of(error), f"{path!r}: {error.strerror}")
+        if isinstance(made, OSError):
+            made.errno = error.errno
+        raise made from error
+
+
+def remove(endpoint: Endpoint) -> None:
+    """End an interface, and the thread with the last one."""
+    with Steps() as steps:
+        steps.take(_end, endpoint)  # it calls back into the program: not in our lock
+        steps.take(_release, endpoint.hub)
+
+
+def _end(endpoint: Endpoint) -> None:
+    """Exit handlers that were registered before ours run after it: nothing is left to do then."""
+    try:
+        endpoint.hub.remove(endpoint)
+    except errors.NoConnectionError:
+        if not (endpoint.hub.closed and endpoint.removed):
+            raise
+
+
+def _release(hub: Hub) -> None:
+    global _thread  # noqa: PLW0603
+    with _lock:
+        thread = _thread
+        if thread is None or thread.hub is not hub:
+            return  # closed at exit
+        thread.users -= 1
+        if thread.users > 0:
+            return
+        _thread = None
+    thread.stop()
+
+
+def _start_over() -> None:
+    """In a forked child."""
+    global generation, _lock, _thread  # noqa: PLW0603
+    generation += 1
+    at_rest = LOCK.start_over()
+    _lock = threading.Lock()
+    _thread = None
+    inherited = list(_threads.values())
+    _threads.clear()
+    for thread in inherited:
+        thread.abandon(at_rest)
+    native.check(lib.mif_start_over(), "start in a forked process")
+
+
+os.register_at_fork(after_in_child=_start_over)
+
+
+@atexit.register
+def _close_all() -> None:
+    """Peers are told, and no thread is left inside C when the interpreter goes down."""
+    global _thread
+    with _lock:
+        thread, _thread = _thread, None
+    if thread is not None:
+        thread.stop()
+
+
+def _close_at_exit() -> None:
+    """Most children of multiprocessing end without atexit, or only with what they register."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is None or process.parent_process() is None:
+        return
+    from multiprocessing.util import Finalize
+
+    Finalize(None, _close_all, exitpriority=0)

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shared memory: where a slave puts its rings and buffers, and which memory of a peer is fit.
+
+Memory is sealed against shrinking, ours and the peer's: a mapping behind whose back the file gets
+shorter would end the process with SIGBUS at the next access.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from .. import errors
+from . import system
+from .trust import is_trusted
+from .wire import VERSION_1
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RING_HEADER = 128
+_DESCRIPTOR = {VERSION_1: 32}
+_DESCRIPTOR_2 = 16
+_ALIGN = 64
+# Descriptors of version 512 have 32 bits for an offset; half of that keeps sizes far from the edge.
+MAX_BUFFER_REGION = 1 << 31
+# Bytes behind each buffer, where the application may have a headroom in it: a DPDK that sends does
+# not look at the length of a posted buffer and writes past its end by that headroom.
+TAILROOM = 128
+UNSEALED = ("trusted", "never", "always")
+
+
+class Place:
+    """Where one queue of a slave lies: its ring, and its buffers slot by slot."""
+
+    __slots__ = ("buffer_offset", "buffer_region", "offset", "region")
+
+    def __init__(self, region: int, offset: int, buffer_region: int, buffer_offset: int) -> None:
+        """All in bytes from the start of the region."""
+        self.region = region
+        self.offset = offset
+        self.buffer_region = buffer_region
+        self.buffer_offset = buffer_offset
+
+
+class Layout:
+    """A slave's memory: sizes of its regions, and the places of its S2M and M2S queues."""
+
+    def __init__(
+        self,
+        version: int,
+        num_s2m: int,
+        num_m2s: int,
+        log2_ring_size: int,
+        buffer_size: int,
+        *,
+        tailroom: int = 0,
+        max_buffer_region: int = MAX_BUFFER_REGION,
+    ) -> None:
+        """Rings first, one after the other, then buffers.
+
+        Version 256 has everything in region 0, as its peers expect. Version 512 has the buffers in
+        regions of their own, none longer than `max_buffer_region` bytes. Behind each buffer are
+        `tailroom` bytes that are no other's.
+        """
+        count = num_s2m + num_m2s
+        descriptor = _DESCRIPTOR.get(version, _DESCRIPTOR_2)
+        ring = _aligned(RING_HEADER + (descriptor << log2_ring_size))
+        buffers = (buffer_size + tailroom) << log2_ring_size
+        self.sizes = [ring * count]
+        places = []
+        for i in range(count):
+            if version != VERSION_1 and (i == 0 or self.sizes[-1] + buffers > max_buffer_region):
+                self.sizes.append(0)
+            places.append(Place(0, ring * i, len(self.sizes) - 1, self.sizes[-1]))
+            self.sizes[-1] += buffers
+        self.s2m = places[:num_s2m]
+        self.m2s = places[num_s2m:]
+
+
+def _aligned(size: int) -> int:
+    return (size + _ALIGN - 1) & ~(_ALIGN - 1)
+
+
+def create(size: int, name: str) -> int:
+    """A memfd of `size` bytes that cannot shrink. The caller owns it. Raises OSError."""
+    fd = system.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        system.ftruncate(fd, size)
+        system.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def check_peer_region(fd: int, size: int, peer: Sequence[int], unsealed: str = "trusted") -> None:
+    """Raise RegionLimitError unless `size` bytes of the peer's `fd` can be mapped for good.
+
+    `unsealed`, one of UNSEALED, says whether memory that can go away is taken from a peer
+    (pid, uid, gid): what cannot be sealed, and huge pages. DPDK exports its packet memory so.
+    """
+    sealed, huge = _seal_against_shrinking(fd), _huge_page_size(fd)
+    if not (sealed or _may_be_unsealed(peer, unsealed)):
+        raise errors.RegionLimitError(can_shrink(peer, unsealed))
+    if huge and not _may_be_unsealed(peer, unsealed):
+        # A hole that the peer makes is filled again at the next access, or else: SIGBUS.
+        text = f"region of huge pages, user {peer[1]}, policy {unsealed}: expected ordinary ones"
+        raise errors.RegionLimitError(text)
+    if huge and size % huge:
+        # The kernel maps whole pages, and unmaps nothing else.
+        text = f"region of {size} bytes in huge pages, expected a multiple of {huge}"
+        raise errors.RegionLimitError(text)
+    # The size counts only after the seal: before it, it could still change.
+    available = system.fstat(fd).st_size
+    if not 0 < size <= available:
+        raise errors.RegionLimitError(f"region of {size} bytes announced, its file has {available}")
+
+
+def can_shrink(peer: Sequence[int], unsealed: str) -> str:
+    """The reason of a refusal."""
+    return f"region can shrink, user {peer[1]}, policy {unsealed}: expected a sealed memfd"
+
+
+def _may_be_unsealed(peer: Sequence[int], unsealed: str) -> bool:
+    return unsealed == "always" or (unsealed == "trusted" and is_trusted(peer))
+
+
+def _huge_page_size(fd: int) -> int:
+    """The size of its pages if these are huge, or 0."""
+    try:
+        system.fcntl(fd, fcntl.F_GET_SEALS)  # only memory has seals, and other files may block us
+    except OSError:
+        return 0
+    unit = system.fstatvfs(fd).f_bsize
+    return unit if unit > os.sysconf("SC_PAGESIZE") else 0
+
+
+def _seal_against_shrinking(fd: int) -> bool:
+    try:
+        if system.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
+            return True
+        system.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    except OSError:
+        return False
+    return True

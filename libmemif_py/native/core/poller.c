@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/poller.h"
+
+#include "core/connection.h"
+#include "core/debug.h"
+#include "core/errors.h"
+#include "datapath/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+/* All watches of the process, by fd. */
+static struct {
+    pthread_mutex_t lock;
+    struct mif_watch *by_fd;
+    int count;
+    int used; /* entries that are watches */
+    uint64_t last_serial;
+} table = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+#define CONTEXT_FD_BITS 22 /* the kernel allows no more than 2^20 fds unless told otherwise */
+
+/* This thread's calls of mif_poller_poll, the innermost first: a callback may poll in turn, this
+ * hub or another, and may close any that called it. */
+struct turn {
+    struct mif_poller *hub;
+    struct turn *outer;
+};
+static _Thread_local struct turn *turns_here;
+
+/* ---- the table ---- */
+
+/* The caller holds the lock. */
+static bool make_room(int fd)
+{
+    if (fd < table.count)
+        return true;
+    int count = (fd + 64) & ~63;
+    struct mif_watch *grown = realloc(table.by_fd, (size_t)count * sizeof(*grown));
+    if (grown == NULL)
+        return false;
+    for (int i = table.count; i < count; i++)
+        grown[i] = (struct mif_watch){.kind = MIF_WATCH_NONE};
+    table.by_fd = grown;
+    table.count = count;
+    return true;
+}
+
+/* The caller holds the lock. The table goes away with its last watch. */
+static void forget(int fd)
+{
+    table.by_fd[fd].kind = MIF_WATCH_NONE;
+    if (--table.used > 0)
+        return;
+    free(table.by_fd);
+    table.by_fd = NULL;
+    table.count = 0;
+}
+
+static void *context_of(const struct mif_watch *watch, int fd)
+{
+    return (void *)(uintptr_t)(watch->serial << CONTEXT_FD_BITS | (uint64_t)fd);
+}
+
+static int remember(int fd, struct mif_watch watch, void **context)
+{
+    int err = MIF_ERR_NOMEM;
+    pthread_mutex_lock(&table.lock);
+    if (make_room(fd)) {
+        watch.serial = ++table.last_serial;
+        table.used += table.by_fd[fd].kind == MIF_WATCH_NONE;
+        table.by_fd[fd] = watch;
+        *context = context_of(&watch, fd);
+        err = MIF_ERR_SUCCESS;
+    }
+    pthread_mutex_unlock(&table.lock);
+    return err;
+}
+
+static struct mif_watch recall(int fd, bool and_forget)
+{
+    struct mif_watch watch = {.kind = MIF_WATCH_NONE};
+    pthread_mutex_lock(&table.lock);
+    if (fd >= 0 && fd < table.count) {
+        watch = table.by_fd[fd];
+        if (and_forget && watch.kind != MIF_WATCH_NONE)
+            forget(fd);
+    }
+    pthread_mutex_unlock(&table.lock);
+    return watch;
+}
+
+/* What is still watched, should the control plane have failed to take it back. */
+static void forget_hub(const struct mif_poller *hub)
+{
+    pthread_mutex_lock(&table.lock);
+    for (int i = 0; i < table.count; i++)
+        if (table.by_fd[i].kind != MIF_WATCH_NONE && table.by_fd[i].hub == hub)
+            forget(i);
+    pthread_mutex_unlock(&table.lock);
+}
+
+/* The table is not freed: another thread of the parent may have been about to move it. */
+void mif_watches_init(void)
+{
+    (void)pthread_mutex_init(&table.lock, NULL);
+    table.by_fd = NULL;
+    table.count = table.used = 0;
+}
+
+/* ---- life ---- */
+
+static int add_to_epoll(struct mif_poller *hub, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    if (epoll_ctl(hub->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+        return mif_call_failed("epoll_ctl");
+    return MIF_ERR_SUCCESS;
+}
+
+static int remove_from_epoll(struct mif_poller *hub, int fd)
+{
+    if (epoll_ctl(hub->epoll_fd, EPOLL_CTL_DEL, fd, NULL) != 0)
+        return mif_error_from_errno(errno);
+    return MIF_ERR_SUCCESS;
+}
+
+/* Forgotten first: a process that is forked in between must not close what then has the number. */
+static void close_own_fds(struct mif_poller *hub)
+{
+    const int fds[] = {hub->epoll_fd, hub->cancel_fd};
+    hub->epoll_fd = hub->cancel_fd = -1;
+    for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
+        if (fds[i] >= 0)
+            (void)close(fds[i]);
+}
+
+static int open_own_fds(struct mif_poller *hub)
+{
+    int err = MIF_ERR_SUCCESS;
+    hub->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (hub->epoll_fd < 0)
+        err = mif_call_failed("epoll_create1");
+    else if ((hub->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+        err = mif_call_failed("eventfd2");
+    else
+        err = add_to_epoll(hub, hub->cancel_fd);
+    if (err != MIF_ERR_SUCCESS)
+        close_own_fds(hub);
+    return err;
+}
+
+int mif_poller_open(struct mif_poller *hub, mif_announce_fn *announce, mif_control_fn *control)
+{
+    hub->announce = announce;
+    hub->control = control;
+    int err = announce == NULL ? open_own_fds(hub) : MIF_ERR_SUCCESS;
+    if (err == MIF_ERR_SUCCESS)
+        atomic_store(&hub->open, true);
+    return err;
+}
+
+void mif_poller_close(struct mif_poller *hub)
+{
+    if (!atomic_exchange(&hub->open, false))
+        return;
+    uint32_t own = 0;
+    for (const struct turn *turn = turns_here; turn != NULL; turn = turn->outer)
+        own += turn->hub == hub;
+    for (unsigned turn = 0; atomic_load(&hub->pollers) > own; turn++) {
+        (void)mif_efd_signal(hub->cancel_fd);
+        mif_wait_a_little(turn);
+    }
+    close_own_fds(hub);
+    forget_hub(hub);
+}
+
+void mif_poller_abandon(struct mif_poller *hub)
+{
+    atomic_store(&hub->open, false);
+    close_own_fds(hub);
+}
+
+struct mif_poller *mif_poller_new(void)
+{
+    struct mif_poller *hub = malloc(sizeof(*hub));
+    if (hub != NULL)
+        *hub = (struct mif_poller)MIF_POLLER_INIT;
+    return hub;
+}
+
+void mif_poller_free(struct mif_poller *hub)
+{
+    if (hub == NULL)
+        return;
+    mif_poller_close(hub);
+    free(hub);
+}
+
+/* ---- watches ---- */
+
+bool mif_poller_announces(const struct mif_poller *hub)
+{
+    return hub->announce != NULL;
+}
+
+int mif_poller_watch(struct mif_poller *hub, int fd, enum mif_watch_kind kind, void *handle,
+                     uint16_t qid)
+{
+    if (fd < 0 || fd >= 1 << CONTEXT_FD_BITS)
+        return MIF_ERR_BAD_FD;
+    struct mif_watch watch = {
+        .kind = kind, .handle = handle, .qid = qid, .hub = hub, .control = hub->control};
+    void *context;
+    int err = remember(fd, watch, &context);
+    if (err != MIF_ERR_SUCCESS)
+        return err;
+    if (hub->announce == NULL)
+        err = add_to_epoll(hub, fd);
+    else if (hub->announce(hub, fd, MIF_EVENT_READ, context) != 0)
+        err = MIF_ERR_CB_FDUPDATE;
+    if (err != MIF_ERR_SUCCESS)
+        (void)recall(fd, true);
+    return err;
+}
+
+/* The context stays good until the application has heard of the end. */
+int mif_poller_unwatch(struct mif_poller *hub, int fd)
+{
+    int err = MIF_ERR_SUCCESS;
+    struct mif_watch watch = recall(fd, false);
+    if (watch.kind == MIF_WATCH_NONE)
+        return err;
+    if (hub->announce == NULL)
+        err = remove_from_epoll(hub, fd);
+    else if (hub->announce(hub, fd, MIF_EVENT_DEL, context_of(&watch, fd)) != 0)
+        err = MIF_ERR_CB_FDUPDATE;
+    (void)recall(fd, true);
+    return err;
+}
+
+/* ---- events ---- */
+
+/* The rx queue's eventfd stays readable until a burst has emptied the ring, so whatever the
+ * callback leaves behind brings it back here. */
+static int interrupt(const struct mif_watch *watch)
+{
+    struct mif_connection *conn = mif_lookup(watch->handle);
+    if (conn == NULL)
+        return MIF_ERR_NOCONN;
+    mif_interrupt_fn *callback = atomic_load(&conn->interrupt);
+    void *context = atomic_load(&conn->private_ctx);
+    /* Another thread may have ended the handle meanwhile: then these were not its own. */
+    if (mif_lookup(watch->handle) == NULL)
+        return MIF_ERR_NOCONN;
+    struct mif_queue *q = mif_queue_at(watch->handle, watch->qid, MIF_RX);
+    if (atomic_load_explicit(&q->polling, memory_order_relaxed)) {
+        mif_queue_drop_signal(watch->handle, watch->qid);
+        return MIF_ERR_SUCCESS;
+    }
+    if (callback == NULL)
+        return MIF_ERR_SUCCESS;
+    int answer = callback(watch->handle, context, watch->qid);
+    if (answer != 0)
+        MIF_DEBUG("on_interrupt of queue %u returned %d", watch->qid, answer);
+    return MIF_ERR_SUCCESS;
+}
+
+static int serve(const struct mif_watch *watch, int fd, uint32_t events)
+{
+    if (watch->kind == MIF_WATCH_INTERRUPT)
+        return interrupt(watch);
+    /* The hub itself may be gone by now, should another thread have ended it. */
+    return watch->control((uintptr_t)watch->hub, fd, events);
+}
+
+int mif_poller_dispatch(int fd, uint32_t events)
+{
+    if (mif_in_forked_child())
+        return MIF_ERR_SYSCALL; /* the events are the parent's */
+    struct mif_watch watch = recall(fd, false);
+    return watch.kind == MIF_WATCH_NONE ? MIF_ERR_BAD_FD : serve(&watch, fd, events);
+}
+
+int mif_poller_dispatch_context(const void *context, uint32_t events)
+{
+    if (mif_in_forked_child())
+        return MIF_ERR_SYSCALL;
+    int fd = (int)((uintptr_t)context & ((1u << CONTEXT_FD_BITS) - 1));
+    struct mif_watch watch = recall(fd, false);
+    if (watch.kind == MIF_WATCH_NONE || context_of(&watch, fd) != context)
+        return MIF_ERR_INVAL_ARG;
+    return serve(&watch, fd, events);
+}
+
+static uint32_t from_epoll(uint32_t events)
+{
+    uint32_t bits = 0;
+    if (events & EPOLLIN)
+        bits |= MIF_EVENT_READ;
+    if (events & EPOLLOUT)
+        bits |= MIF_EVENT_WRITE;
+    if (events & (EPOLLERR | EPOLLHUP))
+        bits |= MIF_EVENT_ERROR;
+    return bits;
+}
+
+/* One event a turn: serving it may close or reuse any other fd. */
+static int poll_once(struct mif_poller *hub, int timeout)
+{
+    struct epoll_event event;
+    int ready = epoll_wait(hub->epoll_fd, &event, 1, timeout);
+    if (ready < 0)
+        return errno == EINTR ? -1 : mif_call_failed("epoll_wait");
+    if (ready == 0)
+        return MIF_ERR_SUCCESS;
+    if (event.data.fd == hub->cancel_fd) {
+        mif_efd_drain(hub->cancel_fd);
+        return MIF_ERR_POLL_CANCEL;
+    }
+    int err = mif_poller_dispatch(event.data.fd, from_epoll(event.events));
+    /* Another thread may have taken the fd away since the wait: nothing to serve. */
+    return err == MIF_ERR_BAD_FD ? MIF_ERR_SUCCESS : err;
+}
+
+static void end_turn(struct turn *turn)
+{
+    turns_here = turn->outer;
+    atomic_fetch_sub(&turn->hub->pollers, 1);
+}
+
+int mif_poller_poll(struct mif_poller *hub, int timeout)
+{
+    if (mif_in_forked_child())
+        return MIF_ERR_SYSCALL;
+    /* The turn ends also when on_interrupt throws a C++ exception through here. */
+    __attribute__((cleanup(end_turn))) struct turn turn = {.hub = hub, .outer = turns_here};
+    turns_here = &turn;
+    atomic_fetch_add(&hub->pollers, 1);
+    if (!atomic_load(&hub->open) || hub->epoll_fd < 0)
+        return MIF_ERR_INVAL_ARG;
+    return poll_once(hub, timeout);
+}
+
+int mif_poller_cancel(struct mif_poller *hub)
+{
+    if (mif_in_forked_child() || !atomic_load(&hub->open) || hub->cancel_fd < 0)
+        return MIF_ERR_INVAL_ARG;
+    return mif_efd_signal(hub->cancel_fd) ? MIF_ERR_SUCCESS : mif_call_failed("write");
+}
+
+/* ---- timer ---- */
+
+int mif_timer_arm(int fd, int64_t microseconds)
+{
+    struct itimerspec when = {0};
+    if (microseconds > 0) {
+        when.it_value.tv_sec = microseconds / 1000000;
+        when.it_value.tv_nsec = microseconds % 1000000 * 1000;
+    } else if (microseconds == 0) {
+        when.it_value.tv_nsec = 1; /* zero would disarm */
+    }
+    if (timerfd_settime(fd, 0, &when, NULL) != 0)
+        return mif_call_failed("timerfd_settime");
+    return MIF_ERR_SUCCESS;
+}
+
+/* It is set, to off, so that a timer that cannot be set is found out in time. */
+int mif_timer_open(int *fd)
+{
+    *fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (*fd < 0)
+        return mif_call_failed("timerfd_create");
+    int err = mif_timer_arm(*fd, -1);
+    if (err != MIF_ERR_SUCCESS)
+        (void)close(*fd);
+    return err;
+}
+
+void mif_timer_read(int fd)
+{
+    uint64_t expiries;
+    (void)!read(fd, &expiries, sizeof(expiries));
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Signals by eventfd, between processes that need not trust each other.
+ *
+ * Whoever has an eventfd can make it a blocking one for all, at any moment, for O_NONBLOCK belongs
+ * to what both ends share. From then on a read of an empty one and a write to a full one wait,
+ * inside a burst, for a peer that may never come. So neither is done where it could happen:
+ *
+ *  - reads say for themselves that they do not wait (RWF_NOWAIT), all of them. Where preadv2 is
+ *    denied, by a seccomp filter or an emulation, a request of the kernel's asynchronous I/O says
+ *    the same;
+ *  - writes have no such flag for an eventfd. The kernel's own completion of a request signals one
+ *    without ever waiting, so a request that comes to nothing (IOCB_FLAG_RESFD) takes the place of
+ *    the write. It is one system call, too, but takes three times as long.
+ *
+ * Bursts signal so with peers of other users (MIF_WARY): one that is root or our own user could do
+ * worse than hold us up. Who holds a lock that others need, which are control functions and bursts
+ * of Python (MIF_LOCKED), always does: a peer must not hold up more than what has to do with it.
+ * Where the kernel has no such call, a burst lets go of its lock before it does what may wait.
+ *
+ * Where neither is to be had (before Linux 5.8 an eventfd knows no reads that do not wait), an
+ * eventfd is looked at before it is used. A peer that takes or fills it just then makes the thread
+ * wait, until another thread ends the connection. To refuse all peers of other users there was
+ * considered: it would be the end of honest ones as well.
+ *
+ * What was refused once is not tried again, but is found out at each call: a filter may come later,
+ * and for some threads only.
+ */
+#include "datapath/engine.h"
+
+#include <errno.h>
+#include <linux/aio_abi.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+enum { REQUESTS = 64 }; /* how many signals go by before their completions are taken away */
+
+static atomic_bool reads_are_refused, requests_are_refused;
+static _Atomic aio_context_t requests; /* 0: none so far */
+static pthread_mutex_t setting_up = PTHREAD_MUTEX_INITIALIZER;
+
+/* Also in a forked child: requests are of one process and are not inherited. */
+void mif_signals_init(void)
+{
+    (void)pthread_mutex_init(&setting_up, NULL);
+    atomic_store(&requests, 0);
+}
+
+/* ---- requests ---- */
+
+/* They are scarce among all processes: only who needs them takes some, and tries again when there
+ * were none left. */
+static bool have_requests(void)
+{
+    if (atomic_load_explicit(&requests, memory_order_acquire) != 0)
+        return true;
+    if (atomic_load_explicit(&requests_are_refused, memory_order_relaxed))
+        return false;
+    aio_context_t made = 0;
+    pthread_mutex_lock(&setting_up);
+    if (atomic_load(&requests) == 0) {
+        if (syscall(SYS_io_setup, REQUESTS, &made) == 0)
+            atomic_store_explicit(&requests, made, memory_order_release);
+        else if (errno != EAGAIN)
+            atomic_store(&requests_are_refused, true);
+    }
+    pthread_mutex_unlock(&setting_up);
+    return atomic_load(&requests) != 0;
+}
+
+/* Makes room for more requests: all there ever were are complete. */
+static void forget_requests(void)
+{
+    struct io_event events[REQUESTS];
+    struct timespec at_once = {0};
+    (void)syscall(SYS_io_getevents, atomic_load(&requests), 0L, (long)REQUESTS, events, &at_once);
+}
+
+static bool submit(struct iocb *request)
+{
+    if (!have_requests())
+        return false;
+    for (int tries = 0; tries < 8; tries++) {
+        if (syscall(SYS_io_submit, atomic_load(&requests), 1L, &request) == 1)
+            return true;
+        if (errno != EAGAIN)
+            return false;
+        forget_requests();
+    }
+    return false;
+}
+
+const struct mif_lock *mif_lock;
+
+/* ---- reads ---- */
+
+/* False if it was refused. Without the C library's own preadv2, which does more than the call, and
+ * bursts end here. */
+static MIF_UNGUARDED bool read_now(int efd)
+{
+    uint64_t value;
+    struct iovec to = {.iov_base = &value, .iov_len = sizeof(value)};
+    if (syscall(SYS_preadv2, efd, &to, 1, -1L, -1L, RWF_NOWAIT) >= 0 || errno == EAGAIN)
+        return true;
+    if (errno != EBADF)
+        atomic_store_explicit(&reads_are_refused, true, memory_order_relaxed);
+    return false;
+}
+
+static bool read_by_request(int efd)
+{
+    static uint64_t nowhere; /* that outlives any request */
+    struct iocb request = {
+        .aio_fildes = (uint32_t)efd,
+        .aio_lio_opcode = IOCB_CMD_PREAD,
+        .aio_buf = (uintptr_t)&nowhere,
+        .aio_nbytes = sizeof(nowhere),
+        .aio_rw_flags = RWF_NOWAIT,
+    };
+    return submit(&request);
+}
+
+/* All that is left is to look first. Better to wait for a peer that gets in between than not to
+ * work with others, and if even a look is denied, better to read than not to. */
+static void read_if_signalled(int efd)
+{
+    uint64_t value;
+    struct pollfd signal = {.fd = efd, .events = POLLIN};
+    if (poll(&signal, 1, 0) != 0)
+        (void)!read(efd, &value, sizeof(value));
+}
+
+void mif_efd_drain(int efd)
+{
+    if (!atomic_load_explicit(&reads_are_refused, memory_order_relaxed) && read_now(efd))
+        return;
+    if (!read_by_request(efd))
+        read_if_signalled(efd);
+}
+
+/* ---- writes ---- */
+
+MIF_UNGUARDED bool mif_efd_signal(int efd)
+{
+    const uint64_t one = 1;
+    for (;;) {
+        if (write(efd, &one, sizeof(one)) == (ssize_t)sizeof(one) || errno == EAGAIN)
+            return true;
+        if (errno != EINTR)
+            return false;
+    }
+}
+
+/* Reads no bytes from an eventfd, which it refuses, and that is a completion. */
+static bool signal_by_request(int efd)
+{
+    struct iocb request = {
+        .aio_fildes = (uint32_t)efd,
+        .aio_lio_opcode = IOCB_CMD_PREAD,
+        .aio_flags = IOCB_FLAG_RESFD,
+        .aio_resfd = (uint32_t)efd,
+    };
+    return submit(&request);
+}
+
+/* Without requests all that is left is to look first: between that and the write the peer can still
+ * get in, if it tries for long enough. */
+static bool signal_if_there_is_room(int efd)
+{
+    struct pollfd room = {.fd = efd, .events = POLLOUT};
+    int ready = poll(&room, 1, 0);
+    return ready == 0 || (ready == 1 && mif_efd_signal(efd));
+}
+
+bool mif_efd_signal_warily(int efd)
+{
+    return signal_by_request(efd) || signal_if_there_is_room(efd);
+}
+
+/* ---- the same in a burst ---- */
+
+bool mif_signal_with_care(struct mif_queue *q)
+{
+    if (signal_by_request(q->efd))
+        return true;
+    bool locked = q->care & MIF_LOCKED;
+    void *state = locked ? mif_lock->leave(q) : NULL;
+    bool good = q->care & MIF_WARY ? signal_if_there_is_room(q->efd) : mif_efd_signal(q->efd);
+    if (locked)
+        mif_lock->take(q, state);
+    return good;
+}
+
+static __attribute__((noinline, cold)) void drain_otherwise(struct mif_queue *q)
+{
+    if (read_by_request(q->efd))
+        return;
+    bool locked = q->care & MIF_LOCKED;
+    void *state = locked ? mif_lock->leave(q) : NULL;
+    read_if_signalled(q->efd);
+    if (locked)
+        mif_lock->take(q, state);
+}
+
+MIF_UNGUARDED void mif_drain(struct mif_queue *q)
+{
+    bool may_read = !atomic_load_explicit(&reads_are_refused, memory_order_relaxed);
+    if (MIF_UNLIKELY(!may_read || !read_now(q->efd)))
+        drain_otherwise(q);
+}

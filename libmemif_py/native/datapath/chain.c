@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "datapath/chain.h"
+
+#include "core/debug.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- packets of several slots ---- */
+
+/* Says, once, why a program waits in vain. */
+static void tell_that_it_never_fits(struct mif_queue *q, uint32_t size, uint32_t largest)
+{
+    if (!q->order->told)
+        MIF_DEBUG("a packet of %u bytes never fits queue %u: its ring holds %u buffers of at most "
+                  "%u bytes, ours would have %u",
+                  size, q->qid, mif_capacity(q, (enum mif_kind)q->kind), largest, q->buffer_size);
+    q->order->told = true;
+}
+
+/* Whether waiting is in vain, for a packet that the free slots cannot hold: either they are the
+ * whole ring, or no buffer that was ever seen in it would make the ring large enough. */
+static bool never_fits(struct mif_queue *q, uint32_t size)
+{
+    uint32_t slots = mif_capacity(q, (enum mif_kind)q->kind), largest = 0;
+    bool all_free = q->next == q->done && q->limit - q->done == slots;
+    for (uint32_t i = 0; i <= q->mask; i++) {
+        uint32_t capacity = mif_slot_capacity(&q->slots[(q->next + i) & q->mask]);
+        largest = capacity > largest ? capacity : largest;
+        if (!all_free && (uint64_t)largest * slots >= size)
+            return false;
+    }
+    if (largest == 0)
+        return false; /* the peer has posted nothing yet */
+    tell_that_it_never_fits(q, size, largest);
+    return true;
+}
+
+enum mif_step mif_chain_measure(struct mif_queue *q, uint32_t size, struct mif_room *room)
+{
+    const uint8_t *end = NULL;
+    *room = (struct mif_room){.contiguous = true};
+    do {
+        uint64_t counter = q->next + room->count;
+        enum mif_step step = mif_free_slot(q, counter, (enum mif_kind)q->kind);
+        if (step == MIF_STEP_WAIT && never_fits(q, size))
+            return MIF_STEP_NEVER;
+        if (step != MIF_STEP_OK)
+            return step;
+        const struct mif_slot *own = &q->slots[mif_slot_of(q, counter)];
+        room->contiguous = room->contiguous && (room->count == 0 || own->data == end);
+        room->length += mif_slot_capacity(own);
+        room->count++;
+        end = own->data + mif_slot_capacity(own);
+    } while (room->length < size);
+    return MIF_STEP_OK;
+}
+
+enum mif_step mif_chain_begin(struct mif_queue *q, uint16_t first, uint16_t count, uint32_t length,
+                              bool contiguous)
+{
+    struct mif_chain *chain = &q->chain_of[first];
+    chain->bounce = contiguous ? NULL : malloc(length > 0 ? length : 1);
+    if (!contiguous && chain->bounce == NULL)
+        return MIF_STEP_NOMEM;
+    chain->count = count;
+    chain->length = length;
+    q->chains++;
+    return MIF_STEP_OK;
+}
+
+uint16_t mif_chain_end(struct mif_queue *q, uint16_t first)
+{
+    struct mif_chain *chain = &q->chain_of[first];
+    uint16_t count = chain->count;
+    if (count == 0)
+        return 1;
+    free(chain->bounce);
+    chain->bounce = NULL;
+    chain->count = 0;
+    q->chains--;
+    return count;
+}
+
+/* ---- which entry is next ---- */
+
+bool mif_begins_unsent(const struct mif_queue *q, uint64_t at)
+{
+    uint64_t begin = mif_first_unsent(q);
+    while (begin < at) {
+        uint16_t slots = q->chain_of[mif_slot_of(q, begin)].count;
+        begin += slots > 0 ? slots : 1;
+    }
+    return begin == at && at < q->next;
+}
+
+/* Where a burst may go on at most. */
+static uint64_t last_next(const struct mif_queue *q, uint64_t expected)
+{
+    const struct mif_order *order = q->order;
+    return order->stopped == q->done && order->optional > expected ? order->optional : expected;
+}
+
+bool mif_may_send(const struct mif_queue *q, uint32_t slot, uint64_t *at)
+{
+    uint64_t expected = mif_first_unsent(q);
+    *at = expected + ((slot - (uint32_t)expected) & q->mask);
+    return slot <= q->mask && *at <= last_next(q, expected) && mif_begins_unsent(q, *at);
+}
+
+void mif_wait_for_end(struct mif_queue *q)
+{
+    struct mif_order *order = q->order;
+    order->refused = 0;
+    order->stopped = q->done;
+    order->optional = q->next;
+}
+
+bool mif_refuse(struct mif_queue *q, uint64_t mark)
+{
+    struct mif_order *order = q->order;
+    bool again = order->stopped == q->done && order->refused == mark;
+    mif_wait_for_end(q);
+    order->refused = mark;
+    return again;
+}
+
+/* All before a counter was sent, given up or taken back. */
+static void pass(struct mif_queue *q, uint64_t passed)
+{
+    struct mif_order *order = q->order;
+    bool had_gap = order->passed != 0;
+    if (passed == q->next)
+        mif_store(&q->next, q->done);
+    if (order->optional > q->next)
+        order->optional = q->next;
+    order->passed = passed > q->done && q->next != q->done ? passed : 0;
+    q->chains = (uint16_t)(q->chains + (order->passed != 0) - had_gap);
+}
+
+void mif_unreserve(struct mif_queue *q, uint64_t from)
+{
+    for (uint64_t at = from; at != q->next && q->chains > 0; at++)
+        (void)mif_chain_end(q, mif_slot_of(q, at));
+    mif_store(&q->next, from);
+    q->order->refused = 0;
+    pass(q, mif_first_unsent(q));
+}
+
+bool mif_unreserve_refused(struct mif_queue *q, uint64_t end)
+{
+    uint64_t from = mif_first_unsent(q);
+    if (from == end || last_next(q, from) < end || q->order->refused == 0)
+        return false;
+    mif_unreserve(q, from);
+    return true;
+}
+
+/* ---- sending ---- */
+
+static void fill_slot(const struct mif_pour *pour, uint16_t flags)
+{
+    struct mif_queue *q = pour->q;
+    enum mif_kind kind = (enum mif_kind)q->kind;
+    uint16_t slot = mif_slot_of(q, pour->slot);
+    const struct mif_slot *own = &q->slots[slot];
+    mif_desc_fill(q->descs, slot, own, flags, pour->used, kind);
+    /* Where buffers have changed places, or data was moved inside of them, the descriptor may still
+     * say where another packet began. */
+    if (kind == MIF_KIND_2_SLAVE && q->row.data == NULL)
+        mif_desc_place(q->descs, slot,
+                       (uint32_t)(own->data - q->regions[mif_slot_region(own)].base));
+}
+
+void mif_pour_begin(struct mif_pour *pour, struct mif_queue *q, uint64_t first)
+{
+    for (uint64_t at = mif_first_unsent(q); at != first; at++)
+        (void)mif_chain_end(q, mif_slot_of(q, at));
+    *pour = (struct mif_pour){.q = q, .first = first, .slot = q->done};
+}
+
+/* Forwards: byte for byte the new place is the old one, or before it. */
+void mif_pour_bytes(struct mif_pour *pour, const uint8_t *bytes, uint32_t length)
+{
+    struct mif_queue *q = pour->q;
+    pour->bytes += length;
+    while (length > 0) {
+        const struct mif_slot *own = &q->slots[mif_slot_of(q, pour->slot)];
+        uint32_t room = mif_slot_capacity(own) - pour->used;
+        uint32_t part = length < room ? length : room;
+        uint8_t *to = own->data + pour->used;
+        if (to != bytes)
+            memmove(to, bytes, part);
+        pour->used += part;
+        bytes += part;
+        length -= part;
+        if (length > 0) {
+            fill_slot(pour, MIF_DESC_NEXT);
+            pour->slot++;
+            pour->used = 0;
+        }
+    }
+}
+
+void mif_pour_end(struct mif_pour *pour, uint16_t own)
+{
+    struct mif_queue *q = pour->q;
+    uint64_t slots = pour->slot + 1 - q->done;
+    fill_slot(pour, 0);
+    (void)mif_chain_end(q, mif_slot_of(q, pour->first));
+    mif_store(&q->done, q->done + slots);
+    mif_store(&q->bytes, q->bytes + pour->bytes);
+    mif_store(&q->folded, q->folded + slots - 1);
+    pass(q, pour->first + own);
+}

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the entry face does off the fast paths (run.h, entry_run.h): packets of several slots,
+ * regions that change, moving buffers without a copy.
+ */
+#define MIF_FACE_CALLS static const struct mif_face_calls entry_calls
+#include "datapath/entry_run.h"
+
+#include <stddef.h>
+
+/* ---- receive ---- */
+
+/* The whole ring is one packet, and still it goes on. */
+static bool chain_is_endless(const struct mif_queue *q)
+{
+    return q->done == q->next && q->limit - q->next == mif_capacity(q, (enum mif_kind)q->kind);
+}
+
+static bool read_entry(struct mif_queue *q, uint64_t counter, memif_buffer_t *buf)
+{
+    enum mif_kind kind = (enum mif_kind)q->kind;
+    uint16_t slot = mif_slot_of(q, counter);
+    struct mif_desc desc = mif_desc_read(q->descs, slot, kind);
+    uint8_t *data = mif_received_data(q, &q->slots[slot], &desc, kind);
+    set_entry(buf, q, slot, desc.length, (uint8_t)(desc.head & MIF_DESC_NEXT), data);
+    return data != NULL;
+}
+
+/* Hands out `entries` of one packet; `whole` if its end is among them. */
+static void hand_out(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t entries, bool whole)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < entries; i++) {
+        bytes += bufs[i].len;
+        /* See mif_desc_unchain. */
+        if (q->kind == MIF_KIND_2_MASTER && (bufs[i].flags & MEMIF_BUFFER_FLAG_NEXT))
+            mif_desc_unchain(q->descs, bufs[i].desc_index);
+    }
+    mif_store(&q->next, q->next + entries);
+    mif_store(&q->bytes, q->bytes + bytes);
+    mif_store(&q->folded, q->folded + entries - (whole ? 1 : 0));
+}
+
+/* A packet that is longer than all of bufs goes out in pieces. */
+enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count, uint32_t *n)
+{
+    memif_buffer_t *first = &bufs[*n];
+    uint64_t bytes = 0; /* of one that goes out in pieces, of a piece */
+    for (uint32_t i = 0; q->next + i != q->limit; i++) {
+        if (*n + i == count) {
+            if (*n > 0)
+                return MIF_STEP_FULL;
+            hand_out(q, first, i, false);
+            *n = i;
+            return MIF_STEP_FULL;
+        }
+        if (!read_entry(q, q->next + i, &first[i]))
+            return mif_bad_slot(q, first[i].len);
+        bytes += first[i].len;
+        if (bytes > mif_max_packet(q))
+            return mif_too_long(q, bytes);
+        if (!(first[i].flags & MEMIF_BUFFER_FLAG_NEXT)) {
+            hand_out(q, first, i + 1, true);
+            *n += i + 1;
+            return MIF_STEP_OK;
+        }
+    }
+    return chain_is_endless(q) ? mif_step_fault(q, "chain without an end") : MIF_STEP_WAIT;
+}
+
+/* ---- transmit ---- */
+
+/* The most entries of a packet, so that an array that was sized by the interface's own buffer size
+ * is never outgrown, whatever a peer posts. */
+static uint32_t entries_allowed(const struct mif_queue *q, uint32_t size)
+{
+    return size > q->buffer_size ? (size + q->buffer_size - 1) / q->buffer_size : 1;
+}
+
+/* Entry i of a packet in memory of ours: as if it lay in buffers of the interface's own size. There
+ * are fewer entries than slots, and each has the index of one. */
+static memif_buffer_t bounced_entry(struct mif_queue *q, uint16_t first, uint32_t i)
+{
+    const struct mif_chain *chain = &q->chain_of[first];
+    uint32_t at = i * q->buffer_size, left = chain->length - at;
+    bool last = left <= q->buffer_size;
+    memif_buffer_t entry;
+    set_entry(&entry, q, mif_slot_of(q, (uint64_t)first + i), last ? left : q->buffer_size,
+              last ? 0 : MEMIF_BUFFER_FLAG_NEXT, chain->bounce + at);
+    return entry;
+}
+
+enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t size,
+                                uint32_t *entries)
+{
+    uint16_t first = mif_slot_of(q, q->next);
+    uint32_t allowed = entries_allowed(q, size), left = size;
+    struct mif_room room;
+    enum mif_step step = mif_chain_measure(q, size, &room);
+    bool bounced = step == MIF_STEP_OK && room.count > allowed;
+    if (bounced)
+        step = mif_chain_begin(q, first, room.count, size, false);
+    if (step != MIF_STEP_OK)
+        return step;
+    *entries = bounced ? allowed : room.count;
+    for (uint32_t i = 0; i < *entries; i++) {
+        if (bounced) {
+            bufs[i] = bounced_entry(q, first, i);
+            continue;
+        }
+        uint16_t slot = mif_slot_of(q, (uint64_t)first + i);
+        uint32_t capacity = mif_slot_capacity(&q->slots[slot]);
+        uint32_t length = size == 0 || left > capacity ? capacity : left;
+        left -= size == 0 ? 0 : length;
+        set_entry(&bufs[i], q, slot, length, left > 0 ? MEMIF_BUFFER_FLAG_NEXT : 0,
+                  q->slots[slot].data);
+    }
+    mif_store(&q->next, q->next + room.count);
+    return MIF_STEP_OK;
+}
+
+/* As is_sendable, for one that lies in its slot's buffer and the tail room behind it. */
+static bool is_sendable_with_tailroom(const memif_buffer_t *buf, const struct mif_queue *q,
+                                      uint32_t slot, enum mif_kind kind)
+{
+    const struct mif_slot *own = &q->slots[slot];
+    return kind == MIF_KIND_2_SLAVE && buf->desc_index == slot && buf->queue == q &&
+           mif_slot_holds(q, own, (uintptr_t)buf->data - (uintptr_t)own->data, buf->len);
+}
+
+/* True if buf is entry i of the packet from counter `first` on, and inside its buffer. */
+static bool is_entry_of(struct mif_queue *q, uint64_t first, uint32_t i, const memif_buffer_t *buf)
+{
+    uint16_t begin = mif_slot_of(q, first), slot = mif_slot_of(q, first + i);
+    if (q->chain_of[begin].bounce == NULL)
+        return first + i < q->next && q->chain_of[slot].bounce == NULL &&
+               (is_sendable(buf, q, slot, &q->slots[slot], (enum mif_kind)q->kind) ||
+                is_sendable_with_tailroom(buf, q, slot, (enum mif_kind)q->kind));
+    if (i >= entries_allowed(q, q->chain_of[begin].length))
+        return false;
+    memif_buffer_t own = bounced_entry(q, begin, i);
+    return buf->desc_index == slot && buf->queue == q && buf->data == own.data &&
+           buf->len <= own.len;
+}
+
+/* A packet that lies where it is next: its descriptors are all that is to be written. */
+static void fill_in_place(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t n)
+{
+    enum mif_kind kind = (enum mif_kind)q->kind;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint16_t slot = mif_slot_of(q, q->done + i);
+        uint16_t next = bufs[i].flags & MEMIF_BUFFER_FLAG_NEXT;
+        mif_desc_fill(q->descs, slot, &q->slots[slot], next, bufs[i].len, kind);
+        place(q, slot, &bufs[i], kind);
+        bytes += bufs[i].len;
+    }
+    mif_store(&q->done, q->done + n);
+    mif_store(&q->bytes, q->bytes + bytes);
+    mif_store(&q->folded, q->folded + n - 1);
+}
+
+static void pour_packet(struct mif_queue *q, uint64_t first, const memif_buffer_t *bufs, uint32_t n)
+{
+    const struct mif_chain *chain = &q->chain_of[mif_slot_of(q, first)];
+    uint16_t own = chain->bounce != NULL ? chain->count : (uint16_t)n;
+    struct mif_pour pour;
+    mif_pour_begin(&pour, q, first);
+    for (uint32_t i = 0; i < n; i++)
+        mif_pour_bytes(&pour, bufs[i].data, bufs[i].len);
+    mif_pour_end(&pour, own);
+}
+
+/* Nothing is written before all entries were found good: what is refused must leave the buffers
+ * that a peer has posted as they are. */
+uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, int *err)
+{
+    uint32_t n = packet_entries(bufs, count);
+    uint64_t first;
+    bool good = mif_may_send(q, bufs[0].desc_index, &first);
+    for (uint32_t i = 0; good && i < n; i++)
+        good = is_entry_of(q, first, i, &bufs[i]);
+    if (!good)
+        *err = MIF_ERR_INVAL_ARG;
+    if (!good || (bufs[n - 1].flags & MEMIF_BUFFER_FLAG_NEXT))
+        return 0;
+    if (first == q->done && q->chain_of[mif_slot_of(q, first)].bounce == NULL)
+        fill_in_place(q, bufs, n);
+    else
+        pour_packet(q, first, bufs, n);
+    return n;
+}
+
+/* True if buf is an entry of q whose slot is between done and next. */
+static bool is_held(const struct mif_queue *q, const memif_buffer_t *buf)
+{
+    if (buf->queue != q || buf->desc_index > q->mask)
+        return false;
+    uint16_t ahead = (uint16_t)(buf->desc_index - q->done) & q->mask;
+    return ahead < q->next - q->done;
+}
+
+static int set_next_free(struct mif_queue *q, const memif_buffer_t *buf)
+{
+    if (!is_held(q, buf))
+        return MIF_ERR_INVAL_ARG;
+    uint64_t at = q->done + ((uint16_t)(buf->desc_index - q->done) & q->mask);
+    if (!mif_begins_unsent(q, at))
+        return MIF_ERR_INVAL_ARG; /* sent already, or inside a packet in memory of ours */
+    mif_unreserve(q, at);
+    return MIF_ERR_SUCCESS;
+}
+
+/* ---- moving buffers without a copy (slave) ---- */
+
+/* The region of a queue's connection that a buffer lies in, or -1. */
+static int locate(const struct mif_queue *q, const struct mif_slot *slot)
+{
+    for (uint16_t i = 0; i < q->region_count; i++) {
+        const struct mif_region *r = &q->regions[i];
+        uintptr_t at = (uintptr_t)slot->data - (uintptr_t)r->base;
+        if (r->size >= mif_slot_capacity(slot) && at <= r->size - mif_slot_capacity(slot))
+            return i;
+    }
+    return -1;
+}
+
+/* Two slots change their buffers. Between interfaces that works only for memory which both share,
+ * that is an external region, and for buffers of one size. False: it does not. */
+static bool swap_slots(struct mif_queue *qa, uint16_t a, struct mif_queue *qb, uint16_t b)
+{
+    struct mif_slot to_a = qb->slots[b], to_b = qa->slots[a];
+    if (qa->regions != qb->regions) {
+        int region_a = locate(qa, &to_a), region_b = locate(qb, &to_b);
+        if (mif_slot_capacity(&to_a) != mif_slot_capacity(&to_b) || region_a < 0 || region_b < 0)
+            return false;
+        mif_slot_set_region(&to_a, (uint16_t)region_a);
+        mif_slot_set_region(&to_b, (uint16_t)region_b);
+    }
+    qa->slots[a] = to_a;
+    qb->slots[b] = to_b;
+    qa->row.data = qb->row.data = NULL;
+    return true;
+}
+
+/* False for an entry whose buffer is in another slot by now, or who reaches out of it. */
+static bool is_in_its_slot(const struct mif_queue *q, const memif_buffer_t *buf)
+{
+    const struct mif_slot *own = &q->slots[buf->desc_index];
+    return mif_slot_holds(q, own, (uintptr_t)buf->data - (uintptr_t)own->data, buf->len);
+}
+
+/* The queue that an entry came from, entered; NULL when it is none of a slave of version 512 or the
+ * entry is not held. */
+static struct mif_queue *enter_source(const memif_buffer_t *buf)
+{
+    struct mif_queue *q = mif_enter_queue(buf->queue);
+    if (q == NULL)
+        return NULL;
+    if (q->kind == MIF_KIND_2_SLAVE && is_held(q, buf) && is_in_its_slot(q, buf))
+        return q;
+    mif_leave(q);
+    return NULL;
+}
+
+static int enqueue_one(struct mif_queue *q, memif_buffer_t *buf)
+{
+    enum mif_step step = mif_free_slot(q, q->next, MIF_KIND_2_SLAVE);
+    if (step == MIF_STEP_WAIT && mif_unreserve_refused(q, q->next))
+        step = MIF_STEP_OK;
+    if (step != MIF_STEP_OK)
+        return mif_step_error(step, MIF_ERR_NOBUF_RING);
+    /* What waits to be sent is no received buffer, and q must not be entered twice. */
+    if (mif_direction_of(buf->queue) != MIF_RX)
+        return MIF_ERR_INVAL_ARG;
+    struct mif_queue *source = enter_source(buf);
+    if (source == NULL)
+        return MIF_ERR_INVAL_ARG;
+    uint16_t slot = mif_slot_of(q, q->next);
+    bool swapped = swap_slots(source, buf->desc_index, q, slot);
+    mif_leave(source);
+    if (!swapped)
+        return MIF_ERR_INVAL_ARG;
+    buf->desc_index = slot;
+    buf->queue = q;
+    mif_store(&q->next, q->next + 1);
+    return MIF_ERR_SUCCESS;
+}
+
+static int enqueue_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count,
+                         uint16_t *enqueued)
+{
+    int err = MIF_ERR_SUCCESS;
+    uint16_t n = 0;
+    if (q->kind != MIF_KIND_2_SLAVE)
+        return MIF_ERR_INVAL_ARG;
+    while (n < count && err == MIF_ERR_SUCCESS) {
+        err = enqueue_one(q, &bufs[n]);
+        n = (uint16_t)(n + (err == MIF_ERR_SUCCESS));
+    }
+    *enqueued = n;
+    return err;
+}
+
+/* ---- the calls ---- */
+
+void mif_face_bind(struct mif_queue *q, enum mif_direction direction)
+{
+    const struct mif_face_calls *calls = &entry_calls;
+#ifdef MIF_HAVE_AVX2
+    if (__builtin_cpu_supports("avx2"))
+        calls = &mif_entry_calls_avx2;
+#endif
+    mif_face_choose(q, direction, calls);
+}
+
+int mif_entry_set_next_free(void *handle, uint16_t qid, const memif_buffer_t *buf)
+{
+    struct mif_queue *q = mif_enter(handle, qid, MIF_TX);
+    if (q == NULL)
+        return mif_why_not(handle, qid, MIF_TX);
+    int err = set_next_free(q, buf);
+    mif_leave(q);
+    return err;
+}
+
+int mif_entry_enqueue(void *handle, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
+                      uint16_t *enqueued)
+{
+    struct mif_queue *q = mif_enter(handle, qid, MIF_TX);
+    *enqueued = 0;
+    if (q == NULL)
+        return mif_why_not(handle, qid, MIF_TX);
+    int err = enqueue_burst(q, bufs, count, enqueued);
+    mif_leave(q);
+    return err;
+}
+
+int mif_entry_requeue(void *handle, memif_buffer_t *a, memif_buffer_t *b)
+{
+    const struct mif_connection *conn = mif_lookup(handle);
+    if (conn == NULL)
+        return MIF_ERR_NOCONN;
+    if (!atomic_load(&conn->up))
+        return MIF_ERR_DISCONNECTED;
+    struct mif_queue *qa = enter_source(a);
+    if (qa == NULL)
+        return MIF_ERR_INVAL_ARG;
+    struct mif_queue *qb = a->queue == b->queue ? qa : enter_source(b);
+    bool good = qb != NULL && is_held(qb, b) && is_in_its_slot(qb, b) &&
+                swap_slots(qa, a->desc_index, qb, b->desc_index);
+    if (good) {
+        memif_buffer_t was = *a;
+        a->desc_index = b->desc_index;
+        a->queue = b->queue;
+        b->desc_index = was.desc_index;
+        b->queue = was.queue;
+    }
+    if (qb != NULL && qb != qa)
+        mif_leave(qb);
+    mif_leave(qa);
+    return good ? MIF_ERR_SUCCESS : MIF_ERR_INVAL_ARG;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The entry face's part of the fast paths (run.h): what an entry looks like, and refilling. Defines
+ * MIF_FACE_CALLS, the table of the instances. */
+#include "datapath/entry.h"
+
+/* An entry in 64-bit words: index:16 unused:48 | queue | length:32 flags:8 unused:24 | data. */
+_Static_assert(sizeof(memif_buffer_t) == 4 * sizeof(mif_word) &&
+                   offsetof(memif_buffer_t, queue) == 8 && offsetof(memif_buffer_t, len) == 16 &&
+                   offsetof(memif_buffer_t, flags) == 20 && offsetof(memif_buffer_t, data) == 24,
+               "entry layout");
+
+/* Whole words: a processor has room for so many stores on their way, not for so many bytes. */
+MIF_INLINE void set_entry(memif_buffer_t *buf, struct mif_queue *q, uint32_t slot, uint32_t length,
+                          uint8_t flags, uint8_t *data)
+{
+    mif_word *words = (mif_word *)buf;
+    words[0] = slot;
+    words[1] = (uintptr_t)q;
+    words[2] = length | (uint64_t)flags << 32;
+    words[3] = (uintptr_t)data;
+}
+
+MIF_INLINE void set_received(memif_buffer_t *buf, struct mif_queue *q, uint32_t slot,
+                             uint32_t length, uint8_t *data)
+{
+    set_entry(buf, q, slot, length, 0, data);
+}
+
+MIF_INLINE void set_reserved(memif_buffer_t *buf, struct mif_queue *q, uint32_t slot,
+                             uint32_t capacity, uint32_t size, uint8_t *data)
+{
+    set_entry(buf, q, slot, size > 0 ? size : capacity, 0, data);
+}
+
+/* True if an entry is the reserved one of a slot and lies in its buffer. Only a slave of version
+ * 512 may have moved the data forward: other buffers stay where the peer has them. */
+MIF_INLINE bool is_sendable(const memif_buffer_t *buf, const struct mif_queue *q, uint32_t slot,
+                            const struct mif_slot *own, enum mif_kind kind)
+{
+    uintptr_t moved = (uintptr_t)buf->data - (uintptr_t)own->data;
+    bool placed = kind == MIF_KIND_2_SLAVE ? moved <= mif_slot_capacity(own) &&
+                                                 buf->len <= mif_slot_capacity(own) - moved
+                                           : moved == 0 && buf->len <= mif_slot_capacity(own);
+    return MIF_LIKELY(buf->desc_index == slot && buf->queue == q && placed);
+}
+
+/* Tells the peer where the data of an entry begins, which the application may have moved. As long
+ * as it never has, all buffers are where the descriptors say. */
+MIF_INLINE void place(struct mif_queue *q, uint32_t slot, const memif_buffer_t *buf,
+                      enum mif_kind kind)
+{
+    const struct mif_slot *own = &q->slots[slot];
+    if (kind != MIF_KIND_2_SLAVE || MIF_LIKELY(q->row.data != NULL && buf->data == own->data))
+        return;
+    q->row.data = NULL;
+    const uint8_t *base = q->regions[mif_slot_region(own)].base;
+    mif_desc_place(q->descs, slot, (uint32_t)((const uint8_t *)buf->data - base));
+}
+
+MIF_INLINE bool is_plain(const memif_buffer_t *buf, struct mif_queue *q, uint32_t slot,
+                         const struct mif_slot *own, uint32_t *length, enum mif_kind kind)
+{
+    *length = buf->len;
+    if (MIF_UNLIKELY(!is_sendable(buf, q, slot, own, kind) ||
+                     (buf->flags & MEMIF_BUFFER_FLAG_NEXT)))
+        return false;
+    place(q, slot, buf, kind);
+    return true;
+}
+
+MIF_INLINE uint64_t entry_mark(const memif_buffer_t *buf, uint64_t mark)
+{
+    mark = mif_mix(mark, (uintptr_t)buf->data);
+    mark = mif_mix(mark, (uintptr_t)buf->queue);
+    return mif_mix(mark, buf->desc_index | (uint64_t)buf->flags << 16 | (uint64_t)buf->len << 32);
+}
+
+MIF_INLINE uint32_t packet_entries(const memif_buffer_t *bufs, uint32_t count)
+{
+    uint32_t n = 0;
+    while (n < count && (bufs[n++].flags & MEMIF_BUFFER_FLAG_NEXT))
+        ;
+    return n;
+}
+
+#ifdef MIF_LANES
+MIF_INLINE void set_received_lanes(memif_buffer_t *bufs, struct mif_queue *q, __m256i slots,
+                                   __m256i length, __m256i data)
+{
+    __m256i queue = mif_lanes_all((uintptr_t)q);
+    __m256i low = _mm256_unpacklo_epi64(slots, queue);
+    __m256i low_data = _mm256_unpacklo_epi64(length, data);
+    __m256i high = _mm256_unpackhi_epi64(slots, queue);
+    __m256i high_data = _mm256_unpackhi_epi64(length, data);
+    mif_lanes_store(&bufs[0], _mm256_permute2x128_si256(low, low_data, 0x20));
+    mif_lanes_store(&bufs[1], _mm256_permute2x128_si256(low, low_data, 0x31));
+    mif_lanes_store(&bufs[2], _mm256_permute2x128_si256(high, high_data, 0x20));
+    mif_lanes_store(&bufs[3], _mm256_permute2x128_si256(high, high_data, 0x31));
+}
+
+MIF_INLINE void set_reserved_lanes(memif_buffer_t *bufs, struct mif_queue *q, __m256i slots,
+                                   __m256i capacity, uint32_t size, __m256i data)
+{
+    set_received_lanes(bufs, q, slots, size > 0 ? mif_lanes_all(size) : capacity, data);
+}
+
+/* Of a slave whose buffers lie in a row: from entry to entry all differ by the same. */
+MIF_INLINE uint32_t reserve_row(struct mif_queue *q, memif_buffer_t *bufs, uint32_t first,
+                                uint32_t run, uint32_t size)
+{
+    const struct mif_row row = q->row;
+    if (MIF_UNLIKELY(row.data == NULL || size > row.word >> 32))
+        return 0;
+    const uint64_t data = (uintptr_t)row.data + (uint64_t)first * row.stride;
+    const uint64_t length = size > 0 ? size : row.word >> 32;
+    const __m256i next = _mm256_set_epi64x(row.stride, 0, 0, 1);
+    __m256i entry =
+        _mm256_set_epi64x((long long)data, (long long)length, (long long)(uintptr_t)q, first);
+    for (memif_buffer_t *const end = bufs + mif_lanes_of(run); bufs != end; bufs++) {
+        mif_lanes_store(bufs, entry);
+        entry = mif_lanes_add(entry, next);
+    }
+    return mif_lanes_of(run);
+}
+
+MIF_INLINE __m256i get_plain_lanes(const memif_buffer_t *bufs, const struct mif_queue *q,
+                                   __m256i slots, __m256i data, __m256i *length)
+{
+    __m256i e0 = mif_lanes_load(&bufs[0]), e1 = mif_lanes_load(&bufs[1]);
+    __m256i e2 = mif_lanes_load(&bufs[2]), e3 = mif_lanes_load(&bufs[3]);
+    __m256i even = _mm256_unpacklo_epi64(e0, e2), odd = _mm256_unpacklo_epi64(e1, e3);
+    __m256i even_high = _mm256_unpackhi_epi64(e0, e2), odd_high = _mm256_unpackhi_epi64(e1, e3);
+    __m256i heads = _mm256_permute2x128_si256(even, odd, 0x20);
+    __m256i queues = _mm256_permute2x128_si256(even_high, odd_high, 0x20);
+    __m256i lengths = _mm256_permute2x128_si256(even, odd, 0x31);
+    __m256i places = _mm256_permute2x128_si256(even_high, odd_high, 0x31);
+    const __m256i next = mif_lanes_all((uint64_t)MEMIF_BUFFER_FLAG_NEXT << 32);
+    *length = mif_lanes_low(lengths);
+    __m256i bad = mif_lanes_differ(heads, slots, mif_lanes_all(0xFFFF));
+    bad = mif_lanes_or(bad, _mm256_xor_si256(queues, mif_lanes_all((uintptr_t)q)));
+    bad = mif_lanes_or(bad, _mm256_xor_si256(places, data));
+    return mif_lanes_or(bad, _mm256_and_si256(lengths, next));
+}
+#endif
+
+#include "datapath/run.h"
+
+/* ---- giving back ---- */
+
+/* Says of buffers that are about to be posted how far in the packets shall begin. */
+static __attribute__((noinline)) void set_headroom(struct mif_queue *q, uint32_t count,
+                                                   uint32_t headroom)
+{
+    for (uint32_t i = 0; i < count; i++)
+        mif_slot_set_headroom(&q->slots[mif_slot_of(q, q->done + i)], (uint16_t)headroom);
+    q->row.data = NULL; /* they are not all alike any more */
+}
+
+/* As slave of version 512 the buffers are posted, `headroom` bytes in; otherwise the slots are
+ * given back as they are: in version 256 they keep their places for good. */
+MIF_INLINE int refill_burst(struct mif_queue *q, uint32_t headroom, memif_buffer_t *bufs,
+                            uint32_t count, uint16_t *out, enum mif_kind kind)
+{
+    uint64_t consumed = q->next - q->done;
+    (void)bufs;
+    (void)out;
+    if (mif_kind_is_slave(kind) && MIF_UNLIKELY(headroom > 0) &&
+        (mif_kind_is_v1(kind) || headroom >= q->buffer_size))
+        return mif_end(q, MIF_ERR_INVAL_ARG);
+    uint32_t n = count > consumed ? (uint32_t)consumed : count;
+    if (kind == MIF_KIND_2_SLAVE && MIF_UNLIKELY(headroom > 0 || q->row.data == NULL))
+        set_headroom(q, n, headroom);
+    mif_post_slots(q, n, count, kind);
+    if (MIF_LIKELY(n > 0))
+        mif_publish(q, true, kind);
+    return mif_end(q, MIF_ERR_SUCCESS);
+}
+
+/* ---- instances ---- */
+
+MIF_INSTANCES(rx_burst)
+MIF_INSTANCES(refill_burst)
+MIF_INSTANCES(alloc_burst)
+MIF_INSTANCES(tx_burst)
+
+MIF_FACE_CALLS = {
+    .rx = MIF_INSTANCES_OF(rx_burst),
+    .rx_interrupt = rx_interrupt,
+    .give_back = MIF_INSTANCES_OF(refill_burst),
+    .reserve = MIF_INSTANCES_OF(alloc_burst),
+    .tx = MIF_INSTANCES_OF(tx_burst),
+};

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the faces of the data path share. A face is a set of burst functions over one public buffer
+ * structure: for each call and for each version and role one instance, which a queue gets when it
+ * is set up (mif_face_bind). Whoever includes this has included that structure (memif_buffer_t) and
+ * defined MIF_FACE_ERROR(code), which puts a core code into the numbering of the face.
+ *
+ * A call consists of a fast path, which is inlined into each instance and does the whole of an
+ * ordinary burst, and of functions for all that is not ordinary. These end the call themselves, so
+ * that the fast path jumps there and keeps nothing for afterwards.
+ */
+#ifndef MIF_FACE_H
+#define MIF_FACE_H
+
+#include "datapath/engine.h"
+
+/* For writing the fields of an entry by the word. */
+typedef uint64_t __attribute__((may_alias)) mif_word;
+
+/* A number that depends on all that was mixed into it. */
+MIF_INLINE uint64_t mif_mix(uint64_t mark, uint64_t value)
+{
+    mark = (mark ^ value) * 0x9E3779B97F4A7C15u;
+    return mark ^ mark >> 32;
+}
+
+/* The last thing that a call does with its queue. */
+MIF_INLINE int mif_end(struct mif_queue *q, int err)
+{
+    mif_leave(q);
+    return MIF_FACE_ERROR(err);
+}
+
+/* Receives from the slots that are known to be filled, from entry *n of the caller's array on. */
+typedef enum mif_step mif_take_fn(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
+                                  uint32_t *n, enum mif_kind kind);
+
+/* What a receive burst that came to `step` after n entries is to say. */
+MIF_INLINE int mif_rx_end(struct mif_queue *q, uint32_t n, uint16_t *rx, enum mif_step step)
+{
+    *rx = (uint16_t)n;
+    return mif_end(q,
+                   mif_step_error(step, step == MIF_STEP_FULL ? MIF_ERR_NOBUF : MIF_ERR_SUCCESS));
+}
+
+/* How often a burst looks for the end of packets that are not complete. */
+#define MIF_PATIENCE 32
+
+/* A receive burst in interrupt mode. The eventfd is drained only when the ring was seen empty, and
+ * the ring is looked at again afterwards: a signal that arrived with its packet in between is not
+ * lost. What does not fit the array leaves the eventfd readable, and so does a packet whose end
+ * does not come: one that grows by a slot whenever it is looked at must not hold up what else there
+ * is.
+ */
+MIF_INLINE int mif_rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
+                                uint16_t *rx, mif_take_fn *take, enum mif_kind kind)
+{
+    bool drained = false;
+    uint32_t n = 0, waits = 0;
+    enum mif_step step;
+    for (;;) {
+        step = take(q, bufs, count, &n, kind);
+        if (MIF_UNLIKELY(step != MIF_STEP_OK) && (step > MIF_STEP_WAIT || ++waits == MIF_PATIENCE))
+            break;
+        uint64_t before = q->limit;
+        step = mif_advance(q, kind);
+        if (step != MIF_STEP_OK)
+            break;
+        if (q->limit != before)
+            continue;
+        if (n == count || drained)
+            break;
+        mif_drain(q);
+        drained = true;
+    }
+    if (MIF_UNLIKELY(drained && step != MIF_STEP_OK && step != MIF_STEP_FAULT))
+        (void)mif_signal(q);
+    return mif_rx_end(q, n, rx, step);
+}
+
+/* The end of a receive burst whose peer lies about its index. */
+static __attribute__((cold, noinline, unused)) int mif_rx_lost(struct mif_queue *q, uint16_t *rx)
+{
+    return mif_rx_end(q, 0, rx, mif_step_fault(q, MIF_BAD_INDEX));
+}
+
+/* The end of a send burst whose receiver does not plainly poll. */
+static __attribute__((noinline, unused)) int mif_tx_wake(struct mif_queue *q)
+{
+    return mif_end(q, mif_wake(q) ? MIF_ERR_SUCCESS : MIF_ERR_INT_WRITE);
+}
+
+/* The end of a send burst that sent all it was asked to, and something. */
+MIF_INLINE int mif_tx_end(struct mif_queue *q, enum mif_kind kind)
+{
+    mif_publish(q, false, kind);
+    if (MIF_UNLIKELY(!mif_receiver_polls(q)))
+        return mif_tx_wake(q);
+    return mif_end(q, MIF_ERR_SUCCESS);
+}
+
+/* The burst functions of a face, by enum mif_kind. */
+struct mif_face_calls {
+    mif_burst_fn *rx[4]; /* while the application polls */
+    mif_burst_fn *rx_interrupt;
+    mif_burst_fn *give_back[4];
+    mif_burst_fn *reserve[4];
+    mif_burst_fn *tx[4];
+};
+
+/* Gives a queue its functions. */
+static inline void mif_face_choose(struct mif_queue *q, enum mif_direction direction,
+                                   const struct mif_face_calls *calls)
+{
+    mif_burst_fn *first = calls->reserve[q->kind], *second = calls->tx[q->kind];
+    if (direction == MIF_RX) {
+        first = atomic_load(&q->polling) ? calls->rx[q->kind] : calls->rx_interrupt;
+        second = calls->give_back[q->kind];
+    }
+    atomic_store_explicit(&q->call[0], first, memory_order_relaxed);
+    atomic_store_explicit(&q->call[1], second, memory_order_relaxed);
+}
+
+/* Defines the four instances of an inlined call. A burst of one has its own code, without loops and
+ * what they keep in registers. The arguments are in the order of the public functions, so that they
+ * stay where they are; `extra` is in the place of the queue id. */
+#define MIF_INSTANCE(name, suffix, kind)                                                           \
+    static __attribute__((noinline)) int name##suffix##_many(                                      \
+        struct mif_queue *q, uint32_t extra, void *bufs, uint32_t count, uint16_t *out)            \
+    {                                                                                              \
+        return name(q, extra, bufs, count, out, kind);                                             \
+    }                                                                                              \
+    static int name##suffix(struct mif_queue *q, uint32_t extra, void *bufs, uint32_t count,       \
+                            uint16_t *out)                                                         \
+    {                                                                                              \
+        if (count != 1)                                                                            \
+            return name##suffix##_many(q, extra, bufs, count, out);                                \
+        return name(q, extra, bufs, 1, out, kind);                                                 \
+    }
+#define MIF_INSTANCES(name)                                                                        \
+    MIF_INSTANCE(name, _1_master, MIF_KIND_1_MASTER)                                               \
+    MIF_INSTANCE(name, _1_slave, MIF_KIND_1_SLAVE)                                                 \
+    MIF_INSTANCE(name, _2_master, MIF_KIND_2_MASTER)                                               \
+    MIF_INSTANCE(name, _2_slave, MIF_KIND_2_SLAVE)
+#define MIF_INSTANCES_OF(name)                                                                     \
+    {                                                                                              \
+        [MIF_KIND_1_MASTER] = name##_1_master,                                                     \
+        [MIF_KIND_1_SLAVE] = name##_1_slave,                                                       \
+        [MIF_KIND_2_MASTER] = name##_2_master,                                                     \
+        [MIF_KIND_2_SLAVE] = name##_2_slave,                                                       \
+    }
+
+/* Why a burst could not begin; nothing was received or sent. */
+static __attribute__((cold, noinline, unused)) int
+mif_burst_refused(void *handle, uint32_t qid, enum mif_direction direction, uint16_t *out)
+{
+    *out = 0;
+    return MIF_FACE_ERROR(mif_why_not(handle, qid, direction));
+}
+
+/* A public burst function: enters the queue and calls what it is bound to. */
+MIF_INLINE int mif_call(void *handle, uint32_t qid, enum mif_direction direction,
+                        enum mif_call call, uint32_t extra, void *bufs, uint32_t count,
+                        uint16_t *out)
+{
+    struct mif_queue *q = mif_enter(handle, qid, direction);
+    if (MIF_UNLIKELY(q == NULL))
+        return mif_burst_refused(handle, qid, direction, out);
+    return atomic_load_explicit(&q->call[call], memory_order_relaxed)(q, extra, bufs, count, out);
+}
+
+#endif

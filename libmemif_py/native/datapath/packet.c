@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the packet face does off the fast path (packet_run.h): packets of several slots, buffers in
+ * regions that change.
+ */
+#define MIF_FACE_CALLS static const struct mif_face_calls packet_calls
+#include "datapath/packet_run.h"
+
+#include <string.h>
+
+/* ---- receive ---- */
+
+/* Notes each segment of the chain that starts at q->next. MIF_STEP_WAIT: its end is not there yet.
+ */
+static enum mif_step measure_rx_chain(struct mif_queue *q, uint16_t *count, uint32_t *length,
+                                      bool *contiguous, enum mif_kind kind)
+{
+    uint32_t available = (uint32_t)(q->limit - q->next);
+    const uint8_t *end = NULL;
+    *contiguous = true;
+    *length = 0;
+    for (uint32_t i = 0; i < available; i++) {
+        uint16_t slot = mif_slot_of(q, q->next + i);
+        struct mif_desc desc = mif_desc_read(q->descs, slot, kind);
+        uint8_t *data = mif_received_data(q, &q->slots[slot], &desc, kind);
+        if (data == NULL)
+            return mif_bad_slot(q, desc.length);
+        if (desc.length > mif_max_packet(q) - *length)
+            return mif_too_long(q, (uint64_t)*length + desc.length);
+        *contiguous = *contiguous && (i == 0 || data == end);
+        *length += desc.length;
+        end = data + desc.length;
+        q->slots[slot].data = data;
+        q->chain_of[slot].segment = desc.length;
+        if (!mif_desc_has_next(&desc)) {
+            *count = (uint16_t)(i + 1);
+            return MIF_STEP_OK;
+        }
+    }
+    if (available < mif_capacity(q, kind))
+        return MIF_STEP_WAIT;
+    return mif_step_fault(q, "chain without an end");
+}
+
+static enum mif_step take_chain(struct mif_queue *q, memif_buffer_t *buf, enum mif_kind kind)
+{
+    uint16_t count;
+    uint32_t length;
+    bool contiguous;
+    enum mif_step step = measure_rx_chain(q, &count, &length, &contiguous, kind);
+    if (step != MIF_STEP_OK)
+        return step;
+    uint16_t first = mif_slot_of(q, q->next);
+    step = mif_chain_begin(q, first, count, length, contiguous);
+    if (step != MIF_STEP_OK)
+        return step;
+    uint8_t *bounce = q->chain_of[first].bounce;
+    for (uint16_t i = 0; bounce != NULL && i < count; i++) {
+        uint16_t slot = mif_slot_of(q, (uint64_t)first + i);
+        memcpy(bounce, q->slots[slot].data, q->chain_of[slot].segment);
+        bounce += q->chain_of[slot].segment;
+    }
+    set_entry(buf, first, length, length, mif_chain_data(q, first));
+    mif_store(&q->next, q->next + count);
+    mif_store(&q->bytes, q->bytes + length);
+    mif_store(&q->folded, q->folded + count - 1);
+    return MIF_STEP_OK;
+}
+
+enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count, uint32_t *n)
+{
+    enum mif_kind kind = (enum mif_kind)q->kind;
+    memif_buffer_t *buf = &bufs[*n];
+    uint16_t slot = mif_slot_of(q, q->next);
+    struct mif_desc desc = mif_desc_read(q->descs, slot, kind);
+    (void)count;
+    if (mif_desc_has_next(&desc)) {
+        enum mif_step step = take_chain(q, buf, kind);
+        *n += step == MIF_STEP_OK;
+        return step;
+    }
+    uint8_t *data = mif_received_data(q, &q->slots[slot], &desc, kind);
+    if (data == NULL)
+        return mif_bad_slot(q, desc.length);
+    set_entry(buf, slot, desc.length, desc.length, data);
+    mif_store(&q->next, q->next + 1);
+    mif_store(&q->bytes, q->bytes + desc.length);
+    (*n)++;
+    return MIF_STEP_OK;
+}
+
+uint32_t mif_packet_end(struct mif_queue *q)
+{
+    uint16_t slot = mif_slot_of(q, q->done), count = mif_chain_end(q, slot);
+    for (uint16_t i = 0; q->kind == MIF_KIND_2_MASTER && i + 1 < count; i++)
+        mif_desc_unchain(q->descs, mif_slot_of(q, (uint64_t)slot + i));
+    return count;
+}
+
+/* ---- transmit ---- */
+
+enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *buf, uint32_t size,
+                                uint32_t *entries)
+{
+    uint16_t first = mif_slot_of(q, q->next);
+    struct mif_room room;
+    enum mif_step step = mif_chain_measure(q, size, &room);
+    if (step == MIF_STEP_OK && room.count > 1) {
+        /* A receiver accepts no more; the last buffer stays short. */
+        room.length = room.length < MIF_MAX_PACKET ? room.length : MIF_MAX_PACKET;
+        step = mif_chain_begin(q, first, room.count, (uint32_t)room.length, room.contiguous);
+    }
+    if (step != MIF_STEP_OK)
+        return step;
+    set_entry(buf, first, (uint32_t)room.length, 0, mif_chain_data(q, first));
+    mif_store(&q->next, q->next + room.count);
+    *entries = 1;
+    return MIF_STEP_OK;
+}
+
+uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *buf, uint32_t count, int *err)
+{
+    struct mif_pour pour;
+    uint64_t first;
+    (void)count;
+    if (!mif_may_send(q, buf->desc_index, &first)) {
+        *err = MIF_ERR_INVAL_ARG;
+        return 0;
+    }
+    uint16_t slot = mif_slot_of(q, first);
+    const struct mif_chain *chain = &q->chain_of[slot];
+    uint16_t own = chain->count > 0 ? chain->count : 1;
+    uint32_t most = chain->count > 0 ? chain->length : mif_slot_capacity(&q->slots[slot]);
+    mif_pour_begin(&pour, q, first);
+    mif_pour_bytes(&pour, mif_chain_data(q, slot), buf->data_len < most ? buf->data_len : most);
+    mif_pour_end(&pour, own);
+    return 1;
+}
+
+void mif_packet_cancel(struct mif_queue *q)
+{
+    mif_unreserve(q, mif_first_unsent(q));
+}
+
+/* ---- binding ---- */
+
+void mif_face_bind(struct mif_queue *q, enum mif_direction direction)
+{
+    const struct mif_face_calls *calls = &packet_calls;
+#ifdef MIF_HAVE_AVX2
+    if (__builtin_cpu_supports("avx2"))
+        calls = &mif_packet_calls_avx2;
+#endif
+    mif_face_choose(q, direction, calls);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The packet face: one buffer entry per packet, whatever number of slots it takes. Serves the 1.0
+ * interface and the Python package, which enter it with mif_call. Semantics and codes of each call:
+ * libmemif.h.
+ */
+#ifndef MIF_PACKET_H
+#define MIF_PACKET_H
+
+#include "core/errors.h"
+#include "libmemif.h"
+
+#define MIF_FACE_ERROR(code) mif_error_to_1(code)
+#include "datapath/chain.h"
+#include "datapath/face.h"
+
+extern const struct mif_face_calls mif_packet_calls_avx2;
+
+/* Takes back all that is reserved and not sent, on a queue that was entered. */
+void mif_packet_cancel(struct mif_queue *q);
+
+/* What the fast paths leave to packet.c. */
+
+/* Receives the one packet that a run stopped at into entry *n. */
+enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
+                             uint32_t *n);
+/* Reserves the one packet that a run stopped at, and looks for free slots. */
+enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *buf, uint32_t size,
+                                uint32_t *entries);
+/* Sends the packet of an entry, cut to what it has room for; returns 0 when it is not next. */
+uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *buf, uint32_t count, int *err);
+/* The oldest received packet is given back: returns the slots that it took. */
+uint32_t mif_packet_end(struct mif_queue *q);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the Python package's extension adds to the core. */
+#ifndef MIF_EXTENSION_H
+#define MIF_EXTENSION_H
+
+#include "core/poller.h"
+
+#include <stdint.h>
+
+/* An open hub that polls by itself, or NULL with errno set. */
+struct mif_poller *mif_native_hub_new(void);
+
+/* What lies in a ring and was not given back by its receiver. The control plane's, while the queue
+ * is up: it reads every descriptor that is in use, which the peer may change meanwhile. */
+struct mif_fill {
+    uint32_t slots;
+    uint32_t packets; /* one of which only a part is there counts as one */
+};
+int mif_native_fill(const void *handle, uint32_t qid, int is_tx, struct mif_fill *fill);
+
+#endif
