@@ -70,34 +70,34 @@ static void end(pthread_t thread)
     ck_assert_int_eq(sem_destroy(&release), 0);
 }
 
-static int stay_in_control(uintptr_t hub, int fd, uint32_t events)
+static int stay_in_control(uintptr_t poller, int fd, uint32_t events)
 {
-    (void)hub;
+    (void)poller;
     (void)fd;
     (void)events;
     stay_inside();
     return MIF_ERR_SUCCESS;
 }
 
-static void *poll_once(void *hub)
+static void *poll_once(void *poller)
 {
-    (void)mif_poller_poll(hub, -1);
+    (void)mif_poller_poll(poller, -1);
     return NULL;
 }
 
 MEMIF_TEST(who_closes_a_hub_sleeps_until_the_pollers_have_left)
 {
-    struct mif_poller *hub = mif_poller_new();
+    struct mif_poller *poller = mif_poller_new();
     int efd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_t thread;
 
-    ck_assert_ptr_nonnull(hub);
-    ck_assert_int_eq(mif_poller_open(hub, NULL, stay_in_control), MIF_ERR_SUCCESS);
-    ck_assert_int_eq(mif_poller_watch(hub, efd, MIF_WATCH_CONTROL, NULL, 0), MIF_ERR_SUCCESS);
-    begin(&thread, poll_once, hub);
-    mif_poller_close(hub);
+    ck_assert_ptr_nonnull(poller);
+    ck_assert_int_eq(mif_poller_open(poller, NULL, stay_in_control), MIF_ERR_SUCCESS);
+    ck_assert_int_eq(mif_poller_watch(poller, efd, MIF_WATCH_CONTROL, NULL, 0), MIF_ERR_SUCCESS);
+    begin(&thread, poll_once, poller);
+    mif_poller_close(poller);
     end(thread);
-    mif_poller_free(hub);
+    mif_poller_free(poller);
     ck_assert_int_eq(close(efd), 0);
 }
 

@@ -31,7 +31,7 @@ class Rig:
 
     def __init__(self, path, external=None):
         self.path = bytes(path / "m.sock")
-        self.pointer = reactor.lib.mif_native_hub_new()
+        self.pointer = reactor.lib.mif_native_poller_new()
         self.hub = Hub(reactor.native, self.pointer, b"rig", external=external)
         self._key = int(reactor.ffi.cast("uintptr_t", self.pointer))
         reactor._threads[self._key] = self  # whose `hub` is called

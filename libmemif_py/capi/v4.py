@@ -84,7 +84,7 @@ class Api4(common.Api):
         """memif_create_socket."""
         hub = Hub(
             self.native,
-            self.ffi.addressof(sock.hub),
+            self.ffi.addressof(sock.poller),
             self.ffi.string(sock.app_name),
             retry_interval=_seconds(interval),
             eager=True,

@@ -89,7 +89,7 @@ class ControlThread:
 
     def __init__(self) -> None:
         """Open the hub and start the thread."""
-        self._pointer = lib.mif_native_hub_new()
+        self._pointer = lib.mif_native_poller_new()
         if self._pointer == ffi.NULL:
             raise native.error(lib.mif_error_from_errno(ffi.errno), "hub")
         self._key = int(ffi.cast("uintptr_t", self._pointer))

@@ -262,7 +262,7 @@ static int open_queues(uint32_t slot, uint32_t qid)
     return err;
 }
 
-int mif_connection_open(void **handle, struct mif_poller *hub, mif_interrupt_fn *interrupt,
+int mif_connection_open(void **handle, struct mif_poller *poller, mif_interrupt_fn *interrupt,
                         void *private_ctx)
 {
     uint32_t index = 0;
@@ -273,7 +273,7 @@ int mif_connection_open(void **handle, struct mif_poller *hub, mif_interrupt_fn 
     if (err != MIF_ERR_SUCCESS)
         return err;
     struct mif_connection *conn = slot_at(index);
-    conn->hub = hub;
+    conn->poller = poller;
     conn->max_packet = MIF_MAX_PACKET;
     atomic_store(&conn->private_ctx, private_ctx);
     atomic_store(&conn->control_fd, -1);
@@ -333,15 +333,15 @@ int mif_why_not(const void *handle, uint32_t qid, enum mif_direction direction)
 
 static void *allocate(const struct mif_connection *conn, size_t size)
 {
-    bool custom = conn->hub != NULL && conn->hub->allocator.alloc != NULL;
-    return custom ? conn->hub->allocator.alloc(size) : malloc(size);
+    bool custom = conn->poller != NULL && conn->poller->allocator.alloc != NULL;
+    return custom ? conn->poller->allocator.alloc(size) : malloc(size);
 }
 
 static void deallocate(const struct mif_connection *conn, void *pointer)
 {
-    bool custom = conn->hub != NULL && conn->hub->allocator.free != NULL;
+    bool custom = conn->poller != NULL && conn->poller->allocator.free != NULL;
     if (custom)
-        conn->hub->allocator.free(pointer);
+        conn->poller->allocator.free(pointer);
     else
         free(pointer);
 }

@@ -239,7 +239,7 @@ struct mif_connection {
     char fault_text[80];         /* where what is wrong has numbers in it */
     _Atomic(mif_interrupt_fn *) interrupt;
     _Atomic(void *) private_ctx;
-    struct mif_poller *hub;    /* NULL or the group it belongs to, whose allocator serves it */
+    struct mif_poller *poller; /* NULL or the group it belongs to, whose allocator serves it */
     _Atomic uint16_t rx_count; /* mif_why_not reads them at any time */
     _Atomic uint16_t tx_count;
     uint16_t region_count;
@@ -385,7 +385,7 @@ struct mif_queue_config {
 };
 
 /* A new handle, never NULL on success. interrupt may be NULL. */
-int mif_connection_open(void **handle, struct mif_poller *hub, mif_interrupt_fn *interrupt,
+int mif_connection_open(void **handle, struct mif_poller *poller, mif_interrupt_fn *interrupt,
                         void *private_ctx);
 /* Packets of more than so many bytes, MIF_MAX_PACKET unless set, end the connection that brings
  * them. Before queues are added. */

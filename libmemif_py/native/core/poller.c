@@ -25,9 +25,9 @@ static struct {
 #define CONTEXT_FD_BITS 22 /* the kernel allows no more than 2^20 fds unless told otherwise */
 
 /* This thread's calls of mif_poller_poll, the innermost first: a callback may poll in turn, this
- * hub or another, and may close any that called it. */
+ * poller or another, and may close any that called it. */
 struct turn {
-    struct mif_poller *hub;
+    struct mif_poller *poller;
     struct turn *outer;
 };
 static _Thread_local struct turn *turns_here;
@@ -95,11 +95,11 @@ static struct mif_watch recall(int fd, bool and_forget)
 }
 
 /* What is still watched, should the control plane have failed to take it back. */
-static void forget_hub(const struct mif_poller *hub)
+static void forget_poller(const struct mif_poller *poller)
 {
     pthread_mutex_lock(&table.lock);
     for (int i = 0; i < table.count; i++)
-        if (table.by_fd[i].kind != MIF_WATCH_NONE && table.by_fd[i].hub == hub)
+        if (table.by_fd[i].kind != MIF_WATCH_NONE && table.by_fd[i].poller == poller)
             forget(i);
     pthread_mutex_unlock(&table.lock);
 }
@@ -114,114 +114,114 @@ void mif_watches_init(void)
 
 /* ---- life ---- */
 
-static int add_to_epoll(struct mif_poller *hub, int fd)
+static int add_to_epoll(struct mif_poller *poller, int fd)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-    if (epoll_ctl(hub->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+    if (epoll_ctl(poller->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
         return mif_call_failed("epoll_ctl");
     return MIF_ERR_SUCCESS;
 }
 
-static int remove_from_epoll(struct mif_poller *hub, int fd)
+static int remove_from_epoll(struct mif_poller *poller, int fd)
 {
-    if (epoll_ctl(hub->epoll_fd, EPOLL_CTL_DEL, fd, NULL) != 0)
+    if (epoll_ctl(poller->epoll_fd, EPOLL_CTL_DEL, fd, NULL) != 0)
         return mif_error_from_errno(errno);
     return MIF_ERR_SUCCESS;
 }
 
 /* Forgotten first: a process that is forked in between must not close what then has the number. */
-static void close_own_fds(struct mif_poller *hub)
+static void close_own_fds(struct mif_poller *poller)
 {
-    const int fds[] = {hub->epoll_fd, hub->cancel_fd};
-    hub->epoll_fd = hub->cancel_fd = -1;
+    const int fds[] = {poller->epoll_fd, poller->cancel_fd};
+    poller->epoll_fd = poller->cancel_fd = -1;
     for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
         if (fds[i] >= 0)
             (void)close(fds[i]);
 }
 
-static int open_own_fds(struct mif_poller *hub)
+static int open_own_fds(struct mif_poller *poller)
 {
     int err = MIF_ERR_SUCCESS;
-    hub->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (hub->epoll_fd < 0)
+    poller->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (poller->epoll_fd < 0)
         err = mif_call_failed("epoll_create1");
-    else if ((hub->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+    else if ((poller->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
         err = mif_call_failed("eventfd2");
     else
-        err = add_to_epoll(hub, hub->cancel_fd);
+        err = add_to_epoll(poller, poller->cancel_fd);
     if (err != MIF_ERR_SUCCESS)
-        close_own_fds(hub);
+        close_own_fds(poller);
     return err;
 }
 
-int mif_poller_open(struct mif_poller *hub, mif_announce_fn *announce, mif_control_fn *control)
+int mif_poller_open(struct mif_poller *poller, mif_announce_fn *announce, mif_control_fn *control)
 {
-    hub->announce = announce;
-    hub->control = control;
-    int err = announce == NULL ? open_own_fds(hub) : MIF_ERR_SUCCESS;
+    poller->announce = announce;
+    poller->control = control;
+    int err = announce == NULL ? open_own_fds(poller) : MIF_ERR_SUCCESS;
     if (err == MIF_ERR_SUCCESS)
-        atomic_store(&hub->open, true);
+        atomic_store(&poller->open, true);
     return err;
 }
 
-void mif_poller_close(struct mif_poller *hub)
+void mif_poller_close(struct mif_poller *poller)
 {
-    if (!atomic_exchange(&hub->open, false))
+    if (!atomic_exchange(&poller->open, false))
         return;
     uint32_t own = 0;
     for (const struct turn *turn = turns_here; turn != NULL; turn = turn->outer)
-        own += turn->hub == hub;
-    for (unsigned turn = 0; atomic_load(&hub->pollers) > own; turn++) {
-        (void)mif_efd_signal(hub->cancel_fd);
+        own += turn->poller == poller;
+    for (unsigned turn = 0; atomic_load(&poller->inside) > own; turn++) {
+        (void)mif_efd_signal(poller->cancel_fd);
         mif_wait_a_little(turn);
     }
-    close_own_fds(hub);
-    forget_hub(hub);
+    close_own_fds(poller);
+    forget_poller(poller);
 }
 
-void mif_poller_abandon(struct mif_poller *hub)
+void mif_poller_abandon(struct mif_poller *poller)
 {
-    atomic_store(&hub->open, false);
-    close_own_fds(hub);
+    atomic_store(&poller->open, false);
+    close_own_fds(poller);
 }
 
 struct mif_poller *mif_poller_new(void)
 {
-    struct mif_poller *hub = malloc(sizeof(*hub));
-    if (hub != NULL)
-        *hub = (struct mif_poller)MIF_POLLER_INIT;
-    return hub;
+    struct mif_poller *poller = malloc(sizeof(*poller));
+    if (poller != NULL)
+        *poller = (struct mif_poller)MIF_POLLER_INIT;
+    return poller;
 }
 
-void mif_poller_free(struct mif_poller *hub)
+void mif_poller_free(struct mif_poller *poller)
 {
-    if (hub == NULL)
+    if (poller == NULL)
         return;
-    mif_poller_close(hub);
-    free(hub);
+    mif_poller_close(poller);
+    free(poller);
 }
 
 /* ---- watches ---- */
 
-bool mif_poller_announces(const struct mif_poller *hub)
+bool mif_poller_announces(const struct mif_poller *poller)
 {
-    return hub->announce != NULL;
+    return poller->announce != NULL;
 }
 
-int mif_poller_watch(struct mif_poller *hub, int fd, enum mif_watch_kind kind, void *handle,
+int mif_poller_watch(struct mif_poller *poller, int fd, enum mif_watch_kind kind, void *handle,
                      uint16_t qid)
 {
     if (fd < 0 || fd >= 1 << CONTEXT_FD_BITS)
         return MIF_ERR_BAD_FD;
     struct mif_watch watch = {
-        .kind = kind, .handle = handle, .qid = qid, .hub = hub, .control = hub->control};
+        .kind = kind, .handle = handle, .qid = qid, .poller = poller, .control = poller->control};
     void *context;
     int err = remember(fd, watch, &context);
     if (err != MIF_ERR_SUCCESS)
         return err;
-    if (hub->announce == NULL)
-        err = add_to_epoll(hub, fd);
-    else if (hub->announce(hub, fd, MIF_EVENT_READ, context) != 0)
+    if (poller->announce == NULL)
+        err = add_to_epoll(poller, fd);
+    else if (poller->announce(poller, fd, MIF_EVENT_READ, context) != 0)
         err = MIF_ERR_CB_FDUPDATE;
     if (err != MIF_ERR_SUCCESS)
         (void)recall(fd, true);
@@ -229,15 +229,15 @@ int mif_poller_watch(struct mif_poller *hub, int fd, enum mif_watch_kind kind, v
 }
 
 /* The context stays good until the application has heard of the end. */
-int mif_poller_unwatch(struct mif_poller *hub, int fd)
+int mif_poller_unwatch(struct mif_poller *poller, int fd)
 {
     int err = MIF_ERR_SUCCESS;
     struct mif_watch watch = recall(fd, false);
     if (watch.kind == MIF_WATCH_NONE)
         return err;
-    if (hub->announce == NULL)
-        err = remove_from_epoll(hub, fd);
-    else if (hub->announce(hub, fd, MIF_EVENT_DEL, context_of(&watch, fd)) != 0)
+    if (poller->announce == NULL)
+        err = remove_from_epoll(poller, fd);
+    else if (poller->announce(poller, fd, MIF_EVENT_DEL, context_of(&watch, fd)) != 0)
         err = MIF_ERR_CB_FDUPDATE;
     (void)recall(fd, true);
     return err;
@@ -274,8 +274,8 @@ static int serve(const struct mif_watch *watch, int fd, uint32_t events)
 {
     if (watch->kind == MIF_WATCH_INTERRUPT)
         return interrupt(watch);
-    /* The hub itself may be gone by now, should another thread have ended it. */
-    return watch->control((uintptr_t)watch->hub, fd, events);
+    /* The poller itself may be gone by now, should another thread have ended it. */
+    return watch->control((uintptr_t)watch->poller, fd, events);
 }
 
 int mif_poller_dispatch(int fd, uint32_t events)
@@ -310,16 +310,16 @@ static uint32_t from_epoll(uint32_t events)
 }
 
 /* One event a turn: serving it may close or reuse any other fd. */
-static int poll_once(struct mif_poller *hub, int timeout)
+static int poll_once(struct mif_poller *poller, int timeout)
 {
     struct epoll_event event;
-    int ready = epoll_wait(hub->epoll_fd, &event, 1, timeout);
+    int ready = epoll_wait(poller->epoll_fd, &event, 1, timeout);
     if (ready < 0)
         return errno == EINTR ? -1 : mif_call_failed("epoll_wait");
     if (ready == 0)
         return MIF_ERR_SUCCESS;
-    if (event.data.fd == hub->cancel_fd) {
-        mif_efd_drain(hub->cancel_fd);
+    if (event.data.fd == poller->cancel_fd) {
+        mif_efd_drain(poller->cancel_fd);
         return MIF_ERR_POLL_CANCEL;
     }
     int err = mif_poller_dispatch(event.data.fd, from_epoll(event.events));
@@ -330,27 +330,27 @@ static int poll_once(struct mif_poller *hub, int timeout)
 static void end_turn(struct turn *turn)
 {
     turns_here = turn->outer;
-    atomic_fetch_sub(&turn->hub->pollers, 1);
+    atomic_fetch_sub(&turn->poller->inside, 1);
 }
 
-int mif_poller_poll(struct mif_poller *hub, int timeout)
+int mif_poller_poll(struct mif_poller *poller, int timeout)
 {
     if (mif_in_forked_child())
         return MIF_ERR_SYSCALL;
     /* The turn ends also when on_interrupt throws a C++ exception through here. */
-    __attribute__((cleanup(end_turn))) struct turn turn = {.hub = hub, .outer = turns_here};
+    __attribute__((cleanup(end_turn))) struct turn turn = {.poller = poller, .outer = turns_here};
     turns_here = &turn;
-    atomic_fetch_add(&hub->pollers, 1);
-    if (!atomic_load(&hub->open) || hub->epoll_fd < 0)
+    atomic_fetch_add(&poller->inside, 1);
+    if (!atomic_load(&poller->open) || poller->epoll_fd < 0)
         return MIF_ERR_INVAL_ARG;
-    return poll_once(hub, timeout);
+    return poll_once(poller, timeout);
 }
 
-int mif_poller_cancel(struct mif_poller *hub)
+int mif_poller_cancel(struct mif_poller *poller)
 {
-    if (mif_in_forked_child() || !atomic_load(&hub->open) || hub->cancel_fd < 0)
+    if (mif_in_forked_child() || !atomic_load(&poller->open) || poller->cancel_fd < 0)
         return MIF_ERR_INVAL_ARG;
-    return mif_efd_signal(hub->cancel_fd) ? MIF_ERR_SUCCESS : mif_call_failed("write");
+    return mif_efd_signal(poller->cancel_fd) ? MIF_ERR_SUCCESS : mif_call_failed("write");
 }
 
 /* ---- timer ---- */

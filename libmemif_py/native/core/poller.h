@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hub: the file descriptors of a group of interfaces, and what happens when one is ready.
+ * A poller: the file descriptors of a group of interfaces, and what happens when one is ready.
  *
- * Either the hub polls by itself (an epoll set), or the application does and is told of each fd
+ * Either the poller polls by itself (an epoll set), or the application does and is told of each fd
  * through `announce`. An interrupt fd leads straight to the application's callback; every other fd
  * belongs to the control plane and leads to `control`.
  *
- * Watches are kept in one table for all hubs, by fd, so that an event can be served by its fd alone
- * or by the context that came with its announcement.
+ * Watches are kept in one table for all pollers, by fd, so that an event can be served by its fd
+ * alone or by the context that came with its announcement.
  *
- * A hub is in place for the life of the process or until mif_poller_free; open and close start and
- * end its use. Closing wakes and waits for every thread that is inside mif_poller_poll, except the
- * one that closes.
+ * A poller is in place for the life of the process or until mif_poller_free; open and close start
+ * and end its use. Closing wakes and waits for every thread that is inside mif_poller_poll, except
+ * the one that closes.
  */
 #ifndef MIF_POLLER_H
 #define MIF_POLLER_H
@@ -35,16 +35,16 @@ struct mif_poller;
 
 /* The application's fd callback; non-zero = it failed. The context is a number, not an address: it
  * names this watch of the fd and no later one. */
-typedef int mif_announce_fn(struct mif_poller *hub, int fd, uint32_t events, void *context);
+typedef int mif_announce_fn(struct mif_poller *poller, int fd, uint32_t events, void *context);
 /* The control plane; returns a core error code. */
-typedef int mif_control_fn(uintptr_t hub, int fd, uint32_t events);
+typedef int mif_control_fn(uintptr_t poller, int fd, uint32_t events);
 
 struct mif_watch {
     enum mif_watch_kind kind;
     uint16_t qid;
     void *handle;
-    struct mif_poller *hub;
-    mif_control_fn *control; /* the hub's */
+    struct mif_poller *poller;
+    mif_control_fn *control; /* the poller's */
     uint64_t serial;
 };
 
@@ -60,37 +60,37 @@ struct mif_poller {
     mif_announce_fn *announce;
     mif_control_fn *control;
     struct mif_allocator allocator;
-    _Atomic uint32_t pollers;
+    _Atomic uint32_t inside; /* threads that poll */
     atomic_bool open;
 };
 
 #define MIF_POLLER_INIT {.epoll_fd = -1, .cancel_fd = -1}
 
 /* All: a core error code, unless said. */
-int mif_poller_open(struct mif_poller *hub, mif_announce_fn *announce, mif_control_fn *control);
-void mif_poller_close(struct mif_poller *hub);
-/* In a forked child, of a hub of the parent's: closes the child's copies of its fds and waits for
- * nobody. Its calls give errors from then on. */
-void mif_poller_abandon(struct mif_poller *hub);
+int mif_poller_open(struct mif_poller *poller, mif_announce_fn *announce, mif_control_fn *control);
+void mif_poller_close(struct mif_poller *poller);
+/* In a forked child, of a poller of the parent's: closes the child's copies of its fds and waits
+ * for nobody. Its calls give errors from then on. */
+void mif_poller_abandon(struct mif_poller *poller);
 /* On the heap, not yet open; NULL when out of memory. */
 struct mif_poller *mif_poller_new(void);
-void mif_poller_free(struct mif_poller *hub);
+void mif_poller_free(struct mif_poller *poller);
 
 /* True when the application polls and is told of descriptors. */
-bool mif_poller_announces(const struct mif_poller *hub);
-int mif_poller_watch(struct mif_poller *hub, int fd, enum mif_watch_kind kind, void *handle,
+bool mif_poller_announces(const struct mif_poller *poller);
+int mif_poller_watch(struct mif_poller *poller, int fd, enum mif_watch_kind kind, void *handle,
                      uint16_t qid);
 /* Must come before the fd is closed. Whatever the code, nobody watches the fd any more. */
-int mif_poller_unwatch(struct mif_poller *hub, int fd);
+int mif_poller_unwatch(struct mif_poller *poller, int fd);
 /* Serves one ready fd; BAD_FD when nobody watches it. */
 int mif_poller_dispatch(int fd, uint32_t events);
 /* The same by the context of its announcement; INVAL_ARG for one that is over or made up. */
 int mif_poller_dispatch_context(const void *context, uint32_t events);
 /* Waits up to timeout ms (-1 = for ever) and serves one ready fd. SUCCESS, POLL_CANCEL, an error,
  * or -1 when a signal ended the wait. */
-int mif_poller_poll(struct mif_poller *hub, int timeout);
+int mif_poller_poll(struct mif_poller *poller, int timeout);
 /* Makes the running or next mif_poller_poll return POLL_CANCEL. */
-int mif_poller_cancel(struct mif_poller *hub);
+int mif_poller_cancel(struct mif_poller *poller);
 
 /* In a forked child, which watches nothing: see mif_start_over. */
 void mif_watches_init(void);

@@ -6,22 +6,22 @@
 #include <errno.h>
 
 /* Implemented in Python. */
-int mif_python_control(uintptr_t hub, int fd, uint32_t events);
+int mif_python_control(uintptr_t poller, int fd, uint32_t events);
 
-struct mif_poller *mif_native_hub_new(void)
+struct mif_poller *mif_native_poller_new(void)
 {
-    struct mif_poller *hub = mif_poller_new();
-    if (hub == NULL) {
+    struct mif_poller *poller = mif_poller_new();
+    if (poller == NULL) {
         errno = ENOMEM;
         return NULL;
     }
-    if (mif_poller_open(hub, NULL, mif_python_control) != MIF_ERR_SUCCESS) {
+    if (mif_poller_open(poller, NULL, mif_python_control) != MIF_ERR_SUCCESS) {
         int error = errno;
-        mif_poller_free(hub);
+        mif_poller_free(poller);
         errno = error;
         return NULL;
     }
-    return hub;
+    return poller;
 }
 
 /* The slots [end - slots, end) of a ring are in use. Whatever the peer writes to its index, a ring

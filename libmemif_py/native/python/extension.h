@@ -7,8 +7,8 @@
 
 #include <stdint.h>
 
-/* An open hub that polls by itself, or NULL with errno set. */
-struct mif_poller *mif_native_hub_new(void);
+/* An open poller that polls by itself, or NULL with errno set. */
+struct mif_poller *mif_native_poller_new(void);
 
 /* What lies in a ring and was not given back by its receiver. The control plane's, while the queue
  * is up: it reads every descriptor that is in use, which the peer may change meanwhile. */

@@ -19,10 +19,10 @@ int mif_python_create(void **handle, const memif_conn_args_t *args,
                       memif_connection_update_t *on_disconnect, mif_interrupt_fn *on_interrupt,
                       void *private_ctx);
 int mif_python_delete(void *handle);
-int mif_python_control(uintptr_t hub, int fd, uint32_t events);
+int mif_python_control(uintptr_t poller, int fd, uint32_t events);
 int mif_python_details(void *handle, memif_details_t *details, char *buf, size_t size);
 
-static struct mif_poller hub = MIF_POLLER_INIT;
+static struct mif_poller poller = MIF_POLLER_INIT;
 static memif_control_fd_update_t *control_fd_update;
 /* From the beginning of memif_init to the end of memif_cleanup: of two threads that call memif_init
  * at the same time one wins. */
@@ -50,17 +50,17 @@ int mif_v1_mode(const memif_conn_args_t *args)
 
 struct mif_poller *mif_v1_poller(void)
 {
-    return &hub;
+    return &poller;
 }
 
 int mif_v1_poller_open(void)
 {
-    return mif_poller_open(&hub, control_fd_update == NULL ? NULL : announce, control);
+    return mif_poller_open(&poller, control_fd_update == NULL ? NULL : announce, control);
 }
 
 void mif_v1_poller_close(void)
 {
-    mif_poller_close(&hub);
+    mif_poller_close(&poller);
 }
 
 /* ---- control ---- */
@@ -85,7 +85,7 @@ int memif_init(memif_control_fd_update_t *on_control_fd_update, char *app_name)
 int memif_cleanup(void)
 {
     int err = mif_embed_check();
-    if (err == MIF_ERR_SUCCESS && atomic_load(&hub.open)) {
+    if (err == MIF_ERR_SUCCESS && atomic_load(&poller.open)) {
         err = mif_python_cleanup();
         atomic_store(&in_use, false);
         return mif_error_to_1(err);
@@ -102,7 +102,7 @@ int memif_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
         return MEMIF_ERR_INVAL_ARG;
     if (*conn != NULL)
         return MEMIF_ERR_CONN;
-    if (!atomic_load(&hub.open))
+    if (!atomic_load(&poller.open))
         return MEMIF_ERR_INVAL_ARG; /* memif_init comes first */
     int err = mif_embed_check();
     if (err != MIF_ERR_SUCCESS)
@@ -141,19 +141,19 @@ int memif_get_details(memif_conn_handle_t conn, memif_details_t *md, char *buf, 
 
 int memif_control_fd_handler(int fd, uint8_t events)
 {
-    if (!atomic_load(&hub.open))
+    if (!atomic_load(&poller.open))
         return MEMIF_ERR_INVAL_ARG;
     return mif_error_to_1(mif_poller_dispatch(fd, events));
 }
 
 int memif_poll_event(int timeout)
 {
-    return mif_error_to_1(mif_poller_poll(&hub, timeout));
+    return mif_error_to_1(mif_poller_poll(&poller, timeout));
 }
 
 int memif_cancel_poll_event(void)
 {
-    return mif_error_to_1(mif_poller_cancel(&hub));
+    return mif_error_to_1(mif_poller_cancel(&poller));
 }
 
 int memif_set_rx_mode(memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t qid)

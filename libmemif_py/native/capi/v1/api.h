@@ -13,7 +13,7 @@
 
 /* args->mode is a bit-field, which cffi cannot read without knowing its compiler's layout. */
 int mif_v1_mode(const memif_conn_args_t *args);
-/* The one hub of the 1.0 interface. */
+/* The one poller of the 1.0 interface. */
 struct mif_poller *mif_v1_poller(void);
 /* Polled by the application when memif_init was given a callback. */
 int mif_v1_poller_open(void);

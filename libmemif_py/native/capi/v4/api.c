@@ -30,7 +30,7 @@ int mif_python_create(struct mif_socket *sock, void **handle, const memif_conn_a
                       void *private_ctx);
 int mif_python_request(void *handle);
 int mif_python_delete(void *handle);
-int mif_python_control(uintptr_t hub, int fd, uint32_t events);
+int mif_python_control(uintptr_t poller, int fd, uint32_t events);
 int mif_python_details(void *handle, memif_details_t *details, char *buf, size_t size);
 
 /* All socket objects, so that a handle can be checked without being followed. */
@@ -87,18 +87,18 @@ static void unlist_socket(struct mif_socket *sock)
         release_socket(sock);
 }
 
-static int announce(struct mif_poller *hub, int fd, uint32_t events, void *context)
+static int announce(struct mif_poller *poller, int fd, uint32_t events, void *context)
 {
-    struct mif_socket *sock = (struct mif_socket *)hub;
+    struct mif_socket *sock = (struct mif_socket *)poller;
     memif_fd_event_t event = {
         .fd = fd, .type = (memif_fd_event_type_t)events, .private_ctx = context};
     return sock->on_control_fd_update(event, sock->private_ctx);
 }
 
-static int control(uintptr_t hub, int fd, uint32_t events)
+static int control(uintptr_t poller, int fd, uint32_t events)
 {
     int err = mif_embed_check();
-    return err == MIF_ERR_SUCCESS ? mif_python_control(hub, fd, events) : err;
+    return err == MIF_ERR_SUCCESS ? mif_python_control(poller, fd, events) : err;
 }
 
 static int64_t microseconds(struct timespec time)
@@ -114,12 +114,12 @@ static struct mif_socket *new_socket(const memif_socket_args_t *args, void *priv
     if (sock == NULL)
         return NULL;
     *sock = (struct mif_socket){
-        .hub = MIF_POLLER_INIT,
+        .poller = MIF_POLLER_INIT,
         .private_ctx = private_ctx,
         .on_control_fd_update = args->on_control_fd_update,
         .free = args->free != NULL ? args->free : free,
     };
-    sock->hub.allocator = (struct mif_allocator){.alloc = alloc, .free = sock->free};
+    sock->poller.allocator = (struct mif_allocator){.alloc = alloc, .free = sock->free};
     memcpy(sock->path, args->path, sizeof(args->path));
     memcpy(sock->app_name, args->app_name, sizeof(args->app_name));
     if (sock->path[0] == '\0')
@@ -131,13 +131,13 @@ static struct mif_socket *new_socket(const memif_socket_args_t *args, void *priv
 
 static int open_socket(struct mif_socket *sock, const struct itimerspec *timer)
 {
-    int err =
-        mif_poller_open(&sock->hub, sock->on_control_fd_update == NULL ? NULL : announce, control);
+    int err = mif_poller_open(&sock->poller, sock->on_control_fd_update == NULL ? NULL : announce,
+                              control);
     if (err != MIF_ERR_SUCCESS)
         return err;
     err = mif_python_open(sock, microseconds(timer->it_value), microseconds(timer->it_interval));
     if (err != MIF_ERR_SUCCESS)
-        mif_poller_close(&sock->hub);
+        mif_poller_close(&sock->poller);
     return err;
 }
 
@@ -179,7 +179,7 @@ static int delete_held(struct mif_socket *sock, memif_socket_handle_t *handle)
     int err = mif_python_close(sock);
     if (!sock->is_over)
         return err;
-    mif_poller_close(&sock->hub);
+    mif_poller_close(&sock->poller);
     unlist_socket(sock);
     *handle = NULL;
     return err;
@@ -296,7 +296,7 @@ int memif_request_connection(memif_conn_handle_t conn)
 memif_socket_handle_t memif_get_socket_handle(memif_conn_handle_t conn)
 {
     struct mif_connection *found = mif_lookup(conn);
-    return found == NULL ? NULL : found->hub;
+    return found == NULL ? NULL : found->poller;
 }
 
 int memif_get_details(memif_conn_handle_t conn, memif_details_t *md, char *buf, ssize_t buflen)
@@ -326,7 +326,7 @@ int memif_poll_event(memif_socket_handle_t handle, int timeout)
 {
     /* Released also when on_interrupt throws a C++ exception through here. */
     __attribute__((cleanup(release_held))) struct mif_socket *sock = hold_socket(handle);
-    return sock == NULL ? MEMIF_ERR_INVAL_ARG : mif_poller_poll(&sock->hub, timeout);
+    return sock == NULL ? MEMIF_ERR_INVAL_ARG : mif_poller_poll(&sock->poller, timeout);
 }
 
 int memif_cancel_poll_event(memif_socket_handle_t handle)
@@ -334,7 +334,7 @@ int memif_cancel_poll_event(memif_socket_handle_t handle)
     struct mif_socket *sock = hold_socket(handle);
     if (sock == NULL)
         return MEMIF_ERR_INVAL_ARG;
-    int err = mif_poller_cancel(&sock->hub);
+    int err = mif_poller_cancel(&sock->poller);
     release_socket(sock);
     return err;
 }

@@ -15,7 +15,7 @@ const char *memif_get_socket_filename(memif_socket_handle_t sock);
 
 /* A control socket object. It lives until it was deleted and nobody is inside it any more. */
 struct mif_socket {
-    struct mif_poller hub; /* first, so that a hub is a socket */
+    struct mif_poller poller; /* first, so that a poller is a socket */
     struct mif_socket *next;
     uint32_t references; /* guarded by the list's lock; the list holds one */
     void *private_ctx;
