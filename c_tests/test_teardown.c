@@ -242,12 +242,12 @@ static void expect_no_garbage_handle(void)
     expect_no_such_handle(NULL);
     expect_no_such_handle(&random);
     expect_no_such_handle((void *)UINTPTR_MAX);
-    for (uint32_t i = memif_times("HANDLES", MIF_MAX_SLOTS / 16); i-- > 0;) {
+    for (uint32_t i = memif_times("HANDLES", MIF_MAX_CELLS / 16); i-- > 0;) {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
         expect_no_such_handle((void *)(uintptr_t)random);
-        expect_no_such_handle((void *)(uintptr_t)(1ull << 40 << MIF_SLOT_BITS | i));
+        expect_no_such_handle((void *)(uintptr_t)(1ull << 40 << MIF_CELL_BITS | i));
     }
 }
 

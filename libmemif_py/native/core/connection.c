@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What there is before mif_data_path_init: a slot and a queue that are nobody's. */
+/* What there is before mif_data_path_init: a cell and a queue that are nobody's. */
 static struct mif_connection no_connection;
 static struct mif_queue_pair no_queues;
 static const struct mif_arena no_arena = {
@@ -31,18 +31,18 @@ _Atomic(const struct mif_arena *) mif_arena = &no_arena;
 
 /* Held while queues go down, and by control functions that need one to stay up. */
 static pthread_mutex_t queue_lock = PTHREAD_MUTEX_INITIALIZER;
-/* Guards the free list and the opening of slots, nothing else. */
+/* Guards the free list and the opening of cells, nothing else. */
 static pthread_mutex_t arena_lock = PTHREAD_MUTEX_INITIALIZER;
 /* Guards leases; held for moments only, also inside a burst. */
 static pthread_mutex_t lease_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic uint64_t last_connection; /* serial number */
 static struct mif_arena arena;
-static uint32_t arena_slots;                   /* how many fit the reserved address range */
-static uint32_t opened;                        /* slots that were ever used */
+static uint32_t arena_cells;                   /* how many fit the reserved address range */
+static uint32_t opened;                        /* cells that were ever used */
 static uint32_t opened_queues[MIF_MAX_QUEUES]; /* bytes, by queue id, that can be written */
 static uint64_t next_serial = 1;               /* never reused, so neither is a handle */
-static uint16_t *closed_line; /* slots that were closed, oldest first, as a circle */
-static uint32_t closed_first, closed_count;
+static uint16_t *quarantine; /* cells that were closed, oldest first, as a circle */
+static uint32_t quarantine_first, quarantine_count;
 static atomic_bool forked_child;
 static _Atomic uint32_t generation; /* forks that lead to this process */
 static int membarrier_command;      /* 0: not available */
@@ -53,9 +53,9 @@ uint32_t mif_quiet_flags = NEVER_QUIET;
 
 /* ---- one-time set-up ---- */
 
-static struct mif_connection *slot_at(uint32_t index)
+static struct mif_connection *cell_at(uint32_t index)
 {
-    return (struct mif_connection *)(void *)(arena.connections + index * MIF_SLOT_STRIDE);
+    return (struct mif_connection *)(void *)(arena.connections + index * MIF_CELL_STRIDE);
 }
 
 static long membarrier(int command)
@@ -129,7 +129,7 @@ static void on_fork_child(void)
     atomic_fetch_add(&generation, 1);
     mif_untrusted_forked();
     for (uint32_t i = 0; i < opened; i++) {
-        struct mif_connection *conn = slot_at(i);
+        struct mif_connection *conn = cell_at(i);
         const void *handle = (void *)atomic_load(&conn->handle);
         if (handle == NULL)
             continue;
@@ -151,7 +151,7 @@ uint32_t mif_generation(void)
 }
 
 /* Threads that are not in the child may have been in the middle of anything, so nothing is taken
- * over: slots read as zeroes again, as at the start. Serial numbers go on, so no
+ * over: cells read as zeroes again, as at the start. Serial numbers go on, so no
  * handle of the parent's ever matches. Regions stay mapped, for there may be views of them. */
 int mif_start_over(void)
 {
@@ -160,10 +160,10 @@ int mif_start_over(void)
     mif_watches_init();
     mif_signals_init();
     choose_membarrier();
-    size_t bytes = MIF_MAX_QUEUES * arena.qid_stride + arena_slots * MIF_SLOT_STRIDE;
+    size_t bytes = MIF_MAX_QUEUES * arena.qid_stride + arena_cells * MIF_CELL_STRIDE;
     if (madvise(arena.queues, bytes, MADV_DONTNEED) != 0)
         return mif_call_failed("madvise");
-    opened = closed_first = closed_count = 0;
+    opened = quarantine_first = quarantine_count = 0;
     atomic_store(&forked_child, false);
     return MIF_ERR_SUCCESS;
 }
@@ -176,31 +176,31 @@ static bool is_room_left(void)
     return rest != MAP_FAILED && munmap(rest, most) == 0;
 }
 
-/* Address space only: no page is taken before a slot is opened. A process with a tight address
- * limit gets fewer slots. */
+/* Address space only: no page is taken before a cell is opened. A process with a tight address
+ * limit gets fewer cells. */
 static int reserve_arena(void)
 {
     const uint32_t least = 128;
-    for (uint32_t slots = MIF_MAX_SLOTS; slots >= least; slots /= 2) {
-        size_t qid_stride = slots * sizeof(struct mif_queue_pair);
+    for (uint32_t cells = MIF_MAX_CELLS; cells >= least; cells /= 2) {
+        size_t qid_stride = cells * sizeof(struct mif_queue_pair);
         size_t queue_bytes = MIF_MAX_QUEUES * qid_stride;
-        uint8_t *base = mmap(NULL, queue_bytes + slots * MIF_SLOT_STRIDE, PROT_READ,
+        uint8_t *base = mmap(NULL, queue_bytes + cells * MIF_CELL_STRIDE, PROT_READ,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (base == MAP_FAILED)
             continue;
-        if (slots > least && !is_room_left()) {
-            (void)munmap(base, queue_bytes + slots * MIF_SLOT_STRIDE);
+        if (cells > least && !is_room_left()) {
+            (void)munmap(base, queue_bytes + cells * MIF_CELL_STRIDE);
             continue;
         }
-        closed_line = calloc(slots, sizeof(*closed_line));
-        if (closed_line == NULL) {
-            (void)munmap(base, queue_bytes + slots * MIF_SLOT_STRIDE);
+        quarantine = calloc(cells, sizeof(*quarantine));
+        if (quarantine == NULL) {
+            (void)munmap(base, queue_bytes + cells * MIF_CELL_STRIDE);
             return MIF_ERR_NOMEM;
         }
-        arena_slots = slots;
+        arena_cells = cells;
         arena = (struct mif_arena){.queues = base,
                                    .connections = base + queue_bytes,
-                                   .slot_mask = slots - 1,
+                                   .cell_mask = cells - 1,
                                    .qid_stride = qid_stride};
         return MIF_ERR_SUCCESS;
     }
@@ -214,7 +214,7 @@ int mif_data_path_init(void)
     if (mif_the_arena() == &no_arena) {
         choose_membarrier();
         mif_signals_init();
-        err = arena_slots != 0 ? MIF_ERR_SUCCESS : reserve_arena();
+        err = arena_cells != 0 ? MIF_ERR_SUCCESS : reserve_arena();
         if (err == MIF_ERR_SUCCESS && pthread_atfork(NULL, NULL, on_fork_child) != 0)
             err = MIF_ERR_NOMEM;
         if (err == MIF_ERR_SUCCESS)
@@ -224,31 +224,31 @@ int mif_data_path_init(void)
     return err;
 }
 
-/* ---- slots ---- */
+/* ---- cells ---- */
 
-static int take_slot(uint32_t *index)
+static int take_cell(uint32_t *index)
 {
-    bool all_open = opened == arena_slots;
-    if (closed_count > MIF_QUARANTINE || (closed_count > 0 && all_open)) {
-        *index = closed_line[closed_first];
-        closed_first = (closed_first + 1) % arena_slots;
-        closed_count--;
+    bool all_open = opened == arena_cells;
+    if (quarantine_count > MIF_QUARANTINE || (quarantine_count > 0 && all_open)) {
+        *index = quarantine[quarantine_first];
+        quarantine_first = (quarantine_first + 1) % arena_cells;
+        quarantine_count--;
         return MIF_ERR_SUCCESS;
     }
     if (all_open)
         return MIF_ERR_NOMEM;
-    if (mprotect(slot_at(opened), MIF_SLOT_STRIDE, PROT_READ | PROT_WRITE) != 0)
+    if (mprotect(cell_at(opened), MIF_CELL_STRIDE, PROT_READ | PROT_WRITE) != 0)
         return mif_call_failed("mprotect");
     *index = opened++;
     return MIF_ERR_SUCCESS;
 }
 
-/* Makes sure that the queues of an id can be written up to a slot. */
-static int open_queues(uint32_t slot, uint32_t qid)
+/* Makes sure that the queues of an id can be written up to a cell. */
+static int open_queues(uint32_t cell, uint32_t qid)
 {
     int err = MIF_ERR_SUCCESS;
     pthread_mutex_lock(&arena_lock);
-    uint32_t end = (slot + 1) * (uint32_t)sizeof(struct mif_queue_pair);
+    uint32_t end = (cell + 1) * (uint32_t)sizeof(struct mif_queue_pair);
     end = (end + MIF_PAGE - 1) / MIF_PAGE * MIF_PAGE;
     if (end > opened_queues[qid]) {
         uint8_t *base = arena.queues + qid * arena.qid_stride;
@@ -267,18 +267,18 @@ int mif_connection_open(void **handle, struct mif_poller *poller, mif_interrupt_
 {
     uint32_t index = 0;
     pthread_mutex_lock(&arena_lock);
-    int err = mif_the_arena() == &no_arena ? MIF_ERR_INVAL_ARG : take_slot(&index);
+    int err = mif_the_arena() == &no_arena ? MIF_ERR_INVAL_ARG : take_cell(&index);
     uint64_t serial = next_serial++;
     pthread_mutex_unlock(&arena_lock);
     if (err != MIF_ERR_SUCCESS)
         return err;
-    struct mif_connection *conn = slot_at(index);
+    struct mif_connection *conn = cell_at(index);
     conn->poller = poller;
     conn->max_packet = MIF_MAX_PACKET;
     atomic_store(&conn->private_ctx, private_ctx);
     atomic_store(&conn->control_fd, -1);
     atomic_store(&conn->interrupt, interrupt);
-    uintptr_t value = (uintptr_t)(serial << MIF_SLOT_BITS) | index;
+    uintptr_t value = (uintptr_t)(serial << MIF_CELL_BITS) | index;
     atomic_store_explicit(&conn->handle, value, memory_order_release);
     *handle = (void *)value;
     return MIF_ERR_SUCCESS;
@@ -291,11 +291,11 @@ void mif_connection_limit(void *handle, uint32_t max_packet)
         conn->max_packet = max_packet;
 }
 
-/* The next interface in the slot begins at zero. */
+/* The next interface in the cell begins at zero. */
 static void forget_totals(const void *handle, uint32_t qid)
 {
-    size_t slot = (uintptr_t)handle & arena.slot_mask;
-    if ((slot + 1) * sizeof(struct mif_queue_pair) > opened_queues[qid])
+    size_t cell = (uintptr_t)handle & arena.cell_mask;
+    if ((cell + 1) * sizeof(struct mif_queue_pair) > opened_queues[qid])
         return;
     mif_queue_at(handle, qid, MIF_RX)->before = (struct mif_totals){0};
     mif_queue_at(handle, qid, MIF_TX)->before = (struct mif_totals){0};
@@ -310,11 +310,11 @@ void mif_connection_close(void *handle)
         forget_totals(handle, qid);
     atomic_store(&conn->handle, 0);
     /* Gives the memory back and leaves zeroes, readable by late look-ups. */
-    (void)madvise(conn, MIF_SLOT_STRIDE, MADV_DONTNEED);
+    (void)madvise(conn, MIF_CELL_STRIDE, MADV_DONTNEED);
     pthread_mutex_lock(&arena_lock);
-    closed_line[(closed_first + closed_count) % arena_slots] =
-        (uint16_t)((uintptr_t)handle & arena.slot_mask);
-    closed_count++;
+    quarantine[(quarantine_first + quarantine_count) % arena_cells] =
+        (uint16_t)((uintptr_t)handle & arena.cell_mask);
+    quarantine_count++;
     pthread_mutex_unlock(&arena_lock);
 }
 
@@ -494,7 +494,7 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
     int err = check_config(conn, config);
     if (err != MIF_ERR_SUCCESS)
         return err;
-    err = open_queues((uint32_t)((uintptr_t)handle & arena.slot_mask), config->qid);
+    err = open_queues((uint32_t)((uintptr_t)handle & arena.cell_mask), config->qid);
     if (err != MIF_ERR_SUCCESS)
         return err;
     enum mif_direction direction = config->is_tx ? MIF_TX : MIF_RX;

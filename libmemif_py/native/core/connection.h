@@ -2,7 +2,7 @@
 /*
  * Connections and queues: the C state behind a handle, who owns it and when it may go away.
  *
- * A handle is a number, not a pointer: the low bits say which slot it has, the rest is a serial
+ * A handle is a number, not a pointer: the low bits say which cell it has, the rest is a serial
  * number that is never used twice. Nothing of the arena is unmapped while the process lives, so a
  * stale or made-up handle can be looked up safely and simply matches nothing.
  *
@@ -22,7 +22,7 @@
  * busy == 1 and waits. The two stores and loads of the burst may be reordered by the processor but
  * not across the membarrier, and the compiler is held off by a signal fence.
  *
- * A slot that was closed waits in a line of at least MIF_QUARANTINE others before it is used
+ * A cell that was closed waits in a line of at least MIF_QUARANTINE others before it is used
  * again: a thread that was suspended between looking a stale handle up and seeing that it does not
  * own the queue must not meet a new owner there.
  */
@@ -231,7 +231,7 @@ struct mif_queue_pair {
 _Static_assert(sizeof(struct mif_queue_pair) == 512, "queue layout");
 
 struct mif_connection {
-    _Atomic uintptr_t handle; /* 0 = free slot */
+    _Atomic uintptr_t handle; /* 0 = free cell */
     _Atomic uint32_t up;
     _Atomic int control_fd;      /* -1 = none; shut down when the peer breaks the rules */
     _Atomic(const char *) fault; /* what the data path found wrong; NULL = nothing */
@@ -251,29 +251,29 @@ struct mif_connection {
 
 /*
  * Where connections and queues are. All of it can be read at any time, so that a handle is looked
- * up by arithmetic alone; it can be written where a slot was opened and where a queue was added.
+ * up by arithmetic alone; it can be written where a cell was opened and where a queue was added.
  * Queues of the same id lie side by side, whosever they are: most interfaces have one each way, and
  * so they share pages without sharing lines.
  */
 struct mif_arena {
-    uint8_t *queues;      /* pairs: by queue id, then by slot */
-    uint8_t *connections; /* by slot */
-    uint64_t slot_mask;   /* slots are a power of two */
+    uint8_t *queues;      /* pairs: by queue id, then by cell */
+    uint8_t *connections; /* by cell */
+    uint64_t cell_mask;   /* cells are a power of two */
     uint64_t qid_stride;  /* from the pairs of one queue id to those of the next */
 };
 /* Set once; before that, one where no handle finds itself. Hidden here too, so that it is found
  * without a table. */
 extern __attribute__((visibility("hidden"))) _Atomic(const struct mif_arena *) mif_arena;
 
-/* A handle is serial << MIF_SLOT_BITS | slot. */
-#define MIF_SLOT_BITS 12
-#define MIF_MAX_SLOTS (1u << MIF_SLOT_BITS)
+/* A handle is serial << MIF_CELL_BITS | cell. */
+#define MIF_CELL_BITS 12
+#define MIF_MAX_CELLS (1u << MIF_CELL_BITS)
 #ifdef __x86_64__
 #define MIF_PAGE 4096u
 #else
 #define MIF_PAGE 65536u /* the largest there is */
 #endif
-#define MIF_SLOT_STRIDE ((sizeof(struct mif_connection) + MIF_PAGE - 1) / MIF_PAGE * MIF_PAGE)
+#define MIF_CELL_STRIDE ((sizeof(struct mif_connection) + MIF_PAGE - 1) / MIF_PAGE * MIF_PAGE)
 #define MIF_QUARANTINE 64
 
 static inline const struct mif_arena *mif_the_arena(void)
@@ -285,8 +285,8 @@ static inline const struct mif_arena *mif_the_arena(void)
 static inline struct mif_connection *mif_lookup(const void *handle)
 {
     const struct mif_arena *arena = mif_the_arena();
-    size_t slot = (uintptr_t)handle & arena->slot_mask;
-    struct mif_connection *conn = (void *)(arena->connections + slot * MIF_SLOT_STRIDE);
+    size_t cell = (uintptr_t)handle & arena->cell_mask;
+    struct mif_connection *conn = (void *)(arena->connections + cell * MIF_CELL_STRIDE);
     if (handle == NULL ||
         atomic_load_explicit(&conn->handle, memory_order_relaxed) != (uintptr_t)handle)
         return NULL;
@@ -298,9 +298,9 @@ static inline struct mif_queue *mif_queue_at(const void *handle, uint32_t qid,
                                              enum mif_direction direction)
 {
     const struct mif_arena *arena = mif_the_arena();
-    size_t slot = (uintptr_t)handle & arena->slot_mask;
+    size_t cell = (uintptr_t)handle & arena->cell_mask;
     struct mif_queue_pair *pair =
-        (void *)(arena->queues + slot * sizeof(*pair) + qid * arena->qid_stride);
+        (void *)(arena->queues + cell * sizeof(*pair) + qid * arena->qid_stride);
     return direction == MIF_RX ? &pair->rx : &pair->tx;
 }
 

@@ -42,7 +42,7 @@ enum mif_step mif_chain_measure(struct mif_queue *q, uint32_t size, struct mif_r
     *room = (struct mif_room){.contiguous = true};
     do {
         uint64_t counter = q->next + room->count;
-        enum mif_step step = mif_free_slot(q, counter, (enum mif_kind)q->kind);
+        enum mif_step step = mif_claim_slot(q, counter, (enum mif_kind)q->kind);
         if (step == MIF_STEP_WAIT && never_fits(q, size))
             return MIF_STEP_NEVER;
         if (step != MIF_STEP_OK)

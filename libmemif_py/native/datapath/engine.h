@@ -422,7 +422,7 @@ MIF_INLINE bool mif_take_posted(struct mif_queue *q, uint16_t slot, enum mif_kin
 }
 
 /* Makes sure that a slot may be filled and its buffer is known. */
-MIF_INLINE enum mif_step mif_free_slot(struct mif_queue *q, uint64_t counter, enum mif_kind kind)
+MIF_INLINE enum mif_step mif_claim_slot(struct mif_queue *q, uint64_t counter, enum mif_kind kind)
 {
     if (counter == q->limit) {
         enum mif_step step = mif_advance(q, kind);

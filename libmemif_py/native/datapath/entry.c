@@ -265,7 +265,7 @@ static struct mif_queue *enter_source(const memif_buffer_t *buf)
 
 static int enqueue_one(struct mif_queue *q, memif_buffer_t *buf)
 {
-    enum mif_step step = mif_free_slot(q, q->next, MIF_KIND_2_SLAVE);
+    enum mif_step step = mif_claim_slot(q, q->next, MIF_KIND_2_SLAVE);
     if (step == MIF_STEP_WAIT && mif_unreserve_refused(q, q->next))
         step = MIF_STEP_OK;
     if (step != MIF_STEP_OK)
