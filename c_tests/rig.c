@@ -74,7 +74,7 @@ static memif_buffer_t *entries(uint32_t count)
 
 static size_t ring_bytes(const struct rig *rig)
 {
-    size_t desc = rig_is_v1(rig) ? sizeof(struct mif_desc_1) : sizeof(struct mif_desc_2);
+    size_t desc = rig_is_256(rig) ? sizeof(struct mif_desc_256) : sizeof(struct mif_desc_512);
     return sizeof(struct mif_ring) + desc * rig_slots(rig);
 }
 
@@ -87,7 +87,7 @@ static size_t ring_offset(const struct rig *rig, enum mif_direction direction)
 static uint8_t tailroom(const struct rig_shape *shape)
 {
 #ifdef RIG_ENTRY_FACE
-    return shape->kind == MIF_KIND_2_SLAVE ? RIG_TAILROOM : 0;
+    return shape->kind == MIF_KIND_512_SLAVE ? RIG_TAILROOM : 0;
 #else
     (void)shape;
     return 0;
@@ -138,7 +138,7 @@ void rig_close(struct rig *rig)
 
 static void put_cookie(const struct rig *rig, enum mif_direction direction)
 {
-    atomic_store(&rig->ring[direction]->cookie, rig_is_v1(rig) ? MIF_COOKIE_1 : MIF_COOKIE_2);
+    atomic_store(&rig->ring[direction]->cookie, rig_is_256(rig) ? MIF_COOKIE_256 : MIF_COOKIE_512);
 }
 
 /* The peer is the slave, whose memory it is. */
@@ -151,14 +151,14 @@ static void lay_out(const struct rig *rig, enum mif_direction direction)
         struct rig_desc desc = rig_honest(rig, direction, i, rig->shape.buffer_size);
         rig_peer_write(rig, direction, i, &desc);
     }
-    if (direction == MIF_TX && !rig_is_v1(rig))
+    if (direction == MIF_TX && !rig_is_256(rig))
         atomic_store(&ring->head, (uint16_t)rig_slots(rig));
 }
 
 static void add_queue(struct rig *rig, enum mif_direction direction)
 {
     const struct mif_queue_config config = {
-        .version = rig_is_v1(rig) ? MIF_VERSION_1 : MIF_VERSION_2,
+        .version = rig_is_256(rig) ? MIF_VERSION_256 : MIF_VERSION_512,
         .is_slave = rig_is_slave(rig),
         .is_tx = direction == MIF_TX,
         .region = RIG_RINGS,
@@ -474,7 +474,7 @@ void rig_moved(struct rig *rig)
 _Atomic uint16_t *rig_peer_index(const struct rig *rig, enum mif_direction direction)
 {
     struct mif_ring *ring = rig->ring[direction];
-    bool head = rig_is_v1(rig) ? direction == MIF_RX : !rig_is_slave(rig);
+    bool head = rig_is_256(rig) ? direction == MIF_RX : !rig_is_slave(rig);
     return head ? &ring->head : &ring->tail;
 }
 
@@ -489,11 +489,11 @@ uint32_t rig_peer_room(const struct rig *rig, enum mif_direction direction)
     uint16_t peer = atomic_load(rig_peer_index(rig, direction));
     /* As it should be: somebody may have overwritten the one in the ring. */
     uint16_t ours = mif_own_index(rig->queue[direction], direction == MIF_RX, rig->shape.kind);
-    uint16_t range = rig_is_v1(rig) ? (uint16_t)(rig_slots(rig) - 1) : 0xFFFF;
+    uint16_t range = rig_is_256(rig) ? (uint16_t)(rig_slots(rig) - 1) : 0xFFFF;
     /* Where our index leads, the peer follows up to it; otherwise it is ahead by a ring at most. */
-    bool follows = rig_is_v1(rig) ? direction == MIF_TX : rig_is_slave(rig);
+    bool follows = rig_is_256(rig) ? direction == MIF_TX : rig_is_slave(rig);
     uint32_t used = follows ? (uint16_t)(ours - peer) & range : (uint16_t)(peer - ours) & range;
-    uint32_t capacity = rig_slots(rig) - (rig_is_v1(rig) ? 1 : 0);
+    uint32_t capacity = rig_slots(rig) - (rig_is_256(rig) ? 1 : 0);
     if (used > capacity)
         return 0; /* the peer's is no good */
     return follows ? used : capacity - used;
@@ -503,7 +503,7 @@ void rig_peer_move(const struct rig *rig, enum mif_direction direction, uint32_t
 {
     _Atomic uint16_t *index = rig_peer_index(rig, direction);
     uint16_t moved = (uint16_t)(atomic_load_explicit(index, memory_order_relaxed) + count);
-    if (rig_is_v1(rig))
+    if (rig_is_256(rig))
         moved &= (uint16_t)(rig_slots(rig) - 1);
     atomic_store_explicit(index, moved, memory_order_release);
 }
@@ -513,14 +513,14 @@ void rig_peer_write(const struct rig *rig, enum mif_direction direction, uint32_
 {
     uint64_t head = desc->flags | (uint64_t)desc->region << 16 | (uint64_t)desc->length << 32;
     void *descs = rig->ring[direction] + 1;
-    if (rig_is_v1(rig)) {
-        struct mif_desc_1 *to = (struct mif_desc_1 *)descs + slot;
+    if (rig_is_256(rig)) {
+        struct mif_desc_256 *to = (struct mif_desc_256 *)descs + slot;
         atomic_store_explicit(&to->flags_region_capacity, head, memory_order_relaxed);
         atomic_store_explicit(&to->length, desc->length, memory_order_relaxed);
         atomic_store_explicit(&to->offset, desc->offset, memory_order_relaxed);
         return;
     }
-    struct mif_desc_2 *to = (struct mif_desc_2 *)descs + slot;
+    struct mif_desc_512 *to = (struct mif_desc_512 *)descs + slot;
     atomic_store_explicit(&to->flags_region_length, head, memory_order_relaxed);
     atomic_store_explicit(&to->offset_metadata, desc->offset & 0xFFFFFFFF, memory_order_relaxed);
 }
@@ -550,7 +550,7 @@ static void fill_honestly(const struct rig *rig, enum mif_direction direction, u
 void rig_peer_turn(const struct rig *rig, uint32_t length)
 {
     fill_honestly(rig, MIF_RX, length);
-    if (rig_is_slave(rig) || rig_is_v1(rig))
+    if (rig_is_slave(rig) || rig_is_256(rig))
         rig_peer_move(rig, MIF_TX, rig_peer_room(rig, MIF_TX));
     else
         fill_honestly(rig, MIF_TX, rig->shape.buffer_size);

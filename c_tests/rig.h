@@ -96,9 +96,9 @@ void rig_moved(struct rig *rig);
 
 /* ---- the peer's end ---- */
 
-static inline bool rig_is_v1(const struct rig *rig)
+static inline bool rig_is_256(const struct rig *rig)
 {
-    return mif_kind_is_v1(rig->shape.kind);
+    return mif_kind_is_256(rig->shape.kind);
 }
 
 static inline bool rig_is_slave(const struct rig *rig)

@@ -79,13 +79,13 @@ static struct mif_ring *ring_of(enum mif_direction direction)
 /* Whether there is something after so many packets: 256 counts slots, 512 counts on. */
 static bool has_come(const _Atomic uint16_t *index, uint32_t seen)
 {
-    uint16_t mask = cable.version == MIF_VERSION_1 ? (1 << LOG2_SLOTS) - 1 : UINT16_MAX;
+    uint16_t mask = cable.version == MIF_VERSION_256 ? (1 << LOG2_SLOTS) - 1 : UINT16_MAX;
     return (atomic_load_explicit(index, memory_order_acquire) & mask) != (seen & mask);
 }
 
 static uint16_t shown(uint32_t count)
 {
-    return (uint16_t)(cable.version == MIF_VERSION_1 ? count & ((1 << LOG2_SLOTS) - 1) : count);
+    return (uint16_t)(cable.version == MIF_VERSION_256 ? count & ((1 << LOG2_SLOTS) - 1) : count);
 }
 
 /* Polls with the signals masked, or unmasks them, looks once more, and sleeps. */
@@ -150,7 +150,7 @@ MEMIF_TEST_LOOP(a_receiver_that_promises_no_barrier_is_woken, 0, VERSIONS)
 static void *send_as_foreigner(void *argument)
 {
     struct mif_ring *ring = ring_of(MIF_RX);
-    _Atomic uint16_t *own = cable.version == MIF_VERSION_1 ? &ring->head : &ring->tail;
+    _Atomic uint16_t *own = cable.version == MIF_VERSION_256 ? &ring->head : &ring->tail;
     uint32_t random = 3;
 
     for (uint32_t sent = 1; sent <= rounds() && !game.is_lost; sent++) {

@@ -186,7 +186,7 @@ static struct rig_desc hostile(const struct rig *rig, size_t i)
 
 static bool is_in_region(const struct rig *rig, const struct rig_desc *desc)
 {
-    uint64_t offset = rig_is_v1(rig) ? desc->offset : desc->offset & MOST_32;
+    uint64_t offset = rig_is_256(rig) ? desc->offset : desc->offset & MOST_32;
     unsigned __int128 end = (unsigned __int128)offset + desc->length;
 
     return desc->region < RIG_REGIONS && rig->regions[desc->region].size > 0 &&
@@ -225,7 +225,7 @@ static void spoil(const struct rig *rig, enum mif_direction direction, uint32_t 
 {
     uint16_t index = atomic_load(rig_peer_index(rig, direction));
     uint32_t ours =
-        direction == MIF_TX && rig_is_v1(rig) ? atomic_load(rig_our_index(rig, direction)) : index;
+        direction == MIF_TX && rig_is_256(rig) ? atomic_load(rig_our_index(rig, direction)) : index;
 
     rig_peer_turn(rig, 60);
     rig_peer_write(rig, direction, (ours + at) & (SLOTS - 1), desc);
@@ -305,8 +305,8 @@ static void check_jump(const struct rig_shape *shape, enum mif_direction directi
         (void)reserve_all(rig, 256, 0);
     /* In version 256 any index of less than a ring is a good one, whatever it was before. */
     put_index(rig, direction,
-              rig_is_v1(rig) ? SLOTS + jump % (65536 - SLOTS)
-                             : atomic_load(rig_peer_index(rig, direction)) + jump);
+              rig_is_256(rig) ? SLOTS + jump % (65536 - SLOTS)
+                              : atomic_load(rig_peer_index(rig, direction)) + jump);
     if (direction == MIF_RX)
         (void)receive_all(rig, 32);
     else
@@ -421,7 +421,7 @@ MEMIF_TEST_LOOP(a_master_that_does_not_see_the_headroom_fills_the_tail_room, 0, 
     struct rig_shape shape;
     struct scene scene;
 
-    if (!shape_of(_i, &shape) || shape.kind != MIF_KIND_2_SLAVE)
+    if (!shape_of(_i, &shape) || shape.kind != MIF_KIND_512_SLAVE)
         return;
     scene_open(&scene, &shape);
     rig_peer_turn(&scene.rig, BUFFER);
@@ -444,7 +444,7 @@ MEMIF_TEST_LOOP(what_reaches_into_the_tail_room_can_be_sent_on_without_a_copy, 0
     struct scene scene;
     uint16_t done;
 
-    if (!shape_of(_i, &shape) || shape.kind != MIF_KIND_2_SLAVE)
+    if (!shape_of(_i, &shape) || shape.kind != MIF_KIND_512_SLAVE)
         return;
     scene_open(&scene, &shape);
     rig_peer_turn(&scene.rig, BUFFER);
@@ -609,7 +609,7 @@ MEMIF_TEST_LOOP(a_packet_in_the_usual_region_is_no_longer_than_the_limit, 0, WAY
 /* Has the peer give out buffers of `length` bytes only. */
 static void post_small(const struct rig *rig, uint32_t length)
 {
-    uint32_t room = rig_is_v1(rig) ? SLOTS : rig_peer_room(rig, MIF_TX);
+    uint32_t room = rig_is_256(rig) ? SLOTS : rig_peer_room(rig, MIF_TX);
     uint16_t at = atomic_load(rig_peer_index(rig, MIF_TX));
 
     for (uint32_t i = 0; i < room; i++) {
@@ -617,7 +617,7 @@ static void post_small(const struct rig *rig, uint32_t length)
         struct rig_desc desc = rig_honest(rig, MIF_TX, slot, length);
         rig_peer_write(rig, MIF_TX, slot, &desc);
     }
-    rig_peer_move(rig, MIF_TX, rig_is_v1(rig) ? rig_peer_room(rig, MIF_TX) : room);
+    rig_peer_move(rig, MIF_TX, rig_is_256(rig) ? rig_peer_room(rig, MIF_TX) : room);
 }
 
 /* The caller's array ends where access ends. */
@@ -881,7 +881,7 @@ MEMIF_TEST(a_sender_that_is_held_up_is_let_go_at_the_end)
     pthread_t sender;
     uint16_t n;
 
-    (void)shape_of(MIF_KIND_2_SLAVE, &shape);
+    (void)shape_of(MIF_KIND_512_SLAVE, &shape);
     scene_open(&scene, &shape);
     rig_peer_turn(&scene.rig, 60);
     (void)rig_reserve(&scene.rig, 1, 0, &n);
@@ -925,7 +925,7 @@ MEMIF_TEST(a_receiver_that_is_held_up_is_let_go_at_the_end)
     struct scene scene;
     pthread_t receiver;
 
-    (void)shape_of(MIF_KIND_2_SLAVE, &shape);
+    (void)shape_of(MIF_KIND_512_SLAVE, &shape);
     shape.interrupt = true;
     scene_open(&scene, &shape);
     make_blocking(scene.rig.efd[MIF_RX], true);

@@ -95,8 +95,8 @@ static void *change_modes_to_the_end(void *argument)
     for (uint32_t i = 0; !is_over; i++) {
         void *handle = cable.handles[i % SIDES];
         int fd;
-        judge(worker, mif_error_to_1(mif_queue_set_polling(handle, i / 2 % QUEUES, i / 4 % 2)));
-        judge(worker, mif_error_to_1(mif_queue_efd(handle, i % QUEUES, &fd)));
+        judge(worker, mif_error_to_v1(mif_queue_set_polling(handle, i / 2 % QUEUES, i / 4 % 2)));
+        judge(worker, mif_error_to_v1(mif_queue_efd(handle, i % QUEUES, &fd)));
         mif_queue_drop_signal(handle, i % QUEUES);
         sched_yield();
     }

@@ -381,7 +381,8 @@ int mif_connection_adopt(void *handle, uint16_t index, void *base, uint64_t size
 
 static uint64_t ring_bytes(uint16_t version, uint8_t log2_ring_size)
 {
-    size_t desc = version == MIF_VERSION_1 ? sizeof(struct mif_desc_1) : sizeof(struct mif_desc_2);
+    size_t desc =
+        version == MIF_VERSION_256 ? sizeof(struct mif_desc_256) : sizeof(struct mif_desc_512);
     return sizeof(struct mif_ring) + ((uint64_t)desc << log2_ring_size);
 }
 
@@ -417,7 +418,7 @@ static int check_buffers(const struct mif_connection *conn, const struct mif_que
 
 static int check_config(const struct mif_connection *conn, const struct mif_queue_config *config)
 {
-    uint8_t least = config->version == MIF_VERSION_1 ? 1 : 0; /* 256 keeps one slot empty */
+    uint8_t least = config->version == MIF_VERSION_256 ? 1 : 0; /* 256 keeps one slot empty */
     if (config->qid >= MIF_MAX_QUEUES)
         return MIF_ERR_MAXRING;
     if (config->log2_ring_size > MIF_MAX_LOG2_RING_SIZE || config->log2_ring_size < least)
@@ -433,9 +434,9 @@ static int check_config(const struct mif_connection *conn, const struct mif_queu
 
 static enum mif_kind kind_of(const struct mif_queue_config *config)
 {
-    if (config->version == MIF_VERSION_1)
-        return config->is_slave ? MIF_KIND_1_SLAVE : MIF_KIND_1_MASTER;
-    return config->is_slave ? MIF_KIND_2_SLAVE : MIF_KIND_2_MASTER;
+    if (config->version == MIF_VERSION_256)
+        return config->is_slave ? MIF_KIND_256_SLAVE : MIF_KIND_256_MASTER;
+    return config->is_slave ? MIF_KIND_512_SLAVE : MIF_KIND_512_MASTER;
 }
 
 /* As slave, the memory is ours: say where each buffer lies, privately and in the ring. */
@@ -463,17 +464,17 @@ static void lay_out_slave_buffers(const struct mif_connection *conn, struct mif_
  * version 512: the slave owns head and the master tail, in both directions. */
 static void bind_indices(struct mif_queue *q, bool is_slave, bool is_tx)
 {
-    bool v1 = q->kind == MIF_KIND_1_MASTER || q->kind == MIF_KIND_1_SLAVE;
-    bool own_head = v1 ? is_tx : is_slave;
+    bool is_256 = q->kind == MIF_KIND_256_MASTER || q->kind == MIF_KIND_256_SLAVE;
+    bool own_head = is_256 ? is_tx : is_slave;
     q->own_index = own_head ? &q->ring->head : &q->ring->tail;
     q->peer_index = own_head ? &q->ring->tail : &q->ring->head;
     q->next = q->done = q->peer_raw = 0;
     /* A producer that counts from the consumer's index starts with the whole ring free; in
      * version 512 the master may only use what the slave has posted. */
     uint32_t capacity = mif_capacity(q, (enum mif_kind)q->kind);
-    q->limit = is_tx && q->kind != MIF_KIND_2_MASTER ? capacity : 0;
+    q->limit = is_tx && q->kind != MIF_KIND_512_MASTER ? capacity : 0;
     /* Buffers that are not posted at the start are the application's to post: a ring of them. */
-    if (!is_tx && q->kind == MIF_KIND_2_SLAVE && !q->post_at_start)
+    if (!is_tx && q->kind == MIF_KIND_512_SLAVE && !q->post_at_start)
         q->done = (uint64_t)0 - capacity;
 }
 
@@ -503,7 +504,7 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
     if (config->qid != *count)
         return MIF_ERR_QID; /* queues are added in order, so that a count describes them */
     struct mif_ring *ring = (void *)(conn->regions[config->region].base + config->offset);
-    uint32_t cookie = config->version == MIF_VERSION_1 ? MIF_COOKIE_1 : MIF_COOKIE_2;
+    uint32_t cookie = config->version == MIF_VERSION_256 ? MIF_COOKIE_256 : MIF_COOKIE_512;
     if (!config->is_slave && atomic_load_explicit(&ring->cookie, memory_order_acquire) != cookie)
         return MIF_ERR_COOKIE;
     uint32_t size = 1u << config->log2_ring_size;
@@ -558,8 +559,8 @@ int mif_connection_up(void *handle, int control_fd)
         struct mif_queue *q = mif_queue_at(handle, i, MIF_RX);
         /* A slave of version 512 posts its receive buffers only now: DPDK as master clears both
          * indices of every ring when it answers CONNECT. */
-        if (q->kind == MIF_KIND_2_SLAVE)
-            mif_publish(q, true, MIF_KIND_2_SLAVE);
+        if (q->kind == MIF_KIND_512_SLAVE)
+            mif_publish(q, true, MIF_KIND_512_SLAVE);
         atomic_store_explicit(&q->owner, (uintptr_t)handle, memory_order_release);
     }
     for (uint32_t i = 0; i < conn->tx_count; i++)
@@ -881,7 +882,7 @@ static uint32_t posted_size(const struct mif_queue *q)
     uint16_t tail = atomic_load_explicit(&q->ring->tail, memory_order_relaxed);
     uint16_t head = atomic_load_explicit(&q->ring->head, memory_order_acquire);
     uint16_t slot = (uint16_t)(head - 1) & q->mask;
-    if (!mif_kind_is_v1(kind) && head == tail)
+    if (!mif_kind_is_256(kind) && head == tail)
         return mif_slot_capacity(
             &(struct mif_slot){.word = __atomic_load_n(&q->slots[slot].word, __ATOMIC_RELAXED)});
     struct mif_desc desc = mif_desc_read(q->descs, slot, kind);

@@ -51,10 +51,10 @@ typedef int mif_interrupt_fn(void *handle, void *private_ctx, uint16_t qid);
 
 /* How the indices of a ring are used, from our end. */
 enum mif_kind {
-    MIF_KIND_1_MASTER,
-    MIF_KIND_1_SLAVE,
-    MIF_KIND_2_MASTER,
-    MIF_KIND_2_SLAVE,
+    MIF_KIND_256_MASTER,
+    MIF_KIND_256_SLAVE,
+    MIF_KIND_512_MASTER,
+    MIF_KIND_512_SLAVE,
 };
 
 enum mif_direction { MIF_RX, MIF_TX };

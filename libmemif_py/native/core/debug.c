@@ -26,7 +26,7 @@ int mif_protocol_wish(void)
     if (wish == NULL)
         return 0;
     int version = atoi(wish);
-    return version == MIF_VERSION_1 || version == MIF_VERSION_2 ? version : 0;
+    return version == MIF_VERSION_256 || version == MIF_VERSION_512 ? version : 0;
 }
 
 bool mif_unsealed_never(void)

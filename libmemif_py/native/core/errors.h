@@ -72,7 +72,7 @@ int mif_call_failed(const char *call);
 const char *mif_failed_call(int code);
 
 /* The 1.0 interface has no CONNREFUSED, MAX_RING and PRIVHDR, and counts on from 2 without them. */
-static inline int mif_error_to_1(int code)
+static inline int mif_error_to_v1(int code)
 {
     if (code <= MIF_ERR_SYSCALL)
         return code;
@@ -88,13 +88,13 @@ static inline int mif_error_to_1(int code)
     }
 }
 
-#define MIF_ERR_1_POLL_CANCEL (MIF_ERR_POLL_CANCEL - 1)
+#define MIF_ERR_V1_POLL_CANCEL (MIF_ERR_POLL_CANCEL - 1)
 
-static inline int mif_error_from_1(int code)
+static inline int mif_error_from_v1(int code)
 {
     if (code <= MIF_ERR_SYSCALL)
         return code;
-    return code <= MIF_ERR_1_POLL_CANCEL ? code + 1 : -1;
+    return code <= MIF_ERR_V1_POLL_CANCEL ? code + 1 : -1;
 }
 
 #endif

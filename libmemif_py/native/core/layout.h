@@ -17,10 +17,10 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "memif is little-endia
 
 #define MIF_CACHE_LINE 64
 
-#define MIF_VERSION_1 256
-#define MIF_VERSION_2 512
-#define MIF_COOKIE_1 0x3E31F10u
-#define MIF_COOKIE_2 0x3E31F20u
+#define MIF_VERSION_256 256
+#define MIF_VERSION_512 512
+#define MIF_COOKIE_256 0x3E31F10u
+#define MIF_COOKIE_512 0x3E31F20u
 
 #define MIF_MAX_QUEUES 256
 #define MIF_MAX_REGIONS 256
@@ -49,14 +49,14 @@ struct mif_ring {
  * two reads of it. Word by word, low bits first:
  *   version 256: flags:16 region:16 buffer_length:32 | length:32 reserved:32 | offset:64 | metadata
  *   version 512: flags:16 region:16 length:32 | offset:32 metadata:32 */
-struct mif_desc_1 {
+struct mif_desc_256 {
     _Atomic uint64_t flags_region_capacity;
     _Atomic uint64_t length;
     _Atomic uint64_t offset;
     _Atomic uint64_t metadata;
 };
 
-struct mif_desc_2 {
+struct mif_desc_512 {
     _Atomic uint64_t flags_region_length;
     _Atomic uint64_t offset_metadata;
 };
@@ -65,7 +65,7 @@ _Static_assert(offsetof(struct mif_ring, flags) == 4, "ring layout");
 _Static_assert(offsetof(struct mif_ring, head) == 6, "ring layout");
 _Static_assert(offsetof(struct mif_ring, tail) == 64, "ring layout");
 _Static_assert(sizeof(struct mif_ring) == 128, "ring layout");
-_Static_assert(sizeof(struct mif_desc_1) == 32, "descriptor layout of version 256");
-_Static_assert(sizeof(struct mif_desc_2) == 16, "descriptor layout of version 512");
+_Static_assert(sizeof(struct mif_desc_256) == 32, "descriptor layout of version 256");
+_Static_assert(sizeof(struct mif_desc_512) == 16, "descriptor layout of version 512");
 
 #endif

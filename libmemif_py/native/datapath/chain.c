@@ -167,7 +167,7 @@ static void fill_slot(const struct mif_pour *pour, uint16_t flags)
     mif_desc_fill(q->descs, slot, own, flags, pour->used, kind);
     /* Where buffers have changed places, or data was moved inside of them, the descriptor may still
      * say where another packet began. */
-    if (kind == MIF_KIND_2_SLAVE && q->row.data == NULL)
+    if (kind == MIF_KIND_512_SLAVE && q->row.data == NULL)
         mif_desc_place(q->descs, slot,
                        (uint32_t)(own->data - q->regions[mif_slot_region(own)].base));
 }

@@ -34,14 +34,14 @@
 #include "datapath/vectors.h"
 #endif
 
-MIF_INLINE bool mif_kind_is_v1(enum mif_kind kind)
+MIF_INLINE bool mif_kind_is_256(enum mif_kind kind)
 {
-    return kind == MIF_KIND_1_MASTER || kind == MIF_KIND_1_SLAVE;
+    return kind == MIF_KIND_256_MASTER || kind == MIF_KIND_256_SLAVE;
 }
 
 MIF_INLINE bool mif_kind_is_slave(enum mif_kind kind)
 {
-    return kind == MIF_KIND_1_SLAVE || kind == MIF_KIND_2_SLAVE;
+    return kind == MIF_KIND_256_SLAVE || kind == MIF_KIND_512_SLAVE;
 }
 
 /* A private copy of a descriptor: whatever the peer does now, this stays. `head` is its first word,
@@ -54,14 +54,14 @@ struct mif_desc {
 
 MIF_INLINE struct mif_desc mif_desc_read(const void *descs, uint32_t slot, enum mif_kind kind)
 {
-    if (mif_kind_is_v1(kind)) {
-        const struct mif_desc_1 *shared = (const struct mif_desc_1 *)descs + slot;
+    if (mif_kind_is_256(kind)) {
+        const struct mif_desc_256 *shared = (const struct mif_desc_256 *)descs + slot;
         uint64_t w0 = atomic_load_explicit(&shared->flags_region_capacity, memory_order_relaxed);
         uint64_t w1 = atomic_load_explicit(&shared->length, memory_order_relaxed);
         uint64_t w2 = atomic_load_explicit(&shared->offset, memory_order_relaxed);
         return (struct mif_desc){.head = w0, .length = (uint32_t)w1, .offset = w2};
     }
-    const struct mif_desc_2 *shared = (const struct mif_desc_2 *)descs + slot;
+    const struct mif_desc_512 *shared = (const struct mif_desc_512 *)descs + slot;
     uint64_t w0 = atomic_load_explicit(&shared->flags_region_length, memory_order_relaxed);
     uint64_t w1 = atomic_load_explicit(&shared->offset_metadata, memory_order_relaxed);
     return (struct mif_desc){.head = w0, .length = (uint32_t)(w0 >> 32), .offset = (uint32_t)w1};
@@ -83,14 +83,14 @@ MIF_INLINE uint32_t mif_desc_capacity(const struct mif_desc *desc)
 MIF_INLINE void mif_desc_fill(void *descs, uint32_t slot, const struct mif_slot *own,
                               uint16_t flags, uint32_t length, enum mif_kind kind)
 {
-    if (mif_kind_is_v1(kind)) {
-        struct mif_desc_1 *shared = (struct mif_desc_1 *)descs + slot;
+    if (mif_kind_is_256(kind)) {
+        struct mif_desc_256 *shared = (struct mif_desc_256 *)descs + slot;
         atomic_store_explicit(&shared->flags_region_capacity, own->word | flags,
                               memory_order_relaxed);
         atomic_store_explicit(&shared->length, length, memory_order_relaxed);
         return;
     }
-    struct mif_desc_2 *shared = (struct mif_desc_2 *)descs + slot;
+    struct mif_desc_512 *shared = (struct mif_desc_512 *)descs + slot;
     uint64_t region = own->word & 0xFFFF0000;
     atomic_store_explicit(&shared->flags_region_length, region | flags | (uint64_t)length << 32,
                           memory_order_relaxed);
@@ -99,14 +99,14 @@ MIF_INLINE void mif_desc_fill(void *descs, uint32_t slot, const struct mif_slot 
 /* Says where in its region the bytes of a filled slot begin (slave of version 512). */
 MIF_INLINE void mif_desc_place(void *descs, uint32_t slot, uint32_t offset)
 {
-    struct mif_desc_2 *shared = (struct mif_desc_2 *)descs + slot;
+    struct mif_desc_512 *shared = (struct mif_desc_512 *)descs + slot;
     atomic_store_explicit(&shared->offset_metadata, offset, memory_order_relaxed);
 }
 
 /* Offers a buffer at its place in a region (slave of version 512). */
 MIF_INLINE void mif_desc_offer(void *descs, uint32_t slot, uint64_t word, uint32_t offset)
 {
-    struct mif_desc_2 *shared = (struct mif_desc_2 *)descs + slot;
+    struct mif_desc_512 *shared = (struct mif_desc_512 *)descs + slot;
     atomic_store_explicit(&shared->flags_region_length, word, memory_order_relaxed);
     atomic_store_explicit(&shared->offset_metadata, offset, memory_order_relaxed);
 }
@@ -119,8 +119,8 @@ MIF_INLINE void mif_desc_post(void *descs, uint32_t slot, const struct mif_slot 
     uint64_t headroom = mif_slot_headroom(own);
     uint64_t word = own->word - headroom - (headroom << 32);
     uint64_t offset = (uint64_t)(own->data - base) + headroom;
-    if (mif_kind_is_v1(kind)) {
-        struct mif_desc_1 *shared = (struct mif_desc_1 *)descs + slot;
+    if (mif_kind_is_256(kind)) {
+        struct mif_desc_256 *shared = (struct mif_desc_256 *)descs + slot;
         atomic_store_explicit(&shared->flags_region_capacity, word, memory_order_relaxed);
         atomic_store_explicit(&shared->length, 0, memory_order_relaxed);
         atomic_store_explicit(&shared->offset, offset, memory_order_relaxed);
@@ -134,7 +134,7 @@ MIF_INLINE void mif_desc_post(void *descs, uint32_t slot, const struct mif_slot 
  * before we publish it. */
 MIF_INLINE void mif_desc_unchain(void *descs, uint32_t slot)
 {
-    struct mif_desc_2 *shared = (struct mif_desc_2 *)descs + slot;
+    struct mif_desc_512 *shared = (struct mif_desc_512 *)descs + slot;
     uint64_t w0 = atomic_load_explicit(&shared->flags_region_length, memory_order_relaxed);
     atomic_store_explicit(&shared->flags_region_length, w0 & ~(uint64_t)MIF_DESC_NEXT,
                           memory_order_relaxed);
@@ -157,7 +157,7 @@ MIF_INLINE uint16_t mif_slot_of(const struct mif_queue *q, uint64_t counter)
 /* Slots of the ring; version 256 keeps one empty. */
 MIF_INLINE uint32_t mif_capacity(const struct mif_queue *q, enum mif_kind kind)
 {
-    return q->mask + (mif_kind_is_v1(kind) ? 0u : 1u);
+    return q->mask + (mif_kind_is_256(kind) ? 0u : 1u);
 }
 
 /* Writes what other threads may look at. */
@@ -174,7 +174,7 @@ MIF_INLINE void mif_post_one(struct mif_queue *q, uint32_t slot)
         return;
     }
     const struct mif_slot *own = &q->slots[slot];
-    mif_desc_post(q->descs, slot, own, q->regions[mif_slot_region(own)].base, MIF_KIND_2_SLAVE);
+    mif_desc_post(q->descs, slot, own, q->regions[mif_slot_region(own)].base, MIF_KIND_512_SLAVE);
 }
 
 /* Posts `run` slots side by side of a slave of version 512. */
@@ -194,7 +194,7 @@ MIF_INLINE void mif_post_run(struct mif_queue *q, uint32_t first, uint32_t run)
     const struct mif_slot *own = &q->slots[first];
     for (; i < run; i++)
         mif_desc_post(descs, first + i, &own[i], q->regions[mif_slot_region(&own[i])].base,
-                      MIF_KIND_2_SLAVE);
+                      MIF_KIND_512_SLAVE);
 }
 
 /* Gives `n` slots from q->done on, of a burst of `count`, to the peer again; as slave of version
@@ -203,7 +203,7 @@ MIF_INLINE void mif_post_run(struct mif_queue *q, uint32_t first, uint32_t run)
 MIF_INLINE void mif_post_slots(struct mif_queue *q, uint32_t n, uint32_t count, enum mif_kind kind)
 {
     const bool is_one = __builtin_constant_p(count) && count == 1;
-    uint32_t left = kind == MIF_KIND_2_SLAVE ? n : 0;
+    uint32_t left = kind == MIF_KIND_512_SLAVE ? n : 0;
     uint64_t done = q->done;
     if (is_one && left > 0)
         mif_post_one(q, mif_slot_of(q, done));
@@ -240,7 +240,7 @@ MIF_INLINE struct mif_window mif_window_of(const struct mif_queue *q, uint16_t i
 MIF_INLINE bool mif_in_window(const struct mif_window *window, const struct mif_desc *desc,
                               uint64_t most, enum mif_kind kind)
 {
-    if (mif_kind_is_v1(kind)) /* 64 bits of offset, the sum could overflow */
+    if (mif_kind_is_256(kind)) /* 64 bits of offset, the sum could overflow */
         return desc->length <= most && desc->offset <= window->size - desc->length;
     return desc->offset + desc->length <= window->size;
 }
@@ -266,7 +266,7 @@ MIF_INLINE bool mif_refresh(struct mif_queue *q, enum mif_kind kind)
 {
     uint16_t raw = atomic_load_explicit(q->peer_index, memory_order_acquire);
     uint16_t moved = (uint16_t)(raw - q->peer_raw);
-    if (mif_kind_is_v1(kind)) {
+    if (mif_kind_is_256(kind)) {
         if (MIF_UNLIKELY(raw > q->mask))
             return false;
         moved &= q->mask;
@@ -282,9 +282,9 @@ MIF_INLINE bool mif_refresh(struct mif_queue *q, enum mif_kind kind)
  * receives into slots that it posted a ring ahead. */
 MIF_INLINE uint16_t mif_own_index(const struct mif_queue *q, bool is_rx, enum mif_kind kind)
 {
-    if (mif_kind_is_v1(kind))
+    if (mif_kind_is_256(kind))
         return mif_slot_of(q, q->done);
-    return (uint16_t)(is_rx && kind == MIF_KIND_2_SLAVE ? q->done + q->mask + 1 : q->done);
+    return (uint16_t)(is_rx && kind == MIF_KIND_512_SLAVE ? q->done + q->mask + 1 : q->done);
 }
 
 MIF_INLINE void mif_publish(struct mif_queue *q, bool is_rx, enum mif_kind kind)

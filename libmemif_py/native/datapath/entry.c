@@ -33,7 +33,7 @@ static void hand_out(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t e
     for (uint32_t i = 0; i < entries; i++) {
         bytes += bufs[i].len;
         /* See mif_desc_unchain. */
-        if (q->kind == MIF_KIND_2_MASTER && (bufs[i].flags & MEMIF_BUFFER_FLAG_NEXT))
+        if (q->kind == MIF_KIND_512_MASTER && (bufs[i].flags & MEMIF_BUFFER_FLAG_NEXT))
             mif_desc_unchain(q->descs, bufs[i].desc_index);
     }
     mif_store(&q->next, q->next + entries);
@@ -124,7 +124,7 @@ static bool is_sendable_with_tailroom(const memif_buffer_t *buf, const struct mi
                                       uint32_t slot, enum mif_kind kind)
 {
     const struct mif_slot *own = &q->slots[slot];
-    return kind == MIF_KIND_2_SLAVE && buf->desc_index == slot && buf->queue == q &&
+    return kind == MIF_KIND_512_SLAVE && buf->desc_index == slot && buf->queue == q &&
            mif_slot_holds(q, own, (uintptr_t)buf->data - (uintptr_t)own->data, buf->len);
 }
 
@@ -257,7 +257,7 @@ static struct mif_queue *enter_source(const memif_buffer_t *buf)
     struct mif_queue *q = mif_enter_queue(buf->queue);
     if (q == NULL)
         return NULL;
-    if (q->kind == MIF_KIND_2_SLAVE && is_held(q, buf) && is_in_its_slot(q, buf))
+    if (q->kind == MIF_KIND_512_SLAVE && is_held(q, buf) && is_in_its_slot(q, buf))
         return q;
     mif_leave(q);
     return NULL;
@@ -265,7 +265,7 @@ static struct mif_queue *enter_source(const memif_buffer_t *buf)
 
 static int enqueue_one(struct mif_queue *q, memif_buffer_t *buf)
 {
-    enum mif_step step = mif_claim_slot(q, q->next, MIF_KIND_2_SLAVE);
+    enum mif_step step = mif_claim_slot(q, q->next, MIF_KIND_512_SLAVE);
     if (step == MIF_STEP_WAIT && mif_unreserve_refused(q, q->next))
         step = MIF_STEP_OK;
     if (step != MIF_STEP_OK)
@@ -292,7 +292,7 @@ static int enqueue_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t cou
 {
     int err = MIF_ERR_SUCCESS;
     uint16_t n = 0;
-    if (q->kind != MIF_KIND_2_SLAVE)
+    if (q->kind != MIF_KIND_512_SLAVE)
         return MIF_ERR_INVAL_ARG;
     while (n < count && err == MIF_ERR_SUCCESS) {
         err = enqueue_one(q, &bufs[n]);

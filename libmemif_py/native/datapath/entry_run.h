@@ -38,9 +38,9 @@ MIF_INLINE bool is_sendable(const memif_buffer_t *buf, const struct mif_queue *q
                             const struct mif_slot *own, enum mif_kind kind)
 {
     uintptr_t moved = (uintptr_t)buf->data - (uintptr_t)own->data;
-    bool placed = kind == MIF_KIND_2_SLAVE ? moved <= mif_slot_capacity(own) &&
-                                                 buf->len <= mif_slot_capacity(own) - moved
-                                           : moved == 0 && buf->len <= mif_slot_capacity(own);
+    bool placed = kind == MIF_KIND_512_SLAVE ? moved <= mif_slot_capacity(own) &&
+                                                   buf->len <= mif_slot_capacity(own) - moved
+                                             : moved == 0 && buf->len <= mif_slot_capacity(own);
     return MIF_LIKELY(buf->desc_index == slot && buf->queue == q && placed);
 }
 
@@ -50,7 +50,7 @@ MIF_INLINE void place(struct mif_queue *q, uint32_t slot, const memif_buffer_t *
                       enum mif_kind kind)
 {
     const struct mif_slot *own = &q->slots[slot];
-    if (kind != MIF_KIND_2_SLAVE || MIF_LIKELY(q->row.data != NULL && buf->data == own->data))
+    if (kind != MIF_KIND_512_SLAVE || MIF_LIKELY(q->row.data != NULL && buf->data == own->data))
         return;
     q->row.data = NULL;
     const uint8_t *base = q->regions[mif_slot_region(own)].base;
@@ -165,10 +165,10 @@ MIF_INLINE int refill_burst(struct mif_queue *q, uint32_t headroom, memif_buffer
     (void)bufs;
     (void)out;
     if (mif_kind_is_slave(kind) && MIF_UNLIKELY(headroom > 0) &&
-        (mif_kind_is_v1(kind) || headroom >= q->buffer_size))
+        (mif_kind_is_256(kind) || headroom >= q->buffer_size))
         return mif_end(q, MIF_ERR_INVAL_ARG);
     uint32_t n = count > consumed ? (uint32_t)consumed : count;
-    if (kind == MIF_KIND_2_SLAVE && MIF_UNLIKELY(headroom > 0 || q->row.data == NULL))
+    if (kind == MIF_KIND_512_SLAVE && MIF_UNLIKELY(headroom > 0 || q->row.data == NULL))
         set_headroom(q, n, headroom);
     mif_post_slots(q, n, count, kind);
     if (MIF_LIKELY(n > 0))

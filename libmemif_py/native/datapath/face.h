@@ -138,16 +138,16 @@ static inline void mif_face_choose(struct mif_queue *q, enum mif_direction direc
         return name(q, extra, bufs, 1, out, kind);                                                 \
     }
 #define MIF_INSTANCES(name)                                                                        \
-    MIF_INSTANCE(name, _1_master, MIF_KIND_1_MASTER)                                               \
-    MIF_INSTANCE(name, _1_slave, MIF_KIND_1_SLAVE)                                                 \
-    MIF_INSTANCE(name, _2_master, MIF_KIND_2_MASTER)                                               \
-    MIF_INSTANCE(name, _2_slave, MIF_KIND_2_SLAVE)
+    MIF_INSTANCE(name, _256_master, MIF_KIND_256_MASTER)                                           \
+    MIF_INSTANCE(name, _256_slave, MIF_KIND_256_SLAVE)                                             \
+    MIF_INSTANCE(name, _512_master, MIF_KIND_512_MASTER)                                           \
+    MIF_INSTANCE(name, _512_slave, MIF_KIND_512_SLAVE)
 #define MIF_INSTANCES_OF(name)                                                                     \
     {                                                                                              \
-        [MIF_KIND_1_MASTER] = name##_1_master,                                                     \
-        [MIF_KIND_1_SLAVE] = name##_1_slave,                                                       \
-        [MIF_KIND_2_MASTER] = name##_2_master,                                                     \
-        [MIF_KIND_2_SLAVE] = name##_2_slave,                                                       \
+        [MIF_KIND_256_MASTER] = name##_256_master,                                                 \
+        [MIF_KIND_256_SLAVE] = name##_256_slave,                                                   \
+        [MIF_KIND_512_MASTER] = name##_512_master,                                                 \
+        [MIF_KIND_512_SLAVE] = name##_512_slave,                                                   \
     }
 
 /* Why a burst could not begin; nothing was received or sent. */

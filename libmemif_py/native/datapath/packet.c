@@ -92,7 +92,7 @@ enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t
 uint32_t mif_packet_end(struct mif_queue *q)
 {
     uint16_t slot = mif_slot_of(q, q->done), count = mif_chain_end(q, slot);
-    for (uint16_t i = 0; q->kind == MIF_KIND_2_MASTER && i + 1 < count; i++)
+    for (uint16_t i = 0; q->kind == MIF_KIND_512_MASTER && i + 1 < count; i++)
         mif_desc_unchain(q->descs, mif_slot_of(q, (uint64_t)slot + i));
     return count;
 }

@@ -10,7 +10,7 @@
 #include "core/errors.h"
 #include "libmemif.h"
 
-#define MIF_FACE_ERROR(code) mif_error_to_1(code)
+#define MIF_FACE_ERROR(code) mif_error_to_v1(code)
 #include "datapath/chain.h"
 #include "datapath/face.h"
 

@@ -52,8 +52,8 @@ MIF_INLINE uint32_t take_lanes(struct mif_queue *q, memif_buffer_t *bufs, uint32
     const __m256i stride = mif_lanes_all((uint64_t)MIF_LANES * row.stride);
     __m256i data = mif_lanes_series((uintptr_t)row.data + (uint64_t)first * row.stride, row.stride);
     __m256i slots = mif_lanes_series(first, 1), sum = mif_lanes_all(0);
-    const struct mif_desc_2 *from = (const struct mif_desc_2 *)q->descs + first;
-    const struct mif_desc_2 *const start = from, *const end = from + mif_lanes_of(run);
+    const struct mif_desc_512 *from = (const struct mif_desc_512 *)q->descs + first;
+    const struct mif_desc_512 *const start = from, *const end = from + mif_lanes_of(run);
     for (; from != end; from += MIF_LANES, bufs += MIF_LANES) {
         struct mif_lanes desc = mif_lanes_read(from);
         __m256i length = mif_lanes_high(desc.head), offset = mif_lanes_low(desc.tail);
@@ -86,13 +86,13 @@ MIF_INLINE uint32_t take_run(struct mif_queue *q, memif_buffer_t *bufs, uint32_t
     uint64_t sum = 0;
     uint32_t i = 0;
 #ifdef MIF_LANES
-    if (!mif_kind_is_v1(kind) && count >= MIF_LANES_WORTH)
+    if (!mif_kind_is_256(kind) && count >= MIF_LANES_WORTH)
         i = take_lanes(q, bufs, first, run, &sum, kind);
 #endif
     (void)count;
     for (; i < run; i++) {
         struct mif_desc desc = mif_desc_read(descs, first + i, kind);
-        if (kind == MIF_KIND_2_MASTER) {
+        if (kind == MIF_KIND_512_MASTER) {
             /* What is left is the length, unless flags or region are others: then it is more. */
             uint64_t length = (desc.head << 32 | desc.head >> 32) - ((uint64_t)plain << 32);
             if (MIF_UNLIKELY(length > window.most))
@@ -186,8 +186,8 @@ MIF_INLINE uint32_t reserve_posted(struct mif_queue *q, memif_buffer_t *bufs, ui
     const __m256i least = mif_lanes_all(size > 0 ? size : 1), most = mif_lanes_all(window.size);
     const __m256i base = mif_lanes_all((uintptr_t)window.base);
     __m256i slots = mif_lanes_series(first, 1);
-    const struct mif_desc_2 *from = (const struct mif_desc_2 *)q->descs + first;
-    const struct mif_desc_2 *const start = from, *const end = from + mif_lanes_of(run);
+    const struct mif_desc_512 *from = (const struct mif_desc_512 *)q->descs + first;
+    const struct mif_desc_512 *const start = from, *const end = from + mif_lanes_of(run);
     struct mif_slot *own = &q->slots[first];
     for (; from != end; from += MIF_LANES, own += MIF_LANES, bufs += MIF_LANES) {
         struct mif_lanes desc = mif_lanes_read(from);
@@ -217,7 +217,7 @@ MIF_INLINE uint32_t reserve_run(struct mif_queue *q, memif_buffer_t *bufs, uint3
     const void *descs = q->descs;
     uint32_t i = 0;
 #ifdef MIF_LANES
-    if (!mif_kind_is_v1(kind) && count >= MIF_LANES_WORTH)
+    if (!mif_kind_is_256(kind) && count >= MIF_LANES_WORTH)
         i = mif_kind_is_slave(kind) ? reserve_row(q, bufs, first, run, size)
                                     : reserve_posted(q, bufs, first, run, size);
 #endif
@@ -303,8 +303,8 @@ MIF_INLINE uint32_t fill_lanes(struct mif_queue *q, const memif_buffer_t *bufs, 
     __m256i offset = mif_lanes_series(row.offset + (uint64_t)first * row.stride, row.stride);
     __m256i slots = mif_lanes_series(first, 1), sum = mif_lanes_all(0);
     __m256i word = mif_lanes_all(row.word);
-    struct mif_desc_2 *to = (struct mif_desc_2 *)q->descs + first;
-    struct mif_desc_2 *const start = to, *const end = to + mif_lanes_of(run);
+    struct mif_desc_512 *to = (struct mif_desc_512 *)q->descs + first;
+    struct mif_desc_512 *const start = to, *const end = to + mif_lanes_of(run);
     const struct mif_slot *own = &q->slots[first];
     for (; to != end; to += MIF_LANES, own += MIF_LANES, bufs += MIF_LANES) {
         if (!is_slave) {
@@ -343,7 +343,7 @@ MIF_INLINE uint32_t fill_run(struct mif_queue *q, const memif_buffer_t *bufs, ui
     uint64_t sum = 0;
     uint32_t i = 0;
 #ifdef MIF_LANES
-    if (!mif_kind_is_v1(kind) && count >= MIF_LANES_WORTH)
+    if (!mif_kind_is_256(kind) && count >= MIF_LANES_WORTH)
         i = fill_lanes(q, bufs, first, run, &sum, kind);
 #endif
     (void)count;

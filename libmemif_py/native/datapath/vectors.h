@@ -140,8 +140,8 @@ MIF_LANES_INLINE uint32_t mif_lanes_of(uint32_t run)
 MIF_LANES_INLINE uint32_t mif_lanes_post(void *descs, uint32_t first, uint32_t run,
                                          const struct mif_row *row)
 {
-    struct mif_desc_2 *at = (struct mif_desc_2 *)descs + first;
-    struct mif_desc_2 *const end = at + mif_lanes_of(run);
+    struct mif_desc_512 *at = (struct mif_desc_512 *)descs + first;
+    struct mif_desc_512 *const end = at + mif_lanes_of(run);
     const __m256i stride = mif_lanes_all((uint64_t)MIF_LANES * row->stride);
     const __m256i head = mif_lanes_all(row->word);
     __m256i tail = mif_lanes_series(row->offset + (uint64_t)first * row->stride, row->stride);

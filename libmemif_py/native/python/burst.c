@@ -38,7 +38,7 @@
 /* The 1.0 numbering of the face is turned back. */
 static PyObject *code_object(int code_1)
 {
-    return PyLong_FromLong(mif_error_from_1(code_1));
+    return PyLong_FromLong(mif_error_from_v1(code_1));
 }
 
 static bool get_number(PyObject *object, unsigned long most, const char *what, unsigned long *value)
@@ -192,7 +192,7 @@ static PyObject *ring_recv_burst(PyObject *module, PyObject *const *args, Py_ssi
         struct mif_queue *q = enter_idle(&where, MIF_RX, &code);
         if (q == NULL)
             break;
-        code = mif_error_from_1(call(q, MIF_CALL_RX, 0, bufs, left < GROUP ? left : GROUP, &n));
+        code = mif_error_from_v1(call(q, MIF_CALL_RX, 0, bufs, left < GROUP ? left : GROUP, &n));
         if (n > 0 && !append_packets(list, bufs, n))
             Py_CLEAR(list);
         if (n > 0)
@@ -345,12 +345,12 @@ static bool send_group(const struct where *where, PyObject *packets, Py_ssize_t 
     while (q != NULL && ready < count && *code == MIF_ERR_SUCCESS) {
         q = mif_enter(where->handle, where->qid, MIF_TX);
         *code = q == NULL ? MIF_ERR_DISCONNECTED
-                          : mif_error_from_1(put(q, &views[ready], &bufs[ready]));
+                          : mif_error_from_v1(put(q, &views[ready], &bufs[ready]));
         ready += *code == MIF_ERR_SUCCESS;
     }
     if (ready > 0) {
-        int err = mif_error_from_1(mif_call(where->handle, where->qid, MIF_TX, MIF_CALL_TX, 0, bufs,
-                                            (uint32_t)ready, sent));
+        int err = mif_error_from_v1(mif_call(where->handle, where->qid, MIF_TX, MIF_CALL_TX, 0,
+                                             bufs, (uint32_t)ready, sent));
         *code = err != MIF_ERR_SUCCESS ? err : *code;
     }
     for (Py_ssize_t i = 0; i < viewed; i++)
@@ -725,9 +725,10 @@ static PyObject *burst_send(PyObject *self, PyObject *argument)
         }
         /* The call may let go of the interpreter lock: others find the burst over meanwhile. */
         burst->open = false;
-        code = count == 0
-                   ? MIF_ERR_SUCCESS
-                   : mif_error_from_1(call(q, MIF_CALL_TX, 0, burst->bufs, (uint32_t)count, &sent));
+        code =
+            count == 0
+                ? MIF_ERR_SUCCESS
+                : mif_error_from_v1(call(q, MIF_CALL_TX, 0, burst->bufs, (uint32_t)count, &sent));
         if (count == 0)
             mif_leave(q);
         burst->open = true;
@@ -866,7 +867,7 @@ static PyObject *run_burst(const struct where *where, bool is_tx, uint32_t size,
         return PyErr_NoMemory();
     }
     burst->open = true;
-    code = mif_error_from_1(
+    code = mif_error_from_v1(
         call(q, is_tx ? MIF_CALL_RESERVE : MIF_CALL_RX, size, burst->bufs, (uint32_t)count, &n));
     burst->count = n;
     if (n > 0)

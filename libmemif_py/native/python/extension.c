@@ -33,7 +33,7 @@ static uint32_t slots_in_use(const struct mif_queue *q, bool is_tx, uint16_t *en
     uint16_t tail = atomic_load_explicit(&q->ring->tail, memory_order_acquire);
     uint32_t size = q->mask + 1u, distance = (uint16_t)(head - tail);
     *end = head;
-    if (mif_kind_is_v1(kind))
+    if (mif_kind_is_256(kind))
         return distance & q->mask;
     if (distance > size)
         distance = size;

@@ -69,7 +69,7 @@ int memif_init(memif_control_fd_update_t *on_control_fd_update, char *app_name)
 {
     int err = mif_embed_start();
     if (err != MIF_ERR_SUCCESS)
-        return mif_error_to_1(err);
+        return mif_error_to_v1(err);
     if (atomic_exchange(&in_use, true))
         return MEMIF_ERR_ALREADY;
     control_fd_update = on_control_fd_update;
@@ -79,7 +79,7 @@ int memif_init(memif_control_fd_update_t *on_control_fd_update, char *app_name)
     err = mif_python_init(app_name);
     if (err != MIF_ERR_SUCCESS)
         atomic_store(&in_use, false);
-    return mif_error_to_1(err);
+    return mif_error_to_v1(err);
 }
 
 int memif_cleanup(void)
@@ -88,10 +88,10 @@ int memif_cleanup(void)
     if (err == MIF_ERR_SUCCESS && atomic_load(&poller.open)) {
         err = mif_python_cleanup();
         atomic_store(&in_use, false);
-        return mif_error_to_1(err);
+        return mif_error_to_v1(err);
     }
     /* Without memif_init there is nothing to clean up. */
-    return mif_in_forked_child() ? mif_error_to_1(err) : MEMIF_ERR_SUCCESS;
+    return mif_in_forked_child() ? mif_error_to_v1(err) : MEMIF_ERR_SUCCESS;
 }
 
 int memif_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
@@ -106,8 +106,8 @@ int memif_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
         return MEMIF_ERR_INVAL_ARG; /* memif_init comes first */
     int err = mif_embed_check();
     if (err != MIF_ERR_SUCCESS)
-        return mif_error_to_1(err);
-    return mif_error_to_1(
+        return mif_error_to_v1(err);
+    return mif_error_to_v1(
         mif_python_create(conn, args, on_connect, on_disconnect, on_interrupt, private_ctx));
 }
 
@@ -117,12 +117,12 @@ int memif_delete(memif_conn_handle_t *conn)
         return MEMIF_ERR_NOCONN;
     int err = mif_embed_check();
     if (err != MIF_ERR_SUCCESS)
-        return mif_error_to_1(err);
+        return mif_error_to_v1(err);
     err = mif_python_delete(*conn);
     /* Also of what could not be removed properly the handle is gone. */
     if (err == MIF_ERR_SUCCESS || mif_lookup(*conn) == NULL)
         *conn = NULL;
-    return mif_error_to_1(err);
+    return mif_error_to_v1(err);
 }
 
 int memif_get_details(memif_conn_handle_t conn, memif_details_t *md, char *buf, ssize_t buflen)
@@ -134,7 +134,7 @@ int memif_get_details(memif_conn_handle_t conn, memif_details_t *md, char *buf, 
     int err = mif_embed_check();
     if (err == MIF_ERR_SUCCESS)
         err = mif_python_details(conn, md, buf, (size_t)buflen);
-    return mif_error_to_1(err);
+    return mif_error_to_v1(err);
 }
 
 /* ---- polling; Python runs only when a control fd is ready ---- */
@@ -143,24 +143,24 @@ int memif_control_fd_handler(int fd, uint8_t events)
 {
     if (!atomic_load(&poller.open))
         return MEMIF_ERR_INVAL_ARG;
-    return mif_error_to_1(mif_poller_dispatch(fd, events));
+    return mif_error_to_v1(mif_poller_dispatch(fd, events));
 }
 
 int memif_poll_event(int timeout)
 {
-    return mif_error_to_1(mif_poller_poll(&poller, timeout));
+    return mif_error_to_v1(mif_poller_poll(&poller, timeout));
 }
 
 int memif_cancel_poll_event(void)
 {
-    return mif_error_to_1(mif_poller_cancel(&poller));
+    return mif_error_to_v1(mif_poller_cancel(&poller));
 }
 
 int memif_set_rx_mode(memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t qid)
 {
     if (rx_mode != MEMIF_RX_MODE_INTERRUPT && rx_mode != MEMIF_RX_MODE_POLLING)
         return MEMIF_ERR_INVAL_ARG;
-    return mif_error_to_1(mif_queue_set_polling(conn, qid, rx_mode == MEMIF_RX_MODE_POLLING));
+    return mif_error_to_v1(mif_queue_set_polling(conn, qid, rx_mode == MEMIF_RX_MODE_POLLING));
 }
 
 int memif_get_queue_efd(memif_conn_handle_t conn, uint16_t qid, int *fd)
@@ -168,7 +168,7 @@ int memif_get_queue_efd(memif_conn_handle_t conn, uint16_t qid, int *fd)
     if (fd == NULL)
         return MEMIF_ERR_INVAL_ARG;
     *fd = -1;
-    return mif_error_to_1(mif_queue_efd(conn, qid, fd));
+    return mif_error_to_v1(mif_queue_efd(conn, qid, fd));
 }
 
 /* ---- packets ---- */
@@ -217,6 +217,6 @@ int memif_tx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
 
 char *memif_strerror(int err_code)
 {
-    int code = mif_error_from_1(err_code);
+    int code = mif_error_from_v1(err_code);
     return (char *)(uintptr_t)mif_error_text(code);
 }
