@@ -170,7 +170,7 @@ static void add_queue(struct rig *rig, enum mif_direction direction)
         .tailroom = tailroom(&rig->shape),
         .post_at_start = 1,
         .buffer_size = rig->shape.buffer_size,
-        .wary = rig->shape.wary,
+        .untrusted = rig->shape.untrusted,
     };
     int err = mif_connection_add_queue(rig->handle, &config);
     for (; err == MIF_ERR_COOKIE; err = mif_connection_add_queue(rig->handle, &config))

@@ -42,7 +42,7 @@ struct rig_shape {
     enum mif_kind kind;
     bool vectors; /* the instances for AVX2; a processor without it must not be asked for them */
     bool interrupt;
-    bool wary;  /* of the peer's eventfds */
+    bool untrusted; /* of the peer's eventfds */
     bool giant; /* the small region has over 4 GiB, none of which is there before it is touched */
     uint8_t log2_ring_size;
     uint32_t buffer_size;

@@ -813,7 +813,7 @@ MEMIF_TEST_LOOP(an_eventfd_that_blocks_holds_no_stranger_up, 0, WAYS)
 
     if (!shape_of(_i, &shape))
         return;
-    shape.interrupt = shape.wary = true;
+    shape.interrupt = shape.untrusted = true;
     scene_open(&scene, &shape);
     for (uint32_t turn = 0; turn < 200; turn++) { /* more than requests go unanswered */
         uint16_t n;
@@ -842,7 +842,7 @@ MEMIF_TEST(a_wary_signal_arrives_like_any_other)
 
     for (uint64_t n = 1; n < 200; n++) {
         for (uint64_t i = 0; i < n; i++)
-            ck_assert(mif_efd_signal_warily(efd));
+            ck_assert(mif_efd_signal_nowait(efd));
         ck_assert_int_eq(read(efd, &count, sizeof(count)), sizeof(count));
         ck_assert_uint_eq(count, n);
     }
@@ -1082,7 +1082,7 @@ static void race_all(int way, enum theme theme)
 
     for (size_t i = 0; shape_of(way, &shape) && i < BURSTS; i++) {
         shape.interrupt = i % 2;
-        shape.wary = true;
+        shape.untrusted = true;
         scene_open(&scene, &shape);
         race(&scene.rig, theme, bursts[i], &faults, i == BURSTS - 1 ? wanted : 0);
         scene_close(&scene);
@@ -1199,7 +1199,7 @@ MEMIF_TEST_LOOP(every_look_at_a_ring_sees_something_else, 0, WAYS)
     if (!shape_of(_i, &shape))
         return;
     shape.log2_ring_size = LOOKS_LOG2;
-    shape.interrupt = shape.wary = true;
+    shape.interrupt = shape.untrusted = true;
     rig_open(&rig, &shape);
     watch(&rig, put_others);
     for (uint32_t i = 0; i < LOOKS; i++) {

@@ -51,7 +51,7 @@ static struct rig_shape take_shape(struct input *input)
         .kind = (enum mif_kind)(bits % 4),
         .vectors = (bits & 4) != 0 && rig_has_vectors(),
         .interrupt = (bits & 8) != 0,
-        .wary = (bits & 16) != 0,
+        .untrusted = (bits & 16) != 0,
         .log2_ring_size = (uint8_t)(1 + (bits >> 5) % MOST_LOG2),
         .buffer_size = (bits & 256) != 0 ? SMALL : LARGE,
     };

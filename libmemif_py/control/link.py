@@ -562,7 +562,7 @@ class MasterLink(Link):
             "offset": ring.offset,
             "log2_ring_size": ring.log2_ring_size,
             "efd": efd,
-            "wary": self._is_wary(),
+            "untrusted": self._is_wary(),
             "buffer_size": self.endpoint.settings.buffer_size,
         }
 
@@ -688,7 +688,7 @@ class SlaveLink(Link):
             "offset": place.offset,
             "log2_ring_size": action.log2_ring_size,
             "efd": efd,
-            "wary": self._is_wary(),
+            "untrusted": self._is_wary(),
             "buffer_region": place.buffer_region,
             "buffer_offset": place.buffer_offset,
             "tailroom": self._tailroom(action.version),

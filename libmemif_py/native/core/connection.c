@@ -532,7 +532,8 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
         .post_at_start = config->post_at_start,
         .tailroom = config->buffer_offsets == NULL ? config->tailroom : 0,
         .serial = atomic_fetch_add(&last_connection, 1) + 1,
-        .care = (uint8_t)((config->wary ? MIF_WARY : 0) | (mif_lock != NULL ? MIF_LOCKED : 0)),
+        .signal_mode = (uint8_t)((config->untrusted ? MIF_SIGNAL_UNTRUSTED : 0) |
+                                 (mif_lock != NULL ? MIF_SIGNAL_LOCKED : 0)),
     };
     set_up(q, &fresh);
     q->window = mif_window_of(q, config->region);
@@ -585,7 +586,7 @@ static void wait_until_left(struct mif_queue *q)
         if (turn >= MIF_YIELDS) {
             /* Whoever waits for a full counter, or for an empty one, can go on. */
             mif_efd_drain(q->efd);
-            (void)mif_efd_signal_warily(q->efd);
+            (void)mif_efd_signal_nowait(q->efd);
         }
         mif_wait_a_little(turn);
     }
@@ -842,7 +843,7 @@ int mif_queue_set_polling(void *handle, uint16_t qid, int polling)
             mif_efd_drain(q->efd); /* a wake-up from before is of no use now */
         } else if (was_polling) {
             fence_senders();
-            (void)mif_efd_signal_warily(
+            (void)mif_efd_signal_nowait(
                 q->efd); /* look once more: packets came while signals were masked */
         }
     }

@@ -60,10 +60,10 @@ enum mif_kind {
 enum mif_direction { MIF_RX, MIF_TX };
 
 /* How a burst signals, as flags. */
-enum mif_care {
-    MIF_WARY = 1,   /* the peer might make the eventfd a blocking one, to hold us up */
-    MIF_LOCKED = 2, /* bursts hold a lock that others need: mif_lock */
-    MIF_LEFT = 4,   /* right now the burst has let go of it; belongs to who holds it */
+enum mif_signal_mode {
+    MIF_SIGNAL_UNTRUSTED = 1, /* the peer might make the eventfd a blocking one, to hold us up */
+    MIF_SIGNAL_LOCKED = 2,    /* bursts hold a lock that others need: mif_lock */
+    MIF_SIGNAL_UNLOCKED = 4,  /* right now the burst has let go of it; belongs to who holds it */
 };
 
 struct mif_region {
@@ -206,9 +206,9 @@ struct mif_queue {
     uint8_t qid;
     uint8_t region; /* of the ring */
     uint8_t kind;
-    bool post_at_start; /* slave rx: all buffers are posted when the connection comes up */
-    uint8_t care;       /* enum mif_care: how efd is signalled */
-    uint8_t tailroom;   /* bytes behind each buffer of ours that are nobody else's */
+    bool post_at_start;  /* slave rx: all buffers are posted when the connection comes up */
+    uint8_t signal_mode; /* enum mif_signal_mode: how efd is signalled */
+    uint8_t tailroom;    /* bytes behind each buffer of ours that are nobody else's */
     /* The fourth line: nothing that a burst needs. What is above `before` is set up anew for each
      * connection. */
     uint64_t serial;  /* of the connection: no two have the same */
@@ -381,7 +381,7 @@ struct mif_queue_config {
     uint8_t post_at_start;
     /* both */
     uint32_t buffer_size;
-    uint8_t wary; /* the peer might make efd a blocking one: signal as signals.c says */
+    uint8_t untrusted; /* the peer might make efd a blocking one: signal as signals.c says */
 };
 
 /* A new handle, never NULL on success. interrupt may be NULL. */

@@ -13,10 +13,11 @@
  *    without ever waiting, so a request that comes to nothing (IOCB_FLAG_RESFD) takes the place of
  *    the write. It is one system call, too, but takes three times as long.
  *
- * Bursts signal so with peers of other users (MIF_WARY): one that is root or our own user could do
- * worse than hold us up. Who holds a lock that others need, which are control functions and bursts
- * of Python (MIF_LOCKED), always does: a peer must not hold up more than what has to do with it.
- * Where the kernel has no such call, a burst lets go of its lock before it does what may wait.
+ * Bursts signal so with peers of other users (MIF_SIGNAL_UNTRUSTED): one that is root or our own
+ * user could do worse than hold us up. Who holds a lock that others need, which are control
+ * functions and bursts of Python (MIF_SIGNAL_LOCKED), always does: a peer must not hold up more
+ * than what has to do with it. Where the kernel has no such call, a burst lets go of its lock
+ * before it does what may wait.
  *
  * Where neither is to be had (before Linux 5.8 an eventfd knows no reads that do not wait), an
  * eventfd is looked at before it is used. A peer that takes or fills it just then makes the thread
@@ -177,20 +178,21 @@ static bool signal_if_there_is_room(int efd)
     return ready == 0 || (ready == 1 && mif_efd_signal(efd));
 }
 
-bool mif_efd_signal_warily(int efd)
+bool mif_efd_signal_nowait(int efd)
 {
     return signal_by_request(efd) || signal_if_there_is_room(efd);
 }
 
 /* ---- the same in a burst ---- */
 
-bool mif_signal_with_care(struct mif_queue *q)
+bool mif_signal_nowait(struct mif_queue *q)
 {
     if (signal_by_request(q->efd))
         return true;
-    bool locked = q->care & MIF_LOCKED;
+    bool locked = q->signal_mode & MIF_SIGNAL_LOCKED;
     void *state = locked ? mif_lock->leave(q) : NULL;
-    bool good = q->care & MIF_WARY ? signal_if_there_is_room(q->efd) : mif_efd_signal(q->efd);
+    bool good = q->signal_mode & MIF_SIGNAL_UNTRUSTED ? signal_if_there_is_room(q->efd)
+                                                      : mif_efd_signal(q->efd);
     if (locked)
         mif_lock->take(q, state);
     return good;
@@ -200,7 +202,7 @@ static __attribute__((noinline, cold)) void drain_otherwise(struct mif_queue *q)
 {
     if (read_by_request(q->efd))
         return;
-    bool locked = q->care & MIF_LOCKED;
+    bool locked = q->signal_mode & MIF_SIGNAL_LOCKED;
     void *state = locked ? mif_lock->leave(q) : NULL;
     read_if_signalled(q->efd);
     if (locked)

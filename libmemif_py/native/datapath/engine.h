@@ -300,7 +300,7 @@ void mif_efd_drain(int efd);
 /* False when the signal could not be sent; a counter that is full is a signal already. */
 bool mif_efd_signal(int efd);
 /* The same for an eventfd that somebody may have made blocking, at three times the price. */
-bool mif_efd_signal_warily(int efd);
+bool mif_efd_signal_nowait(int efd);
 
 /* The lock that is held during bursts, if there is one. Set once, before the first queue. */
 struct mif_lock {
@@ -312,12 +312,12 @@ extern __attribute__((visibility("hidden"))) const struct mif_lock *mif_lock;
 
 /* Both for the eventfd of a queue, inside a burst: without the lock if they have to wait. */
 void mif_drain(struct mif_queue *q);
-bool mif_signal_with_care(struct mif_queue *q);
+bool mif_signal_nowait(struct mif_queue *q);
 
 /* Peers that are trusted cost no more than they must. */
 MIF_INLINE bool mif_signal(struct mif_queue *q)
 {
-    return q->care != 0 ? mif_signal_with_care(q) : mif_efd_signal(q->efd);
+    return q->signal_mode != 0 ? mif_signal_nowait(q) : mif_efd_signal(q->efd);
 }
 
 /* What a ring's flags are while its receiver polls and needs no barrier of ours: MASK_INT and

@@ -15,9 +15,9 @@
  * instead of 0.85 us, but beside one that computes in 30 us instead of 2 us, because that one takes
  * the lock for its whole 5 ms now and then.
  *
- * A thread that let go of the lock is still inside the queue: MIF_LEFT keeps others out, for the
- * mif_leave of a second one would let the queue be unmapped under the first. They are told AGAIN,
- * as they are while another holds slots.
+ * A thread that let go of the lock is still inside the queue: MIF_SIGNAL_UNLOCKED keeps others out,
+ * for the mif_leave of a second one would let the queue be unmapped under the first. They are told
+ * AGAIN, as they are while another holds slots.
  *
  * Ownership of a burst: `Burst` holds slots from rx_burst or tx_burst until release, send or
  * cancel. Views of its memory are counted, and while there is one the slots stay where they are. A
@@ -86,7 +86,7 @@ static bool is_taken(const struct where *where, enum mif_direction direction)
     if (where->handle == NULL || where->qid >= MIF_MAX_QUEUES)
         return false;
     const struct mif_queue *q = mif_queue_at(where->handle, where->qid, direction);
-    return (q->care & MIF_LEFT) &&
+    return (q->signal_mode & MIF_SIGNAL_UNLOCKED) &&
            atomic_load_explicit(&q->owner, memory_order_relaxed) == (uintptr_t)where->handle;
 }
 
@@ -116,7 +116,7 @@ static void *leave_lock(struct mif_queue *q)
 {
     if (!PyGILState_Check())
         return NULL;
-    q->care |= MIF_LEFT;
+    q->signal_mode |= MIF_SIGNAL_UNLOCKED;
     return PyEval_SaveThread();
 }
 
@@ -125,7 +125,7 @@ static void take_lock(struct mif_queue *q, void *state)
     if (state == NULL)
         return;
     PyEval_RestoreThread(state);
-    q->care &= (uint8_t)~MIF_LEFT;
+    q->signal_mode &= (uint8_t)~MIF_SIGNAL_UNLOCKED;
 }
 
 static const struct mif_lock the_lock = {leave_lock, take_lock};
