@@ -375,7 +375,7 @@ int mif_connection_adopt(void *handle, uint16_t index, void *base, uint64_t size
     if (index >= MIF_MAX_REGIONS || conn->regions[index].size != 0 || size == 0 || base == NULL)
         return MIF_ERR_MAXREG;
     set_region(conn, index, (struct mif_region){.base = base, .size = size});
-    conn->foreign[index] = true;
+    conn->external[index] = true;
     return MIF_ERR_SUCCESS;
 }
 
@@ -453,10 +453,10 @@ static void lay_out_slave_buffers(const struct mif_connection *conn, struct mif_
                       conn->regions[config->buffer_region].base, (enum mif_kind)q->kind);
     }
     if (config->buffer_offsets == NULL)
-        q->row = (struct mif_row){.data = q->slots[0].data,
-                                  .word = q->slots[0].word,
-                                  .stride = stride_of(config),
-                                  .offset = (uint32_t)config->buffer_offset};
+        q->buffers = (struct mif_buffer_array){.data = q->slots[0].data,
+                                               .word = q->slots[0].word,
+                                               .stride = stride_of(config),
+                                               .offset = (uint32_t)config->buffer_offset};
 }
 
 /* Which shared index is ours and which the peer's (see the table in docs/architecture.md):
@@ -536,7 +536,7 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
                                  (mif_lock != NULL ? MIF_SIGNAL_LOCKED : 0)),
     };
     set_up(q, &fresh);
-    q->window = mif_window_of(q, config->region);
+    q->cache = mif_region_cache_of(q, config->region);
     bind_indices(q, config->is_slave, config->is_tx);
     mif_face_bind(q, direction);
     if (config->is_slave) {
@@ -619,7 +619,7 @@ static struct mif_totals sum_totals(const struct mif_queue *q, bool is_tx)
     uint64_t slots = __atomic_load_n(is_tx ? &q->done : &q->next, __ATOMIC_RELAXED);
     return (struct mif_totals){
         .packets = __atomic_load_n(&q->before.packets, __ATOMIC_RELAXED) + slots -
-                   __atomic_load_n(&q->folded, __ATOMIC_RELAXED),
+                   __atomic_load_n(&q->extra_slots, __ATOMIC_RELAXED),
         .bytes = __atomic_load_n(&q->before.bytes, __ATOMIC_RELAXED) +
                  __atomic_load_n(&q->bytes, __ATOMIC_RELAXED),
         .full = __atomic_load_n(&q->before.full, __ATOMIC_RELAXED) +
@@ -640,7 +640,7 @@ void mif_queue_totals(const void *handle, uint16_t qid, int is_tx, struct mif_to
 static void keep_totals(struct mif_queue *q, bool is_tx)
 {
     struct mif_totals sum = sum_totals(q, is_tx);
-    q->done = q->next = q->limit = q->folded = q->bytes = q->full = q->signals = 0;
+    q->done = q->next = q->limit = q->extra_slots = q->bytes = q->full = q->signals = 0;
     q->before = sum;
 }
 
@@ -681,7 +681,7 @@ static int unmap(struct mif_region *regions, uint32_t count)
 static int unmap_own_regions(struct mif_connection *conn)
 {
     for (uint32_t i = 0; i < conn->region_count; i++)
-        if (conn->foreign[i])
+        if (conn->external[i])
             conn->regions[i].size = 0;
     return unmap(conn->regions, conn->region_count);
 }
@@ -697,7 +697,7 @@ int mif_connection_release(void *handle)
         release_queue(conn, mif_queue_at(handle, i, MIF_TX), true);
     int err = give_to_lease(conn) ? MIF_ERR_SUCCESS : unmap_own_regions(conn);
     memset(conn->regions, 0, sizeof(conn->regions));
-    memset(conn->foreign, 0, sizeof(conn->foreign));
+    memset(conn->external, 0, sizeof(conn->external));
     conn->rx_count = conn->tx_count = conn->region_count = 0;
     return err;
 }
@@ -757,7 +757,7 @@ static bool give_to_lease(struct mif_connection *conn)
     conn->lease = NULL;
     lease->count = conn->region_count;
     for (uint32_t i = 0; i < conn->region_count; i++)
-        if (!conn->foreign[i])
+        if (!conn->external[i])
             lease->regions[i] = conn->regions[i];
     mif_lease_drop(lease);
     return true;

@@ -38,11 +38,11 @@
  * would cost them up to an eighth. */
 #if defined(__has_attribute)
 #if __has_attribute(no_stack_protector)
-#define MIF_UNGUARDED __attribute__((no_stack_protector))
+#define MIF_NO_STACK_PROTECTOR __attribute__((no_stack_protector))
 #endif
 #endif
-#ifndef MIF_UNGUARDED
-#define MIF_UNGUARDED
+#ifndef MIF_NO_STACK_PROTECTOR
+#define MIF_NO_STACK_PROTECTOR
 #endif
 
 struct mif_poller;
@@ -126,21 +126,21 @@ struct mif_order {
     uint64_t stopped;  /* where done was when a burst stopped; as long as it is there, */
     uint64_t optional; /* what was reserved then, before this, may be left out */
     uint64_t refused;  /* which burst it was; 0 = it was not refused, its last chain had no end */
-    bool told;         /* that a packet never fits */
+    bool reported;     /* that a packet never fits */
 };
 
-/* A region as it was last used: descriptors in a row mostly point to the same one. `most` is the
- * longest packet that is received from there, at most `size`. */
-struct mif_window {
+/* A region as it was last used: descriptors in a row mostly point to the same one. `max_packet` is
+ * the longest packet that is received from there, at most `size`. */
+struct mif_region_cache {
     uint8_t *base;
     uint64_t size;
-    uint32_t most;
+    uint32_t max_packet;
     uint16_t index;
 };
 
 /* Where a slave's buffers lie when they lie in a row and are all in their own slots: then nothing
  * of the slot table has to be read. */
-struct mif_row {
+struct mif_buffer_array {
     uint8_t *data;   /* of slot 0; NULL = they do not */
     uint64_t word;   /* as in every slot */
     uint32_t stride; /* from one buffer to the next */
@@ -193,11 +193,12 @@ struct mif_queue {
     _Atomic uint16_t *own_index;
     _Atomic uint16_t *peer_index;
     struct mif_ring *ring;
-    struct mif_window window; /* where the last descriptor pointed: likely the next one's, too */
+    struct mif_region_cache
+        cache; /* where the last descriptor pointed: likely the next one's, too */
     uint64_t bytes;
     /* The third line: what one kind of burst or a rare one needs. */
-    struct mif_row row;
-    uint64_t folded; /* slots that went on the packet of the slot before them */
+    struct mif_buffer_array buffers;
+    uint64_t extra_slots; /* slots that went on the packet of the slot before them */
     struct mif_region *regions;
     struct mif_chain *chain_of; /* by slot */
     int efd;
@@ -219,7 +220,7 @@ struct mif_queue {
 };
 
 _Static_assert(offsetof(struct mif_queue, slots) == MIF_CACHE_LINE, "queue layout");
-_Static_assert(offsetof(struct mif_queue, row) == 2 * MIF_CACHE_LINE, "queue layout");
+_Static_assert(offsetof(struct mif_queue, buffers) == 2 * MIF_CACHE_LINE, "queue layout");
 _Static_assert(sizeof(struct mif_slot) == 16, "slot layout");
 
 /* The queues of one id. Of two sizes that would do this is the one that is found by a shift. */
@@ -243,9 +244,9 @@ struct mif_connection {
     _Atomic uint16_t rx_count; /* mif_why_not reads them at any time */
     _Atomic uint16_t tx_count;
     uint16_t region_count;
-    uint32_t max_packet;           /* bytes of the longest packet that is received */
-    struct mif_lease *lease;       /* NULL while nobody has taken one */
-    bool foreign[MIF_MAX_REGIONS]; /* regions that the application mapped and takes back */
+    uint32_t max_packet;            /* bytes of the longest packet that is received */
+    struct mif_lease *lease;        /* NULL while nobody has taken one */
+    bool external[MIF_MAX_REGIONS]; /* regions that the application mapped and takes back */
     struct mif_region regions[MIF_MAX_REGIONS];
 };
 

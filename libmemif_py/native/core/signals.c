@@ -102,7 +102,7 @@ const struct mif_lock *mif_lock;
 
 /* False if it was refused. Without the C library's own preadv2, which does more than the call, and
  * bursts end here. */
-static MIF_UNGUARDED bool read_now(int efd)
+static MIF_NO_STACK_PROTECTOR bool read_now(int efd)
 {
     uint64_t value;
     struct iovec to = {.iov_base = &value, .iov_len = sizeof(value)};
@@ -146,7 +146,7 @@ void mif_efd_drain(int efd)
 
 /* ---- writes ---- */
 
-MIF_UNGUARDED bool mif_efd_signal(int efd)
+MIF_NO_STACK_PROTECTOR bool mif_efd_signal(int efd)
 {
     const uint64_t one = 1;
     for (;;) {
@@ -209,7 +209,7 @@ static __attribute__((noinline, cold)) void drain_otherwise(struct mif_queue *q)
         mif_lock->take(q, state);
 }
 
-MIF_UNGUARDED void mif_drain(struct mif_queue *q)
+MIF_NO_STACK_PROTECTOR void mif_drain(struct mif_queue *q)
 {
     bool may_read = !atomic_load_explicit(&reads_are_refused, memory_order_relaxed);
     if (MIF_UNLIKELY(!may_read || !read_now(q->efd)))

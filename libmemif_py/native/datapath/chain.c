@@ -9,13 +9,13 @@
 /* ---- packets of several slots ---- */
 
 /* Says, once, why a program waits in vain. */
-static void tell_that_it_never_fits(struct mif_queue *q, uint32_t size, uint32_t largest)
+static void report_that_it_never_fits(struct mif_queue *q, uint32_t size, uint32_t largest)
 {
-    if (!q->order->told)
+    if (!q->order->reported)
         MIF_DEBUG("a packet of %u bytes never fits queue %u: its ring holds %u buffers of at most "
                   "%u bytes, ours would have %u",
                   size, q->qid, mif_capacity(q, (enum mif_kind)q->kind), largest, q->buffer_size);
-    q->order->told = true;
+    q->order->reported = true;
 }
 
 /* Whether waiting is in vain, for a packet that the free slots cannot hold: either they are the
@@ -32,7 +32,7 @@ static bool never_fits(struct mif_queue *q, uint32_t size)
     }
     if (largest == 0)
         return false; /* the peer has posted nothing yet */
-    tell_that_it_never_fits(q, size, largest);
+    report_that_it_never_fits(q, size, largest);
     return true;
 }
 
@@ -116,12 +116,12 @@ void mif_wait_for_end(struct mif_queue *q)
     order->optional = q->next;
 }
 
-bool mif_refuse(struct mif_queue *q, uint64_t mark)
+bool mif_refuse(struct mif_queue *q, uint64_t hash)
 {
     struct mif_order *order = q->order;
-    bool again = order->stopped == q->done && order->refused == mark;
+    bool again = order->stopped == q->done && order->refused == hash;
     mif_wait_for_end(q);
-    order->refused = mark;
+    order->refused = hash;
     return again;
 }
 
@@ -158,58 +158,58 @@ bool mif_unreserve_refused(struct mif_queue *q, uint64_t end)
 
 /* ---- sending ---- */
 
-static void fill_slot(const struct mif_pour *pour, uint16_t flags)
+static void fill_slot(const struct mif_scatter *scatter, uint16_t flags)
 {
-    struct mif_queue *q = pour->q;
+    struct mif_queue *q = scatter->q;
     enum mif_kind kind = (enum mif_kind)q->kind;
-    uint16_t slot = mif_slot_of(q, pour->slot);
+    uint16_t slot = mif_slot_of(q, scatter->slot);
     const struct mif_slot *own = &q->slots[slot];
-    mif_desc_fill(q->descs, slot, own, flags, pour->used, kind);
+    mif_desc_fill(q->descs, slot, own, flags, scatter->used, kind);
     /* Where buffers have changed places, or data was moved inside of them, the descriptor may still
      * say where another packet began. */
-    if (kind == MIF_KIND_512_SLAVE && q->row.data == NULL)
+    if (kind == MIF_KIND_512_SLAVE && q->buffers.data == NULL)
         mif_desc_place(q->descs, slot,
                        (uint32_t)(own->data - q->regions[mif_slot_region(own)].base));
 }
 
-void mif_pour_begin(struct mif_pour *pour, struct mif_queue *q, uint64_t first)
+void mif_scatter_begin(struct mif_scatter *scatter, struct mif_queue *q, uint64_t first)
 {
     for (uint64_t at = mif_first_unsent(q); at != first; at++)
         (void)mif_chain_end(q, mif_slot_of(q, at));
-    *pour = (struct mif_pour){.q = q, .first = first, .slot = q->done};
+    *scatter = (struct mif_scatter){.q = q, .first = first, .slot = q->done};
 }
 
 /* Forwards: byte for byte the new place is the old one, or before it. */
-void mif_pour_bytes(struct mif_pour *pour, const uint8_t *bytes, uint32_t length)
+void mif_scatter_bytes(struct mif_scatter *scatter, const uint8_t *bytes, uint32_t length)
 {
-    struct mif_queue *q = pour->q;
-    pour->bytes += length;
+    struct mif_queue *q = scatter->q;
+    scatter->bytes += length;
     while (length > 0) {
-        const struct mif_slot *own = &q->slots[mif_slot_of(q, pour->slot)];
-        uint32_t room = mif_slot_capacity(own) - pour->used;
+        const struct mif_slot *own = &q->slots[mif_slot_of(q, scatter->slot)];
+        uint32_t room = mif_slot_capacity(own) - scatter->used;
         uint32_t part = length < room ? length : room;
-        uint8_t *to = own->data + pour->used;
+        uint8_t *to = own->data + scatter->used;
         if (to != bytes)
             memmove(to, bytes, part);
-        pour->used += part;
+        scatter->used += part;
         bytes += part;
         length -= part;
         if (length > 0) {
-            fill_slot(pour, MIF_DESC_NEXT);
-            pour->slot++;
-            pour->used = 0;
+            fill_slot(scatter, MIF_DESC_NEXT);
+            scatter->slot++;
+            scatter->used = 0;
         }
     }
 }
 
-void mif_pour_end(struct mif_pour *pour, uint16_t own)
+void mif_scatter_end(struct mif_scatter *scatter, uint16_t own)
 {
-    struct mif_queue *q = pour->q;
-    uint64_t slots = pour->slot + 1 - q->done;
-    fill_slot(pour, 0);
-    (void)mif_chain_end(q, mif_slot_of(q, pour->first));
+    struct mif_queue *q = scatter->q;
+    uint64_t slots = scatter->slot + 1 - q->done;
+    fill_slot(scatter, 0);
+    (void)mif_chain_end(q, mif_slot_of(q, scatter->first));
     mif_store(&q->done, q->done + slots);
-    mif_store(&q->bytes, q->bytes + pour->bytes);
-    mif_store(&q->folded, q->folded + slots - 1);
-    pass(q, pour->first + own);
+    mif_store(&q->bytes, q->bytes + scatter->bytes);
+    mif_store(&q->extra_slots, q->extra_slots + slots - 1);
+    pass(q, scatter->first + own);
 }

@@ -62,9 +62,9 @@ static inline uint64_t mif_first_unsent(const struct mif_queue *q)
 /* A burst stops at a chain whose end is not in it but may come yet: it stays reserved until then.
  */
 void mif_wait_for_end(struct mif_queue *q);
-/* A burst stops at an entry that cannot be sent; `mark` tells the burst from others and is not 0.
+/* A burst stops at an entry that cannot be sent; `hash` tells the burst from others and is not 0.
  * True if the very same one has stopped there before: a loop that would go on for ever. */
-bool mif_refuse(struct mif_queue *q, uint64_t mark);
+bool mif_refuse(struct mif_queue *q, uint64_t hash);
 /* Takes back what is reserved from a counter on, which is the first of a packet. */
 void mif_unreserve(struct mif_queue *q, uint64_t from);
 /* Takes back all that is reserved if that before `end` was refused. False: it was not, or there is
@@ -74,7 +74,7 @@ bool mif_unreserve_refused(struct mif_queue *q, uint64_t end);
 /* ---- sending ---- */
 
 /* A packet on its way into slots: begin, its bytes piece by piece, end. */
-struct mif_pour {
+struct mif_scatter {
     struct mif_queue *q;
     uint64_t first; /* of its own slots */
     uint64_t slot;  /* that is being filled */
@@ -83,11 +83,11 @@ struct mif_pour {
 };
 
 /* Gives up what is reserved before `first`, the packet's first own slot. */
-void mif_pour_begin(struct mif_pour *pour, struct mif_queue *q, uint64_t first);
+void mif_scatter_begin(struct mif_scatter *scatter, struct mif_queue *q, uint64_t first);
 /* The next bytes. They may lie in the slots that are being filled, in or behind their new place;
  * all in all they are no more than the packet's own slots hold. */
-void mif_pour_bytes(struct mif_pour *pour, const uint8_t *bytes, uint32_t length);
+void mif_scatter_bytes(struct mif_scatter *scatter, const uint8_t *bytes, uint32_t length);
 /* The packet is complete, which had `own` slots. */
-void mif_pour_end(struct mif_pour *pour, uint16_t own);
+void mif_scatter_end(struct mif_scatter *scatter, uint16_t own);
 
 #endif

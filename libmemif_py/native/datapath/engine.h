@@ -169,8 +169,9 @@ MIF_INLINE void mif_store(uint64_t *where, uint64_t value)
 /* Posts one slot of a slave of version 512. */
 MIF_INLINE void mif_post_one(struct mif_queue *q, uint32_t slot)
 {
-    if (MIF_LIKELY(q->row.data != NULL)) {
-        mif_desc_offer(q->descs, slot, q->row.word, q->row.offset + slot * q->row.stride);
+    if (MIF_LIKELY(q->buffers.data != NULL)) {
+        mif_desc_offer(q->descs, slot, q->buffers.word,
+                       q->buffers.offset + slot * q->buffers.stride);
         return;
     }
     const struct mif_slot *own = &q->slots[slot];
@@ -182,13 +183,13 @@ MIF_INLINE void mif_post_run(struct mif_queue *q, uint32_t first, uint32_t run)
 {
     void *descs = q->descs;
     uint32_t i = 0;
-    if (MIF_LIKELY(q->row.data != NULL)) {
-        const struct mif_row row = q->row;
-#ifdef MIF_LANES
-        i = mif_lanes_post(descs, first, run, &row);
+    if (MIF_LIKELY(q->buffers.data != NULL)) {
+        const struct mif_buffer_array array = q->buffers;
+#ifdef MIF_VEC_SLOTS
+        i = mif_vec_post(descs, first, run, &array);
 #endif
         for (; i < run; i++)
-            mif_desc_offer(descs, first + i, row.word, row.offset + (first + i) * row.stride);
+            mif_desc_offer(descs, first + i, array.word, array.offset + (first + i) * array.stride);
         return;
     }
     const struct mif_slot *own = &q->slots[first];
@@ -198,7 +199,7 @@ MIF_INLINE void mif_post_run(struct mif_queue *q, uint32_t first, uint32_t run)
 }
 
 /* Gives `n` slots from q->done on, of a burst of `count`, to the peer again; as slave of version
- * 512 that is to post them. The code for bursts of one has no loop and no lanes, which would cost
+ * 512 that is to post them. The code for bursts of one has no loop and no vectors, which would cost
  * it as much as all else: not every compiler sees by itself that no run is longer there. */
 MIF_INLINE void mif_post_slots(struct mif_queue *q, uint32_t n, uint32_t count, enum mif_kind kind)
 {
@@ -225,24 +226,24 @@ MIF_INLINE uint32_t mif_max_packet(const struct mif_queue *q)
         ->max_packet;
 }
 
-MIF_INLINE struct mif_window mif_window_of(const struct mif_queue *q, uint16_t index)
+MIF_INLINE struct mif_region_cache mif_region_cache_of(const struct mif_queue *q, uint16_t index)
 {
     const struct mif_region *r = &q->regions[index];
     uint32_t limit = mif_max_packet(q);
-    return (struct mif_window){.base = r->base,
-                               .size = r->size,
-                               .most = r->size < limit ? (uint32_t)r->size : limit,
-                               .index = index};
+    return (struct mif_region_cache){.base = r->base,
+                                     .size = r->size,
+                                     .max_packet = r->size < limit ? (uint32_t)r->size : limit,
+                                     .index = index};
 }
 
 /* True if the bytes that a descriptor names, at most `most`, which is no more than the size, lie in
- * the window; its region is checked elsewhere. In version 512 so is the length. */
-MIF_INLINE bool mif_in_window(const struct mif_window *window, const struct mif_desc *desc,
-                              uint64_t most, enum mif_kind kind)
+ * the cache; its region is checked elsewhere. In version 512 so is the length. */
+MIF_INLINE bool mif_in_cached_region(const struct mif_region_cache *cache,
+                                     const struct mif_desc *desc, uint64_t most, enum mif_kind kind)
 {
     if (mif_kind_is_256(kind)) /* 64 bits of offset, the sum could overflow */
-        return desc->length <= most && desc->offset <= window->size - desc->length;
-    return desc->offset + desc->length <= window->size;
+        return desc->length <= most && desc->offset <= cache->size - desc->length;
+    return desc->offset + desc->length <= cache->size;
 }
 
 /* The address of `length` bytes where a descriptor of the peer says, or NULL: they do not lie in a
@@ -250,15 +251,15 @@ MIF_INLINE bool mif_in_window(const struct mif_window *window, const struct mif_
 MIF_INLINE uint8_t *mif_peer_data(struct mif_queue *q, const struct mif_desc *desc, uint32_t length)
 {
     uint16_t region = (uint16_t)(desc->head >> 16);
-    if (MIF_UNLIKELY(region != q->window.index)) {
+    if (MIF_UNLIKELY(region != q->cache.index)) {
         if (region >= q->region_count || q->regions[region].size == 0)
             return NULL;
-        q->window = mif_window_of(q, region);
+        q->cache = mif_region_cache_of(q, region);
     }
     /* Offsets of version 256 have 64 bits, so that the sum could overflow. */
-    if (MIF_UNLIKELY(length > q->window.size || desc->offset > q->window.size - length))
+    if (MIF_UNLIKELY(length > q->cache.size || desc->offset > q->cache.size - length))
         return NULL;
-    return q->window.base + desc->offset;
+    return q->cache.base + desc->offset;
 }
 
 /* Takes note of how far the peer has come. False: its index is impossible. */

@@ -38,7 +38,7 @@ static void hand_out(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t e
     }
     mif_store(&q->next, q->next + entries);
     mif_store(&q->bytes, q->bytes + bytes);
-    mif_store(&q->folded, q->folded + entries - (whole ? 1 : 0));
+    mif_store(&q->extra_slots, q->extra_slots + entries - (whole ? 1 : 0));
 }
 
 /* A packet that is longer than all of bufs goes out in pieces. */
@@ -157,18 +157,19 @@ static void fill_in_place(struct mif_queue *q, const memif_buffer_t *bufs, uint3
     }
     mif_store(&q->done, q->done + n);
     mif_store(&q->bytes, q->bytes + bytes);
-    mif_store(&q->folded, q->folded + n - 1);
+    mif_store(&q->extra_slots, q->extra_slots + n - 1);
 }
 
-static void pour_packet(struct mif_queue *q, uint64_t first, const memif_buffer_t *bufs, uint32_t n)
+static void scatter_packet(struct mif_queue *q, uint64_t first, const memif_buffer_t *bufs,
+                           uint32_t n)
 {
     const struct mif_chain *chain = &q->chain_of[mif_slot_of(q, first)];
     uint16_t own = chain->bounce != NULL ? chain->count : (uint16_t)n;
-    struct mif_pour pour;
-    mif_pour_begin(&pour, q, first);
+    struct mif_scatter scatter;
+    mif_scatter_begin(&scatter, q, first);
     for (uint32_t i = 0; i < n; i++)
-        mif_pour_bytes(&pour, bufs[i].data, bufs[i].len);
-    mif_pour_end(&pour, own);
+        mif_scatter_bytes(&scatter, bufs[i].data, bufs[i].len);
+    mif_scatter_end(&scatter, own);
 }
 
 /* Nothing is written before all entries were found good: what is refused must leave the buffers
@@ -187,7 +188,7 @@ uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *bufs, uint32_
     if (first == q->done && q->chain_of[mif_slot_of(q, first)].bounce == NULL)
         fill_in_place(q, bufs, n);
     else
-        pour_packet(q, first, bufs, n);
+        scatter_packet(q, first, bufs, n);
     return n;
 }
 
@@ -239,7 +240,7 @@ static bool swap_slots(struct mif_queue *qa, uint16_t a, struct mif_queue *qb, u
     }
     qa->slots[a] = to_a;
     qb->slots[b] = to_b;
-    qa->row.data = qb->row.data = NULL;
+    qa->buffers.data = qb->buffers.data = NULL;
     return true;
 }
 

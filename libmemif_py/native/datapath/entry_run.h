@@ -50,9 +50,9 @@ MIF_INLINE void place(struct mif_queue *q, uint32_t slot, const memif_buffer_t *
                       enum mif_kind kind)
 {
     const struct mif_slot *own = &q->slots[slot];
-    if (kind != MIF_KIND_512_SLAVE || MIF_LIKELY(q->row.data != NULL && buf->data == own->data))
+    if (kind != MIF_KIND_512_SLAVE || MIF_LIKELY(q->buffers.data != NULL && buf->data == own->data))
         return;
-    q->row.data = NULL;
+    q->buffers.data = NULL;
     const uint8_t *base = q->regions[mif_slot_region(own)].base;
     mif_desc_place(q->descs, slot, (uint32_t)((const uint8_t *)buf->data - base));
 }
@@ -68,11 +68,12 @@ MIF_INLINE bool is_plain(const memif_buffer_t *buf, struct mif_queue *q, uint32_
     return true;
 }
 
-MIF_INLINE uint64_t entry_mark(const memif_buffer_t *buf, uint64_t mark)
+MIF_INLINE uint64_t entry_hash(const memif_buffer_t *buf, uint64_t hash)
 {
-    mark = mif_mix(mark, (uintptr_t)buf->data);
-    mark = mif_mix(mark, (uintptr_t)buf->queue);
-    return mif_mix(mark, buf->desc_index | (uint64_t)buf->flags << 16 | (uint64_t)buf->len << 32);
+    hash = mif_hash_step(hash, (uintptr_t)buf->data);
+    hash = mif_hash_step(hash, (uintptr_t)buf->queue);
+    return mif_hash_step(hash,
+                         buf->desc_index | (uint64_t)buf->flags << 16 | (uint64_t)buf->len << 32);
 }
 
 MIF_INLINE uint32_t packet_entries(const memif_buffer_t *bufs, uint32_t count)
@@ -83,63 +84,63 @@ MIF_INLINE uint32_t packet_entries(const memif_buffer_t *bufs, uint32_t count)
     return n;
 }
 
-#ifdef MIF_LANES
-MIF_INLINE void set_received_lanes(memif_buffer_t *bufs, struct mif_queue *q, __m256i slots,
-                                   __m256i length, __m256i data)
+#ifdef MIF_VEC_SLOTS
+MIF_INLINE void set_received_vectors(memif_buffer_t *bufs, struct mif_queue *q, __m256i slots,
+                                     __m256i length, __m256i data)
 {
-    __m256i queue = mif_lanes_all((uintptr_t)q);
+    __m256i queue = mif_vec_all((uintptr_t)q);
     __m256i low = _mm256_unpacklo_epi64(slots, queue);
     __m256i low_data = _mm256_unpacklo_epi64(length, data);
     __m256i high = _mm256_unpackhi_epi64(slots, queue);
     __m256i high_data = _mm256_unpackhi_epi64(length, data);
-    mif_lanes_store(&bufs[0], _mm256_permute2x128_si256(low, low_data, 0x20));
-    mif_lanes_store(&bufs[1], _mm256_permute2x128_si256(low, low_data, 0x31));
-    mif_lanes_store(&bufs[2], _mm256_permute2x128_si256(high, high_data, 0x20));
-    mif_lanes_store(&bufs[3], _mm256_permute2x128_si256(high, high_data, 0x31));
+    mif_vec_store(&bufs[0], _mm256_permute2x128_si256(low, low_data, 0x20));
+    mif_vec_store(&bufs[1], _mm256_permute2x128_si256(low, low_data, 0x31));
+    mif_vec_store(&bufs[2], _mm256_permute2x128_si256(high, high_data, 0x20));
+    mif_vec_store(&bufs[3], _mm256_permute2x128_si256(high, high_data, 0x31));
 }
 
-MIF_INLINE void set_reserved_lanes(memif_buffer_t *bufs, struct mif_queue *q, __m256i slots,
-                                   __m256i capacity, uint32_t size, __m256i data)
+MIF_INLINE void set_reserved_vectors(memif_buffer_t *bufs, struct mif_queue *q, __m256i slots,
+                                     __m256i capacity, uint32_t size, __m256i data)
 {
-    set_received_lanes(bufs, q, slots, size > 0 ? mif_lanes_all(size) : capacity, data);
+    set_received_vectors(bufs, q, slots, size > 0 ? mif_vec_all(size) : capacity, data);
 }
 
-/* Of a slave whose buffers lie in a row: from entry to entry all differ by the same. */
-MIF_INLINE uint32_t reserve_row(struct mif_queue *q, memif_buffer_t *bufs, uint32_t first,
+/* Of a slave whose buffers form an array: from entry to entry all differ by the same. */
+MIF_INLINE uint32_t reserve_own(struct mif_queue *q, memif_buffer_t *bufs, uint32_t first,
                                 uint32_t run, uint32_t size)
 {
-    const struct mif_row row = q->row;
-    if (MIF_UNLIKELY(row.data == NULL || size > row.word >> 32))
+    const struct mif_buffer_array array = q->buffers;
+    if (MIF_UNLIKELY(array.data == NULL || size > array.word >> 32))
         return 0;
-    const uint64_t data = (uintptr_t)row.data + (uint64_t)first * row.stride;
-    const uint64_t length = size > 0 ? size : row.word >> 32;
-    const __m256i next = _mm256_set_epi64x(row.stride, 0, 0, 1);
+    const uint64_t data = (uintptr_t)array.data + (uint64_t)first * array.stride;
+    const uint64_t length = size > 0 ? size : array.word >> 32;
+    const __m256i next = _mm256_set_epi64x(array.stride, 0, 0, 1);
     __m256i entry =
         _mm256_set_epi64x((long long)data, (long long)length, (long long)(uintptr_t)q, first);
-    for (memif_buffer_t *const end = bufs + mif_lanes_of(run); bufs != end; bufs++) {
-        mif_lanes_store(bufs, entry);
-        entry = mif_lanes_add(entry, next);
+    for (memif_buffer_t *const end = bufs + mif_vec_slots(run); bufs != end; bufs++) {
+        mif_vec_store(bufs, entry);
+        entry = mif_vec_add(entry, next);
     }
-    return mif_lanes_of(run);
+    return mif_vec_slots(run);
 }
 
-MIF_INLINE __m256i get_plain_lanes(const memif_buffer_t *bufs, const struct mif_queue *q,
-                                   __m256i slots, __m256i data, __m256i *length)
+MIF_INLINE __m256i get_plain_vectors(const memif_buffer_t *bufs, const struct mif_queue *q,
+                                     __m256i slots, __m256i data, __m256i *length)
 {
-    __m256i e0 = mif_lanes_load(&bufs[0]), e1 = mif_lanes_load(&bufs[1]);
-    __m256i e2 = mif_lanes_load(&bufs[2]), e3 = mif_lanes_load(&bufs[3]);
+    __m256i e0 = mif_vec_load(&bufs[0]), e1 = mif_vec_load(&bufs[1]);
+    __m256i e2 = mif_vec_load(&bufs[2]), e3 = mif_vec_load(&bufs[3]);
     __m256i even = _mm256_unpacklo_epi64(e0, e2), odd = _mm256_unpacklo_epi64(e1, e3);
     __m256i even_high = _mm256_unpackhi_epi64(e0, e2), odd_high = _mm256_unpackhi_epi64(e1, e3);
     __m256i heads = _mm256_permute2x128_si256(even, odd, 0x20);
     __m256i queues = _mm256_permute2x128_si256(even_high, odd_high, 0x20);
     __m256i lengths = _mm256_permute2x128_si256(even, odd, 0x31);
     __m256i places = _mm256_permute2x128_si256(even_high, odd_high, 0x31);
-    const __m256i next = mif_lanes_all((uint64_t)MEMIF_BUFFER_FLAG_NEXT << 32);
-    *length = mif_lanes_low(lengths);
-    __m256i bad = mif_lanes_differ(heads, slots, mif_lanes_all(0xFFFF));
-    bad = mif_lanes_or(bad, _mm256_xor_si256(queues, mif_lanes_all((uintptr_t)q)));
-    bad = mif_lanes_or(bad, _mm256_xor_si256(places, data));
-    return mif_lanes_or(bad, _mm256_and_si256(lengths, next));
+    const __m256i next = mif_vec_all((uint64_t)MEMIF_BUFFER_FLAG_NEXT << 32);
+    *length = mif_vec_low(lengths);
+    __m256i bad = mif_vec_differ(heads, slots, mif_vec_all(0xFFFF));
+    bad = mif_vec_or(bad, _mm256_xor_si256(queues, mif_vec_all((uintptr_t)q)));
+    bad = mif_vec_or(bad, _mm256_xor_si256(places, data));
+    return mif_vec_or(bad, _mm256_and_si256(lengths, next));
 }
 #endif
 
@@ -153,7 +154,7 @@ static __attribute__((noinline)) void set_headroom(struct mif_queue *q, uint32_t
 {
     for (uint32_t i = 0; i < count; i++)
         mif_slot_set_headroom(&q->slots[mif_slot_of(q, q->done + i)], (uint16_t)headroom);
-    q->row.data = NULL; /* they are not all alike any more */
+    q->buffers.data = NULL; /* they are not all alike any more */
 }
 
 /* As slave of version 512 the buffers are posted, `headroom` bytes in; otherwise the slots are
@@ -168,7 +169,7 @@ MIF_INLINE int refill_burst(struct mif_queue *q, uint32_t headroom, memif_buffer
         (mif_kind_is_256(kind) || headroom >= q->buffer_size))
         return mif_end(q, MIF_ERR_INVAL_ARG);
     uint32_t n = count > consumed ? (uint32_t)consumed : count;
-    if (kind == MIF_KIND_512_SLAVE && MIF_UNLIKELY(headroom > 0 || q->row.data == NULL))
+    if (kind == MIF_KIND_512_SLAVE && MIF_UNLIKELY(headroom > 0 || q->buffers.data == NULL))
         set_headroom(q, n, headroom);
     mif_post_slots(q, n, count, kind);
     if (MIF_LIKELY(n > 0))

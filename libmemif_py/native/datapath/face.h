@@ -18,10 +18,10 @@
 typedef uint64_t __attribute__((may_alias)) mif_word;
 
 /* A number that depends on all that was mixed into it. */
-MIF_INLINE uint64_t mif_mix(uint64_t mark, uint64_t value)
+MIF_INLINE uint64_t mif_hash_step(uint64_t hash, uint64_t value)
 {
-    mark = (mark ^ value) * 0x9E3779B97F4A7C15u;
-    return mark ^ mark >> 32;
+    hash = (hash ^ value) * 0x9E3779B97F4A7C15u;
+    return hash ^ hash >> 32;
 }
 
 /* The last thing that a call does with its queue. */

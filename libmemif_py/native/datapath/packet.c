@@ -63,7 +63,7 @@ static enum mif_step take_chain(struct mif_queue *q, memif_buffer_t *buf, enum m
     set_entry(buf, first, length, length, mif_chain_data(q, first));
     mif_store(&q->next, q->next + count);
     mif_store(&q->bytes, q->bytes + length);
-    mif_store(&q->folded, q->folded + count - 1);
+    mif_store(&q->extra_slots, q->extra_slots + count - 1);
     return MIF_STEP_OK;
 }
 
@@ -120,7 +120,7 @@ enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *buf, uint32
 
 uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *buf, uint32_t count, int *err)
 {
-    struct mif_pour pour;
+    struct mif_scatter scatter;
     uint64_t first;
     (void)count;
     if (!mif_may_send(q, buf->desc_index, &first)) {
@@ -131,9 +131,10 @@ uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *buf, uint32_t
     const struct mif_chain *chain = &q->chain_of[slot];
     uint16_t own = chain->count > 0 ? chain->count : 1;
     uint32_t most = chain->count > 0 ? chain->length : mif_slot_capacity(&q->slots[slot]);
-    mif_pour_begin(&pour, q, first);
-    mif_pour_bytes(&pour, mif_chain_data(q, slot), buf->data_len < most ? buf->data_len : most);
-    mif_pour_end(&pour, own);
+    mif_scatter_begin(&scatter, q, first);
+    mif_scatter_bytes(&scatter, mif_chain_data(q, slot),
+                      buf->data_len < most ? buf->data_len : most);
+    mif_scatter_end(&scatter, own);
     return 1;
 }
 

@@ -43,10 +43,10 @@ MIF_INLINE bool is_plain(const memif_buffer_t *buf, struct mif_queue *q, uint32_
     return MIF_LIKELY(buf->desc_index == slot && *length <= mif_slot_capacity(own));
 }
 
-MIF_INLINE uint64_t entry_mark(const memif_buffer_t *buf, uint64_t mark)
+MIF_INLINE uint64_t entry_hash(const memif_buffer_t *buf, uint64_t hash)
 {
-    mark = mif_mix(mark, (uintptr_t)buf->data);
-    return mif_mix(mark, buf->desc_index | (uint64_t)buf->data_len << 32);
+    hash = mif_hash_step(hash, (uintptr_t)buf->data);
+    return mif_hash_step(hash, buf->desc_index | (uint64_t)buf->data_len << 32);
 }
 
 MIF_INLINE uint32_t packet_entries(const memif_buffer_t *bufs, uint32_t count)
@@ -56,21 +56,21 @@ MIF_INLINE uint32_t packet_entries(const memif_buffer_t *bufs, uint32_t count)
     return 1;
 }
 
-#ifdef MIF_LANES
+#ifdef MIF_VEC_SLOTS
 /* Each but the last of four is written with one store, whose end the next one overwrites. */
 MIF_INLINE void put_entries(memif_buffer_t *bufs, __m256i e0, __m256i e1, __m256i e2, __m256i e3)
 {
-    mif_lanes_store(&bufs[0], e0);
-    mif_lanes_store(&bufs[1], e1);
-    mif_lanes_store(&bufs[2], e2);
+    mif_vec_store(&bufs[0], e0);
+    mif_vec_store(&bufs[1], e1);
+    mif_vec_store(&bufs[2], e2);
     _mm_storeu_si128((__m128i *)(void *)&bufs[3], _mm256_castsi256_si128(e3));
     _mm_storel_epi64((__m128i *)(void *)&bufs[3].data, _mm256_extracti128_si256(e3, 1));
 }
 
-MIF_INLINE void set_lanes(memif_buffer_t *bufs, __m256i slots, __m256i capacity, __m256i length,
-                          __m256i data)
+MIF_INLINE void set_vectors(memif_buffer_t *bufs, __m256i slots, __m256i capacity, __m256i length,
+                            __m256i data)
 {
-    __m256i heads = mif_lanes_join(slots, capacity);
+    __m256i heads = mif_vec_join(slots, capacity);
     __m256i low = _mm256_unpacklo_epi64(heads, length);
     __m256i low_data = _mm256_unpacklo_epi64(data, data);
     __m256i high = _mm256_unpackhi_epi64(heads, length);
@@ -81,43 +81,44 @@ MIF_INLINE void set_lanes(memif_buffer_t *bufs, __m256i slots, __m256i capacity,
                 _mm256_permute2x128_si256(high, high_data, 0x31));
 }
 
-MIF_INLINE void set_received_lanes(memif_buffer_t *bufs, struct mif_queue *q, __m256i slots,
-                                   __m256i length, __m256i data)
+MIF_INLINE void set_received_vectors(memif_buffer_t *bufs, struct mif_queue *q, __m256i slots,
+                                     __m256i length, __m256i data)
 {
     (void)q;
-    set_lanes(bufs, slots, length, length, data);
+    set_vectors(bufs, slots, length, length, data);
 }
 
-MIF_INLINE void set_reserved_lanes(memif_buffer_t *bufs, struct mif_queue *q, __m256i slots,
-                                   __m256i capacity, uint32_t size, __m256i data)
+MIF_INLINE void set_reserved_vectors(memif_buffer_t *bufs, struct mif_queue *q, __m256i slots,
+                                     __m256i capacity, uint32_t size, __m256i data)
 {
     (void)q;
     (void)size;
-    set_lanes(bufs, slots, capacity, mif_lanes_all(0), data);
+    set_vectors(bufs, slots, capacity, mif_vec_all(0), data);
 }
 
-/* Of a slave whose buffers lie in a row: from entry to entry all differ by the same. */
-MIF_INLINE uint32_t reserve_row(struct mif_queue *q, memif_buffer_t *bufs, uint32_t first,
+/* Of a slave whose buffers form an array: from entry to entry all differ by the same. */
+MIF_INLINE uint32_t reserve_own(struct mif_queue *q, memif_buffer_t *bufs, uint32_t first,
                                 uint32_t run, uint32_t size)
 {
-    const struct mif_row row = q->row;
-    if (MIF_UNLIKELY(row.data == NULL || size > row.word >> 32))
+    const struct mif_buffer_array array = q->buffers;
+    if (MIF_UNLIKELY(array.data == NULL || size > array.word >> 32))
         return 0;
-    const uint64_t head = first | (row.word & 0xFFFFFFFF00000000);
-    const uint64_t data = (uintptr_t)row.data + (uint64_t)first * row.stride;
-    const __m256i next = _mm256_set_epi64x(0, row.stride, 0, 1);
+    const uint64_t head = first | (array.word & 0xFFFFFFFF00000000);
+    const uint64_t data = (uintptr_t)array.data + (uint64_t)first * array.stride;
+    const __m256i next = _mm256_set_epi64x(0, array.stride, 0, 1);
     const __m256i step = _mm256_slli_epi64(next, 2);
     __m256i e0 = _mm256_set_epi64x(0, (long long)data, 0, (long long)head);
-    __m256i e1 = mif_lanes_add(e0, next), e2 = mif_lanes_add(e1, next);
-    __m256i e3 = mif_lanes_add(e2, next);
-    for (memif_buffer_t *const end = bufs + mif_lanes_of(run); bufs != end; bufs += MIF_LANES) {
+    __m256i e1 = mif_vec_add(e0, next), e2 = mif_vec_add(e1, next);
+    __m256i e3 = mif_vec_add(e2, next);
+    for (memif_buffer_t *const end = bufs + mif_vec_slots(run); bufs != end;
+         bufs += MIF_VEC_SLOTS) {
         put_entries(bufs, e0, e1, e2, e3);
-        e0 = mif_lanes_add(e0, step);
-        e1 = mif_lanes_add(e1, step);
-        e2 = mif_lanes_add(e2, step);
-        e3 = mif_lanes_add(e3, step);
+        e0 = mif_vec_add(e0, step);
+        e1 = mif_vec_add(e1, step);
+        e2 = mif_vec_add(e2, step);
+        e3 = mif_vec_add(e3, step);
     }
-    return mif_lanes_of(run);
+    return mif_vec_slots(run);
 }
 
 /* The first two words of two entries. */
@@ -130,16 +131,16 @@ MIF_INLINE __m256i get_two(const memif_buffer_t *bufs)
 /* Not zero where an entry is not that of its slot. */
 MIF_INLINE __m256i misplaced(__m256i heads, __m256i slots)
 {
-    return mif_lanes_differ(heads, slots, mif_lanes_all(0xFFFF));
+    return mif_vec_differ(heads, slots, mif_vec_all(0xFFFF));
 }
 
-MIF_INLINE __m256i get_plain_lanes(const memif_buffer_t *bufs, const struct mif_queue *q,
-                                   __m256i slots, __m256i data, __m256i *length)
+MIF_INLINE __m256i get_plain_vectors(const memif_buffer_t *bufs, const struct mif_queue *q,
+                                     __m256i slots, __m256i data, __m256i *length)
 {
     __m256i low = get_two(bufs), high = get_two(bufs + 2);
     (void)q;
     (void)data;
-    *length = mif_lanes_low(_mm256_unpackhi_epi64(low, high));
+    *length = mif_vec_low(_mm256_unpackhi_epi64(low, high));
     return misplaced(_mm256_unpacklo_epi64(low, high), slots);
 }
 #endif
@@ -148,18 +149,18 @@ MIF_INLINE __m256i get_plain_lanes(const memif_buffer_t *bufs, const struct mif_
 
 /* ---- giving back ---- */
 
-#ifdef MIF_LANES
-MIF_INLINE uint32_t forget_lanes(memif_buffer_t *bufs, uint32_t first, uint32_t count)
+#ifdef MIF_VEC_SLOTS
+MIF_INLINE uint32_t forget_vectors(memif_buffer_t *bufs, uint32_t first, uint32_t count)
 {
-    __m256i slots = mif_lanes_series(first, 1);
-    memif_buffer_t *at = bufs, *const end = bufs + mif_lanes_of(count);
-    for (; at != end; at += MIF_LANES) {
+    __m256i slots = mif_vec_series(first, 1);
+    memif_buffer_t *at = bufs, *const end = bufs + mif_vec_slots(count);
+    for (; at != end; at += MIF_VEC_SLOTS) {
         __m256i heads = _mm256_unpacklo_epi64(get_two(at), get_two(at + 2));
-        if (MIF_UNLIKELY(mif_lanes_any(misplaced(heads, slots))))
+        if (MIF_UNLIKELY(mif_vec_any(misplaced(heads, slots))))
             break;
-        for (int i = 0; i < MIF_LANES; i++)
+        for (int i = 0; i < MIF_VEC_SLOTS; i++)
             at[i].data = NULL;
-        slots = mif_lanes_add(slots, mif_lanes_all(MIF_LANES));
+        slots = mif_vec_add(slots, mif_vec_all(MIF_VEC_SLOTS));
     }
     return (uint32_t)(at - bufs);
 }
@@ -169,9 +170,9 @@ MIF_INLINE uint32_t forget_lanes(memif_buffer_t *bufs, uint32_t first, uint32_t 
 MIF_INLINE uint32_t forget_run(memif_buffer_t *bufs, uint32_t first, uint32_t count)
 {
     uint32_t n = 0;
-#ifdef MIF_LANES
-    if (count >= MIF_LANES_WORTH)
-        n = forget_lanes(bufs, first, count);
+#ifdef MIF_VEC_SLOTS
+    if (count >= MIF_VEC_MIN_SLOTS)
+        n = forget_vectors(bufs, first, count);
 #endif
     for (; n < count && MIF_LIKELY(bufs[n].desc_index == first + n); n++)
         bufs[n].data = NULL;

@@ -9,10 +9,10 @@
  *      set_received, set_reserved      write an entry
  *      is_plain                        whether an entry is the reserved one of a slot, a whole
  *                                      packet, and fits
- *      entry_mark                      what tells an entry from others, to mix with a number
+ *      entry_hash                      what tells an entry from others, to mix with a number
  *      packet_entries                  how many entries belong to the packet that begins at bufs
- *      and, where there are lanes, set_received_lanes, set_reserved_lanes, reserve_row, and
- *      get_plain_lanes                 the same for four
+ *      and, where there are vectors, set_received_vectors, set_reserved_vectors, reserve_own, and
+ *      get_plain_vectors               the same for four
  *
  * and declared what is not plain: for the one packet that a run stopped at,
  *
@@ -24,7 +24,7 @@
 #define MIF_RUN_H
 
 /* Fewer slots than this are quicker one by one. */
-#define MIF_LANES_WORTH 8
+#define MIF_VEC_MIN_SLOTS 8
 
 /* The bits that no length has which is below the power of two that `most` reaches: seen by the look
  * that flags and region need anyway. Longer ones, up to `most`, are taken one by one. */
@@ -35,38 +35,39 @@ MIF_INLINE uint64_t mif_length_bits_above(uint32_t most)
 
 /* ---- receive ---- */
 
-#ifdef MIF_LANES
-MIF_INLINE uint32_t take_lanes(struct mif_queue *q, memif_buffer_t *bufs, uint32_t first,
-                               uint32_t run, uint64_t *bytes, enum mif_kind kind)
+#ifdef MIF_VEC_SLOTS
+MIF_INLINE uint32_t take_vectors(struct mif_queue *q, memif_buffer_t *bufs, uint32_t first,
+                                 uint32_t run, uint64_t *bytes, enum mif_kind kind)
 {
     const bool is_slave = mif_kind_is_slave(kind);
-    const struct mif_window window = q->window;
-    const struct mif_row row = q->row;
-    if (is_slave && MIF_UNLIKELY(row.data == NULL))
+    const struct mif_region_cache cache = q->cache;
+    const struct mif_buffer_array array = q->buffers;
+    if (is_slave && MIF_UNLIKELY(array.data == NULL))
         return 0;
-    const __m256i plain = mif_lanes_all(is_slave ? 0 : (uint64_t)window.index << 16);
+    const __m256i plain = mif_vec_all(is_slave ? 0 : (uint64_t)cache.index << 16);
     const __m256i checked =
-        mif_lanes_all(is_slave ? 0xFFFF : 0xFFFFFFFF | mif_length_bits_above(window.most) << 32);
-    const __m256i most = mif_lanes_all(is_slave ? row.word >> 32 : window.size);
-    const __m256i base = mif_lanes_all((uintptr_t)window.base);
-    const __m256i stride = mif_lanes_all((uint64_t)MIF_LANES * row.stride);
-    __m256i data = mif_lanes_series((uintptr_t)row.data + (uint64_t)first * row.stride, row.stride);
-    __m256i slots = mif_lanes_series(first, 1), sum = mif_lanes_all(0);
+        mif_vec_all(is_slave ? 0xFFFF : 0xFFFFFFFF | mif_length_bits_above(cache.max_packet) << 32);
+    const __m256i most = mif_vec_all(is_slave ? array.word >> 32 : cache.size);
+    const __m256i base = mif_vec_all((uintptr_t)cache.base);
+    const __m256i stride = mif_vec_all((uint64_t)MIF_VEC_SLOTS * array.stride);
+    __m256i data =
+        mif_vec_series((uintptr_t)array.data + (uint64_t)first * array.stride, array.stride);
+    __m256i slots = mif_vec_series(first, 1), sum = mif_vec_all(0);
     const struct mif_desc_512 *from = (const struct mif_desc_512 *)q->descs + first;
-    const struct mif_desc_512 *const start = from, *const end = from + mif_lanes_of(run);
-    for (; from != end; from += MIF_LANES, bufs += MIF_LANES) {
-        struct mif_lanes desc = mif_lanes_read(from);
-        __m256i length = mif_lanes_high(desc.head), offset = mif_lanes_low(desc.tail);
-        __m256i reach = is_slave ? length : mif_lanes_add(offset, length);
-        if (MIF_UNLIKELY(mif_lanes_any(mif_lanes_or(mif_lanes_differ(desc.head, plain, checked),
-                                                    mif_lanes_greater(reach, most)))))
+    const struct mif_desc_512 *const start = from, *const end = from + mif_vec_slots(run);
+    for (; from != end; from += MIF_VEC_SLOTS, bufs += MIF_VEC_SLOTS) {
+        struct mif_vec_pair desc = mif_vec_read(from);
+        __m256i length = mif_vec_high(desc.head), offset = mif_vec_low(desc.tail);
+        __m256i reach = is_slave ? length : mif_vec_add(offset, length);
+        if (MIF_UNLIKELY(mif_vec_any(mif_vec_or(mif_vec_differ(desc.head, plain, checked),
+                                                mif_vec_greater(reach, most)))))
             break;
-        set_received_lanes(bufs, q, slots, length, is_slave ? data : mif_lanes_add(base, offset));
-        sum = mif_lanes_add(sum, length);
-        slots = mif_lanes_add(slots, mif_lanes_all(MIF_LANES));
-        data = mif_lanes_add(data, stride);
+        set_received_vectors(bufs, q, slots, length, is_slave ? data : mif_vec_add(base, offset));
+        sum = mif_vec_add(sum, length);
+        slots = mif_vec_add(slots, mif_vec_all(MIF_VEC_SLOTS));
+        data = mif_vec_add(data, stride);
     }
-    *bytes = mif_lanes_sum(sum);
+    *bytes = mif_vec_sum(sum);
     return (uint32_t)(from - start);
 }
 #endif
@@ -78,16 +79,16 @@ MIF_INLINE uint32_t take_run(struct mif_queue *q, memif_buffer_t *bufs, uint32_t
                              uint32_t count, enum mif_kind kind)
 {
     const uint32_t first = mif_slot_of(q, q->next);
-    const struct mif_window window = q->window;
-    const uint32_t plain = mif_kind_is_slave(kind) ? 0 : (uint32_t)window.index << 16;
+    const struct mif_region_cache cache = q->cache;
+    const uint32_t plain = mif_kind_is_slave(kind) ? 0 : (uint32_t)cache.index << 16;
     const uint32_t checked = mif_kind_is_slave(kind) ? 0xFFFF : 0xFFFFFFFF;
     const struct mif_slot *own = &q->slots[first];
     const void *descs = q->descs;
     uint64_t sum = 0;
     uint32_t i = 0;
-#ifdef MIF_LANES
-    if (!mif_kind_is_256(kind) && count >= MIF_LANES_WORTH)
-        i = take_lanes(q, bufs, first, run, &sum, kind);
+#ifdef MIF_VEC_SLOTS
+    if (!mif_kind_is_256(kind) && count >= MIF_VEC_MIN_SLOTS)
+        i = take_vectors(q, bufs, first, run, &sum, kind);
 #endif
     (void)count;
     for (; i < run; i++) {
@@ -95,7 +96,7 @@ MIF_INLINE uint32_t take_run(struct mif_queue *q, memif_buffer_t *bufs, uint32_t
         if (kind == MIF_KIND_512_MASTER) {
             /* What is left is the length, unless flags or region are others: then it is more. */
             uint64_t length = (desc.head << 32 | desc.head >> 32) - ((uint64_t)plain << 32);
-            if (MIF_UNLIKELY(length > window.most))
+            if (MIF_UNLIKELY(length > cache.max_packet))
                 break;
             desc.length = (uint32_t)length;
         } else if (MIF_UNLIKELY(((uint32_t)desc.head & checked) != plain)) {
@@ -108,9 +109,9 @@ MIF_INLINE uint32_t take_run(struct mif_queue *q, memif_buffer_t *bufs, uint32_t
                 break;
             data = own[i].data + headroom;
         } else {
-            if (MIF_UNLIKELY(!mif_in_window(&window, &desc, window.most, kind)))
+            if (MIF_UNLIKELY(!mif_in_cached_region(&cache, &desc, cache.max_packet, kind)))
                 break;
-            data = window.base + desc.offset;
+            data = cache.base + desc.offset;
         }
         set_received(&bufs[i], q, first + i, desc.length, data);
         sum += desc.length;
@@ -141,7 +142,7 @@ static enum mif_step take_packets(struct mif_queue *q, memif_buffer_t *bufs, uin
     return MIF_STEP_OK;
 }
 
-static MIF_UNGUARDED __attribute__((noinline)) int
+static MIF_NO_STACK_PROTECTOR __attribute__((noinline)) int
 rx_rest(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count, uint16_t *rx, uint32_t n)
 {
     enum mif_step step = take_packets(q, bufs, count, &n, (enum mif_kind)q->kind);
@@ -149,8 +150,8 @@ rx_rest(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count, uint16_t *rx,
 }
 
 /* One instance for all kinds: a system call outweighs what it costs. */
-static MIF_UNGUARDED int rx_interrupt(struct mif_queue *q, uint32_t extra, void *bufs,
-                                      uint32_t count, uint16_t *rx)
+static MIF_NO_STACK_PROTECTOR int rx_interrupt(struct mif_queue *q, uint32_t extra, void *bufs,
+                                               uint32_t count, uint16_t *rx)
 {
     (void)extra;
     return mif_rx_interrupt(q, bufs, count, rx, take_packets, (enum mif_kind)q->kind);
@@ -175,32 +176,31 @@ MIF_INLINE int rx_burst(struct mif_queue *q, uint32_t extra, memif_buffer_t *buf
 
 /* ---- transmit ---- */
 
-#ifdef MIF_LANES
+#ifdef MIF_VEC_SLOTS
 /* As master: what the peer has posted. */
 MIF_INLINE uint32_t reserve_posted(struct mif_queue *q, memif_buffer_t *bufs, uint32_t first,
                                    uint32_t run, uint32_t size)
 {
-    const struct mif_window window = q->window;
-    const __m256i region = mif_lanes_all((uint64_t)window.index << 16);
-    const __m256i checked = mif_lanes_all(0xFFFF0000);
-    const __m256i least = mif_lanes_all(size > 0 ? size : 1), most = mif_lanes_all(window.size);
-    const __m256i base = mif_lanes_all((uintptr_t)window.base);
-    __m256i slots = mif_lanes_series(first, 1);
+    const struct mif_region_cache cache = q->cache;
+    const __m256i region = mif_vec_all((uint64_t)cache.index << 16);
+    const __m256i checked = mif_vec_all(0xFFFF0000);
+    const __m256i least = mif_vec_all(size > 0 ? size : 1), most = mif_vec_all(cache.size);
+    const __m256i base = mif_vec_all((uintptr_t)cache.base);
+    __m256i slots = mif_vec_series(first, 1);
     const struct mif_desc_512 *from = (const struct mif_desc_512 *)q->descs + first;
-    const struct mif_desc_512 *const start = from, *const end = from + mif_lanes_of(run);
+    const struct mif_desc_512 *const start = from, *const end = from + mif_vec_slots(run);
     struct mif_slot *own = &q->slots[first];
-    for (; from != end; from += MIF_LANES, own += MIF_LANES, bufs += MIF_LANES) {
-        struct mif_lanes desc = mif_lanes_read(from);
-        __m256i capacity = mif_lanes_high(desc.head), offset = mif_lanes_low(desc.tail);
-        __m256i bad = mif_lanes_or(mif_lanes_greater(least, capacity),
-                                   mif_lanes_greater(mif_lanes_add(offset, capacity), most));
-        if (MIF_UNLIKELY(
-                mif_lanes_any(mif_lanes_or(bad, mif_lanes_differ(desc.head, region, checked)))))
+    for (; from != end; from += MIF_VEC_SLOTS, own += MIF_VEC_SLOTS, bufs += MIF_VEC_SLOTS) {
+        struct mif_vec_pair desc = mif_vec_read(from);
+        __m256i capacity = mif_vec_high(desc.head), offset = mif_vec_low(desc.tail);
+        __m256i bad = mif_vec_or(mif_vec_greater(least, capacity),
+                                 mif_vec_greater(mif_vec_add(offset, capacity), most));
+        if (MIF_UNLIKELY(mif_vec_any(mif_vec_or(bad, mif_vec_differ(desc.head, region, checked)))))
             break;
-        __m256i data = mif_lanes_add(base, offset);
-        mif_lanes_write(own, data, mif_lanes_join(region, capacity));
-        set_reserved_lanes(bufs, q, slots, capacity, size, data);
-        slots = mif_lanes_add(slots, mif_lanes_all(MIF_LANES));
+        __m256i data = mif_vec_add(base, offset);
+        mif_vec_write(own, data, mif_vec_join(region, capacity));
+        set_reserved_vectors(bufs, q, slots, capacity, size, data);
+        slots = mif_vec_add(slots, mif_vec_all(MIF_VEC_SLOTS));
     }
     return (uint32_t)(from - start);
 }
@@ -211,14 +211,14 @@ MIF_INLINE uint32_t reserve_posted(struct mif_queue *q, memif_buffer_t *bufs, ui
 MIF_INLINE uint32_t reserve_run(struct mif_queue *q, memif_buffer_t *bufs, uint32_t run,
                                 uint32_t count, uint32_t size, enum mif_kind kind)
 {
-    const struct mif_window window = q->window;
+    const struct mif_region_cache cache = q->cache;
     const uint32_t first = mif_slot_of(q, q->next);
     struct mif_slot *own = &q->slots[first];
     const void *descs = q->descs;
     uint32_t i = 0;
-#ifdef MIF_LANES
-    if (!mif_kind_is_256(kind) && count >= MIF_LANES_WORTH)
-        i = mif_kind_is_slave(kind) ? reserve_row(q, bufs, first, run, size)
+#ifdef MIF_VEC_SLOTS
+    if (!mif_kind_is_256(kind) && count >= MIF_VEC_MIN_SLOTS)
+        i = mif_kind_is_slave(kind) ? reserve_own(q, bufs, first, run, size)
                                     : reserve_posted(q, bufs, first, run, size);
 #endif
     (void)count;
@@ -226,10 +226,10 @@ MIF_INLINE uint32_t reserve_run(struct mif_queue *q, memif_buffer_t *bufs, uint3
         if (!mif_kind_is_slave(kind)) {
             struct mif_desc desc = mif_desc_read(descs, first + i, kind);
             desc.length = mif_desc_capacity(&desc);
-            if (MIF_UNLIKELY((uint16_t)(desc.head >> 16) != window.index || desc.length == 0 ||
-                             !mif_in_window(&window, &desc, window.size, kind)))
+            if (MIF_UNLIKELY((uint16_t)(desc.head >> 16) != cache.index || desc.length == 0 ||
+                             !mif_in_cached_region(&cache, &desc, cache.size, kind)))
                 break;
-            own[i] = (struct mif_slot){.data = window.base + desc.offset,
+            own[i] = (struct mif_slot){.data = cache.base + desc.offset,
                                        .word = desc.head & ~(uint64_t)0xFFFF};
         }
         if (MIF_UNLIKELY(size > mif_slot_capacity(&own[i])))
@@ -241,9 +241,9 @@ MIF_INLINE uint32_t reserve_run(struct mif_queue *q, memif_buffer_t *bufs, uint3
 }
 
 /* The rest of a burst of which n packets, of one entry each, are reserved. */
-static MIF_UNGUARDED __attribute__((noinline)) int alloc_rest(struct mif_queue *q, uint32_t size,
-                                                              memif_buffer_t *bufs, uint32_t count,
-                                                              uint16_t *allocated, uint32_t n)
+static MIF_NO_STACK_PROTECTOR __attribute__((noinline)) int
+alloc_rest(struct mif_queue *q, uint32_t size, memif_buffer_t *bufs, uint32_t count,
+           uint16_t *allocated, uint32_t n)
 {
     enum mif_kind kind = (enum mif_kind)q->kind;
     enum mif_step step = MIF_STEP_OK;
@@ -290,44 +290,44 @@ MIF_INLINE int alloc_burst(struct mif_queue *q, uint32_t size, memif_buffer_t *b
     return alloc_rest(q, size, bufs, count, allocated, n);
 }
 
-#ifdef MIF_LANES
-MIF_INLINE uint32_t fill_lanes(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t first,
-                               uint32_t run, uint64_t *bytes, enum mif_kind kind)
+#ifdef MIF_VEC_SLOTS
+MIF_INLINE uint32_t fill_vectors(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t first,
+                                 uint32_t run, uint64_t *bytes, enum mif_kind kind)
 {
     const bool is_slave = mif_kind_is_slave(kind);
-    const struct mif_row row = q->row;
-    if (is_slave && MIF_UNLIKELY(row.data == NULL))
+    const struct mif_buffer_array array = q->buffers;
+    if (is_slave && MIF_UNLIKELY(array.data == NULL))
         return 0;
-    const __m256i stride = mif_lanes_all((uint64_t)MIF_LANES * row.stride);
-    __m256i data = mif_lanes_series((uintptr_t)row.data + (uint64_t)first * row.stride, row.stride);
-    __m256i offset = mif_lanes_series(row.offset + (uint64_t)first * row.stride, row.stride);
-    __m256i slots = mif_lanes_series(first, 1), sum = mif_lanes_all(0);
-    __m256i word = mif_lanes_all(row.word);
+    const __m256i stride = mif_vec_all((uint64_t)MIF_VEC_SLOTS * array.stride);
+    __m256i data =
+        mif_vec_series((uintptr_t)array.data + (uint64_t)first * array.stride, array.stride);
+    __m256i offset = mif_vec_series(array.offset + (uint64_t)first * array.stride, array.stride);
+    __m256i slots = mif_vec_series(first, 1), sum = mif_vec_all(0);
+    __m256i word = mif_vec_all(array.word);
     struct mif_desc_512 *to = (struct mif_desc_512 *)q->descs + first;
-    struct mif_desc_512 *const start = to, *const end = to + mif_lanes_of(run);
+    struct mif_desc_512 *const start = to, *const end = to + mif_vec_slots(run);
     const struct mif_slot *own = &q->slots[first];
-    for (; to != end; to += MIF_LANES, own += MIF_LANES, bufs += MIF_LANES) {
+    for (; to != end; to += MIF_VEC_SLOTS, own += MIF_VEC_SLOTS, bufs += MIF_VEC_SLOTS) {
         if (!is_slave) {
-            struct mif_lanes slot = mif_lanes_read(own);
+            struct mif_vec_pair slot = mif_vec_read(own);
             data = slot.head;
             word = slot.tail;
         }
         __m256i length;
-        __m256i bad = get_plain_lanes(bufs, q, slots, data, &length);
-        if (MIF_UNLIKELY(
-                mif_lanes_any(mif_lanes_or(bad, mif_lanes_greater(length, mif_lanes_high(word))))))
+        __m256i bad = get_plain_vectors(bufs, q, slots, data, &length);
+        if (MIF_UNLIKELY(mif_vec_any(mif_vec_or(bad, mif_vec_greater(length, mif_vec_high(word))))))
             break;
         if (is_slave)
-            mif_lanes_write(to, mif_lanes_join(word, length), offset);
+            mif_vec_write(to, mif_vec_join(word, length), offset);
         else
-            mif_lanes_write_heads(to, mif_lanes_join(word, length));
-        sum = mif_lanes_add(sum, length);
-        slots = mif_lanes_add(slots, mif_lanes_all(MIF_LANES));
-        offset = mif_lanes_add(offset, stride);
+            mif_vec_write_heads(to, mif_vec_join(word, length));
+        sum = mif_vec_add(sum, length);
+        slots = mif_vec_add(slots, mif_vec_all(MIF_VEC_SLOTS));
+        offset = mif_vec_add(offset, stride);
         if (is_slave)
-            data = mif_lanes_add(data, stride);
+            data = mif_vec_add(data, stride);
     }
-    *bytes = mif_lanes_sum(sum);
+    *bytes = mif_vec_sum(sum);
     return (uint32_t)(to - start);
 }
 #endif
@@ -342,9 +342,9 @@ MIF_INLINE uint32_t fill_run(struct mif_queue *q, const memif_buffer_t *bufs, ui
     void *descs = q->descs;
     uint64_t sum = 0;
     uint32_t i = 0;
-#ifdef MIF_LANES
-    if (!mif_kind_is_256(kind) && count >= MIF_LANES_WORTH)
-        i = fill_lanes(q, bufs, first, run, &sum, kind);
+#ifdef MIF_VEC_SLOTS
+    if (!mif_kind_is_256(kind) && count >= MIF_VEC_MIN_SLOTS)
+        i = fill_vectors(q, bufs, first, run, &sum, kind);
 #endif
     (void)count;
     for (; i < run; i++) {
@@ -360,23 +360,23 @@ MIF_INLINE uint32_t fill_run(struct mif_queue *q, const memif_buffer_t *bufs, ui
 }
 
 /* Tells the entries of a burst from those of another. */
-static uint64_t burst_mark(const memif_buffer_t *bufs, uint32_t count)
+static uint64_t burst_hash(const memif_buffer_t *bufs, uint32_t count)
 {
-    uint64_t mark = 0;
+    uint64_t hash = 0;
     for (uint32_t i = 0; i < count; i++)
-        mark = entry_mark(&bufs[i], mark);
-    return mark | 1;
+        hash = entry_hash(&bufs[i], hash);
+    return hash | 1;
 }
 
 /* The rest of a burst of which n entries are filled. It ends where an entry cannot be sent; but if
  * the same burst has ended there before, it passes over what it cannot send, so that loops end
  * which send what is left until nothing is. */
-static MIF_UNGUARDED __attribute__((noinline)) int
+static MIF_NO_STACK_PROTECTOR __attribute__((noinline)) int
 tx_rest(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, uint16_t *tx, uint32_t n)
 {
     enum mif_kind kind = (enum mif_kind)q->kind;
     int err = MIF_ERR_SUCCESS;
-    uint64_t mark = 0;
+    uint64_t hash = 0;
     bool again = false;
     while (n < count) {
         uint64_t held = q->chains > 0 ? 0 : q->next - q->done;
@@ -392,8 +392,8 @@ tx_rest(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, uint16_
             break;
         }
         if (filled == 0) {
-            mark = mark > 0 ? mark : burst_mark(bufs, count);
-            again = mif_refuse(q, mark) || again;
+            hash = hash > 0 ? hash : burst_hash(bufs, count);
+            again = mif_refuse(q, hash) || again;
             if (!again)
                 break;
             filled = packet_entries(bufs + n, count - n);

@@ -371,8 +371,8 @@ int memif_rx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
     return mif_call(conn, qid, MIF_RX, MIF_CALL_RX, 0, bufs, count, rx);
 }
 
-MIF_UNGUARDED int memif_refill_queue(memif_conn_handle_t conn, uint16_t qid, uint16_t count,
-                                     uint16_t headroom)
+MIF_NO_STACK_PROTECTOR int memif_refill_queue(memif_conn_handle_t conn, uint16_t qid,
+                                              uint16_t count, uint16_t headroom)
 {
     uint16_t none;
     return mif_call(conn, qid, MIF_RX, MIF_CALL_GIVE_BACK, headroom, NULL, count, &none);
