@@ -3,7 +3,7 @@
 
 import pytest
 
-pytest_plugins = ["pytester", "c_collector"]
+pytest_plugins = ["pytester", "support.c_collector"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -12,28 +12,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--wakeup-rounds",
         type=int,
         default=200_000,
-        help="how long tests/test_wakeups.py tries to lose a wake-up; default %(default)s",
+        help="how long test_wakeups.py tries to lose a wake-up; default %(default)s",
     )
     parser.addoption(
         "--kills",
         type=int,
         default=16,
-        help="how many connections each test of tests/test_kills.py kills; default %(default)s",
+        help="how many connections each test of test_kills.py kills; default %(default)s",
     )
     parser.addoption(
         "--stranger-messages",
         type=int,
         default=1000,
         help="with how many messages with descriptors a stranger floods each victim in "
-        "tests/test_strange_fds.py; default %(default)s",
+        "test_strange_fds.py; default %(default)s",
     )
     parser.addoption(
         "--all-errors",
         action="store_true",
-        help="tests/test_faults.py has each call fail with each of its errors, in place of one",
+        help="test_faults.py has each call fail with each of its errors, in place of one",
     )
     parser.addoption(
         "--fuzz-seconds",
         type=int,
-        help="how long tests/test_fuzz.py runs in all; default: a short time, see there",
+        help="how long test_fuzz.py runs in all; default: a short time, see there",
     )

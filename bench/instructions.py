@@ -2,7 +2,7 @@
 """Instructions and system calls in each call of the library, counted by callgrind.
 
 They are steady where times are not. The instructions per packet are recorded in instructions.json,
-for each compiler; tests/test_instructions.py compares with them.
+for each compiler; tests/integration/test_instructions.py compares with them.
 """
 
 import json

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A program with many interfaces that sends back whatever comes, for tests of what it survives.
- * echo.c and echo4.c are it for the two generations of the C interface, tests/echo.py for Python.
+ * echo.c and echo4.c are it for the two generations of the C interface, tests/support/echo.py for
+ * Python.
  */
 #ifndef MEMIF_C_TESTS_ECHO_CORE_H
 #define MEMIF_C_TESTS_ECHO_CORE_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Traffic for end-to-end tests: sends numbered packets whose every byte is known, checks those of
- * the peer. tests/traffic.py is the same program in Python; their packets agree byte for byte.
+ * the peer. tests/support/traffic.py is the same program in Python; their packets agree byte for
+ * byte.
  *
  * Each transmit queue carries packets 0, 1, 2 and so on. A packet is
  *

@@ -2,8 +2,9 @@
 """A fuzzing target: the input is what a peer says to a master and to a slave, byte by byte.
 
 Whatever it says, a machine answers with actions or with the protocol's own errors, never loses a
-descriptor, and is in one of its states. `run` is called with many inputs by tests/test_fuzz.py;
-as a program this runs under atheris, guided by coverage, for as long as its options say.
+descriptor, and is in one of its states. `run` is called with many inputs by
+tests/hostile/test_fuzz.py; as a program this runs under atheris, guided by coverage, for as long as
+its options say.
 """
 
 from __future__ import annotations

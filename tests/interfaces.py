@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from builds import APIS, ROOT, Api, run
+from support.builds import APIS, ROOT, Api, run
 
 RECORDED = ROOT / "abi"
 # Nothing of this machine and of its Python: what programs are compiled against is the same.

@@ -19,8 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 
-from programs import Side  # noqa: E402
-from test_kills import OTHER_ROLE, Scene, Survivor, wait_for_more  # noqa: E402
+from hostile.test_kills import OTHER_ROLE, Scene, Survivor, wait_for_more  # noqa: E402
+from support.programs import Side  # noqa: E402
 
 CAST = (
     ("c", "master", 512),

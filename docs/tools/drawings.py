@@ -4,7 +4,7 @@
     python docs/tools/drawings.py        writes docs/drawings/*.svg
 
 The handshake is played by the two state machines of handshake.py, the places in memory come from
-regions.py and from memif.h. tests/test_docs.py compares the files with what is made here.
+regions.py and from memif.h. tests/docs/test_docs.py compares the files with what is made here.
 """
 
 from __future__ import annotations

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documentation does what it says: its blocks run, its drawings and manual pages are current.
+
+What a block is for stands in a comment above it, which readers do not see:
+
+    <!-- run: background -->       a program of its own, that runs beside what follows
+    <!-- run: output -->           what the block before it prints
+    <!-- run: peer PATH -->        a master of ours listens there meanwhile
+    <!-- run: needs MODULE -->     runs once that module exists
+    <!-- not run: REASON -->       cannot run here
+
+Without one, Python and C blocks run, and shell blocks are those of HARMLESS, word for word.
+"""
+
+import importlib
+import importlib.util
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support.builds import ROOT, environment, run
+
+from libmemif_py import Interface
+
+DOCS = ROOT / "docs"
+TOOLS = DOCS / "tools"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+FENCE = re.compile(
+    r"(?:^<!-- (?P<mark>(?:not )?run: [^>]*?) -->\n)?"
+    r"^```(?P<language>[\w{}-]*)[^\n]*\n(?P<code>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+# Shown, not executed.
+PROSE = {"text", "mermaid"}
+HARMLESS = {
+    "python -m libmemif_py --cflags --libs",
+    "python -m libmemif_py --api 4.0 --cflags --libs",
+    "python -m pydoc libmemif_py.interface",
+}
+# How many blocks are marked as not to be run: who adds one, says so here.
+NOT_RUN = 16
+TIMEOUT = 90
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: Path
+    line: int  # of its first line of code
+    mark: str
+    language: str
+    code: str
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is code that is to be run here and now."""
+        if self.is_prose or self.mark.startswith("not run:"):
+            return False
+        return not self.needs or importlib.util.find_spec(self.needs) is not None
+
+    @property
+    def is_prose(self) -> bool:
+        """Shown, or a directive of Sphinx."""
+        return self.language in PROSE or self.language.startswith("{")
+
+    @property
+    def needs(self) -> str:
+        """The module without which it cannot run."""
+        return self.mark.partition("needs ")[2]
+
+    @property
+    def background(self) -> bool:
+        """Whether it runs beside what follows."""
+        return self.mark == "run: background"
+
+
+def blocks_of(page: Path) -> list[Block]:
+    text = page.read_text()
+    return [
+        Block(
+            page,
+            text.count("\n", 0, match.start("code")) + 1,
+            match["mark"] or "",
+            match["language"],
+            match["code"],
+        )
+        for match in FENCE.finditer(text)
+    ]
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+
+
+def each_page(*languages: str):
+    pages = [
+        page for page in PAGES if any(b.language in languages and b.runs for b in blocks_of(page))
+    ]
+    return pytest.mark.parametrize("page", pages, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def moved(code: str, folder: Path) -> str:
+    """The code with its sockets in the test's folder."""
+    return re.sub(r'"(/tmp|/run/vpp)/(?=[\w/]+\.?\w*")', f'"{folder}/', code)
+
+
+def expected_output(page: Path) -> str:
+    """What the page says that its Python blocks print, of those that run, in order."""
+    blocks = blocks_of(page)
+    return "".join(
+        after.code
+        for before, after in itertools.pairwise(blocks)
+        if after.mark == "run: output" and before.runs
+    )
+
+
+RUNNER = """
+import json, subprocess, sys
+
+started = []
+try:
+    namespace = {}
+    for block in json.load(sys.stdin):
+        if block["command"]:
+            started.append(subprocess.Popen(block["command"], stdout=subprocess.DEVNULL))
+        else:
+            code = "\\n" * (block["line"] - 1) + block["code"]
+            exec(compile(code, block["page"], "exec"), namespace)
+    for process in started:
+        if process.wait(60):
+            sys.exit(f"{process.args}: status {process.returncode}")
+finally:
+    for process in started:
+        process.kill()
+        process.wait()
+"""
+
+
+def compiled(block: Block, folder: Path) -> Path:
+    """The program of a C block, built as the README says."""
+    api = "4.0" if "memif_create_socket" in block.code else "1.0"
+    words = run(
+        [sys.executable, "-m", "libmemif_py", "--api", api, "--cflags", "--libs"], cwd=folder
+    ).stdout
+    source = folder / f"block{block.line}.c"
+    source.write_text(moved(block.code, folder))
+    program = source.with_suffix("")
+    options = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
+    run(["cc", *options, source, *words.split(), "-o", program])
+    return program
+
+
+def prepared(block: Block, folder: Path) -> dict:
+    """What RUNNER is told of a block."""
+    command = None
+    if block.language == "c":
+        command = [str(compiled(block, folder))]
+    elif block.background:
+        script = folder / f"block{block.line}.py"
+        script.write_text(moved(block.code, folder))
+        command = [sys.executable, str(script)]
+    return {
+        "command": command,
+        "page": str(block.page),
+        "line": block.line,
+        "code": moved(block.code, folder),
+    }
+
+
+@pytest.fixture
+def folder(tmp_path_factory):
+    """One with a short name: sockets are made in it, and output shows it."""
+    folder = tmp_path_factory.mktemp("docs")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@each_page("python", "c")
+def test_the_programs_of_a_page_run_and_print_what_it_says(page, folder):
+    blocks = [b for b in blocks_of(page) if b.language in ("python", "c") and b.runs]
+    paths = [b.mark.removeprefix("run: peer ") for b in blocks if b.mark.startswith("run: peer ")]
+    peers = [
+        Interface(moved(f'"{path}"', folder).strip('"'), role="master", app_name="peer")
+        for path in paths
+    ]
+    try:
+        told = json.dumps([prepared(block, folder) for block in blocks])
+        result = subprocess.run(
+            [sys.executable, "-c", RUNNER],
+            input=told,
+            capture_output=True,
+            text=True,
+            env=environment(),
+            cwd=folder,
+            timeout=TIMEOUT,
+            check=False,
+        )
+    finally:
+        for peer in peers:
+            peer.close()
+    assert result.returncode == 0, result.stderr
+    shown = [line for line in expected_output(page).splitlines() if line]
+    printed = iter(result.stdout.splitlines())
+    for line in shown:
+        assert line in printed, f"{page}: {line!r} was not printed\n{result.stdout}"
+
+
+def test_a_shell_block_is_known_to_be_harmless_or_says_why_it_is_not_run(tmp_path):
+    lines = [
+        (block, line)
+        for block in BLOCKS
+        if block.language in ("sh", "console") and block.runs
+        for line in block.code.splitlines()
+    ]
+    for block, line in lines:
+        assert line in HARMLESS, f"{block.page}:{block.line}: {line!r}: mark it or list it"
+        words = line.replace("python", sys.executable, 1).split()
+        run(words, cwd=tmp_path)
+
+
+def test_every_block_is_run_or_says_why_not():
+    marks = Counter(block.mark.partition(":")[0] for block in BLOCKS)
+    assert marks["not run"] == NOT_RUN, "blocks that are not run were added or removed"
+    for block in BLOCKS:
+        where = f"{block.page}:{block.line}"
+        assert block.language, f"{where}: a block without a language"
+        if block.mark.startswith("not run:"):
+            assert len(block.mark) > len("not run: x"), f"{where}: no reason"
+        elif not block.is_prose:
+            assert block.language in ("python", "c", "sh"), f"{where}: no way to run it"
+
+
+def test_no_block_hides_behind_another_form():
+    for page in PAGES:
+        text = page.read_text()
+        outside = FENCE.sub("", text)
+        assert "```" not in outside, page
+        indented = re.findall(r"\n\n {4,}(?! *[-*\d])(.*)", outside)
+        assert not indented, f"{page}: indented code, put it between fences: {indented}"
+        assert text.count("<!-- run:") + text.count("<!-- not run:") == sum(
+            1 for block in blocks_of(page) if block.mark
+        ), f"{page}: a mark that stands above no block"
+
+
+def test_the_runner_notices_a_block_that_fails(folder):
+    told = json.dumps([{"command": None, "page": "page.md", "line": 7, "code": "1 / 0"}])
+    result = subprocess.run(
+        [sys.executable, "-c", RUNNER], input=told, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert 'File "page.md", line 7' in result.stderr
+
+
+# ---- what is made from the sources
+
+
+@pytest.fixture(scope="module")
+def tools():
+    """The modules of docs/tools, importable for as long as it takes."""
+    sys.path.insert(0, str(TOOLS))
+    yield importlib.import_module
+    sys.path.remove(str(TOOLS))
+
+
+def drawing_names() -> list[str]:
+    return sorted(path.stem for path in (DOCS / "drawings").glob("*.svg"))
+
+
+@pytest.mark.parametrize("name", drawing_names())
+def test_a_drawing_shows_the_code_as_it_is(name):
+    # In a process of its own: it imports the control plane from the checkout.
+    code = "import sys, drawings; sys.stdout.write(drawings.DRAWINGS[sys.argv[1]]())"
+    made = run(
+        [sys.executable, "-B", "-c", code, name], env=environment(PYTHONPATH=str(TOOLS))
+    ).stdout
+    assert (DOCS / "drawings" / f"{name}.svg").read_text() == made, (
+        f"run python docs/tools/drawings.py: docs/drawings/{name}.svg shows what was"
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "del H.MasterHandshake.TRANSITIONS[H.ADDING, H.AddRing]",
+        "H.SlaveHandshake.TRANSITIONS[H.OFFERING, H.Hello] = '_take_hello'",
+    ],
+    ids=["one transition less", "one more"],
+)
+def test_a_drawing_of_other_tables_is_another_or_none(change):
+    code = f"""
+import drawings
+H = drawings._control_plane("handshake")
+{change}
+print(drawings.states())
+"""
+    env = environment(PYTHONPATH=str(TOOLS))
+    result = run([sys.executable, "-B", "-c", code], env=env, status=None)
+    assert (
+        result.returncode or result.stdout != (DOCS / "drawings" / "states.svg").read_text() + "\n"
+    )
+
+
+@pytest.mark.parametrize(("api", "suffix"), [("1.0", "3memif1"), ("4.0", "3memif4")])
+def test_each_public_function_has_a_manual_page_and_a_place_in_the_reference(tools, api, suffix):
+    manual = tools("manual")
+    # The older name of memif_get_socket_path, for programs that declare it themselves.
+    undocumented = {"memif_get_socket_filename"}
+    exported = (ROOT / "tests" / "packaging" / f"exported_v{api[0]}.txt").read_text().split()
+    exported = sorted(set(exported) - undocumented)
+    pages = manual.pages("3")
+    assert {f"{name}.{suffix}" for name in exported} == {n for n in pages if n.endswith(suffix)}
+    reference = (DOCS / "reference" / f"c-{api}.md").read_text()
+    placed = re.findall(rf"c_functions {re.escape(api)} (.*) -->", reference)
+    assert exported == sorted(name for names in placed for name in names.split())
+
+
+def test_every_argument_of_a_function_that_its_comment_names_is_one(tools):
+    headers = tools("headers")
+    for api in headers.FOLDERS:
+        for item in headers.load(api).of("function"):
+            arguments = re.findall(r"(\w+)(?=[,)])", item.declaration)
+            for names, _ in headers.paragraphs(item.comment):
+                for name in filter(None, names.split(", ")):
+                    assert name in arguments, f"{item.name} of {api} has no argument {name}"
+
+
+def test_meson_installs_the_manual_pages_that_are_made(tools):
+    pages = tools("manual").pages
+    share = Path(sys.prefix) / "share" / "man"
+    for section in "37":
+        for name, text in pages(section).items():
+            installed = (share / f"man{section}" / name).read_text()
+            # The first line has the day of the build.
+            assert installed.splitlines()[1:] == text.splitlines()[1:], name
+
+
+def test_a_header_that_is_not_understood_is_refused(tools):
+    headers = tools("headers")
+    text = "/* For what. */\n\nint memif_x(void)\n"
+    with pytest.raises(headers.HeaderError, match="without an end"):
+        headers.parse(text)
+    with pytest.raises(headers.HeaderError, match="what the header is for"):
+        headers.parse("int memif_x(void);\n")

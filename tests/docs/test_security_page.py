@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/security.md promises nothing without a test."""
+
+import re
+
+from support.builds import ROOT
+
+from libmemif_py.control import hub
+
+PAGE = (ROOT / "docs" / "security.md").read_text()
+NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)
+
+
+def test_each_test_that_the_page_names_exists():
+    assert len(NAMED) > 30
+    for file, name in NAMED:
+        assert f"def {name}(" in (ROOT / file).read_text(), (file, name)
+
+
+def test_the_numbers_of_the_page_are_those_of_the_library():
+    (strangers,) = re.findall(r"at most (\d+) connections", PAGE)
+    (seconds,) = re.findall(r"Each has (\d+) seconds", PAGE)
+    assert (int(strangers), int(seconds)) == (hub.MAX_STRANGERS, hub.HANDSHAKE_TIMEOUT)

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The system calls that docs/howto/containers.md lists, and what becomes of each that is denied.
+
+The third column of its table begins with what is to be expected without a call: "works", "strangers
+are refused" or "fails".
+"""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from support import builds
+from support.attack import Scene, stranger_to
+from support.builds import API_1, API_4, ROOT, SUPPORT, TESTS, Installed, environment, run
+from support.c_collector import build_directories
+from support.filtered import names_in
+
+from libmemif_py.control import system
+
+PAGE = (ROOT / "docs" / "howto" / "containers.md").read_text()
+ROWS = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (.*?) \| (.*?) \|$", PAGE, re.M)
+TABLE = {name: (use, without) for names, use, without in ROWS for name in re.findall(r"\w+", names)}
+KINDS = ["1.0", "4.0", "python"]
+ERRORS = ["EPERM", "ENOSYS"]
+EXCHANGES = 200  # more than requests may go unanswered
+FILTERS = Path(__file__).parent / "filters"
+FILTERED = [sys.executable, SUPPORT / "filtered.py"]
+STRACE = ["strace", "-f", "-qq", "-e", "signal=none", "-o"]
+PLAIN_PYTHON = "import threading; t = threading.Thread(target=print); t.start(); t.join()"
+
+each_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def without(word: str) -> list[str]:
+    return [name for name, (_, what) in TABLE.items() if what.startswith(word)]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Installed:
+    return builds.release(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def faults(installed, tmp_path_factory):
+    """The command that has two ends of a kind connect once; see tests/programs/faults.c."""
+    folder = tmp_path_factory.mktemp("faults")
+    commands = {
+        api.name: [installed.compile(folder / api.name, ["faults.c", source], api=api)]
+        for api, source in ((API_1, "faults_v1.c"), (API_4, "faults_v4.c"))
+    }
+    commands["python"] = [sys.executable, builds.PROGRAMS / "faults.py"]
+    return commands.__getitem__
+
+
+class Once:
+    """One run of it under a wrapper. What it said is all of its error texts."""
+
+    def __init__(
+        self,
+        installed: Installed,
+        command: Sequence[str | Path],
+        socket: Path,
+        wrapper: Sequence[str | Path],
+        name: str = "",
+    ):
+        variables = {"PYTHONPATH": str(installed.package.parent), "LIBMEMIF_DEBUG": "1"}
+        # A C host starts anew under the same variables: it ignores those of Python.
+        result = run(
+            [*wrapper, *command, socket, "once", *([name] if "python" in str(command[0]) else [])],
+            env=environment(**variables),
+            timeout=120,
+        )
+        _, code, self.text, self.state = result.stdout.strip().split("|")
+        self.works = (code, self.state) == ("0", "up")
+        self.said = self.text + result.stderr
+
+
+def called(trace: Path) -> set[str]:
+    return set(re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.M))
+
+
+def live(kind: str, folder: Path, config: pytest.Config, wrapper: Sequence[str | Path]) -> str:
+    """A victim with all its peers: of both versions, in both roles, honest strangers and others.
+    What it said."""
+    with Scene(kind, folder, config, wrapper) as scene:
+        with stranger_to(scene, folder / "stranger") as stranger:
+            assert stranger.order("exchange", EXCHANGES) == "exchanged"
+            scene.settle()  # requests of the kernel's, once for all
+            for state in ("unnamed", "named"):
+                stranger.order("attack", state, "fuse", 1)
+                scene.check()
+                scene.good_slave()
+        scene.good_master()
+        scene.end_in_peace()
+        return scene.program.errors
+
+
+# ---- the list ----
+
+
+def test_the_table_has_the_calls_that_are_made_and_no_others(
+    installed, faults, tmp_path, pytestconfig
+):
+    made = set()
+    for kind in KINDS:
+        folder = tmp_path / kind
+        folder.mkdir()
+        live(kind, folder, pytestconfig, [STRACE[0], "-D", *STRACE[1:], folder / "live"])
+        Once(installed, faults(kind), folder / "socket", [*STRACE, folder / "once"])
+        made |= called(folder / "live") | called(folder / "once")
+    run([*STRACE, tmp_path / "plain", sys.executable, "-I", "-c", PLAIN_PYTHON])
+    plain = called(tmp_path / "plain")
+    assert made - plain - set(TABLE) == set()
+    assert {n for n in TABLE if not TABLE[n][0].startswith("sometimes")} - made == set()
+
+
+@pytest.mark.parametrize("filter", ["docker-default", "systemd-system-service"])
+def test_the_page_says_right_that_usual_filters_admit_the_table(filter):
+    assert set(TABLE) - set(names_in(str(FILTERS / f"{filter}.txt"))) == set()
+
+
+@pytest.mark.parametrize("module", ["channel", "hub", "link", "places", "regions", "trust"])
+def test_the_control_plane_makes_system_calls_by_their_names(module):
+    source = (ROOT / "libmemif_py/control" / f"{module}.py").read_text()
+    named = [name for name in vars(system) if name.islower() and hasattr(os, name)]
+    assert len(named) > 10
+    raw = re.findall(rf"\bos\.(?:{'|'.join(named)})\(|\bfcntl\.fcntl\(|_socket\.socket\(", source)
+    assert raw == []
+
+
+# ---- usual filters ----
+
+
+@each_kind
+def test_all_works_under_the_default_profile_of_docker(kind, tmp_path, pytestconfig):
+    names = FILTERS / "docker-default.txt"
+    wrapper = [*FILTERED, "--deny", "clone3:ENOSYS", "--allow", names, "--others", "EPERM"]
+    live(kind, tmp_path, pytestconfig, wrapper)
+
+
+@each_kind
+def test_all_works_under_system_service_which_kills_for_anything_else(kind, tmp_path, pytestconfig):
+    names = FILTERS / "systemd-system-service.txt"
+    live(kind, tmp_path, pytestconfig, [*FILTERED, "--allow", names, "--others", "kill"])
+
+
+# ---- single calls ----
+
+
+@each_kind
+@pytest.mark.parametrize("name", TABLE)
+def test_a_call_that_is_denied_is_done_without_or_named(installed, faults, tmp_path, kind, name):
+    for error in ERRORS:
+        wrapper = [*FILTERED, "--deny", f"{name}:{error}"]
+        once = Once(installed, faults(kind), tmp_path / error, wrapper, name)
+        assert "Traceback" not in once.said
+        if name in without("fails"):
+            assert once.works or re.search(rf"\b{name}\b.*: |\b{name} ", once.said), once.said
+        else:
+            assert once.works, once.said
+
+
+@each_kind
+@pytest.mark.parametrize("name", without("works"))
+def test_strangers_notice_nothing_of_what_can_be_done_without(name, kind, tmp_path, pytestconfig):
+    for error in ERRORS:
+        folder = tmp_path / error
+        folder.mkdir()
+        live(kind, folder, pytestconfig, [*FILTERED, "--deny", f"{name}:{error}"])
+
+
+@each_kind
+@pytest.mark.parametrize("names", [*without("strangers"), "close_range,unshare"])
+def test_strangers_are_refused_with_the_name_of_what_is_lacking(
+    names, kind, tmp_path, pytestconfig
+):
+    wrapper = [*FILTERED, "--deny", f"{names}:EPERM"]
+    with (
+        Scene(kind, tmp_path, pytestconfig, wrapper) as scene,
+        stranger_to(scene, tmp_path / "stranger") as stranger,
+    ):
+        # Of a message that is not taken the kernel tells by a reset, often first.
+        assert stranger.order("attack", "named", "memfd", 1) in ("DISCONNECT", "reset")
+        scene.flow.check()
+        scene.good_slave()
+        for name in names.split(","):
+            assert scene.said(name)
+        scene.end_in_peace()
+
+
+# ---- eventfds ----
+
+
+def hostile(case: str, denied: str, config: pytest.Config) -> None:
+    (build,) = [build for build in build_directories(config) if build.label == ""]
+    wrapper = [*FILTERED, "--deny", denied]
+    program = build.path / "c_tests" / "test_hostile"
+    run([*wrapper, program], env=environment(CK_RUN_CASE=case), timeout=120)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize(
+    "names",
+    ["preadv2", "io_setup", "io_submit", "preadv2,poll", "preadv2,io_setup", "preadv2,io_submit"],
+)
+def test_no_stranger_holds_a_burst_up_by_an_eventfd(names, error, pytestconfig):
+    hostile("an_eventfd_that_blocks_holds_no_stranger_up", f"{names}:{error}", pytestconfig)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "a_sender_that_is_held_up_is_let_go_at_the_end",
+        "a_receiver_that_is_held_up_is_let_go_at_the_end",
+    ],
+)
+def test_without_anything_that_does_not_wait_the_end_of_a_connection_still_comes(
+    case, pytestconfig
+):
+    hostile(case, "preadv2,io_setup:EPERM", pytestconfig)
+
+
+FILTER_COMES_LATER = """
+import sys
+from support.filtered import denied, install
+from libmemif_py import Interface, Timeout
+
+with Interface(sys.argv[1], role="master") as master, Interface(sys.argv[1]) as slave:
+    slave.wait_connected(60)
+    install(denied(sys.argv[2:]))
+    for _ in range(3):
+        for sender, receiver in ((master, slave), (slave, master)):
+            for mode in ("polling", "interrupt"):
+                receiver.set_rx_mode(mode)
+                sender.send(b"packet", 60)
+                assert receiver.recv(60) == b"packet"
+            try:
+                receiver.recv(0)
+            except Timeout:
+                continue
+            sys.exit("a packet too many")
+"""
+
+
+@pytest.mark.parametrize("names", ["preadv2", "preadv2,io_submit", "membarrier", "io_setup"])
+def test_a_filter_may_come_while_packets_flow(names, tmp_path):
+    script = tmp_path / "later.py"
+    script.write_text(FILTER_COMES_LATER)
+    variables = {"PYTHONPATH": str(TESTS)}
+    run(
+        [sys.executable, "-P", script, tmp_path / "socket", f"{names}:EPERM"],
+        env=environment(**variables),
+    )

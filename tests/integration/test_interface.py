@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a Python program sees of an interface at moments that are hard to meet by chance."""
+
+import ast
+import errno
+import os
+import sys
+
+import pytest
+from support import builds
+
+from libmemif_py import Interface, errors
+
+TIMEOUT = 60.0
+
+SENT_IS_CONNECTED = """
+import sys, time
+from libmemif_py import Interface
+
+went_up = Interface._went_up
+def late(self, endpoint):
+    time.sleep(0.2)
+    went_up(self, endpoint)
+Interface._went_up = late
+
+with Interface(sys.argv[1], role="master") as master, Interface(sys.argv[1]) as slave:
+    slave.send(b"packet", 20)
+    print(slave.connected, master.recv(20), master.connected)
+"""
+
+
+def test_what_has_sent_is_connected(tmp_path, tmp_path_factory):
+    """The queues are open before the interface hears of it; packets wait for the latter."""
+    installed = builds.release(tmp_path_factory)
+    command = [sys.executable, "-c", SENT_IS_CONNECTED, tmp_path / "socket"]
+    variables = {"PYTHONPATH": str(installed.package.parent)}
+    result = builds.run(command, env=variables, cwd=tmp_path)
+    assert (result.stdout, result.stderr) == ("True b'packet' True\n", "")
+
+
+CLOSED_WHILE_TOLD = """
+import os, sys, threading, time
+from libmemif_py import Interface
+
+told = threading.Event()
+went_down = Interface._went_down
+def late(self, reason):
+    told.set()
+    time.sleep(0.2)
+    went_down(self, reason)
+
+def fds():
+    return sorted(os.readlink(f"/proc/self/fd/{fd}").rstrip("0123456789[]:")
+                  for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}"))
+
+with Interface(sys.argv[1] + "/other", role="master"):
+    before = fds()
+    master = Interface(sys.argv[1] + "/socket", role="master")
+    slave = Interface(sys.argv[1] + "/socket")
+    slave.wait_connected(20)
+    Interface._went_down = late
+    threading.Thread(target=master.close).start()
+    told.wait(20)
+    slave.close()
+    end = time.monotonic() + 20
+    while fds() != before and time.monotonic() < end:
+        time.sleep(0.01)
+    print(fds() == before)
+"""
+
+FAILING_CALLBACK = """
+import os, sys, time
+from libmemif_py import Interface
+
+def fail(interface, reason):
+    raise ValueError("the program's own")
+
+path = sys.argv[1] + "/socket"
+with Interface(path, role="master", on_disconnect=fail) as master:
+    for _ in range(3):
+        with Interface(path) as slave:
+            slave.send(b"packet", 20)
+            print(master.recv(20))
+        end = time.monotonic() + 20
+        while "memfd" in open("/proc/self/maps").read() and time.monotonic() < end:
+            time.sleep(0.01)
+    print("memfd" in open("/proc/self/maps").read())
+"""
+
+
+def run_script(script: str, folder, factory) -> tuple[str, str]:
+    installed = builds.release(factory)
+    variables = {"PYTHONPATH": str(installed.package.parent), "LIBMEMIF_DEBUG": "1"}
+    command = [sys.executable, "-c", script, folder]
+    result = builds.run(command, env=builds.environment(**variables), cwd=folder)
+    return result.stdout, result.stderr
+
+
+def test_an_interface_may_be_closed_while_it_is_told_of_its_end(tmp_path, tmp_path_factory):
+    stdout, stderr = run_script(CLOSED_WHILE_TOLD, tmp_path, tmp_path_factory)
+    assert stdout == "True\n"
+    assert "Bad file descriptor" not in stderr
+
+
+CLOSED_AFTER_ALL = """
+import atexit, sys
+def last():
+    slave.close()
+    master.close()
+    print("closed")
+atexit.register(last)  # runs after the handler that the import registers
+from libmemif_py import Interface
+path = sys.argv[1] + "/socket"
+master, slave = Interface(path, role="master"), Interface(path)
+slave.wait_connected(60)
+"""
+
+
+def test_an_interface_may_be_closed_after_the_exit_handler(tmp_path):
+    command = [sys.executable, "-c", CLOSED_AFTER_ALL, tmp_path]
+    result = builds.run(command, cwd=tmp_path)
+    assert (result.stdout, result.stderr) == ("closed\n", "")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_link_is_released_when_the_callback_about_its_end_fails(tmp_path, tmp_path_factory):
+    stdout, _ = run_script(FAILING_CALLBACK, tmp_path, tmp_path_factory)
+    assert stdout == "b'packet'\n" * 3 + "False\n"
+
+
+@pytest.mark.parametrize("raising", ["on_connect", "on_disconnect"])
+def test_a_callback_that_raises_ends_no_link_and_leaks_nothing(tmp_path, monkeypatch, raising):
+    shown = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, *_: shown.append(kind))
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    path = tmp_path / "memif.sock"
+    held = []
+    with Interface(path, role="master", **{raising: fail}) as master:
+        for _ in range(4):
+            # Let in when the one before it is forgotten.
+            with Interface(path) as slave:
+                slave.send(b"packet", TIMEOUT)
+                assert master.recv(TIMEOUT) == b"packet"
+                held.append(len(os.listdir("/proc/self/fd")))
+    assert set(held[1:]) == {held[0]}
+    assert set(shown) == {ZeroDivisionError}
+
+
+STAR = """
+import sys
+import libmemif_py
+
+before = set(sys.modules)
+assert "libmemif_py.interface" not in before, "a cold start must not load it"
+for name in libmemif_py.__all__:
+    getattr(libmemif_py, name)
+assert dir(libmemif_py) == sorted(libmemif_py.__all__)
+print(sorted(n for n in set(sys.modules) - before if n.split(".")[0] in OPTIONAL))
+"""
+
+SYNCHRONOUS = """
+import sys
+from libmemif_py import Interface, Counters, RxBurst
+print("asyncio" in sys.modules)
+"""
+
+UNKNOWN = """
+import libmemif_py
+try:
+    libmemif_py.Interfaces
+except AttributeError as error:
+    print(error)
+"""
+
+
+def test_all_public_names_load_without_what_is_optional(tmp_path, tmp_path_factory):
+    optional = "OPTIONAL = ['numpy', 'scapy', 'prometheus_client', 'uvloop']\n"
+    assert run_script(optional + STAR, tmp_path, tmp_path_factory)[0] == "[]\n"
+
+
+def test_asyncio_is_loaded_only_when_asked_for(tmp_path, tmp_path_factory):
+    assert run_script(SYNCHRONOUS, tmp_path, tmp_path_factory)[0] == "False\n"
+
+
+def test_an_unknown_name_is_an_attribute_error(tmp_path, tmp_path_factory):
+    stdout, _ = run_script(UNKNOWN, tmp_path, tmp_path_factory)
+    assert stdout == "module 'libmemif_py' has no attribute 'Interfaces'\n"
+
+
+def test_the_stub_of_the_compiled_part_names_all_it_has(tmp_path, tmp_path_factory):
+    """And nothing else: names, and those of the type."""
+    installed = builds.release(tmp_path_factory)
+    tree = ast.parse((installed.package / "_burst.pyi").read_text())
+    named = {node.name: node for node in tree.body if not isinstance(node, ast.ImportFrom)}
+    script = (
+        "from libmemif_py.control import reactor; r = reactor.burst; "
+        "[print(*(n for n in dir(x) if n[0] != '_')) for x in (r, r.Burst)]"
+    )
+    functions, members = (
+        set(line.split()) for line in run_script(script, tmp_path, tmp_path_factory)[0].splitlines()
+    )
+    assert functions == set(named)
+    assert members == {n.name for n in named["Burst"].body if not n.name.startswith("_")}
+
+
+def test_a_strict_type_checker_knows_the_public_names(tmp_path, tmp_path_factory):
+    installed = builds.release(tmp_path_factory)
+    program = tmp_path / "program.py"
+    program.write_text(TYPED)
+    # Silent about the package itself, as for every package that is installed.
+    options = ["--strict", "--follow-imports=silent", "--cache-dir", tmp_path / "cache"]
+    command = [sys.executable, "-m", "mypy", *options, program]
+    variables = {"MYPYPATH": str(installed.package.parent)}
+    builds.run(command, env=builds.environment(**variables), cwd=tmp_path, timeout=300)
+
+
+TYPED = """
+import asyncio
+from libmemif_py import (
+    AsyncInterface, Counters, Interface, MemifError, RxBurst, Timeout, TxBurst,
+    create_memif_endpoint, errors,
+)
+
+
+def use(interface: Interface) -> bytes:
+    counters: Counters = interface.counters()
+    with interface.rx_burst() as received, interface.tx_burst(1, 64) as sent:
+        first: memoryview = received[0]
+        sent.lengths[0] = len(first) + counters.tx[0].full
+    try:
+        return interface.recv(1.0)
+    except (Timeout, errors.Disconnected, MemifError) as error:
+        return error.code.encode()
+
+
+async def use_async(path: str) -> list[bytes]:
+    transport, protocol = await create_memif_endpoint(asyncio.DatagramProtocol, path)
+    transport.sendto(b"packet")
+    async with AsyncInterface(path) as interface:
+        await interface.send(b"packet")
+        return [packet async for packet in interface]
+"""
+
+
+def test_what_keeps_a_master_from_listening_is_an_error_of_ours_and_of_python(tmp_path):
+    with pytest.raises(errors.NoFileError, match="no/folder/socket") as caught:
+        Interface(tmp_path / "no" / "folder" / "socket", role="master")
+    assert isinstance(caught.value, FileNotFoundError)
+    assert (caught.value.errno, caught.value.code) == (errno.ENOENT, "NO_FILE")

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No wake-up is ever lost: c_tests/pingpong.c plays until one is, or until the last round.
+
+With `--wakeup-rounds=10000000` the games are long.
+"""
+
+import contextlib
+import itertools
+from pathlib import Path
+
+import pytest
+from support.c_collector import build_directories
+from support.programs import TIMEOUT, Side, Stage
+
+from libmemif_py import Interface
+
+PROGRAMS = ("pingpong", "pingpong4")
+PAIRS = list(itertools.product(PROGRAMS, PROGRAMS))
+# How many rounds fit into the time that a side is waited for.
+LONGEST_GAME = 200_000
+# Bursts in pieces, at odd moments, that fill a small ring again and again, while a side changes
+# between interrupts and polling.
+BURSTS = ("-m", 100, "-l", 5, "-d", 3_000, "-x", 5)
+ROUNDS_PER_ROUND_OF_BURSTS = 40
+
+
+class Games(Stage):
+    """Two sides of a game on one socket."""
+
+    def __init__(self, folder: Path, build: Path):
+        super().__init__(folder, build)
+        self._programs = build / "c_tests"
+
+    def side(self, program: str, role: str, *arguments: str | int, version: int) -> Side:
+        command = [self._programs / program, "-s", self.socket, "-r", role]
+        environment = {"LIBMEMIF_PROTOCOL": str(version)}
+        return Side([*command, *map(str, arguments)], self._errors(), environment)
+
+    def play(
+        self, programs: tuple[str, str], rounds: int, *arguments: str | int, version: int
+    ) -> None:
+        for first in range(0, rounds, LONGEST_GAME):
+            length = min(rounds - first, LONGEST_GAME)
+            self.play_once(programs, length, *arguments, version=version)
+
+    def play_once(
+        self, programs: tuple[str, str], rounds: int, *arguments: str | int, version: int
+    ) -> None:
+        with contextlib.ExitStack() as stack:
+            sides = [
+                stack.enter_context(
+                    self.side(program, role, "-n", rounds, *arguments, version=version)
+                )
+                for program, role in zip(programs, ("master", "slave"), strict=True)
+            ]
+            results = [self.result(side, sides) for side in sides]
+            for side in sides:
+                side.end()
+        for result in results:
+            assert result["rounds"] == rounds
+            # It is a game of interrupts, not of polling alone.
+            assert result["waits"] > rounds // 4
+
+    @staticmethod
+    def result(side: Side, sides: list[Side]) -> dict:
+        try:
+            return side.result()
+        except AssertionError as error:
+            for other in sides:
+                other.end_input()
+                other.wait()
+                error.add_note(other.errors)
+            raise
+
+
+@pytest.fixture
+def games(tmp_path, pytestconfig) -> Games:
+    return Games(tmp_path, build_directories(pytestconfig)[0].path)
+
+
+@pytest.fixture
+def rounds(pytestconfig) -> int:
+    return pytestconfig.getoption("wakeup_rounds")
+
+
+versions = pytest.mark.parametrize("version", [256, 512])
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@versions
+def test_every_packet_wakes_its_receiver(games, rounds, program, version):
+    games.play((program, program), rounds, version=version)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@versions
+def test_every_packet_is_found_while_both_sides_change_their_rx_mode(
+    games, rounds, program, version
+):
+    games.play((program, program), rounds, "-x", 5, version=version)
+
+
+@pytest.mark.parametrize("waits_for", ["efd", "callback"])
+@pytest.mark.parametrize("programs", PAIRS, ids="-".join)
+@versions
+def test_no_burst_is_left_lying_whatever_the_rx_mode_was(
+    games, rounds, programs, version, waits_for
+):
+    rounds //= ROUNDS_PER_ROUND_OF_BURSTS
+    games.play(programs, rounds, "-w", waits_for, *BURSTS, version=version)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("waits_for", ["efd", "callback"])
+@versions
+def test_the_game_finds_a_standstill(games, program, version, waits_for):
+    arguments = ("-w", waits_for, "-p", 1)
+    with (
+        Interface(games.socket, role="master") as silent,
+        games.side(program, "slave", *arguments, version=version) as side,
+    ):
+        silent.wait_connected(TIMEOUT)
+        assert side.wait() == 1
+    assert "now: wait for an interrupt" in side.errors
+    assert "S2M: head 0, tail 0, flags 0" in side.errors
+    assert "M2S: head" in side.errors
+    assert "(ours to receive): eventfd" in side.errors
+    assert side.errors.endswith("pingpong: no progress for 1 s\n")

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds of this checkout, installed into the tests' own folders, and C programs against them."""
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TESTS = ROOT / "tests"
+SUPPORT = TESTS / "support"
+PROGRAMS = TESTS / "programs"
+PYTHON = Path(sys.executable)
+BASE_PYTHON = Path(sys._base_executable)
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
+STANDARD = ["-std=c11", "-D_GNU_SOURCE", *WARNINGS, "-Wl,--as-needed"]
+# What would lead a build or a program to another library or interpreter than the one under test.
+FOREIGN = ("PYTHON", "LIBMEMIF_", "LD_", "PKG_CONFIG", "MESON")
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """The caller's environment without what would change the outcome, with the tools on PATH."""
+    own = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN) and k != "DESTDIR"}
+    own["PATH"] = f"{PYTHON.parent}:{own.get('PATH', os.defpath)}"
+    return own | variables
+
+
+def run(
+    command: Sequence[Path | str],
+    *,
+    status: int | None = 0,
+    timeout: float = 60,
+    env: dict[str, str] | None = None,
+    **options,
+) -> subprocess.CompletedProcess[str]:
+    """Run to the end. Another exit status than the one given is a failure (None: all are good)."""
+    result = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=timeout,
+        env=environment() if env is None else env,
+        check=False,
+        **options,
+    )
+    if status is not None and result.returncode != status:
+        words = " ".join(map(str, command))
+        pytest.fail(f"{words}: status {result.returncode}\n{result.stdout}{result.stderr}")
+    return result
+
+
+def declared_version() -> str:
+    """The version, from the one place that declares it."""
+    return re.search(r"^  version: '(.*)',$", (ROOT / "meson.build").read_text(), re.M)[1]
+
+
+ASK_PYTHON = """
+import importlib.util, pathlib, sys, sysconfig
+if (
+    sysconfig.get_config_var("Py_ENABLE_SHARED")
+    and pathlib.Path(sysconfig.get_path("include"), "Python.h").exists()
+    and importlib.util.find_spec("ensurepip")
+):
+    print(sys._base_executable, *sys.version_info[:2])
+"""
+
+
+def pythons() -> dict[str, Path]:
+    """By version, the interpreters of this machine that the library can be built for: at least the
+    one that runs the tests. Candidates are run, for some start only where they are wanted."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    found = {}
+    for minor in (11, 12, 13):
+        candidates = [BASE_PYTHON, Path("/usr/bin/python3"), f"python3.{minor}"]
+        candidates += sorted(pyenv.glob(f"versions/3.{minor}.*/bin/python3"))
+        for candidate in candidates:
+            try:
+                answer = run([candidate, "-I", "-c", ASK_PYTHON], status=None).stdout.split()
+            except FileNotFoundError:
+                continue
+            if answer[1:] == ["3", str(minor)]:
+                found[f"3.{minor}"] = Path(answer[0])
+                break
+    return found
+
+
+def meson(*arguments: Path | str, env: dict[str, str] | None = None) -> str:
+    """Run meson with the interpreter that runs the tests, which then is the one built for."""
+    return run([PYTHON, "-m", "mesonbuild.mesonmain", *arguments], timeout=300, env=env).stdout
+
+
+@dataclass(frozen=True)
+class Api:
+    """One generation of the C interface."""
+
+    name: str
+    headers: str  # below the folder for headers
+    file: str  # below the folder for libraries
+    soname: str
+    module: str  # of the control plane
+    exchange: str  # implements programs/exchange.h
+
+    def __str__(self) -> str:
+        """For the names of tests."""
+        return self.name
+
+    @property
+    def package(self) -> str:
+        """Its name for pkg-config, whichever is the default."""
+        return self.headers
+
+    @property
+    def exported(self) -> list[str]:
+        """The promised names, in order."""
+        list_ = TESTS / "packaging" / f"exported_v{self.name[0]}.txt"
+        return list_.read_text().split()
+
+
+API_1 = Api("1.0", "libmemif1", "libmemif.so.0", "libmemif.so.0", "v1", "exchange_v1.c")
+API_4 = Api("4.0", "libmemif4", "libmemif4/libmemif.so", "libmemif.so", "v4", "exchange_v4.c")
+APIS = [API_1, API_4]
+each_api = pytest.mark.parametrize("api", APIS, ids=str)
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What `meson install` made: under `prefix`, or under `root` + `prefix` when it was staged."""
+
+    prefix: Path
+    root: Path = Path("/")
+
+    @property
+    def tree(self) -> Path:
+        return self.root / self.prefix.relative_to("/")
+
+    @property
+    def library_dir(self) -> Path:
+        """Where the plain names are."""
+        (library,) = self.tree.glob("lib/**/libmemif.so.0")
+        return library.parent
+
+    def library(self, api: Api = API_1) -> Path:
+        return self.library_dir / api.file
+
+    @property
+    def include_dir(self) -> Path:
+        return self.tree / "include"
+
+    @property
+    def package(self) -> Path:
+        (module,) = self.tree.glob("lib/**/libmemif_py/__init__.py")
+        return module.parent
+
+    def copy(self, folder: Path) -> "Installed":
+        """A copy for a test that breaks it."""
+        return Installed(shutil.copytree(self.tree, folder, symlinks=True))
+
+    def compile(
+        self, program: Path, sources: Sequence[str], *arguments: str, api: Api = API_1
+    ) -> Path:
+        """A program of tests/programs against a library, which it finds by run path."""
+        library = self.library(api)
+        paths = [f"-I{self.include_dir / api.headers}", f"-L{library.parent}"]
+        link = [f"-l:{library.name}", f"-Wl,-rpath,{library.parent}"]
+        return compile_program(program, sources, *paths, *arguments, *link)
+
+
+def compile_program(program: Path, sources: Sequence[str], *arguments: str) -> Path:
+    """A program of tests/programs."""
+    paths = [PROGRAMS / source for source in sources]
+    libraries = ["-lpthread", "-ldl", "-lm"]
+    run(["cc", *STANDARD, "-o", program, *paths, *arguments, *libraries])
+    return program
+
+
+def build_and_install(
+    build: Path, prefix: Path, *options: str, root: Path = Path("/")
+) -> Installed:
+    """Configure, build and install this checkout; `root` is where it is staged."""
+    meson("setup", build, ROOT, f"--prefix={prefix}", *options)
+    meson("compile", "-C", build)
+    variables = {} if root == Path("/") else {"DESTDIR": str(root)}
+    meson("install", "-C", build, "--quiet", env=environment(**variables))
+    return Installed(prefix, root)
+
+
+def once_a_session(
+    make: Callable[[pytest.TempPathFactory], Installed],
+) -> Callable[[pytest.TempPathFactory], Installed]:
+    """Makes on the first call, and gives the same again on every later one."""
+    made: list[Installed] = []
+
+    @functools.wraps(make)
+    def get(factory: pytest.TempPathFactory) -> Installed:
+        if not made:
+            made.append(make(factory))
+        return made[0]
+
+    return get
+
+
+@once_a_session
+def release(factory: pytest.TempPathFactory) -> Installed:
+    """One release build for all tests of a session. They must not change it."""
+    folder = factory.mktemp("release")
+    return build_and_install(folder / "build", folder / "prefix", "--libdir=lib")
+
+
+@once_a_session
+def debug(factory: pytest.TempPathFactory) -> Installed:
+    """The same with --buildtype=debug."""
+    folder = factory.mktemp("debug")
+    return build_and_install(
+        folder / "build", folder / "prefix", "--libdir=lib", "--buildtype=debug"
+    )
