@@ -19,14 +19,14 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 
-from hostile.test_kills import OTHER_ROLE, Scene, Survivor, wait_for_more  # noqa: E402
-from support.programs import Side  # noqa: E402
+from hostile.test_kills import Scene, Survivor, wait_for_more  # noqa: E402
+from support.programs import OTHER_ROLE, Side  # noqa: E402
 
 CAST = (
-    ("c", "master", 512),
-    ("c", "slave", 256),
-    ("c4", "slave", 512),
-    ("c4", "master", 256),
+    ("v1", "master", 512),
+    ("v1", "slave", 256),
+    ("v4", "slave", 512),
+    ("v4", "master", 256),
     ("python", "master", 512),
     ("python", "slave", 256),
 )

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.builds import ROOT, environment, run
+from support.builds import ROOT, V1, V4, environment, run
 
 from libmemif_py import Interface
 
@@ -307,17 +307,16 @@ print(drawings.states())
     )
 
 
-@pytest.mark.parametrize(("api", "suffix"), [("1.0", "3memif1"), ("4.0", "3memif4")])
+@pytest.mark.parametrize(("api", "suffix"), [(V1, "3memif1"), (V4, "3memif4")], ids=str)
 def test_each_public_function_has_a_manual_page_and_a_place_in_the_reference(tools, api, suffix):
     manual = tools("manual")
     # The older name of memif_get_socket_path, for programs that declare it themselves.
     undocumented = {"memif_get_socket_filename"}
-    exported = (ROOT / "tests" / "packaging" / f"exported_v{api[0]}.txt").read_text().split()
-    exported = sorted(set(exported) - undocumented)
+    exported = sorted(set(api.exported) - undocumented)
     pages = manual.pages("3")
     assert {f"{name}.{suffix}" for name in exported} == {n for n in pages if n.endswith(suffix)}
-    reference = (DOCS / "reference" / f"c-{api}.md").read_text()
-    placed = re.findall(rf"c_functions {re.escape(api)} (.*) -->", reference)
+    reference = (DOCS / "reference" / f"c-{api.version}.md").read_text()
+    placed = re.findall(rf"c_functions {re.escape(api.version)} (.*) -->", reference)
     assert exported == sorted(name for names in placed for name in names.split())
 
 

@@ -15,18 +15,18 @@ from pathlib import Path
 
 import pytest
 from support import builds
-from support.builds import API_1, API_4, Api, Installed, each_api, environment, run
+from support.builds import V1, V4, Api, Installed, each_api, environment, run
 
 MIB = 1 << 20
 SUCCESS, SYSCALL = 0, 1
-ACCES = {API_1: 2, API_4: 3}
-NO_FILE = {API_1: 3, API_4: 4}
-FILE_LIMIT = {API_1: 4, API_4: 5}
-PROC_FILE_LIMIT = {API_1: 5, API_4: 6}
-ALREADY = {API_1: 6, API_4: 7}
-AGAIN = {API_1: 7, API_4: 8}
-BAD_FD = {API_1: 8, API_4: 9}
-NOMEM = {API_1: 9, API_4: 10}
+ACCES = {V1: 2, V4: 3}
+NO_FILE = {V1: 3, V4: 4}
+FILE_LIMIT = {V1: 4, V4: 5}
+PROC_FILE_LIMIT = {V1: 5, V4: 6}
+ALREADY = {V1: 6, V4: 7}
+AGAIN = {V1: 7, V4: 8}
+BAD_FD = {V1: 8, V4: 9}
+NOMEM = {V1: 9, V4: 10}
 CODES = {
     "ENOMEM": NOMEM,
     "EMFILE": PROC_FILE_LIMIT,
@@ -61,7 +61,7 @@ def faults(installed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("faults")
     programs = {
         api: installed.compile(folder / api.name, ["faults.c", source], api=api)
-        for api, source in ((API_1, "faults_v1.c"), (API_4, "faults_v4.c"))
+        for api, source in ((V1, "faults_v1.c"), (V4, "faults_v4.c"))
     }
     return programs.__getitem__
 
@@ -143,15 +143,15 @@ def test_a_master_whose_file_may_not_be_removed_ends_all_the_same(faults, tmp_pa
     assert result.stdout == f"{ACCES[api]}\n"
 
 
-def test_a_path_of_the_1_0_interface_is_as_long_as_any(faults, tmp_path):
+def test_a_path_of_v1_is_as_long_as_any(faults, tmp_path):
     folder = tmp_path.joinpath(*["f" * 250] * 10)
     folder.mkdir(parents=True)
-    run([faults(API_1), folder / ("s" * 250), "connect"])
+    run([faults(V1), folder / ("s" * 250), "connect"])
 
 
 def test_a_long_path_is_no_harder_to_make_when_calls_fail(faults, failing, tmp_path, errors):
     """Its address is a descriptor's, its file is renamed."""
-    command = [faults(API_1), tmp_path / ("s" * 200), "calls", *errors]
+    command = [faults(V1), tmp_path / ("s" * 200), "calls", *errors]
     played = rounds(command, LD_PRELOAD=str(failing))
     assert {r.what for r in played} >= makes_and_connects(errors) | {"renameat"}
 
@@ -235,7 +235,7 @@ def throwing(installed, tmp_path_factory):
         run(
             [
                 *("c++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-o", made),
-                *(["-DMEMIF_4"] if api is API_4 else []),
+                *(["-DMEMIF_4"] if api is V4 else []),
                 *(builds.PROGRAMS / "throwing.cc", f"-I{installed.include_dir / api.headers}"),
                 *(f"-L{library.parent}", f"-l:{library.name}", f"-Wl,-rpath,{library.parent}"),
             ]

@@ -20,11 +20,10 @@ from pathlib import Path
 import pytest
 from support.builds import SUPPORT
 from support.c_collector import build_directories
-from support.programs import TIMEOUT, Program, Side, Stage
+from support.programs import OTHER_ROLE, TIMEOUT, Program, Side, Stage, c_program
 
-SURVIVORS = ("c", "c4", "python")
+SURVIVORS = ("v1", "v4", "python")
 VERSIONS = (256, 512)
-OTHER_ROLE = {"master": "slave", "slave": "master"}
 # Of a connection with one ring each way and two regions at most: nobody takes more messages.
 MOST_STEPS = 16
 
@@ -71,10 +70,9 @@ class Scene(Stage):
     def __init__(self, folder: Path, build: Path):
         super().__init__(folder, build)
         self.steady_socket = str(folder / "steady.sock")
-        self._traffic["c4"] = [build / "c_tests" / "traffic4"]
         self._echo = {
-            "c": [build / "c_tests" / "echo"],
-            "c4": [build / "c_tests" / "echo4"],
+            "v1": [c_program(build, "echo", "v1")],
+            "v4": [c_program(build, "echo", "v4")],
             "python": [sys.executable, SUPPORT / "echo.py"],
         }
 
@@ -86,7 +84,7 @@ class Scene(Stage):
     def asker(self, role: str, socket: str, index: int, version: int, *arguments: str) -> Side:
         """Sends without an end, and checks what comes back."""
         options = ("-s", socket, "-r", role, "-i", index, "-c", "-x", *arguments)
-        command = [*self._traffic["c"], *map(str, options)]
+        command = [*self._traffic["v1"], *map(str, options)]
         return Side(command, self._errors(), {"LIBMEMIF_PROTOCOL": str(version)})
 
     def victims(self, version: int) -> Program:

@@ -131,7 +131,7 @@ def test_the_reason_that_names_a_refused_peer_has_it_escaped(tmp_path):
         assert f"; {SHOWN} will be told so" in error
 
 
-@pytest.fixture(scope="module", params=["1.0", "4.0", "python"])
+@pytest.fixture(scope="module", params=["v1", "v4", "python"])
 def stage(request, tmp_path_factory) -> Stage:
     yield from stages(request, tmp_path_factory)
 

@@ -20,7 +20,7 @@ from support.attack import SOMEBODY, Scene, Stage, Stranger, stages, stranger_to
 from libmemif_py import Interface, Timeout
 from libmemif_py.control import channel, reactor, trust, wire
 
-VICTIMS = ["1.0", "4.0", "python"]
+VICTIMS = ["v1", "v4", "python"]
 
 
 @pytest.fixture(scope="module", params=VICTIMS)

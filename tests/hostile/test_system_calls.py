@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support import builds
 from support.attack import Scene, stranger_to
-from support.builds import API_1, API_4, ROOT, SUPPORT, TESTS, Installed, environment, run
+from support.builds import ROOT, SUPPORT, TESTS, V1, V4, Installed, environment, run
 from support.c_collector import build_directories
 from support.filtered import names_in
 
@@ -23,7 +23,7 @@ from libmemif_py.control import system
 PAGE = (ROOT / "docs" / "howto" / "containers.md").read_text()
 ROWS = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (.*?) \| (.*?) \|$", PAGE, re.M)
 TABLE = {name: (use, without) for names, use, without in ROWS for name in re.findall(r"\w+", names)}
-KINDS = ["1.0", "4.0", "python"]
+KINDS = ["v1", "v4", "python"]
 ERRORS = ["EPERM", "ENOSYS"]
 EXCHANGES = 200  # more than requests may go unanswered
 FILTERS = Path(__file__).parent / "filters"
@@ -49,7 +49,7 @@ def faults(installed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("faults")
     commands = {
         api.name: [installed.compile(folder / api.name, ["faults.c", source], api=api)]
-        for api, source in ((API_1, "faults_v1.c"), (API_4, "faults_v4.c"))
+        for api, source in ((V1, "faults_v1.c"), (V4, "faults_v4.c"))
     }
     commands["python"] = [sys.executable, builds.PROGRAMS / "faults.py"]
     return commands.__getitem__

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from support.builds import SUPPORT
 from support.c_collector import build_directories
-from support.programs import TIMEOUT, Program, wait_until_listening
+from support.programs import TIMEOUT, Program, c_program, wait_until_listening
 
 from libmemif_py import Interface, Peer, errors
 from libmemif_py.control import regions, wire
@@ -507,7 +507,7 @@ def test_our_own_user_is_trusted(folder, tmp_path, uid, accepted):
         assert (heard == "connected") == accepted, heard
 
 
-@pytest.mark.parametrize("program", ["traffic", "traffic4"])
+@pytest.mark.parametrize("api", ["v1", "v4"])
 @pytest.mark.parametrize(
     ("wish", "uid", "accepted"),
     [
@@ -522,9 +522,9 @@ def test_our_own_user_is_trusted(folder, tmp_path, uid, accepted):
     ],
 )
 def test_the_environment_makes_a_c_program_stricter_and_never_laxer(
-    path, tmp_path, pytestconfig, program, wish, uid, accepted
+    path, tmp_path, pytestconfig, api, wish, uid, accepted
 ):
-    command = [build_directories(pytestconfig)[0].path / "c_tests" / program]
+    command = [c_program(build_directories(pytestconfig)[0].path, "traffic", api)]
     command += ["-s", str(path), "-r", "master"]
     environment = {} if wish is None else {"LIBMEMIF_UNSEALED": wish}
     with umask(0), Program(command, tmp_path / "errors", environment) as master:

@@ -21,11 +21,11 @@ from support.programs import TIMEOUT, Side, Stage
 
 from libmemif_py import Interface
 
-LANGUAGES = ("c", "python")
+LANGUAGES = ("v1", "python")
 PAIRS = list(itertools.product(LANGUAGES, LANGUAGES))
 VERSIONS = (256, 512)
 OTHER_ROLE = {"master": "slave", "slave": "master"}
-MANY = {"c": 1_000_000, "python": 200_000}
+MANY = {"v1": 1_000_000, "python": 200_000}
 
 
 class Pairs(Stage):
@@ -100,7 +100,7 @@ def test_every_packet_arrives_once_in_order_and_unchanged(
 
 
 @pytest.mark.parametrize("rings", [(1, 4), (4, 1), (3, 2)], ids=["1to4", "4to1", "3to2"])
-@pytest.mark.parametrize("pair", [p for p in PAIRS if "c" in p], ids=named)
+@pytest.mark.parametrize("pair", [p for p in PAIRS if "v1" in p], ids=named)
 @versions
 def test_each_direction_has_its_own_number_of_queues(stage, rings, pair, version):
     stage.exchange(pair, 10_000, "-l", 8, rings=rings, version=version)
@@ -119,7 +119,7 @@ def test_packets_may_take_many_buffers(stage, sizes, pair, version):
 @versions
 def test_buffers_may_be_shorter_or_longer_than_packets(stage, buffer_size, log2_ring_size, version):
     options = ("-b", buffer_size, "-l", log2_ring_size, "-S", "huge")
-    stage.exchange(("c", "python"), 2_000, *options, version=version)
+    stage.exchange(("v1", "python"), 2_000, *options, version=version)
 
 
 @pytest.mark.parametrize("log2_ring_size", [1, 3])
@@ -182,9 +182,9 @@ def test_a_killed_peer_may_come_back_and_costs_no_descriptor(stage, role, surviv
 
 
 @pytest.mark.parametrize(("restriction", "expected"), [(None, 512), (512, 512), (256, 256)])
-@pytest.mark.parametrize("pair", [("c", "python"), ("python", "c")], ids=named)
+@pytest.mark.parametrize("pair", [("v1", "python"), ("python", "v1")], ids=named)
 def test_the_highest_version_in_common_is_used(stage, pair, restriction, expected):
-    restrictions = {"c": restriction, "python": None}
+    restrictions = {"v1": restriction, "python": None}
     options = ("-n", 10, "-N", 10)
     with (
         stage.traffic(pair[0], "master", *options, version=restrictions[pair[0]]) as master,
@@ -202,7 +202,7 @@ def test_every_build_of_the_library_carries_packets_of_all_sizes(tmp_path, build
         folder.mkdir()
         options = ("-S", "huge", "-l", 7)
         stage = Pairs(folder, build)
-        stage.exchange(("c", "c"), 5_000, *options, rings=(2, 3), modes=modes, version=version)
+        stage.exchange(("v1", "v1"), 5_000, *options, rings=(2, 3), modes=modes, version=version)
 
 
 # ---- the checks themselves ----

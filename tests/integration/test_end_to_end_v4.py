@@ -10,20 +10,15 @@ from pathlib import Path
 import pytest
 from integration.test_end_to_end import FAULTS, Pairs, named, numbered
 from support.c_collector import build_directories
-from support.programs import TIMEOUT
-from support.programs_v4 import OTHER_ROLE, Stage4
+from support.programs import OTHER_ROLE, TIMEOUT
 
 from libmemif_py import Interface
 
-LANGUAGES = ("c", "c4", "python")
-PAIRS = [pair for pair in itertools.product(LANGUAGES, LANGUAGES) if "c4" in pair]
+LANGUAGES = ("v1", "v4", "python")
+PAIRS = [pair for pair in itertools.product(LANGUAGES, LANGUAGES) if "v4" in pair]
 VERSIONS = (256, 512)
 MODES = list(itertools.product(("polling", "interrupt"), repeat=2))
-MANY = {"c": 100_000, "c4": 100_000, "python": 20_000}
-
-
-class Pairs4(Pairs, Stage4):
-    """Two traffic programs on one socket."""
+MANY = {"v1": 100_000, "v4": 100_000, "python": 20_000}
 
 
 @pytest.fixture
@@ -32,8 +27,8 @@ def builds(pytestconfig) -> list[Path]:
 
 
 @pytest.fixture
-def stage(tmp_path, builds) -> Pairs4:
-    return Pairs4(tmp_path, builds[0])
+def stage(tmp_path, builds) -> Pairs:
+    return Pairs(tmp_path, builds[0])
 
 
 pairings = pytest.mark.parametrize("pair", PAIRS, ids=named)
@@ -41,7 +36,7 @@ versions = pytest.mark.parametrize("version", VERSIONS)
 
 
 def test_a_million_packets_arrive_once_in_order_and_unchanged(stage):
-    stage.exchange(("c4", "c4"), 1_000_000, modes=("polling", "interrupt"), version=512)
+    stage.exchange(("v4", "v4"), 1_000_000, modes=("polling", "interrupt"), version=512)
 
 
 @pairings
@@ -70,7 +65,7 @@ def test_packets_may_take_many_buffers(stage, sizes, pair, version):
 @pytest.mark.parametrize(
     ("buffer_size", "log2_ring_size"), [(128, 10), (1500, 6), (9000, 4), (65535, 4)]
 )
-@pytest.mark.parametrize("pair", [("c4", "python"), ("python", "c4")], ids=named)
+@pytest.mark.parametrize("pair", [("v4", "python"), ("python", "v4")], ids=named)
 @versions
 def test_buffers_may_be_shorter_or_longer_than_packets(
     stage, buffer_size, log2_ring_size, pair, version
@@ -130,7 +125,7 @@ def test_a_slave_sends_buffers_back_without_a_copy(
     slave_options = ("-e", *rings, "-b", buffer_size, "-H", headroom, "-p", mode)
     with (
         stage.traffic(master, "master", *master_options, version=512) as sender,
-        stage.traffic("c4", "slave", *slave_options, version=512) as echo,
+        stage.traffic("v4", "slave", *slave_options, version=512) as echo,
     ):
         assert sender.result()["received"] == [10_000, 10_000]
         sender.end()
@@ -148,7 +143,7 @@ def test_headroom_is_free_and_packets_lie_behind_it(stage, master, buffer_size, 
     slave_options = ("-b", buffer_size, "-H", headroom)
     with (
         stage.traffic(master, "master", *packets, "-b", buffer_size - headroom, version=512) as one,
-        stage.traffic("c4", "slave", *packets, *slave_options, version=512) as other,
+        stage.traffic("v4", "slave", *packets, *slave_options, version=512) as other,
     ):
         assert one.result()["fault"] == ""
         assert other.result()["fault"] == ""
@@ -191,9 +186,9 @@ def test_a_killed_peer_may_come_back_and_costs_no_descriptor(stage, role, surviv
 
 
 @pytest.mark.parametrize(("restriction", "expected"), [(None, 512), (512, 512), (256, 256)])
-@pytest.mark.parametrize("pair", [("c4", "python"), ("python", "c4")], ids=named)
+@pytest.mark.parametrize("pair", [("v4", "python"), ("python", "v4")], ids=named)
 def test_the_highest_version_in_common_is_used(stage, pair, restriction, expected):
-    restrictions = {"c4": restriction, "python": None}
+    restrictions = {"v4": restriction, "python": None}
     options = ("-n", 10, "-N", 10)
     with (
         stage.traffic(pair[0], "master", *options, version=restrictions[pair[0]]) as master,
@@ -210,8 +205,8 @@ def test_every_build_of_the_library_carries_packets_of_all_sizes(tmp_path, build
         folder = tmp_path / str(number)
         folder.mkdir()
         options = ("-S", "huge", "-l", 7)
-        stage = Pairs4(folder, build)
-        stage.exchange(("c4", "c4"), 5_000, *options, rings=(2, 3), modes=modes, version=version)
+        stage = Pairs(folder, build)
+        stage.exchange(("v4", "v4"), 5_000, *options, rings=(2, 3), modes=modes, version=version)
 
 
 # ---- the checks themselves ----
@@ -221,7 +216,7 @@ def test_every_build_of_the_library_carries_packets_of_all_sizes(tmp_path, build
 def test_the_program_finds(stage, name):
     packets, complaint = FAULTS[name]
     with (
-        stage.traffic("c4", "master", "-N", 4) as master,
+        stage.traffic("v4", "master", "-N", 4) as master,
         Interface(stage.socket) as slave,
     ):
         assert slave.send_burst(packets, TIMEOUT) == len(packets)
@@ -230,7 +225,7 @@ def test_the_program_finds(stage, name):
 
 def test_the_program_finds_that_packets_are_missing(stage):
     with (
-        stage.traffic("c4", "master", "-N", 3) as master,
+        stage.traffic("v4", "master", "-N", 3) as master,
         Interface(stage.socket) as slave,
     ):
         slave.send_burst(numbered(0, 1), TIMEOUT)

@@ -19,7 +19,7 @@ import pytest
 from support.builds import SUPPORT
 from support.c_collector import build_directories
 from support.leaving_peer import packet
-from support.programs import TIMEOUT, Program, Side, wait_until_listening
+from support.programs import OTHER_ROLE, TIMEOUT, Program, Side, c_program, wait_until_listening
 
 from libmemif_py import Interface, Timeout, errors
 from libmemif_py import interface as interface_module
@@ -29,9 +29,9 @@ from libmemif_py.control import reactor
 
 COUNT = 60  # of 1, 1, 1, 1, 2 and 5 slots
 QUEUES = 2
-OTHER_ROLE = {"master": "slave", "slave": "master"}
 EVERYTHING = [packet(number) for number in range(COUNT)]
 
+each_api = pytest.mark.parametrize("api", ["v1", "v4"])
 each_version = pytest.mark.parametrize("version", [256, 512])
 each_role = pytest.mark.parametrize("role", ["master", "slave"])
 each_mode = pytest.mark.parametrize("mode", ["polling", "interrupt"])
@@ -50,10 +50,10 @@ class Scene:
         self.socket = str(folder / "memif.sock")
         self._environment = {"LIBMEMIF_PROTOCOL": str(version)}
 
-    def drain(self, program: str, role: str, mode: str, *options: str) -> Side:
-        command = [self._build / "c_tests" / program, "-s", self.socket, "-r", role, "-m", mode]
+    def drain(self, api: str, role: str, mode: str, *options: str) -> Side:
+        command = [c_program(self._build, "drain", api), "-s", self.socket, "-r", role, "-m", mode]
         command += ["-q", str(QUEUES), *options]
-        return Side(command, self.folder / f"{program}.errors", self._environment)
+        return Side(command, self.folder / "drain.errors", self._environment)
 
     def leaver(self, role: str, queues: int = QUEUES, count: int = COUNT) -> Program:
         command = [sys.executable, SUPPORT / "leaving_peer.py", self.socket, role]
@@ -84,19 +84,19 @@ def leave(peer: Program, how: str) -> None:
 # ---- C programs ----
 
 
-@pytest.mark.parametrize("program", ["drain", "drain4"])
+@each_api
 @pytest.mark.parametrize(
     "how", ["it closes", "is killed", "deleted here", "cleaned up here", "it waits in threads"]
 )
 @each_mode
 @each_role
 @each_version
-def test_a_program_receives_all_in_on_disconnect(scene, program, role, mode, how):
+def test_a_program_receives_all_in_on_disconnect(scene, api, role, mode, how):
     threads = ["-t"] if how == "it waits in threads" else []
     with contextlib.ExitStack() as both:
         if role == "slave":
             peer = both.enter_context(scene.leaver_that_listens())
-        receiver = both.enter_context(scene.drain(program, role, mode, *threads))
+        receiver = both.enter_context(scene.drain(api, role, mode, *threads))
         if role == "master":
             peer = both.enter_context(scene.leaver("slave"))
         assert receiver.line() == "up"
@@ -112,10 +112,10 @@ def test_a_program_receives_all_in_on_disconnect(scene, program, role, mode, how
         assert (receiver.wait(), receiver.errors) == (0, "")
 
 
-@pytest.mark.parametrize("program", ["drain", "drain4"])
+@each_api
 @each_version
-def test_threads_that_end_at_the_first_disconnected_are_joined_at_each_end(scene, program):
-    with scene.drain(program, "master", "polling", "-t") as receiver:
+def test_threads_that_end_at_the_first_disconnected_are_joined_at_each_end(scene, api):
+    with scene.drain(api, "master", "polling", "-t") as receiver:
         for _ in range(5):
             with scene.leaver("slave") as peer:
                 assert receiver.line() == "up"
@@ -140,10 +140,10 @@ def cheat(path: str) -> Iterator[Interface]:
         yield interface
 
 
-@pytest.mark.parametrize("program", ["drain", "drain4"])
+@each_api
 @pytest.mark.parametrize("version", [512])
-def test_a_broken_ring_gives_an_error_and_the_others_deliver(scene, program):
-    with scene.drain(program, "master", "polling") as receiver:
+def test_a_broken_ring_gives_an_error_and_the_others_deliver(scene, api):
+    with scene.drain(api, "master", "polling") as receiver:
         with cheat(scene.socket):
             assert receiver.line() == "up"
         assert receiver.line() == "queue 0 is disconnected in on_disconnect"

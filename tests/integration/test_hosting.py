@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 from support import builds
-from support.builds import API_1, API_4, BASE_PYTHON, PYTHON, Api, Installed, each_api, run
+from support.builds import BASE_PYTHON, PYTHON, V1, V4, Api, Installed, each_api, run
 from support.programs import Program
 
 from libmemif_py import Interface
 
 NOBODY = 65534
 SUCCESS, SYSCALL = 0, 1
-PROC_FILE_LIMIT = {API_1: 5, API_4: 6}
-NOMEM = {API_1: 9, API_4: 10}
+PROC_FILE_LIMIT = {V1: 5, V4: 6}
+NOMEM = {V1: 9, V4: 10}
 INVAL_ARG_4 = 11
 STDLIB = Path(sysconfig.get_path("stdlib")).resolve()
 COMPLAINT = "libmemif: cannot start the control plane: "
@@ -37,7 +37,7 @@ def host(installed, tmp_path_factory):
     """Compiles a program of tests/programs once."""
     folder = tmp_path_factory.mktemp("hosts")
 
-    def compiled(name: str, *sources: str, api: Api = API_1, flags: tuple[str, ...] = ()) -> Path:
+    def compiled(name: str, *sources: str, api: Api = V1, flags: tuple[str, ...] = ()) -> Path:
         program = folder / api.name / name
         program.parent.mkdir(exist_ok=True)
         if not program.exists():
@@ -294,7 +294,7 @@ def test_a_plugin_host_with_local_names_can_load_it_twice(bare, plugin, tmp_path
 
 
 def test_both_libraries_may_start_at_the_same_moment_in_one_process(bare, plugin, tmp_path):
-    plugins = {api: plugin(api) for api in (API_1, API_4)}
+    plugins = {api: plugin(api) for api in (V1, V4)}
     program = bare("two_plugins")
     for i in range(100):
         sockets = [tmp_path / f"socket{i}-{api}" for api in plugins]
@@ -522,24 +522,24 @@ def test_an_incomplete_installation_is_one_line_and_errors(broken, tmp_path, dam
 @each_api
 def test_each_library_needs_its_own_module_of_the_control_plane(broken, tmp_path, api):
     program = compile_codes(broken, tmp_path, api)
-    (other,) = {API_1, API_4} - {api}
-    remove_module(f"capi/{other.module}")(broken)
+    (other,) = {V1, V4} - {api}
+    remove_module(f"capi/{other.name}")(broken)
     assert codes(program, tmp_path / "socket", env={})[0]["begin"] == SUCCESS
-    remove_module(f"capi/{api.module}")(broken)
-    reason = f"No module named 'libmemif_py.capi.{api.module}'"
+    remove_module(f"capi/{api.name}")(broken)
+    reason = f"No module named 'libmemif_py.capi.{api.name}'"
     assert_refused(*codes(program, tmp_path / "socket", env={}), reason)
 
 
 @each_api
 def test_a_python_host_survives_an_incomplete_installation(broken, api):
-    remove_module(f"capi/{api.module}")(broken)
+    remove_module(f"capi/{api.name}")(broken)
     result = run([BASE_PYTHON, "-c", TWO_CALLS, broken.library(api)], env={})
     assert result.stdout == "1 1\n"
     assert result.stderr.startswith(COMPLAINT)
     assert result.stderr.count("\n") == 1
 
 
-@pytest.fixture(scope="module", params=[API_1, API_4], ids=str)
+@pytest.fixture(scope="module", params=[V1, V4], ids=str)
 def with_other_stdlib(request, host, tmp_path_factory):
     """Runs programs/codes.c as if the standard library were elsewhere."""
     preloaded = tmp_path_factory.mktemp("preloaded") / "other_stdlib.so"
@@ -588,7 +588,7 @@ def _raise(*_):
 Hub.{function} = _raise
 """
 
-EACH_SYSCALL = {API_1: SYSCALL, API_4: SYSCALL}
+EACH_SYSCALL = {V1: SYSCALL, V4: SYSCALL}
 INJECTIONS = {
     "RuntimeError('two\\nlines')": EACH_SYSCALL,
     "RecursionError": EACH_SYSCALL,
@@ -645,7 +645,7 @@ def let_close_fail_once(installed: Installed) -> None:
 
 
 def test_a_failed_cleanup_can_be_followed_by_init(broken, tmp_path):
-    program = broken.compile(tmp_path / "twice", ["twice.c", API_1.exchange])
+    program = broken.compile(tmp_path / "twice", ["twice.c", V1.exchange])
     let_close_fail_once(broken)
     result = run([program, tmp_path / "socket"], env={})
     assert (result.stdout, result.stderr) == (f"{SYSCALL}\n", "")
@@ -662,7 +662,7 @@ print(*[library.memif_delete_socket(ctypes.byref(socket)) for _ in range(2)], so
 
 def test_a_socket_whose_deletion_fails_is_gone_all_the_same(broken):
     let_close_fail_once(broken)
-    result = run([BASE_PYTHON, "-c", DELETE_SOCKET, broken.library(API_4)], env={})
+    result = run([BASE_PYTHON, "-c", DELETE_SOCKET, broken.library(V4)], env={})
     assert (result.stdout, result.stderr) == (f"{SYSCALL} {INVAL_ARG_4} c_void_p(None)\n", "")
 
 

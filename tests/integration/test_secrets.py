@@ -8,7 +8,7 @@ import traceback
 import pytest
 from support import builds
 from support.c_collector import build_directories
-from support.programs import Program, wait_until_listening
+from support.programs import Program, c_program, wait_until_listening
 
 from libmemif_py import Interface, errors
 from libmemif_py.control import handshake, wire
@@ -16,16 +16,16 @@ from libmemif_py.control.endpoint import Settings
 
 RIGHT, WRONG = "swordfish-twenty-4-bytes", "wrong-word"
 DEBUG = {"LIBMEMIF_DEBUG": "1"}
-LANGUAGES = ["c", "c4", "python"]
+LANGUAGES = ["v1", "v4", "python"]
 
 
 @pytest.fixture
 def traffic(tmp_path, pytestconfig):
     """Starts a traffic program with debug lines on; its output is collected."""
-    build = build_directories(pytestconfig)[0].path / "c_tests"
+    build = build_directories(pytestconfig)[0].path
     commands = {
-        "c": [build / "traffic"],
-        "c4": [build / "traffic4"],
+        "v1": [c_program(build, "traffic", "v1")],
+        "v4": [c_program(build, "traffic", "v4")],
         "python": [sys.executable, builds.SUPPORT / "traffic.py"],
     }
 

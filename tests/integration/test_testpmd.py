@@ -118,7 +118,7 @@ def ping_through(interface: Interface, queue: int = 0) -> Pinger:
 
 
 @devices
-@pytest.mark.parametrize("language", ["c", "python"])
+@pytest.mark.parametrize("language", ["v1", "python"])
 @pytest.mark.parametrize("queues", [1, 4])
 def test_every_packet_comes_back_unchanged(peers, device, language, queues):
     # 60 to 9000 bytes, the longest in chains of five buffers.
@@ -155,7 +155,7 @@ def test_buffers_and_rings_may_be_small(peers, device):
     options = ("-x", "-n", 5_000, "-N", 5_000, "-S", "jumbo", "-w", 8, "-b", 512, "-l", 8)
     role = OWN_ROLE[DEVICES[device][0]]
     testpmd = peers.testpmd(device, "io", "--port-topology=loop", bsize="512", rsize="8")
-    with peers.in_order(device, lambda: peers.traffic("c", role, *options), testpmd) as (side, _):
+    with peers.in_order(device, lambda: peers.traffic("v1", role, *options), testpmd) as (side, _):
         testpmd.command("start")
         assert side.result()["received"] == [5_000]
         testpmd.command("stop")
@@ -197,7 +197,7 @@ def receive(interface: Interface, count: int, size: int) -> int:
 
 
 @devices
-@pytest.mark.parametrize("language", ["c", "python"])
+@pytest.mark.parametrize("language", ["v1", "python"])
 def test_whatever_we_send_is_received(peers, device, language):
     role = OWN_ROLE[DEVICES[device][0]]
 

@@ -9,8 +9,7 @@ import pytest
 from integration.test_testpmd import DEVICES, OWN_ROLE, Peers, ping_through
 from support.c_collector import build_directories
 from support.packets import TIMEOUT, ping_all_sizes, pinger
-from support.programs import Program
-from support.programs_v4 import OTHER_ROLE, Stage4, end_by_signal
+from support.programs import OTHER_ROLE, Program, end_by_signal
 
 from libmemif_py import Interface
 
@@ -22,7 +21,7 @@ roles = pytest.mark.parametrize("role", OTHER_ROLE)
 versions = pytest.mark.parametrize("version", [256, 512])
 
 
-class Peers4(Peers, Stage4):
+class BridgedPeers(Peers):
     """Our programs, and testpmd in their folder."""
 
     @property
@@ -32,8 +31,8 @@ class Peers4(Peers, Stage4):
 
 
 @pytest.fixture
-def peers(tmp_path, pytestconfig) -> Peers4:
-    return Peers4(tmp_path, build_directories(pytestconfig)[0].path)
+def peers(tmp_path, pytestconfig) -> BridgedPeers:
+    return BridgedPeers(tmp_path, build_directories(pytestconfig)[0].path)
 
 
 def own_role(device: str) -> str:
@@ -51,7 +50,7 @@ def test_every_packet_comes_back_unchanged(peers, device, queues):
     loop = ("--port-topology=loop", f"--rxq={queues}", f"--txq={queues}")
 
     def ours():
-        return peers.traffic("c4", own_role(device), *options)
+        return peers.traffic("v4", own_role(device), *options)
 
     with peers.in_order(device, ours, peers.testpmd(device, "io", *loop)) as (side, testpmd):
         testpmd.command("start")
@@ -68,7 +67,7 @@ def test_buffers_and_rings_may_be_small(peers, device, headroom):
     testpmd = peers.testpmd(device, "io", "--port-topology=loop", bsize="512", rsize="8")
 
     def ours():
-        return peers.traffic("c4", own_role(device), *options, "-H", headroom)
+        return peers.traffic("v4", own_role(device), *options, "-H", headroom)
 
     with peers.in_order(device, ours, testpmd) as (side, _):
         testpmd.command("start")
@@ -82,7 +81,7 @@ def test_buffers_may_be_longer_than_mbufs_where_testpmd_knows_it(peers):
     testpmd = peers.testpmd("server", "io", "--port-topology=loop", bsize="4096")
 
     def ours():
-        return peers.traffic("c4", own_role("server"), *options)
+        return peers.traffic("v4", own_role("server"), *options)
 
     with peers.in_order("server", ours, testpmd) as (side, _):
         testpmd.command("start")
@@ -110,7 +109,7 @@ def test_a_responder_answers_through_testpmd(peers, device, options):
     @contextlib.contextmanager
     def ours():
         with (
-            peers.responder4(own_role(device), *arguments, index=1, path=path) as responder,
+            peers.responder_v4(own_role(device), *arguments, index=1, path=path) as responder,
             peers.interface(device, s2m_rings=queues, m2s_rings=queues) as interface,
         ):
             yield responder, interface
@@ -132,7 +131,7 @@ def test_a_bridge_leads_to_testpmd(peers, device, role):
     path, _ = peers.sides
 
     def ours():
-        return peers.bridge4((peers.socket, own_role(device)), (path, role), "-q", queues)
+        return peers.bridge((peers.socket, own_role(device)), (path, role), "-q", queues)
 
     testpmd = peers.testpmd(device, "icmpecho", f"--rxq={queues}", f"--txq={queues}")
     settings = {"id": 1, "s2m_rings": queues, "m2s_rings": queues}
@@ -157,15 +156,15 @@ def test_a_bridge_leads_to_testpmd(peers, device, role):
 
 @contextlib.contextmanager
 def responder_and_us(
-    peers: Peers4, role: str, *arguments: str | int, **settings
+    peers: BridgedPeers, role: str, *arguments: str | int, **settings
 ) -> Iterator[tuple[Program, Interface]]:
     """A responder in this role, and an interface of ours in the other."""
     with contextlib.ExitStack() as stack:
         if role == "master":
-            program = stack.enter_context(peers.responder4(role, *arguments))
+            program = stack.enter_context(peers.responder_v4(role, *arguments))
         interface = stack.enter_context(Interface(peers.socket, role=OTHER_ROLE[role], **settings))
         if role == "slave":
-            program = stack.enter_context(peers.responder4(role, *arguments))
+            program = stack.enter_context(peers.responder_v4(role, *arguments))
         interface.wait_connected(TIMEOUT)
         yield program, interface
 
@@ -199,10 +198,10 @@ def test_a_responder_takes_on_a_new_peer(peers, role):
         program = None
         for _ in range(3):
             if program is None and role == "master":
-                program = stack.enter_context(peers.responder4(role))
+                program = stack.enter_context(peers.responder_v4(role))
             with Interface(peers.socket, role=OTHER_ROLE[role]) as interface:
                 if program is None:
-                    program = stack.enter_context(peers.responder4(role))
+                    program = stack.enter_context(peers.responder_v4(role))
                 assert program.line() == CONNECTED
                 interface.wait_connected(TIMEOUT)
                 ping_all_sizes(pinger(interface))
@@ -244,7 +243,7 @@ def wait_until_bridged(bridge: Program, queues: int) -> None:
 
 @contextlib.contextmanager
 def bridge_and_us(
-    peers: Peers4, a_role: str, b_role: str, queues: int, version: int
+    peers: BridgedPeers, a_role: str, b_role: str, queues: int, version: int
 ) -> Iterator[tuple[Program, Interface, Interface]]:
     """A bridge whose sides have these roles, and an interface of ours at either end."""
     settings = {"s2m_rings": queues, "m2s_rings": queues}
@@ -260,9 +259,7 @@ def bridge_and_us(
                     ours[path] = stack.enter_context(own)
 
         open_ours("slave")
-        bridge = stack.enter_context(
-            peers.bridge4(*roles_of.items(), "-q", queues, version=version)
-        )
+        bridge = stack.enter_context(peers.bridge(*roles_of.items(), "-q", queues, version=version))
         open_ours("master")
         wait_until_bridged(bridge, queues)
         yield bridge, *(ours[path] for path in peers.sides)
@@ -308,9 +305,11 @@ def test_two_bridges_in_a_row_lead_to_a_responder(peers, a_role, b_role):
         # A socket is made by its master, and slaves look for it every 2 s: masters come first.
         stages = {
             "pinger": lambda: Interface(left_peer[0], role=left_peer[1], **settings),
-            "bridge 1": lambda: peers.bridge4(left, middle, "-q", queues),
-            "bridge 2": lambda: peers.bridge4(right, middle_peer, "-q", queues),
-            "responder": lambda: peers.responder4(right_peer[1], "-q", queues, path=right_peer[0]),
+            "bridge 1": lambda: peers.bridge(left, middle, "-q", queues),
+            "bridge 2": lambda: peers.bridge(right, middle_peer, "-q", queues),
+            "responder": lambda: peers.responder_v4(
+                right_peer[1], "-q", queues, path=right_peer[0]
+            ),
         }
         started = {name: stack.enter_context(start()) for name, start in stages.items()}
         assert started["responder"].line() == CONNECTED
@@ -331,7 +330,7 @@ def test_packets_that_come_before_the_other_side_wait_for_it(peers, b_role, vers
         b_settings = {"role": OTHER_ROLE[b_role], "id": 1}
         a = stack.enter_context(Interface(a_path, role="master"))
         bridge = stack.enter_context(
-            peers.bridge4((a_path, "slave"), (b_path, b_role), version=version)
+            peers.bridge((a_path, "slave"), (b_path, b_role), version=version)
         )
         assert bridge.line() == "a connected: 1 queues in, 1 out"
         rounds = 20 if b_role == "master" else 2  # a slave looks for its master every 2 s

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support import builds
-from support.builds import API_4, SUPPORT, run
+from support.builds import SUPPORT, V4, run
 
 MEMCHECK = (
     "valgrind",
@@ -28,11 +28,11 @@ def lifecycle(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def lifecycle4(tmp_path_factory) -> Path:
+def lifecycle_v4(tmp_path_factory) -> Path:
     """programs/lifecycle_v4.c."""
     installed = builds.release(tmp_path_factory)
-    program = tmp_path_factory.mktemp("hosts") / "lifecycle4"
-    return installed.compile(program, ["lifecycle_v4.c"], "-g", api=API_4)
+    program = tmp_path_factory.mktemp("hosts") / "lifecycle_v4"
+    return installed.compile(program, ["lifecycle_v4.c"], "-g", api=V4)
 
 
 def check_memory(program: Path, *arguments: Path | str, version: str) -> None:
@@ -46,8 +46,8 @@ def test_no_bad_access_and_nothing_lost(lifecycle, tmp_path, version):
 
 
 @pytest.mark.parametrize("version", ["256", "512"])
-def test_no_bad_access_and_nothing_lost_in_4_0(lifecycle4, tmp_path, version):
-    check_memory(lifecycle4, tmp_path / "socket", version, version=version)
+def test_no_bad_access_and_nothing_lost_in_v4(lifecycle_v4, tmp_path, version):
+    check_memory(lifecycle_v4, tmp_path / "socket", version, version=version)
 
 
 def test_a_lost_block_would_be_found(lifecycle, tmp_path):

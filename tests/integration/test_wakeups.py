@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from support.c_collector import build_directories
-from support.programs import TIMEOUT, Side, Stage
+from support.programs import TIMEOUT, Side, Stage, c_program
 
 from libmemif_py import Interface
 
-PROGRAMS = ("pingpong", "pingpong4")
-PAIRS = list(itertools.product(PROGRAMS, PROGRAMS))
+APIS = ("v1", "v4")
+PAIRS = list(itertools.product(APIS, APIS))
 # How many rounds fit into the time that a side is waited for.
 LONGEST_GAME = 200_000
 # Bursts in pieces, at odd moments, that fill a small ring again and again, while a side changes
@@ -29,29 +29,25 @@ class Games(Stage):
 
     def __init__(self, folder: Path, build: Path):
         super().__init__(folder, build)
-        self._programs = build / "c_tests"
+        self._build = build
 
-    def side(self, program: str, role: str, *arguments: str | int, version: int) -> Side:
-        command = [self._programs / program, "-s", self.socket, "-r", role]
+    def side(self, api: str, role: str, *arguments: str | int, version: int) -> Side:
+        command = [c_program(self._build, "pingpong", api), "-s", self.socket, "-r", role]
         environment = {"LIBMEMIF_PROTOCOL": str(version)}
         return Side([*command, *map(str, arguments)], self._errors(), environment)
 
-    def play(
-        self, programs: tuple[str, str], rounds: int, *arguments: str | int, version: int
-    ) -> None:
+    def play(self, apis: tuple[str, str], rounds: int, *arguments: str | int, version: int) -> None:
         for first in range(0, rounds, LONGEST_GAME):
             length = min(rounds - first, LONGEST_GAME)
-            self.play_once(programs, length, *arguments, version=version)
+            self.play_once(apis, length, *arguments, version=version)
 
     def play_once(
-        self, programs: tuple[str, str], rounds: int, *arguments: str | int, version: int
+        self, apis: tuple[str, str], rounds: int, *arguments: str | int, version: int
     ) -> None:
         with contextlib.ExitStack() as stack:
             sides = [
-                stack.enter_context(
-                    self.side(program, role, "-n", rounds, *arguments, version=version)
-                )
-                for program, role in zip(programs, ("master", "slave"), strict=True)
+                stack.enter_context(self.side(api, role, "-n", rounds, *arguments, version=version))
+                for api, role in zip(apis, ("master", "slave"), strict=True)
             ]
             results = [self.result(side, sides) for side in sides]
             for side in sides:
@@ -86,38 +82,34 @@ def rounds(pytestconfig) -> int:
 versions = pytest.mark.parametrize("version", [256, 512])
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("api", APIS)
 @versions
-def test_every_packet_wakes_its_receiver(games, rounds, program, version):
-    games.play((program, program), rounds, version=version)
+def test_every_packet_wakes_its_receiver(games, rounds, api, version):
+    games.play((api, api), rounds, version=version)
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("api", APIS)
 @versions
-def test_every_packet_is_found_while_both_sides_change_their_rx_mode(
-    games, rounds, program, version
-):
-    games.play((program, program), rounds, "-x", 5, version=version)
+def test_every_packet_is_found_while_both_sides_change_their_rx_mode(games, rounds, api, version):
+    games.play((api, api), rounds, "-x", 5, version=version)
 
 
 @pytest.mark.parametrize("waits_for", ["efd", "callback"])
-@pytest.mark.parametrize("programs", PAIRS, ids="-".join)
+@pytest.mark.parametrize("apis", PAIRS, ids="-".join)
 @versions
-def test_no_burst_is_left_lying_whatever_the_rx_mode_was(
-    games, rounds, programs, version, waits_for
-):
+def test_no_burst_is_left_lying_whatever_the_rx_mode_was(games, rounds, apis, version, waits_for):
     rounds //= ROUNDS_PER_ROUND_OF_BURSTS
-    games.play(programs, rounds, "-w", waits_for, *BURSTS, version=version)
+    games.play(apis, rounds, "-w", waits_for, *BURSTS, version=version)
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize("waits_for", ["efd", "callback"])
 @versions
-def test_the_game_finds_a_standstill(games, program, version, waits_for):
+def test_the_game_finds_a_standstill(games, api, version, waits_for):
     arguments = ("-w", waits_for, "-p", 1)
     with (
         Interface(games.socket, role="master") as silent,
-        games.side(program, "slave", *arguments, version=version) as side,
+        games.side(api, "slave", *arguments, version=version) as side,
     ):
         silent.wait_connected(TIMEOUT)
         assert side.wait() == 1

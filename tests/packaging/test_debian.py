@@ -120,7 +120,7 @@ def test_programs_build_with_pkg_config_and_run(system, api):
     system.run("setpriv", "--reuid=65534", "--clear-groups", f"/tmp/program-{api}", f"/tmp/{api}")
 
 
-def test_the_plain_names_are_those_of_1_0(system):
+def test_the_plain_names_are_those_of_v1(system):
     system.shell("cd /tmp && cc -o plain plain.c exchange_v1.c -lmemif && ./plain /tmp/plain.sock")
 
 

@@ -21,13 +21,13 @@ from pathlib import Path
 import pytest
 from support import builds, elf
 from support.builds import (
-    API_1,
-    API_4,
     APIS,
     BASE_PYTHON,
     PYTHON,
     ROOT,
     SUPPORT,
+    V1,
+    V4,
     Api,
     Installed,
     each_api,
@@ -37,7 +37,7 @@ from support.builds import (
 
 HEADERS = ("libmemif.h", "memif.h")
 # A wheel cannot hold links, so these are the names for linking.
-WHEEL_LIBRARIES = {API_1: "libmemif.so", API_4: "libmemif4/libmemif.so"}
+WHEEL_LIBRARIES = {V1: "libmemif.so", V4: "libmemif4/libmemif.so"}
 SOURCES = ROOT / "libmemif_py"
 STUBS = {path.name for path in SOURCES.glob("*.pyi")}
 MODULES = {
@@ -91,9 +91,9 @@ def usr(tmp_path_factory) -> Installed:
 
 
 @pytest.fixture(scope="module")
-def usr_4_0(tmp_path_factory) -> Installed:
+def usr_v4(tmp_path_factory) -> Installed:
     """The same with the plain names given to the 4.0 interface."""
-    folder = tmp_path_factory.mktemp("usr_4_0")
+    folder = tmp_path_factory.mktemp("usr_v4")
     options = ("-Ddefault_api=4.0",)
     return builds.build_and_install(folder / "build", Path("/usr"), *options, root=folder / "root")
 
@@ -106,15 +106,15 @@ def in_venv(tmp_path_factory) -> Installed:
     return builds.build_and_install(folder / "build", folder / "venv", *options)
 
 
-@pytest.fixture(params=["plain", "usr", "usr_4_0", "in_venv"])
+@pytest.fixture(params=["plain", "usr", "usr_v4", "in_venv"])
 def installed(request) -> Installed:
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=["usr", "usr_4_0"])
+@pytest.fixture(params=["usr", "usr_v4"])
 def default(request) -> tuple[Installed, Api]:
     """An installation, and the interface that has the plain names there."""
-    api = API_1 if request.param == "usr" else API_4
+    api = V1 if request.param == "usr" else V4
     return request.getfixturevalue(request.param), api
 
 
@@ -150,8 +150,8 @@ def manual_pages() -> set[str]:
     return functions | {f"share/man/man7/{api.package}.7" for api in APIS}
 
 
-def test_nothing_else_is_installed(plain, usr, usr_4_0):
-    for installed in (plain, usr, usr_4_0):
+def test_nothing_else_is_installed(plain, usr, usr_v4):
+    for installed in (plain, usr, usr_v4):
         library_dir = installed.library_dir.relative_to(installed.tree)
         package = installed.package.relative_to(installed.tree)
         packages = ("libmemif", *(api.package for api in APIS))
@@ -164,7 +164,7 @@ def test_nothing_else_is_installed(plain, usr, usr_4_0):
             *(f"{package}/{name}" for name in files_below(installed.package)),
         }
         assert files_below(installed.tree) == expected
-    for installed in (usr, usr_4_0):
+    for installed in (usr, usr_v4):
         assert [path.name for path in installed.root.iterdir()] == ["usr"]
 
 
@@ -322,14 +322,14 @@ def test_pkg_config_has_what_a_program_needs(installed, tmp_path, api):
     run([program, tmp_path / "socket"], env={"LD_LIBRARY_PATH": str(folder)}, cwd="/")
 
 
-def test_a_4_0_program_finds_its_library_where_pkg_config_did(plain, tmp_path):
+def test_a_v4_program_finds_its_library_where_pkg_config_did(plain, tmp_path):
     program = tmp_path / "program"
-    build_plain(program, API_4, *pkg_config(plain, API_4.package, "--cflags", "--libs"))
+    build_plain(program, V4, *pkg_config(plain, V4.package, "--cflags", "--libs"))
     run([program, tmp_path / "socket"], env={}, cwd="/")
 
 
-def test_pkg_config_says_nothing_of_the_systems_own_folders(usr, usr_4_0):
-    for installed in (usr, usr_4_0):
+def test_pkg_config_says_nothing_of_the_systems_own_folders(usr, usr_v4):
+    for installed in (usr, usr_v4):
         own = installed.library_dir.relative_to(installed.root)
         system = {"-I/usr/include", f"-L/{own}", f"-Wl,-rpath,/{own}"}
         path = str(installed.library_dir / "pkgconfig")
@@ -431,7 +431,7 @@ def test_the_prefix_can_be_moved(plain, tmp_path, api):
 
 
 def flags_by_python(python: Path, api: Api, **options) -> list[str]:
-    command = [python, "-P", "-m", "libmemif_py", "--api", api.name, "--cflags", "--libs"]
+    command = [python, "-P", "-m", "libmemif_py", "--api", api.version, "--cflags", "--libs"]
     return run(command, **options).stdout.split()
 
 
@@ -444,10 +444,10 @@ def test_python_has_what_a_program_needs(installed, tmp_path, api):
     run([tmp_path / "program", tmp_path / "socket"], env={}, cwd="/")
 
 
-def test_python_takes_a_program_for_one_of_1_0_unless_told(plain, tmp_path):
+def test_python_takes_a_program_for_one_of_v1_unless_told(plain, tmp_path):
     variables = {"PYTHONPATH": str(plain.package.parent)}
     command = [BASE_PYTHON, "-m", "libmemif_py", "--cflags", "--libs"]
-    told = flags_by_python(BASE_PYTHON, API_1, env=variables, cwd=tmp_path)
+    told = flags_by_python(BASE_PYTHON, V1, env=variables, cwd=tmp_path)
     assert run(command, env=variables, cwd=tmp_path).stdout.split() == told
 
 

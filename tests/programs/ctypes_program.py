@@ -15,7 +15,7 @@ INTERFACE_ID = 3
 Event = CFUNCTYPE(c_int, c_void_p, c_void_p)
 
 
-class Args1(ctypes.Structure):
+class ArgsV1(ctypes.Structure):
     """memif_conn_args_t of 1.0."""
 
     _fields_ = [
@@ -33,7 +33,7 @@ class Args1(ctypes.Structure):
     ]
 
 
-class Buffer1(ctypes.Structure):
+class BufferV1(ctypes.Structure):
     """memif_buffer_t of 1.0."""
 
     _fields_ = [
@@ -58,7 +58,7 @@ class SocketArgs(ctypes.Structure):
     ]
 
 
-class Args4(ctypes.Structure):
+class ArgsV4(ctypes.Structure):
     """memif_conn_args_t of 4.0."""
 
     _fields_ = [
@@ -75,7 +75,7 @@ class Args4(ctypes.Structure):
     ]
 
 
-class Buffer4(ctypes.Structure):
+class BufferV4(ctypes.Structure):
     """memif_buffer_t of 4.0."""
 
     _fields_ = [
@@ -142,17 +142,17 @@ class Program:
         return packet
 
 
-class Program1(Program):
+class ProgramV1(Program):
     """With the 1.0 interface."""
 
-    Buffer = Buffer1
+    Buffer = BufferV1
 
     def __init__(self, library: ctypes.CDLL):
         super().__init__(library)
         check(library.memif_init(None, b"ctypes_program"))
 
     def connect(self) -> None:
-        self.create(Args1(socket_filename=socket.encode(), interface_id=INTERFACE_ID))
+        self.create(ArgsV1(socket_filename=socket.encode(), interface_id=INTERFACE_ID))
 
     def poll(self) -> None:
         check(self.library.memif_poll_event(10000))
@@ -165,10 +165,10 @@ class Program1(Program):
         check(self.library.memif_cleanup())
 
 
-class Program4(Program):
+class ProgramV4(Program):
     """With the 4.0 interface."""
 
-    Buffer = Buffer4
+    Buffer = BufferV4
 
     def __init__(self, library: ctypes.CDLL):
         super().__init__(library)
@@ -177,7 +177,7 @@ class Program4(Program):
         check(library.memif_create_socket(byref(self.socket), byref(args), None))
 
     def connect(self) -> None:
-        self.create(Args4(socket=self.socket, interface_id=INTERFACE_ID))
+        self.create(ArgsV4(socket=self.socket, interface_id=INTERFACE_ID))
 
     def on_connect(self, conn: int, private_ctx: int) -> int:
         super().on_connect(conn, private_ctx)
@@ -206,7 +206,7 @@ if how == "capsule-first":
     datetime.datetime_CAPI.__class__  # noqa: B018
 if how == "package-first":
     from libmemif_py import Interface
-program = {"1.0": Program1, "4.0": Program4}[api](ctypes.CDLL(library_path))
+program = {"v1": ProgramV1, "v4": ProgramV4}[api](ctypes.CDLL(library_path))
 from libmemif_py import Interface  # noqa: E402 - after the library, unless package-first
 
 master = Interface(socket, role="master", id=INTERFACE_ID)

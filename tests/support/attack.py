@@ -19,11 +19,11 @@ import pytest
 
 from libmemif_py import Interface, MemifError
 from support.c_collector import build_directories
-from support.programs import Program
+from support.programs import Program, c_program
 from support.raw_peer import TIMEOUT, Listening, Master, Slave
 
-# By the 1.0 and the 4.0 interface, as built and under the address sanitizer, and in Python.
-VICTIMS = ["1.0", "4.0", "python", "1.0-asan", "4.0-asan"]
+# By both C interfaces, as built and under the address sanitizer, and in Python.
+VICTIMS = ["v1", "v4", "python", "v1-asan", "v4-asan"]
 SOMEBODY = 12345  # an id that no user has
 PYTHON_VICTIM = Path(__file__).parent / "target.py"
 
@@ -33,7 +33,7 @@ def command_of(kind: str, config: pytest.Config) -> list[str | Path]:
         return [sys.executable, PYTHON_VICTIM]
     api, _, label = kind.partition("-")
     (build,) = [build for build in build_directories(config) if build.label == label]
-    return [build.path / "c_tests" / {"1.0": "victim", "4.0": "victim4"}[api]]
+    return [c_program(build.path, "victim", api)]
 
 
 class Flow:

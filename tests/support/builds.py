@@ -99,18 +99,22 @@ def meson(*arguments: Path | str, env: dict[str, str] | None = None) -> str:
 
 @dataclass(frozen=True)
 class Api:
-    """One generation of the C interface."""
+    """One of the two C interfaces."""
 
     name: str
+    version: str  # of the original
     headers: str  # below the folder for headers
     file: str  # below the folder for libraries
     soname: str
-    module: str  # of the control plane
-    exchange: str  # implements programs/exchange.h
 
     def __str__(self) -> str:
         """For the names of tests."""
         return self.name
+
+    @property
+    def exchange(self) -> str:
+        """What implements programs/exchange.h."""
+        return f"exchange_{self.name}.c"
 
     @property
     def package(self) -> str:
@@ -120,13 +124,13 @@ class Api:
     @property
     def exported(self) -> list[str]:
         """The promised names, in order."""
-        list_ = TESTS / "packaging" / f"exported_v{self.name[0]}.txt"
+        list_ = TESTS / "packaging" / f"exported_{self.name}.txt"
         return list_.read_text().split()
 
 
-API_1 = Api("1.0", "libmemif1", "libmemif.so.0", "libmemif.so.0", "v1", "exchange_v1.c")
-API_4 = Api("4.0", "libmemif4", "libmemif4/libmemif.so", "libmemif.so", "v4", "exchange_v4.c")
-APIS = [API_1, API_4]
+V1 = Api("v1", "1.0", "libmemif1", "libmemif.so.0", "libmemif.so.0")
+V4 = Api("v4", "4.0", "libmemif4", "libmemif4/libmemif.so", "libmemif.so")
+APIS = [V1, V4]
 each_api = pytest.mark.parametrize("api", APIS, ids=str)
 
 
@@ -147,7 +151,7 @@ class Installed:
         (library,) = self.tree.glob("lib/**/libmemif.so.0")
         return library.parent
 
-    def library(self, api: Api = API_1) -> Path:
+    def library(self, api: Api = V1) -> Path:
         return self.library_dir / api.file
 
     @property
@@ -164,7 +168,7 @@ class Installed:
         return Installed(shutil.copytree(self.tree, folder, symlinks=True))
 
     def compile(
-        self, program: Path, sources: Sequence[str], *arguments: str, api: Api = API_1
+        self, program: Path, sources: Sequence[str], *arguments: str, api: Api = V1
     ) -> Path:
         """A program of tests/programs against a library, which it finds by run path."""
         library = self.library(api)

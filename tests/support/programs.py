@@ -18,6 +18,12 @@ from typing import IO, Self
 from support.c_collector import SANITIZER_OPTIONS
 
 TIMEOUT = 60.0
+OTHER_ROLE = {"master": "slave", "slave": "master"}
+
+
+def c_program(build: Path, name: str, api: str) -> Path:
+    """A program of c_tests/ by one of the C interfaces, "v1" or "v4"."""
+    return build / "c_tests" / (name if api == "v1" else f"{name}4")
 
 
 def wait_until_listening(path: str) -> None:
@@ -153,6 +159,12 @@ class Program:
         return f"status {status}, stdout {said!r}, stderr {self.errors!r}"
 
 
+def end_by_signal(program: Program) -> None:
+    """End it by Ctrl+C; it must have nothing to complain of."""
+    program.send_signal(signal.SIGINT)
+    assert (program.wait(), program.errors) == (0, "")
+
+
 class Side(Program):
     """One traffic program."""
 
@@ -189,7 +201,8 @@ class Stage:
         self.socket = str(folder / "memif.sock")
         self._examples = build / "examples"
         self._traffic = {
-            "c": [build / "c_tests" / "traffic"],
+            "v1": [c_program(build, "traffic", "v1")],
+            "v4": [c_program(build, "traffic", "v4")],
             "python": [sys.executable, Path(__file__).parent / "traffic.py"],
         }
         self._numbers = itertools.count()
@@ -228,5 +241,44 @@ class Stage:
             if is_master:
                 wait_until_listening(path or self.socket)
             yield program
-            program.send_signal(signal.SIGINT)
-            assert (program.wait(), program.errors) == (0, "")
+            end_by_signal(program)
+
+    def program(self, name: str, *arguments: str | int, version: int | None = None) -> Program:
+        """One of the examples, with all its arguments."""
+        environment = {"LIBMEMIF_PROTOCOL": str(version)} if version else {}
+        command = [self._examples / name, *map(str, arguments)]
+        return Program(command, self._errors(), environment)
+
+    @contextlib.contextmanager
+    def responder_v4(
+        self,
+        role: str,
+        *arguments: str | int,
+        index: int = 0,
+        path: str | None = None,
+        version: int | None = None,
+    ) -> Iterator[Program]:
+        path = path or self.socket
+        arguments = ("-s", path, "-i", index, *(["-m"] if role == "master" else []), *arguments)
+        with self.program("icmp_responder4", *arguments, version=version) as program:
+            if role == "master":
+                wait_until_listening(path)
+            yield program
+            end_by_signal(program)
+
+    @contextlib.contextmanager
+    def bridge(
+        self,
+        a: tuple[str, str],
+        b: tuple[str, str],
+        *arguments: str | int,
+        version: int | None = None,
+    ) -> Iterator[Program]:
+        """Between a socket in a role, with id 0, and another with id 1."""
+        sides = ("-a", f"{a[0]},{a[1]},0", "-b", f"{b[0]},{b[1]},1")
+        with self.program("bridge4", *sides, *arguments, version=version) as program:
+            for path, role in (a, b):
+                if role == "master":
+                    wait_until_listening(path)
+            yield program
+            end_by_signal(program)
