@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A program with interfaces that starts a child in one of the usual ways, for test_fork.py.
+"""A program with interfaces that starts a child in one of the usual ways, for integration/fork/.
 
 forking.py WAY ENDING COUNT    works in an empty folder and prints "undisturbed" at the end
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from support.pairs import BUFFER, KINDS, TIMEOUT, pair, reconnect
 from support.raw_slave import M2S, S2M, SLOTS, RawSlave
-from unit.test_bursts import BUFFER, KINDS, TIMEOUT, pair, reconnect
 
 from libmemif_py import Counters, Interface, RxCounters, Timeout, TxCounters, errors
 from libmemif_py.adapters.metrics import InterfaceCollector

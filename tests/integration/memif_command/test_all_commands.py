@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all subcommands do alike: go on after a peer left, end in peace, explain their usage."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from support.memif_command import ADDRESS, COMMANDS, interrupt, wait_for_words, write_capture
+from support.programs import TIMEOUT, wait_until_listening
+
+from libmemif_py import Interface
+from libmemif_py.tools.cli import cli
+
+
+@pytest.mark.parametrize("command", ["respond", "dump", "bridge", "play", "top"])
+def test_a_command_goes_on_when_its_peer_comes_back_and_says_so(shell, command):
+    source = write_capture(shell.folder / "source.pcap", [bytes(60)])
+    slave = ("-S", shell.socket, "--role", "slave")
+    program = shell.start(
+        *{
+            "respond": ("respond", ADDRESS, *slave),
+            "dump": ("dump", *slave),
+            "bridge": ("bridge", f"{shell.socket},role=slave", shell.folder / "b.sock"),
+            "play": ("play", source, "--loop", 0, "--rate", 100, "--timeout", TIMEOUT, *slave),
+            "top": ("top", shell.socket, "--json", "-d", 0.05),
+        }[command]
+    )
+
+    def top_shows(connected: bool) -> None:
+        while command == "top" and json.loads(program.line())[0]["connected"] is not connected:
+            pass
+
+    for round_ in (1, 2):
+        with Interface(shell.socket, role="master") as ours:
+            ours.wait_connected(TIMEOUT)
+            top_shows(True)
+            if command == "play":
+                assert ours.recv(TIMEOUT) == bytes(60)
+            elif command == "dump":
+                ours.send(bytes(60), TIMEOUT)
+                assert program.line()
+        top_shows(False)
+        if command != "top":
+            wait_for_words(program, "disconnected by the peer", times=round_)
+    interrupt(program)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("respond", ADDRESS), ("dump", "--role", "master"), ("bench", "rxonly", "--role", "master"),
+        ("ping", ADDRESS, "--role", "master", "--timeout", 0), ("bridge",), ("top",),
+    ],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_every_command_ends_in_peace_while_it_waits(shell, words, number):
+    if words[0] == "bridge":
+        words = (*words, shell.socket, f"{shell.socket},id=1")
+    elif words[0] == "top":
+        words = (*words, f"{shell.socket},role=master")
+    else:
+        words = (*words, "-S", shell.socket)
+    program = shell.start(*words)
+    wait_until_listening(shell.socket)
+    program.send_signal(number)
+    assert program.wait() == 128 + number
+    assert "Traceback" not in program.errors
+    assert not Path(shell.socket).exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_by_examples(command):
+    result = CliRunner().invoke(cli, [command, "--help"])
+    assert result.exit_code == 0
+    assert "Examples" in result.output
+    assert f"memif {command} " in result.output
+
+
+USAGE = {
+    "nonsense": "unknown command 'nonsense', expected one of: bench, bridge",
+    "ping": "Missing argument 'ADDR'",
+    "ping 1.2.3": "'1.2.3', expected an IPv4 address such as 192.168.1.2",
+    "ping 1.2.3.4 --ring-size 1000": "'1000', expected a power of two from 1 to 16384",
+    "ping 1.2.3.4 --mac 01:00:00:00:00:00": "'01:00:00:00:00:00', expected a MAC address",
+    "ping 1.2.3.4 --queues 257": "257 is not in the range 1<=x<=256",
+    "ping 1.2.3.4 --secret-file /nonexistent": "expected a file that can be read",
+    "ping 1.2.3.4 --mode ip --mac 02:00:00:00:00:01": "--mac: packets have no MAC addresses",
+    "dump --format pcap": "--format pcap is for a file: name one with -w",
+    "dump -w /nonexistent/file": "expected a file that can be written",
+    "play /nonexistent": "does not exist",
+    "bridge a": "Missing argument 'B'",
+    "bridge a a": "both sides are 'a', expected two",
+    "bridge a tap:": "'tap:', expected tap:NAME with a name of 1 to 15 bytes",
+    "bridge a,id=x b": "'a,id=x', id: 'x' is not a valid integer",
+    "bridge a,color=red b": "'a,color=red' has 'color', expected one of: role, id",
+    "bench txonly --burst 0": "'0', expected numbers from 1 to 4096",
+    "bench txonly --size 10": "'10', expected numbers from 24 to 65535",
+    f"info {'x' * 5000}": "has 5000 bytes, expected 1 to 4095",
+    f"dump -S {'x' * 5000}": "has 5000 bytes, expected 1 to 4095",
+}
+
+
+@pytest.mark.parametrize(("line", "said"), USAGE.items())
+def test_wrong_usage_gets_the_value_and_what_was_expected(line, said):
+    result = CliRunner().invoke(cli, line.split())
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.split())
+
+
+def test_what_is_not_there_ends_with_1(shell):
+    result = shell.run("info", "nothing", status=1)
+    assert result.stderr == (
+        "memif: nothing: there is no such socket: start the master first, or correct the path\n"
+    )
+    result = shell.run("dump", "-S", "nothing", "--timeout", 0.1, status=1)
+    assert "no link on nothing (id 0, slave) within 0.1 s" in result.stderr
+    result = shell.run("dump", "-S", "no/folder", "--role", "master", status=1)
+    assert result.stderr.startswith("memif: no/folder: no folder 'no', make it first")
+
+
+def test_version_says_what_is_spoken(shell):
+    output = shell.run("--version").stdout
+    assert output.startswith("libmemif-py ")
+    assert "1.0 (libmemif.so.0), 4.0 (libmemif4/libmemif.so)" in output
+    assert "256 (1.0), 512 (2.0)" in output

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Captures and packets are read whatever is wrong with them."""
+
+import contextlib
+import io
+import random
+import struct
+
+from support.memif_command import packets
+
+from libmemif_py.tools.formats import decode, pcapng
+
+
+def test_broken_captures_never_surprise_the_reader():
+    dice = random.Random(7)  # noqa: S311
+    for kind in (pcapng.PcapWriter, pcapng.PcapngWriter):
+        file = io.BytesIO()
+        writer = kind(file)
+        for frame in packets(5, most=100):
+            writer.write(frame, 10**18)
+        whole = file.getvalue()
+        for _ in range(3000):
+            broken = bytearray(whole[: dice.randint(0, len(whole))])
+            for _ in range(dice.randint(0, 4) if broken else 0):
+                broken[dice.randrange(len(broken))] = dice.randrange(256)
+            with contextlib.suppress(pcapng.CaptureError):
+                list(pcapng.read(io.BytesIO(bytes(broken))))
+
+
+def test_both_byte_orders_and_all_packet_blocks_are_read():
+    def block(kind: int, body: bytes) -> bytes:
+        length = struct.pack(">I", len(body) + 12)
+        return struct.pack(">I", kind) + length + body + length
+
+    section = block(0x0A0D0D0A, struct.pack(">IHHq", 0x1A2B3C4D, 1, 0, -1))
+    interface = block(1, struct.pack(">HHI", 1, 0, 0) + struct.pack(">HHBxxx", 9, 1, 3))
+    enhanced = block(6, struct.pack(">IIIII", 0, 0, 1500, 3, 9) + b"abc\0")
+    simple = block(3, struct.pack(">I", 3) + b"def\0")
+    old = block(2, struct.pack(">HHIIII", 0, 0, 0, 2500, 3, 3) + b"ghi\0")
+    unknown = block(0xBAD, b"skip")
+    file = io.BytesIO(section + interface + unknown + enhanced + simple + old)
+    records = [(record.data, record.time_ns, record.length) for record in pcapng.read(file)]
+    assert records == [(b"abc", 1_500_000_000, 9), (b"def", 0, 3), (b"ghi", 2_500_000_000, 3)]
+
+
+def test_no_packet_is_too_broken_for_a_line():
+    from scapy.layers.inet import ICMP, IP, TCP, UDP
+    from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
+    from scapy.layers.l2 import ARP, Dot1Q, Ether
+
+    ends = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02"}
+    ip, ip6 = IP(src="1.1.1.1", dst="2.2.2.2"), IPv6(src="::1", dst="::2")
+    lines = {
+        "IP 1.1.1.1.20 > 2.2.2.2.80: Flags [S], seq 0, win 8192, length 0": ip / TCP(),
+        "IP 1.1.1.1.53 > 2.2.2.2.53: UDP, length 2": ip / UDP() / b"ab",
+        "IP 1.1.1.1 > 2.2.2.2: ICMP echo request, id 1, seq 2, length 8": ip / ICMP(id=1, seq=2),
+        "IP6 ::1 > ::2: ICMP6, echo request, id 3, seq 4, length 8": ip6
+        / ICMPv6EchoRequest(id=3, seq=4),
+        "ARP, Reply 1.1.1.1 is-at 02:00:00:00:00:01, length 28": ARP(
+            op=2, psrc="1.1.1.1", hwsrc=ends["src"], hwdst=ends["dst"], pdst="2.2.2.2"
+        ),
+    }
+    dice = random.Random(3)  # noqa: S311
+    for expected, layer in lines.items():
+        frame = bytes(Ether(**ends) / layer)
+        assert decode.line(frame) == expected
+        tagged = decode.line(bytes(Ether(**ends) / Dot1Q(vlan=7) / layer), link_level=True)
+        assert ", vlan 7, " in tagged
+        assert tagged.endswith(expected)
+        for end in range(len(frame)):
+            assert decode.line(frame[:end])
+            decode.ip_line(frame[14:end])
+        for _ in range(2000):
+            broken = bytearray(frame)
+            broken[dice.randrange(12, len(broken))] = dice.randrange(256)
+            assert "\n" not in decode.line(bytes(broken), link_level=True)
