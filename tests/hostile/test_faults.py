@@ -51,22 +51,6 @@ versions = pytest.mark.parametrize("version", [256, 512])
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory) -> Installed:
-    return builds.release(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def faults(installed, tmp_path_factory):
-    """tests/programs/faults.c for an interface. It wants a folder for its socket alone."""
-    folder = tmp_path_factory.mktemp("faults")
-    programs = {
-        api: installed.compile(folder / api.name, ["faults.c", source], api=api)
-        for api, source in ((V1, "faults_v1.c"), (V4, "faults_v4.c"))
-    }
-    return programs.__getitem__
-
-
-@pytest.fixture(scope="module")
 def failing(tmp_path_factory) -> Path:
     """What has calls fail, to be preloaded."""
     library = tmp_path_factory.mktemp("failing") / "failing.so"

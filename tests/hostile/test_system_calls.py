@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support import builds
 from support.attack import Scene, stranger_to
-from support.builds import ROOT, SUPPORT, TESTS, V1, V4, Installed, environment, run
+from support.builds import APIS, ROOT, SUPPORT, TESTS, Installed, environment, run
 from support.c_collector import build_directories
 from support.filtered import names_in
 
@@ -39,18 +39,9 @@ def without(word: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory) -> Installed:
-    return builds.release(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def faults(installed, tmp_path_factory):
+def two_ends(faults):
     """The command that has two ends of a kind connect once; see tests/programs/faults.c."""
-    folder = tmp_path_factory.mktemp("faults")
-    commands = {
-        api.name: [installed.compile(folder / api.name, ["faults.c", source], api=api)]
-        for api, source in ((V1, "faults_v1.c"), (V4, "faults_v4.c"))
-    }
+    commands = {api.name: [faults(api)] for api in APIS}
     commands["python"] = [sys.executable, builds.PROGRAMS / "faults.py"]
     return commands.__getitem__
 
@@ -102,14 +93,14 @@ def live(kind: str, folder: Path, config: pytest.Config, wrapper: Sequence[str |
 
 
 def test_the_table_has_the_calls_that_are_made_and_no_others(
-    installed, faults, tmp_path, pytestconfig
+    installed, two_ends, tmp_path, pytestconfig
 ):
     made = set()
     for kind in KINDS:
         folder = tmp_path / kind
         folder.mkdir()
         live(kind, folder, pytestconfig, [STRACE[0], "-D", *STRACE[1:], folder / "live"])
-        Once(installed, faults(kind), folder / "socket", [*STRACE, folder / "once"])
+        Once(installed, two_ends(kind), folder / "socket", [*STRACE, folder / "once"])
         made |= called(folder / "live") | called(folder / "once")
     run([*STRACE, tmp_path / "plain", sys.executable, "-I", "-c", PLAIN_PYTHON])
     plain = called(tmp_path / "plain")
@@ -152,10 +143,10 @@ def test_all_works_under_system_service_which_kills_for_anything_else(kind, tmp_
 
 @each_kind
 @pytest.mark.parametrize("name", TABLE)
-def test_a_call_that_is_denied_is_done_without_or_named(installed, faults, tmp_path, kind, name):
+def test_a_call_that_is_denied_is_done_without_or_named(installed, two_ends, tmp_path, kind, name):
     for error in ERRORS:
         wrapper = [*FILTERED, "--deny", f"{name}:{error}"]
-        once = Once(installed, faults(kind), tmp_path / error, wrapper, name)
+        once = Once(installed, two_ends(kind), tmp_path / error, wrapper, name)
         assert "Traceback" not in once.said
         if name in without("fails"):
             assert once.works or re.search(rf"\b{name}\b.*: |\b{name} ", once.said), once.said

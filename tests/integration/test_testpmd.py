@@ -2,91 +2,30 @@
 """The library, from C and from Python, against dpdk-testpmd: DPDK's own memif driver."""
 
 import contextlib
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.bridges import CONNECTED, wait_until_bridged
 from support.c_collector import build_directories
-from support.packets import TIMEOUT, Pinger, ping_all_sizes, pinger, responder_ip
-from support.programs import Stage
-from testpmd import Testpmd, memif_vdev
+from support.packets import TIMEOUT, ping_all_sizes, pinger
+from support.testpmd_peers import (
+    DEVICES,
+    Peers,
+    own_role,
+    ping_through,
+    wait_for_links,
+    wait_until_down,
+)
+from testpmd import Testpmd
 
 from libmemif_py import Interface, Timeout
 
-# The role of testpmd, and the keys of its device.
-DEVICES = {
-    "server": ("server", {}),
-    "client": ("client", {}),
-    "client_zero_copy": ("client", {"zero_copy": "yes"}),
-}
-OWN_ROLE = {"server": "slave", "client": "master"}
-# Packets that come before the start of forwarding are packets like others.
-FORWARDING = ["--no-flush-rx"]
 DRIVER_LOG = ["--log-level=pmd.net.memif,debug"]
 
 SECRET, OTHER_SECRET, LONG_SECRET = "right", "other", "twenty-three-letters-long"[:23]
 
+LANGUAGES = ("v1", "v4", "python")
 devices = pytest.mark.parametrize("device", DEVICES)
-
-
-class Peers(Stage):
-    """Our programs, and testpmd in their folder."""
-
-    def testpmd(
-        self, device: str, mode: str, *arguments: str, ports: int = 1, eal_args=(), **keys: str
-    ) -> Testpmd:
-        """A testpmd with so many interfaces, ids from 0 on.
-
-        Only the last one exports its packets' memory: DPDK 22.11 closes the descriptor of that
-        memory once it has sent it, and then has none for another interface.
-        """
-        role, export = DEVICES[device]
-        abstract = "yes" if self.socket.startswith("@") else "no"
-        vdevs = [
-            memif_vdev(
-                role,
-                self.socket_of(device, port).removeprefix("@"),
-                port,
-                socket_abstract=abstract,
-                **(export if port == ports - 1 else {}),
-                **keys,
-            )
-            for port in range(ports)
-        ]
-        one_file = ["--single-file-segments"] if export else []
-        arguments = [f"--forward-mode={mode}", *FORWARDING, *arguments]
-        return Testpmd(self.folder, vdevs, arguments, [*one_file, *eal_args])
-
-    def socket_of(self, device: str, port: int) -> str:
-        """A server has all its ports on one socket; our masters are processes of their own."""
-        return self.socket if device == "server" or port == 0 else f"{self.socket}{port}"
-
-    @contextlib.contextmanager
-    def in_order(self, device: str, ours, testpmd: Testpmd, ports: int = 1) -> Iterator[tuple]:
-        """Start whichever is the master first: testpmd looks for its server only once.
-
-        Forwarding ends before we leave, and testpmd after it has noticed: DPDK unmaps the rings of
-        a peer that left without regard to a core that forwards on them, or to a port that closes.
-        """
-        if device == "server":
-            with testpmd:
-                with ours() as own:
-                    yield own, testpmd
-                    testpmd.command("stop")
-                wait_until_down(testpmd, ports)
-        else:
-            with ours() as own, testpmd:
-                yield own, testpmd
-                testpmd.command("stop")
-
-    def interface(self, device: str, **settings) -> Interface:
-        return Interface(self.socket, role=OWN_ROLE[DEVICES[device][0]], **settings)
-
-    def responder_behind(self, device: str, name: str = "icmp_responder"):
-        """A responder for port 1."""
-        role = OWN_ROLE[DEVICES[device][0]]
-        return self.responder(name, role, index=1, path=self.socket_of(device, 1))
 
 
 @pytest.fixture
@@ -94,39 +33,15 @@ def peers(tmp_path, pytestconfig) -> Peers:
     return Peers(tmp_path, build_directories(pytestconfig)[0].path)
 
 
-def wait_for_links(testpmd: Testpmd, ports: int = 1) -> None:
-    for port in range(ports):
-        testpmd.wait_for_link(port=port)
-
-
-def wait_until_down(testpmd: Testpmd, ports: int = 1) -> None:
-    end = time.monotonic() + TIMEOUT
-    while any(testpmd.link_is_up(port) for port in range(ports)):
-        assert time.monotonic() < end
-
-
-def ping_through(interface: Interface, queue: int = 0) -> Pinger:
-    """Ping the responder behind the other port."""
-    asker = pinger(interface, responder_ip(1), queue)
-    # A packet for a port that has not begun to receive is lost.
-    asker.resolve(attempts=30)
-    ping_all_sizes(asker)
-    return asker
-
-
-# ---- every byte ----
-
-
 @devices
-@pytest.mark.parametrize("language", ["v1", "python"])
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("queues", [1, 4])
 def test_every_packet_comes_back_unchanged(peers, device, language, queues):
     # 60 to 9000 bytes, the longest in chains of five buffers.
     options = ("-x", "-n", 20_000, "-N", 20_000, "-S", "jumbo", "-q", f"{queues},{queues}")
-    role = OWN_ROLE[DEVICES[device][0]]
 
     def ours():
-        return peers.traffic(language, role, *options)
+        return peers.traffic(language, own_role(device), *options)
 
     loop = ("--port-topology=loop", f"--rxq={queues}", f"--txq={queues}")
     with peers.in_order(device, ours, peers.testpmd(device, "io", *loop)) as (side, testpmd):
@@ -150,12 +65,38 @@ def test_a_client_with_more_queues_than_we_have_is_refused_and_lives(peers):
             assert ours.recv(TIMEOUT) == b"packet"
 
 
-@pytest.mark.parametrize("device", ["server", "client"])
-def test_buffers_and_rings_may_be_small(peers, device):
-    options = ("-x", "-n", 5_000, "-N", 5_000, "-S", "jumbo", "-w", 8, "-b", 512, "-l", 8)
-    role = OWN_ROLE[DEVICES[device][0]]
+@pytest.mark.parametrize(
+    ("language", "device", "options"),
+    [
+        ("v1", "server", ()),
+        ("v1", "client", ()),
+        ("v4", "server", ()),
+        ("v4", "server", ("-H", 100)),
+        ("v4", "client", ()),
+    ],
+)
+def test_buffers_and_rings_may_be_small(peers, language, device, options):
+    small = ("-x", "-n", 5_000, "-N", 5_000, "-S", "jumbo", "-w", 8, "-b", 512, "-l", 8)
     testpmd = peers.testpmd(device, "io", "--port-topology=loop", bsize="512", rsize="8")
-    with peers.in_order(device, lambda: peers.traffic("v1", role, *options), testpmd) as (side, _):
+
+    def ours():
+        return peers.traffic(language, own_role(device), *small, *options)
+
+    with peers.in_order(device, ours, testpmd) as (side, _):
+        testpmd.command("start")
+        assert side.result()["received"] == [5_000]
+        testpmd.command("stop")
+        side.end()
+
+
+def test_buffers_may_be_longer_than_mbufs_where_testpmd_knows_it(peers):
+    options = ("-x", "-n", 5_000, "-N", 5_000, "-S", "jumbo", "-b", 4096)
+    testpmd = peers.testpmd("server", "io", "--port-topology=loop", bsize="4096")
+
+    def ours():
+        return peers.traffic("v4", own_role("server"), *options)
+
+    with peers.in_order("server", ours, testpmd) as (side, _):
         testpmd.command("start")
         assert side.result()["received"] == [5_000]
         testpmd.command("stop")
@@ -199,10 +140,8 @@ def receive(interface: Interface, count: int, size: int) -> int:
 @devices
 @pytest.mark.parametrize("language", ["v1", "python"])
 def test_whatever_we_send_is_received(peers, device, language):
-    role = OWN_ROLE[DEVICES[device][0]]
-
     def ours():
-        return peers.traffic(language, role, "-n", 50_000, "-S", "1000")
+        return peers.traffic(language, own_role(device), "-n", 50_000, "-S", "1000")
 
     with peers.in_order(device, ours, peers.testpmd(device, "rxonly")) as (side, testpmd):
         testpmd.command("start")
@@ -211,9 +150,6 @@ def test_whatever_we_send_is_received(peers, device, language):
         assert side.result()["sent"] == [50_000]
         testpmd.command("stop")
         side.end()
-
-
-# ---- ping ----
 
 
 @pytest.mark.parametrize(
@@ -273,7 +209,65 @@ def test_our_responders_answer_through_testpmd(peers, device, program, queues):
             assert asker.load(3_000, 100, window=128).lost == 0
 
 
-# ---- refusals ----
+@pytest.mark.parametrize(
+    ("device", "options"),
+    [
+        ("server", ()),
+        ("server", ("-H", 64)),
+        ("server", ("-H", 128)),
+        ("server", ("-c",)),
+        ("client", ()),
+        ("client_zero_copy", ()),
+    ],
+)
+def test_a_responder_answers_through_testpmd(peers, device, options):
+    queues = 2
+    arguments = (*options, "-q", queues)
+    path = peers.socket_of(device, 1)
+
+    @contextlib.contextmanager
+    def ours():
+        with (
+            peers.responder_v4(own_role(device), *arguments, index=1, path=path) as responder,
+            peers.interface(device, s2m_rings=queues, m2s_rings=queues) as interface,
+        ):
+            yield responder, interface
+
+    testpmd = peers.testpmd(device, "io", f"--rxq={queues}", f"--txq={queues}", ports=2)
+    with peers.in_order(device, ours, testpmd, ports=2) as ((responder, interface), _):
+        testpmd.command("start")
+        interface.wait_connected(TIMEOUT)
+        assert responder.line() == CONNECTED
+        for queue in range(queues):
+            asker = ping_through(interface, queue)
+            assert asker.load(3_000, 1_000, window=128).lost == 0
+
+
+@pytest.mark.parametrize("device", ["server", "client"])
+@pytest.mark.parametrize("role", ["master", "slave"])
+def test_a_bridge_leads_to_testpmd(peers, device, role):
+    queues = 2
+    path, _ = peers.sides
+
+    def ours():
+        return peers.bridge((peers.socket, own_role(device)), (path, role), "-q", queues)
+
+    testpmd = peers.testpmd(device, "icmpecho", f"--rxq={queues}", f"--txq={queues}")
+    settings = {"id": 1, "s2m_rings": queues, "m2s_rings": queues}
+    with contextlib.ExitStack() as stack:
+        if role == "slave":
+            interface = stack.enter_context(Interface(path, role="master", **settings))
+        bridge, testpmd = stack.enter_context(peers.in_order(device, ours, testpmd))
+        testpmd.command("start")
+        if role == "master":
+            interface = stack.enter_context(Interface(path, **settings))
+        wait_until_bridged(bridge, queues)
+        interface.wait_connected(TIMEOUT)
+        for queue in range(queues):
+            asker = pinger(interface, queue=queue)
+            asker.resolve(attempts=30)
+            ping_all_sizes(asker)
+            assert asker.load(3_000, 100, window=128).lost == 0
 
 
 @pytest.mark.parametrize(
@@ -316,9 +310,6 @@ def test_an_interface_of_version_256_says_why_it_does_not_connect(peers):
         pytest.raises(Timeout, match="peer speaks versions 512 to 512, we speak 256 to 256"),
     ):
         interface.wait_connected(1)
-
-
-# ---- restarts ----
 
 
 @devices

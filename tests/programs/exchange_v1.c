@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exchange.h"
+#include "exchange_steps.h"
 
 #include <libmemif.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-static const char payload[] = "a packet";
 
 struct end {
     memif_conn_handle_t conn;
@@ -67,17 +64,10 @@ static int send_packet(struct end *end)
     return memif_tx_burst(end->conn, 0, &buf, 1, &count);
 }
 
-static long now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec;
-}
-
 int library_begin(const char *socket_path)
 {
     (void)socket_path;
-    return memif_init(NULL, "host");
+    return memif_init(NULL, "exchange");
 }
 
 int open_slave(const char *socket_path, void **conn)
@@ -125,13 +115,6 @@ static int await(const int *one, const int *other)
             return MEMIF_ERR_AGAIN;
     }
     return MEMIF_ERR_SUCCESS;
-}
-
-static int failed(const char *what, int err)
-{
-    if (err != MEMIF_ERR_SUCCESS)
-        fprintf(stderr, "%s: %s (%d)\n", what, memif_strerror(err), err);
-    return err != MEMIF_ERR_SUCCESS;
 }
 
 int exchange(const char *socket_path)

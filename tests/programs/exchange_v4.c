@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exchange.h"
+#include "exchange_steps.h"
 
 #include <libmemif.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
-
-static const char payload[] = "a packet";
 
 struct end {
     memif_socket_handle_t sock;
@@ -26,7 +23,7 @@ static int open_socket(memif_socket_handle_t *sock, const char *path,
                        memif_control_fd_update_t *update, void *private_ctx)
 {
     memif_socket_args_t args = {
-        .app_name = "host",
+        .app_name = "exchange",
         .connection_request_timer.it_interval.tv_nsec = 10000000,
         .on_control_fd_update = update,
     };
@@ -110,7 +107,7 @@ static int on_interrupt(memif_conn_handle_t conn, void *private_ctx, uint16_t qi
     return memif_refill_queue(conn, qid, count, 0);
 }
 
-/* The host polls: one set for both sockets. */
+/* The program polls: one set for both sockets. */
 static int on_control_fd_update(memif_fd_event_t fde, void *private_ctx)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = fde.private_ctx};
@@ -148,13 +145,6 @@ static int send_packet(struct end *end)
     return memif_tx_burst(end->conn, 0, &buf, 1, &count);
 }
 
-static long now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec;
-}
-
 /* Polls until both are non-zero. A signal that ends a wait is no failure. */
 static int await(int epoll_fd, const int *one, const int *other)
 {
@@ -170,13 +160,6 @@ static int await(int epoll_fd, const int *one, const int *other)
             return MEMIF_ERR_AGAIN;
     }
     return MEMIF_ERR_SUCCESS;
-}
-
-static int failed(const char *what, int err)
-{
-    if (err != MEMIF_ERR_SUCCESS)
-        fprintf(stderr, "%s: %s (%d)\n", what, memif_strerror(err), err);
-    return err != MEMIF_ERR_SUCCESS;
 }
 
 int exchange(const char *socket_path)

@@ -1,36 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The two ends of faults.c over the 1.0 interface. */
-#include "faults.h"
+/* The two ends of faults.c over the 1.0 interface: what faults_ends.c leaves to it. */
+#include "faults_ends.h"
 
 #include <stdio.h>
-#include <string.h>
 
-#include <libmemif.h>
-
-static memif_conn_handle_t conns[ENDS];
-static bool is_up[ENDS];
 static char socket_path[4096];
-const int ends_no_memory = MEMIF_ERR_NOMEM, ends_no_fds = MEMIF_ERR_PROC_FILE_LIMIT;
 
 static int on_connect(memif_conn_handle_t conn, void *up)
 {
     (void)conn;
     *(bool *)up = true;
-    return 0;
-}
-
-static int on_disconnect(memif_conn_handle_t conn, void *up)
-{
-    (void)conn;
-    *(bool *)up = false;
-    return 0;
-}
-
-static int on_interrupt(memif_conn_handle_t conn, void *up, uint16_t qid)
-{
-    (void)conn;
-    (void)up;
-    (void)qid;
     return 0;
 }
 
@@ -49,12 +28,7 @@ int ends_create(enum end end)
         .num_m2s_rings = 2,
         .log2_ring_size = 4,
     };
-    return memif_create(&conns[end], &args, on_connect, on_disconnect, on_interrupt, &is_up[end]);
-}
-
-int ends_delete(enum end end)
-{
-    return memif_delete(&conns[end]);
+    return memif_create(&conns[end], &args, on_connect, on_end_down, on_end_interrupt, &is_up[end]);
 }
 
 int ends_stop(void)
@@ -67,55 +41,14 @@ int ends_poll(int timeout)
     return memif_poll_event(timeout);
 }
 
-bool ends_exist(enum end end)
+void set_length(memif_buffer_t *buffer, uint16_t length)
 {
-    return conns[end] != NULL;
+    buffer->data_len = length;
 }
 
-bool ends_is_up(enum end end)
+int give_back(memif_conn_handle_t conn, memif_buffer_t *buffer)
 {
-    return is_up[end];
-}
+    uint16_t count;
 
-bool ends_are_up(void)
-{
-    return is_up[MASTER] && is_up[SLAVE];
-}
-
-static int carry(memif_conn_handle_t from, memif_conn_handle_t to)
-{
-    memif_buffer_t out, in;
-    uint16_t count = 0;
-    int err = memif_buffer_alloc(from, 1, &out, 1, &count, 64);
-
-    if (err != MEMIF_ERR_SUCCESS)
-        return err;
-    memset(out.data, 0x5a, 64);
-    out.data_len = 64;
-    err = memif_tx_burst(from, 1, &out, 1, &count);
-    if (err != MEMIF_ERR_SUCCESS)
-        return err;
-    err = memif_rx_burst(to, 1, &in, 1, &count);
-    if (err != MEMIF_ERR_SUCCESS || count != 1)
-        return err != MEMIF_ERR_SUCCESS ? err : MEMIF_ERR_NOBUF;
-    return memif_buffer_free(to, 1, &in, 1, &count);
-}
-
-int ends_exchange(void)
-{
-    int err = carry(conns[MASTER], conns[SLAVE]);
-    return err != MEMIF_ERR_SUCCESS ? err : carry(conns[SLAVE], conns[MASTER]);
-}
-
-int ends_set_polling(bool polling)
-{
-    memif_rx_mode_t mode = polling ? MEMIF_RX_MODE_POLLING : MEMIF_RX_MODE_INTERRUPT;
-    int err = memif_set_rx_mode(conns[MASTER], mode, 1);
-
-    return err != MEMIF_ERR_SUCCESS ? err : memif_set_rx_mode(conns[SLAVE], mode, 1);
-}
-
-const char *ends_error(int err)
-{
-    return memif_strerror(err);
+    return memif_buffer_free(conn, 1, buffer, 1, &count);
 }

@@ -1,44 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lifecycle SOCKET [leak]: everything that takes and gives back memory. A master and a slave of
+ * lifecycle_v1 SOCKET [leak]: everything that takes and gives back memory. A master and a slave of
  * this process connect, exchange packets of one and of several buffers in both directions until the
  * rings have wrapped, disconnect, connect again and are left to memif_cleanup; all of it twice.
  * With "leak" the program itself loses a block at the end.
  */
-#include <dirent.h>
-#include <libmemif.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "lifecycle.h"
 
-#define BUFFER_SIZE 256
-#define LOG2_RING_SIZE 4
-#define PACKETS 100
-#define LARGEST 1500
+#include <libmemif.h>
+#include <stdlib.h>
 
 struct end {
     memif_conn_handle_t conn;
     int connected;
     int received;
 };
-
-static uint32_t size_of(int packet)
-{
-    return 1 + (uint32_t)packet * 577 % LARGEST;
-}
-
-static uint8_t byte_of(int packet, uint32_t offset)
-{
-    return (uint8_t)((uint32_t)packet * 31 + offset);
-}
-
-static void must(int good, const char *what)
-{
-    if (good)
-        return;
-    fprintf(stderr, "%s\n", what);
-    exit(1);
-}
 
 static int on_connect(memif_conn_handle_t conn, void *private_ctx)
 {
@@ -134,29 +110,6 @@ static void look(struct end *end)
          "details");
     err = memif_get_details(end->conn, &details, buf, 20);
     must(err == MEMIF_ERR_NOBUF_DET, "details in little room");
-}
-
-static int count_descriptors(void)
-{
-    int count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    must(folder != NULL, "list of descriptors");
-    while (readdir(folder) != NULL)
-        count++;
-    closedir(folder);
-    return count;
-}
-
-static int count_shared_mappings(void)
-{
-    char line[512];
-    int count = 0;
-    FILE *maps = fopen("/proc/self/maps", "r");
-    must(maps != NULL, "list of mappings");
-    while (fgets(line, sizeof(line), maps) != NULL)
-        count += strstr(line, "/memfd:") != NULL;
-    fclose(maps);
-    return count;
 }
 
 static void live(char *socket_path)

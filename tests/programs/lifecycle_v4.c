@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lifecycle4 SOCKET VERSION: everything of the 4.0 interface that takes and gives back memory. A
+ * lifecycle_v4 SOCKET VERSION: everything of the 4.0 interface that takes and gives back memory. A
  * master and a slave of this process connect, exchange packets of one and of several buffers in
  * both directions until the rings have wrapped, disconnect and connect again; then the sockets are
  * deleted. With version 512 the slave leaves headroom and sends packets back without a copy, and
  * all of it is done with external regions, too.
  */
-#include <dirent.h>
+#include "lifecycle.h"
+
 #include <libmemif.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,12 +16,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define BUFFER_SIZE 256
-#define LOG2_RING_SIZE 4
 #define RING_SIZE (1 << LOG2_RING_SIZE)
 #define HEADROOM 16
-#define PACKETS 100
-#define LARGEST 1500
 
 struct end {
     memif_socket_handle_t sock;
@@ -38,24 +35,6 @@ struct end {
 
 static int epoll_fd;
 static int blocks; /* of our allocator, in use */
-
-static uint32_t size_of(int packet)
-{
-    return 1 + (uint32_t)packet * 577 % LARGEST;
-}
-
-static uint8_t byte_of(int packet, uint32_t offset)
-{
-    return (uint8_t)((uint32_t)packet * 31 + offset);
-}
-
-static void must(int good, const char *what)
-{
-    if (good)
-        return;
-    fprintf(stderr, "%s\n", what);
-    exit(1);
-}
 
 /* ---- what the library is given ---- */
 
@@ -241,7 +220,7 @@ static int on_disconnect(memif_conn_handle_t conn, void *private_ctx)
 static void open_socket(struct end *end, const char *path, int external)
 {
     memif_socket_args_t args = {
-        .app_name = "lifecycle4",
+        .app_name = "lifecycle_v4",
         .on_control_fd_update = on_control_fd_update,
         .alloc = allocate,
         .free = deallocate,
@@ -266,7 +245,7 @@ static void create(struct end *end, uint8_t is_master)
         .num_m2s_rings = 2,
         .is_master = is_master,
         .interface_id = 9,
-        .interface_name = "lifecycle4",
+        .interface_name = "lifecycle_v4",
     };
     int err = memif_create(&end->conn, &args, on_connect, on_disconnect, on_interrupt, end);
     must(err == MEMIF_ERR_SUCCESS, "create");
@@ -318,29 +297,6 @@ static void live(const char *path, int version, int external)
     must(memif_delete_socket(&slave.sock) == MEMIF_ERR_SUCCESS, "delete the slave's socket");
     must(memif_delete_socket(&master.sock) == MEMIF_ERR_SUCCESS, "delete the master's socket");
     must(blocks == 0, "the program's allocator did not get everything back");
-}
-
-static int count_descriptors(void)
-{
-    int count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    must(folder != NULL, "list of descriptors");
-    while (readdir(folder) != NULL)
-        count++;
-    closedir(folder);
-    return count;
-}
-
-static int count_shared_mappings(void)
-{
-    char line[512];
-    int count = 0;
-    FILE *maps = fopen("/proc/self/maps", "r");
-    must(maps != NULL, "list of mappings");
-    while (fgets(line, sizeof(line), maps) != NULL)
-        count += strstr(line, "/memfd:") != NULL;
-    fclose(maps);
-    return count;
 }
 
 int main(int argc, char **argv)

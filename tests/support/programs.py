@@ -266,6 +266,11 @@ class Stage:
             yield program
             end_by_signal(program)
 
+    @property
+    def sides(self) -> tuple[str, str]:
+        """The sockets of a bridge."""
+        return f"{self.socket}.a", f"{self.socket}.b"
+
     @contextlib.contextmanager
     def bridge(
         self,
