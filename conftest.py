@@ -21,10 +21,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many connections each test of test_kills.py kills; default %(default)s",
     )
     parser.addoption(
-        "--stranger-messages",
+        "--untrusted-messages",
         type=int,
         default=1000,
-        help="with how many messages with descriptors a stranger floods each victim in "
+        help="with how many messages with descriptors an untrusted user floods each target in "
         "test_strange_fds.py; default %(default)s",
     )
     parser.addoption(

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hours of everything at once, a program: `soak.py [MINUTES]`, best run as `./bootstrap soak`.
 
-Six survivors (the programs of test_kills.py, in both protocol versions and both roles) send back
-what peers of theirs ask of them: packets of mixed sizes on several queues, every byte checked,
-while the survivors change between interrupts and polling, and peers leave, die and come back. One
-line a minute says how it goes. At the end: no packet was wrong, and after the first quarter no
-program had grown or held more descriptors or mappings.
+Six survivors (see support/survivors.py; in both protocol versions and both roles) send back what
+peers of theirs ask of them: packets of mixed sizes on several queues, every byte checked, while the
+survivors change between interrupts and polling, and peers leave, die and come back. One line a
+minute says how it goes. At the end: no packet was wrong, and after the first quarter no program had
+grown or held more descriptors or mappings.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 
-from hostile.test_kills import Scene, Survivor, wait_for_more  # noqa: E402
 from support.programs import OTHER_ROLE, Side  # noqa: E402
+from support.survivors import Survivor, SurvivorLauncher, wait_for_more  # noqa: E402
 
 CAST = (
     ("v1", "master", 512),
@@ -48,7 +48,7 @@ class Act:
     def __init__(self, folder: Path, kind: str, role: str, version: int):
         folder.mkdir()
         self.name = f"{kind} {role} {version}"
-        self.scene = Scene(folder, ROOT / "build")
+        self.launcher = SurvivorLauncher(folder, ROOT / "build")
         self.role, self.kind, self.version = role, kind, version
         self.stack = contextlib.ExitStack()
         self.comings = 0
@@ -57,19 +57,19 @@ class Act:
     def start(self) -> None:
         slave_first = self.role == "slave"
         if slave_first:
-            self.steady = self.enter_asker(self.scene.steady_socket, 0)
+            self.steady = self.enter_asker(self.launcher.steady_socket, 0)
         options = ("-n", INTERFACES, "-q", QUEUES, "-x", 50)
         self.survivor: Survivor = self.stack.enter_context(
-            self.scene.survivor(self.kind, self.role, self.version, *options)
+            self.launcher.survivor(self.kind, self.role, self.version, *options)
         )
         if not slave_first:
-            self.steady = self.enter_asker(self.scene.steady_socket, 0)
+            self.steady = self.enter_asker(self.launcher.steady_socket, 0)
         self.survivor.wait_for("up", "0")
 
     def asker(self, socket: str, index: int):
         mode = random.choice(("interrupt", "polling"))  # noqa: S311
         options = ("-q", f"{QUEUES},{QUEUES}", "-p", mode)
-        return self.scene.asker(OTHER_ROLE[self.role], socket, index, self.version, *options)
+        return self.launcher.asker(OTHER_ROLE[self.role], socket, index, self.version, *options)
 
     def enter_asker(self, socket: str, index: int):
         return self.stack.enter_context(self.asker(socket, index))
@@ -78,7 +78,7 @@ class Act:
         """A peer for a moment, that ends by itself or is killed."""
         index = 1 if self.role == "slave" else random.randrange(1, INTERFACES)  # noqa: S311
         before = self.survivor.echoed()[index]
-        with self.asker(self.scene.socket, index) as peer:
+        with self.asker(self.launcher.socket, index) as peer:
             self.survivor.wait_for("up", str(index))
             wait_for_more(self.survivor, index, before)
             if random.random() < 0.5:  # noqa: S311

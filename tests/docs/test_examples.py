@@ -27,7 +27,7 @@ from support.packets import (
     read_echo_reply,
     responder_ip,
 )
-from support.programs import Program, Stage, wait_until_listening
+from support.programs import Launcher, Program, wait_until_listening
 
 from libmemif_py import Interface
 
@@ -43,8 +43,8 @@ programs = pytest.mark.parametrize("name", RESPONDERS)
 
 
 @pytest.fixture
-def stage(tmp_path, pytestconfig) -> Stage:
-    return Stage(tmp_path, build_directories(pytestconfig)[0].path)
+def launcher(tmp_path, pytestconfig) -> Launcher:
+    return Launcher(tmp_path, build_directories(pytestconfig)[0].path)
 
 
 def rings_for(program_name: str) -> dict[str, int]:
@@ -53,16 +53,16 @@ def rings_for(program_name: str) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def responder_and_us(stage: Stage, program_name: str, role: str, **settings):
+def responder_and_us(launcher: Launcher, program_name: str, role: str, **settings):
     """A responder in this role, and an interface of ours in the other."""
     rings = rings_for(program_name)
     other = OTHER_ROLE[role]
     with contextlib.ExitStack() as stack:
         if role == "master":
-            program = stack.enter_context(stage.responder(program_name, role))
-        interface = stack.enter_context(Interface(stage.socket, role=other, **rings, **settings))
+            program = stack.enter_context(launcher.responder(program_name, role))
+        interface = stack.enter_context(Interface(launcher.socket, role=other, **rings, **settings))
         if role == "slave":
-            program = stack.enter_context(stage.responder(program_name, role))
+            program = stack.enter_context(launcher.responder(program_name, role))
         interface.wait_connected(TIMEOUT)
         yield program, interface
 
@@ -73,26 +73,26 @@ def responder_and_us(stage: Stage, program_name: str, role: str, **settings):
 @programs
 @roles
 @pytest.mark.parametrize("version", [256, 512])
-def test_every_ping_is_answered_also_after_the_ring_has_wrapped(stage, name, role, version):
-    with responder_and_us(stage, name, role, version=version) as (_, interface):
+def test_every_ping_is_answered_also_after_the_ring_has_wrapped(launcher, name, role, version):
+    with responder_and_us(launcher, name, role, version=version) as (_, interface):
         asker = pinger(interface)
         ping_all_sizes(asker)
         assert asker.load(3 * RING_SIZE, 1000, window=128).lost == 0
 
 
 @roles
-def test_icmp_responder3_serves_both_its_queues(stage, role):
-    with responder_and_us(stage, "icmp_responder3", role) as (_, interface):
+def test_icmp_responder3_serves_both_its_queues(launcher, role):
+    with responder_and_us(launcher, "icmp_responder3", role) as (_, interface):
         for queue in (0, 1, 0, 1):  # the first is polled, the second wakes a thread
             asker = pinger(interface, queue=queue)
             ping_all_sizes(asker)
             assert asker.load(3 * RING_SIZE, 100, window=128).lost == 0
 
 
-def test_icmp_responder2_answers_on_the_queue_that_it_is_told(stage):
+def test_icmp_responder2_answers_on_the_queue_that_it_is_told(launcher):
     with (
-        Interface(stage.socket, role="master", s2m_rings=2, m2s_rings=2) as interface,
-        stage.example("icmp_responder2", 1),
+        Interface(launcher.socket, role="master", s2m_rings=2, m2s_rings=2) as interface,
+        launcher.example("icmp_responder2", 1),
     ):
         interface.wait_connected(TIMEOUT)
         interface.send(request(1))
@@ -100,16 +100,16 @@ def test_icmp_responder2_answers_on_the_queue_that_it_is_told(stage):
 
 
 @roles
-def test_a_responder_speaks_ip_without_ethernet(stage, role):
+def test_a_responder_speaks_ip_without_ethernet(launcher, role):
     other = OTHER_ROLE[role]
     own_option = ["-m"] if role == "master" else []
     with contextlib.ExitStack() as stack:
         if role == "slave":
-            interface = stack.enter_context(Interface(stage.socket, role=other, mode="ip"))
-        stack.enter_context(stage.example("icmp_responder2", "-t", "ip", *own_option))
+            interface = stack.enter_context(Interface(launcher.socket, role=other, mode="ip"))
+        stack.enter_context(launcher.example("icmp_responder2", "-t", "ip", *own_option))
         if role == "master":
-            wait_until_listening(stage.socket)
-            interface = stack.enter_context(Interface(stage.socket, role=other, mode="ip"))
+            wait_until_listening(launcher.socket)
+            interface = stack.enter_context(Interface(launcher.socket, role=other, mode="ip"))
         interface.wait_connected(TIMEOUT)
         ethernet = request(1)[:14]
         interface.send(request(1)[14:])
@@ -149,8 +149,8 @@ UNANSWERED = {
 
 
 @pytest.mark.parametrize("kind", UNANSWERED)
-def test_what_is_no_request_gets_no_answer_and_does_no_harm(stage, kind):
-    with responder_and_us(stage, "icmp_responder2", "slave") as (_, interface):
+def test_what_is_no_request_gets_no_answer_and_does_no_harm(launcher, kind):
+    with responder_and_us(launcher, "icmp_responder2", "slave") as (_, interface):
         interface.send_burst([UNANSWERED[kind], request(2)])
         assert reply(interface).sequence == 2
 
@@ -158,8 +158,8 @@ def test_what_is_no_request_gets_no_answer_and_does_no_harm(stage, kind):
 # ---- icmp_responder and its commands ----
 
 
-def test_help_names_the_versions_and_every_command(stage):
-    with stage.example("icmp_responder") as program:
+def test_help_names_the_versions_and_every_command(launcher):
+    with launcher.example("icmp_responder") as program:
         program.write("help\nexit\n")
         assert program.wait() == 0
         text = program.rest()
@@ -170,8 +170,8 @@ def test_help_names_the_versions_and_every_command(stage):
 
 
 @roles
-def test_show_tells_what_is_known_of_both_sides(stage, role):
-    with responder_and_us(stage, "icmp_responder", role, name="ours") as (program, interface):
+def test_show_tells_what_is_known_of_both_sides(launcher, role):
+    with responder_and_us(launcher, "icmp_responder", role, name="ours") as (program, interface):
         assert program.line() == "memif connected!"
         program.write("show\n")
         lines = program.lines_until("link: up")
@@ -187,16 +187,16 @@ def test_show_tells_what_is_known_of_both_sides(stage, role):
         "id: 0",
         f"role: {role}",
         "mode: ethernet",
-        f"socket filename: {stage.socket}",
+        f"socket filename: {launcher.socket}",
         "queue id: 0, ring size: 1024, buffer size: 2048",
     )
     assert [line for line in wanted if line not in text] == []
 
 
-def test_del_disconnects_and_conn_connects_again(stage):
+def test_del_disconnects_and_conn_connects_again(launcher):
     with (
-        Interface(stage.socket, role="master") as interface,
-        stage.responder("icmp_responder", "slave") as program,
+        Interface(launcher.socket, role="master") as interface,
+        launcher.responder("icmp_responder", "slave") as program,
     ):
         for _ in range(3):
             interface.wait_connected(TIMEOUT)
@@ -210,13 +210,13 @@ def test_del_disconnects_and_conn_connects_again(stage):
         ping_all_sizes(pinger(interface))
 
 
-def test_many_interfaces_share_a_program(stage):
+def test_many_interfaces_share_a_program(launcher):
     with (
-        stage.example("icmp_responder") as program,
+        launcher.example("icmp_responder") as program,
         contextlib.ExitStack() as stack,
     ):
         interfaces = {
-            index: stack.enter_context(Interface(stage.socket, role="master", id=index))
+            index: stack.enter_context(Interface(launcher.socket, role="master", id=index))
             for index in (0, 3, 7)
         }
         program.write("conn 0\nconn 3 0\nconn 7\n")
@@ -225,8 +225,8 @@ def test_many_interfaces_share_a_program(stage):
             ping_all_sizes(pinger(interface, responder_ip(index)))
 
 
-def test_ip_set_changes_the_address_that_is_answered_for(stage):
-    with responder_and_us(stage, "icmp_responder", "slave") as (program, interface):
+def test_ip_set_changes_the_address_that_is_answered_for(launcher):
+    with responder_and_us(launcher, "icmp_responder", "slave") as (program, interface):
         program.write("ip-set 0 10.1.2.3\nshow\n")
         program.lines_until("link: up")
         ping_all_sizes(pinger(interface, IPv4Address("10.1.2.3")))
@@ -236,8 +236,8 @@ def test_ip_set_changes_the_address_that_is_answered_for(stage):
 
 
 @roles
-def test_rx_mode_may_change_while_packets_come(stage, role):
-    with responder_and_us(stage, "icmp_responder", role) as (program, interface):
+def test_rx_mode_may_change_while_packets_come(launcher, role):
+    with responder_and_us(launcher, "icmp_responder", role) as (program, interface):
         asker = pinger(interface)
         for mode in ("polling", "interrupt", "polling", "interrupt"):
             program.write(f"rx-mode 0 0 {mode}\n")
@@ -259,17 +259,17 @@ def test_rx_mode_may_change_while_packets_come(stage, role):
         ("x" * 1000, "line too long"),
     ],
 )
-def test_a_wrong_command_is_complained_of_and_nothing_else_happens(stage, line, complaint):
-    with stage.example("icmp_responder") as program:
+def test_a_wrong_command_is_complained_of_and_nothing_else_happens(launcher, line, complaint):
+    with launcher.example("icmp_responder") as program:
         program.write(f"{line}\nexit\n")
         assert program.wait() == 0
         assert complaint in program.errors
 
 
-def test_exit_disconnects_and_ends_well(stage):
+def test_exit_disconnects_and_ends_well(launcher):
     with (
-        Interface(stage.socket, role="master") as interface,
-        stage.example("icmp_responder") as program,
+        Interface(launcher.socket, role="master") as interface,
+        launcher.example("icmp_responder") as program,
     ):
         program.write("conn 0\n")
         interface.wait_connected(TIMEOUT)
@@ -289,23 +289,26 @@ def from_file(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("source", ["pipe", "file"])
-def test_after_the_last_command_pings_are_still_answered(stage, source):
-    with Interface(stage.socket, role="master") as interface, contextlib.ExitStack() as stack:
+def test_after_the_last_command_pings_are_still_answered(launcher, source):
+    with Interface(launcher.socket, role="master") as interface, contextlib.ExitStack() as stack:
         if source == "pipe":
-            program = stack.enter_context(stage.example("icmp_responder"))
+            program = stack.enter_context(launcher.example("icmp_responder"))
             program.write("conn 0")
             program.end_input()
         else:
-            stdin = stack.enter_context(from_file(stage.folder).open("rb"))
-            program = stack.enter_context(stage.example("icmp_responder", stdin=stdin))
+            stdin = stack.enter_context(from_file(launcher.folder).open("rb"))
+            program = stack.enter_context(launcher.example("icmp_responder", stdin=stdin))
         interface.wait_connected(TIMEOUT)
         ping_all_sizes(pinger(interface))
         program.send_signal(signal.SIGINT)
         assert (program.wait(), program.errors) == (0, "")
 
 
-def test_without_any_input_it_waits_for_a_signal(stage):
-    with Path(os.devnull).open("rb") as stdin, stage.example("icmp_responder", stdin=stdin) as it:
+def test_without_any_input_it_waits_for_a_signal(launcher):
+    with (
+        Path(os.devnull).open("rb") as stdin,
+        launcher.example("icmp_responder", stdin=stdin) as it,
+    ):
         it.wait_until_it_catches(signal.SIGTERM)
         it.send_signal(signal.SIGTERM)
         assert (it.wait(), it.errors) == (0, "")
@@ -314,45 +317,45 @@ def test_without_any_input_it_waits_for_a_signal(stage):
 @programs
 @roles
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_connected_program_and_leaves_nothing(stage, name, role, number):
+def test_a_signal_ends_a_connected_program_and_leaves_nothing(launcher, name, role, number):
     own_option = ["-m"] if role == "master" else []
     arguments = [] if name == "icmp_responder" else own_option
     with contextlib.ExitStack() as stack:
         if role == "slave":
-            master = Interface(stage.socket, role="master", **rings_for(name))
+            master = Interface(launcher.socket, role="master", **rings_for(name))
             interface = stack.enter_context(master)
-        program = stack.enter_context(stage.example(name, *arguments))
+        program = stack.enter_context(launcher.example(name, *arguments))
         if name == "icmp_responder":
             program.write(f"conn 0 {int(role == 'master')}\n")
         if role == "master":
-            wait_until_listening(stage.socket)
-            interface = stack.enter_context(Interface(stage.socket))
+            wait_until_listening(launcher.socket)
+            interface = stack.enter_context(Interface(launcher.socket))
         interface.wait_connected(TIMEOUT)
         assert program.line() == "memif connected!"
         program.send_signal(number)
         assert (program.wait(), program.errors) == (0, "")
         assert program.rest() == "memif disconnected!\n"
         if role == "master":
-            assert not Path(stage.socket).exists()
+            assert not Path(launcher.socket).exists()
 
 
 @programs
-def test_a_program_that_cannot_listen_says_why(stage, name):
-    Path(stage.socket).write_text("no socket")
-    with stage.example(name, *([] if name == "icmp_responder" else ["-m"])) as program:
+def test_a_program_that_cannot_listen_says_why(launcher, name):
+    Path(launcher.socket).write_text("no socket")
+    with launcher.example(name, *([] if name == "icmp_responder" else ["-m"])) as program:
         if name == "icmp_responder":
             program.write("conn 0 1\nexit\n")
         assert program.wait() == (0 if name == "icmp_responder" else 1)
         assert "socket" in program.errors
-    assert Path(stage.socket).read_text() == "no socket"
+    assert Path(launcher.socket).read_text() == "no socket"
 
 
 @programs
-def test_options_are_explained_and_checked(stage, name):
-    with stage.example(name, "-h") as program:
+def test_options_are_explained_and_checked(launcher, name):
+    with launcher.example(name, "-h") as program:
         assert program.wait() == 0
         assert program.rest().startswith(f"usage: {name} ")
-    with stage.example(name, "-t", "token-ring") as program:
+    with launcher.example(name, "-t", "token-ring") as program:
         assert program.wait() == 1
         assert f"usage: {name} " in program.errors
 

@@ -9,7 +9,7 @@ import pytest
 from support.bridges import CONNECTED, DISCONNECTED, RING_SIZE, wait_until_bridged
 from support.c_collector import build_directories
 from support.packets import TIMEOUT, ping_all_sizes, pinger
-from support.programs import OTHER_ROLE, Program, Stage, end_by_signal
+from support.programs import OTHER_ROLE, Launcher, Program, end_by_signal
 
 from libmemif_py import Interface
 
@@ -18,21 +18,23 @@ versions = pytest.mark.parametrize("version", [256, 512])
 
 
 @pytest.fixture
-def stage(tmp_path, pytestconfig) -> Stage:
-    return Stage(tmp_path, build_directories(pytestconfig)[0].path)
+def launcher(tmp_path, pytestconfig) -> Launcher:
+    return Launcher(tmp_path, build_directories(pytestconfig)[0].path)
 
 
 @contextlib.contextmanager
 def responder_and_us(
-    stage: Stage, role: str, *arguments: str | int, **settings
+    launcher: Launcher, role: str, *arguments: str | int, **settings
 ) -> Iterator[tuple[Program, Interface]]:
     """A responder in this role, and an interface of ours in the other."""
     with contextlib.ExitStack() as stack:
         if role == "master":
-            program = stack.enter_context(stage.responder_v4(role, *arguments))
-        interface = stack.enter_context(Interface(stage.socket, role=OTHER_ROLE[role], **settings))
+            program = stack.enter_context(launcher.responder_v4(role, *arguments))
+        interface = stack.enter_context(
+            Interface(launcher.socket, role=OTHER_ROLE[role], **settings)
+        )
         if role == "slave":
-            program = stack.enter_context(stage.responder_v4(role, *arguments))
+            program = stack.enter_context(launcher.responder_v4(role, *arguments))
         interface.wait_connected(TIMEOUT)
         yield program, interface
 
@@ -48,11 +50,11 @@ def responder_and_us(
     ],
 )
 @versions
-def test_every_ping_is_answered_also_after_the_ring_has_wrapped(stage, role, options, version):
+def test_every_ping_is_answered_also_after_the_ring_has_wrapped(launcher, role, options, version):
     if version == 256 and "-H" in options:
         options = options[2:]  # there headroom is an error
     settings = {"version": version, "s2m_rings": 3, "m2s_rings": 3}
-    with responder_and_us(stage, role, *options, "-q", 3, **settings) as (program, interface):
+    with responder_and_us(launcher, role, *options, "-q", 3, **settings) as (program, interface):
         assert program.line() == CONNECTED
         for queue in range(3):
             asker = pinger(interface, queue=queue)
@@ -61,15 +63,15 @@ def test_every_ping_is_answered_also_after_the_ring_has_wrapped(stage, role, opt
 
 
 @roles
-def test_a_responder_takes_on_a_new_peer(stage, role):
+def test_a_responder_takes_on_a_new_peer(launcher, role):
     with contextlib.ExitStack() as stack:
         program = None
         for _ in range(3):
             if program is None and role == "master":
-                program = stack.enter_context(stage.responder_v4(role))
-            with Interface(stage.socket, role=OTHER_ROLE[role]) as interface:
+                program = stack.enter_context(launcher.responder_v4(role))
+            with Interface(launcher.socket, role=OTHER_ROLE[role]) as interface:
                 if program is None:
-                    program = stack.enter_context(stage.responder_v4(role))
+                    program = stack.enter_context(launcher.responder_v4(role))
                 assert program.line() == CONNECTED
                 interface.wait_connected(TIMEOUT)
                 ping_all_sizes(pinger(interface))
@@ -82,8 +84,8 @@ def test_a_responder_takes_on_a_new_peer(stage, role):
     [(), ("-x", 1), ("-x", 65535, "-b", 512), ("-l", 3, "-b", 1500), ("-l", 1, "-x", 64)],
     ids=lambda options: " ".join(map(str, options)) or "plain",
 )
-def test_a_loop_loses_and_changes_nothing(stage, version, options):
-    with stage.program("loopback4", "-n", 10_000, *options, version=version) as program:
+def test_a_loop_loses_and_changes_nothing(launcher, version, options):
+    with launcher.program("loopback4", "-n", 10_000, *options, version=version) as program:
         assert (program.wait(), program.errors) == (0, "")
         lines = program.rest().splitlines()
     assert len(lines) == 2
@@ -91,20 +93,20 @@ def test_a_loop_loses_and_changes_nothing(stage, version, options):
         assert "10000 packets sent, 10000 received" in line
 
 
-def test_a_loop_that_cannot_be_says_so(stage):
-    with stage.program("loopback4", "-l", 1, "-x", 9000) as program:
+def test_a_loop_that_cannot_be_says_so(launcher):
+    with launcher.program("loopback4", "-l", 1, "-x", 9000) as program:
         assert program.wait() == 1
         assert "does not fit" in program.errors
 
 
 @contextlib.contextmanager
 def bridge_and_us(
-    stage: Stage, a_role: str, b_role: str, queues: int, version: int
+    launcher: Launcher, a_role: str, b_role: str, queues: int, version: int
 ) -> Iterator[tuple[Program, Interface, Interface]]:
     """A bridge whose sides have these roles, and an interface of ours at either end."""
     settings = {"s2m_rings": queues, "m2s_rings": queues}
-    roles_of = dict(zip(stage.sides, (a_role, b_role), strict=True))
-    ids = {path: i for i, path in enumerate(stage.sides)}
+    roles_of = dict(zip(launcher.sides, (a_role, b_role), strict=True))
+    ids = {path: i for i, path in enumerate(launcher.sides)}
     ours: dict[str, Interface] = {}
     with contextlib.ExitStack() as stack:
 
@@ -115,18 +117,20 @@ def bridge_and_us(
                     ours[path] = stack.enter_context(own)
 
         open_ours("slave")
-        bridge = stack.enter_context(stage.bridge(*roles_of.items(), "-q", queues, version=version))
+        bridge = stack.enter_context(
+            launcher.bridge(*roles_of.items(), "-q", queues, version=version)
+        )
         open_ours("master")
         wait_until_bridged(bridge, queues)
-        yield bridge, *(ours[path] for path in stage.sides)
+        yield bridge, *(ours[path] for path in launcher.sides)
 
 
 @pytest.mark.parametrize("b_role", OTHER_ROLE)
 @pytest.mark.parametrize("a_role", OTHER_ROLE)
 @versions
-def test_a_bridge_passes_packets_of_all_sizes_both_ways(stage, a_role, b_role, version):
+def test_a_bridge_passes_packets_of_all_sizes_both_ways(launcher, a_role, b_role, version):
     queues = 2
-    with bridge_and_us(stage, a_role, b_role, queues, version) as (_, a, b):
+    with bridge_and_us(launcher, a_role, b_role, queues, version) as (_, a, b):
         for one, other in ((a, b), (b, a)):
             other.wait_connected(TIMEOUT)
             for queue in range(queues):
@@ -146,9 +150,9 @@ def receive(interface: Interface, count: int, queue: int = 0) -> list[bytes]:
 
 @pytest.mark.parametrize("b_role", OTHER_ROLE)
 @pytest.mark.parametrize("a_role", OTHER_ROLE)
-def test_two_bridges_in_a_row_lead_to_a_responder(stage, a_role, b_role):
+def test_two_bridges_in_a_row_lead_to_a_responder(launcher, a_role, b_role):
     queues = 2
-    first, second, third = (f"{stage.socket}.{i}" for i in range(3))
+    first, second, third = (f"{launcher.socket}.{i}" for i in range(3))
     settings = {"s2m_rings": queues, "m2s_rings": queues}
 
     def ends(path: str, role: str) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -161,9 +165,9 @@ def test_two_bridges_in_a_row_lead_to_a_responder(stage, a_role, b_role):
         # A socket is made by its master, and slaves look for it every 2 s: masters come first.
         order = {
             "pinger": lambda: Interface(left_peer[0], role=left_peer[1], **settings),
-            "bridge 1": lambda: stage.bridge(left, middle, "-q", queues),
-            "bridge 2": lambda: stage.bridge(right, middle_peer, "-q", queues),
-            "responder": lambda: stage.responder_v4(
+            "bridge 1": lambda: launcher.bridge(left, middle, "-q", queues),
+            "bridge 2": lambda: launcher.bridge(right, middle_peer, "-q", queues),
+            "responder": lambda: launcher.responder_v4(
                 right_peer[1], "-q", queues, path=right_peer[0]
             ),
         }
@@ -179,14 +183,14 @@ def test_two_bridges_in_a_row_lead_to_a_responder(stage, a_role, b_role):
 
 @pytest.mark.parametrize("b_role", OTHER_ROLE)
 @versions
-def test_packets_that_come_before_the_other_side_wait_for_it(stage, b_role, version):
-    a_path, b_path = stage.sides
+def test_packets_that_come_before_the_other_side_wait_for_it(launcher, b_role, version):
+    a_path, b_path = launcher.sides
     packets = [bytes([i]) * 100 for i in range(32)]
     with contextlib.ExitStack() as stack:
         b_settings = {"role": OTHER_ROLE[b_role], "id": 1}
         a = stack.enter_context(Interface(a_path, role="master"))
         bridge = stack.enter_context(
-            stage.bridge((a_path, "slave"), (b_path, b_role), version=version)
+            launcher.bridge((a_path, "slave"), (b_path, b_role), version=version)
         )
         assert bridge.line() == "a connected: 1 queues in, 1 out"
         rounds = 20 if b_role == "master" else 2  # a slave looks for its master every 2 s
@@ -200,8 +204,8 @@ def test_packets_that_come_before_the_other_side_wait_for_it(stage, b_role, vers
         assert f"a to b: {rounds * len(packets)} packets, 0 dropped" in bridge.rest()
 
 
-def test_a_bridge_whose_receiver_is_too_slow_drops_and_counts(stage):
-    with bridge_and_us(stage, "master", "slave", 1, 512) as (bridge, a, b):
+def test_a_bridge_whose_receiver_is_too_slow_drops_and_counts(launcher):
+    with bridge_and_us(launcher, "master", "slave", 1, 512) as (bridge, a, b):
         b.wait_connected(TIMEOUT)
         # Nobody empties the ring to b. The last ring of these may still be before the bridge.
         a.send_burst([b"packet"] * 5 * RING_SIZE, TIMEOUT)

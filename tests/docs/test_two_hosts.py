@@ -152,14 +152,14 @@ def test_a_second_signal_does_not_cut_the_removal_short(example):
     assert_all_gone(hosts, pids)
 
 
-@pytest.mark.parametrize("victim", range(4), ids=["testpmd a", "testpmd b", "C", "Python"])
-def test_a_program_that_dies_is_named_and_nothing_is_left(example, victim):
+@pytest.mark.parametrize("dying", range(4), ids=["testpmd a", "testpmd b", "C", "Python"])
+def test_a_program_that_dies_is_named_and_nothing_is_left(example, dying):
     names = [f"testpmd of {{}}-{side}" for side in "ab"] + ["icmp_responder", "pings.py"]
     hosts, pids = started(example)
     lines_up_to(example, "Python: connected")
-    os.kill(pids[victim], signal.SIGKILL)
+    os.kill(pids[dying], signal.SIGKILL)
     assert example.wait(PATIENCE) == 1
-    name = names[victim].format(hosts[0].removesuffix("-a"))
+    name = names[dying].format(hosts[0].removesuffix("-a"))
     assert f"{name} ended with status -9" in example.errors
     assert_all_gone(hosts, pids)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever a peer says on the control channel ends its own connection at most.
 
-After each attack the victim lives, its good connection has lost nothing, nothing is left behind,
+After each attack the target lives, its good connection has lost nothing, nothing is left behind,
 and the interface serves one who behaves. See support/attack.py.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 from support import raw_peer as p
-from support.attack import VICTIMS, Scene, Stage, stages
+from support.attack import TARGETS, SharedTarget, Target, shared_targets
 from support.raw_peer import MASTER_STATES, SLAVE_STATES, ClosedError, memfd
 
 SIZES = [0, 1, 127, 129, 65536]
@@ -21,14 +21,14 @@ UNKNOWN_TYPES = [0, 9, 65535]
 versions = pytest.mark.parametrize("version", [256, 512])
 
 
-@pytest.fixture(scope="module", params=VICTIMS)
-def stage(request, tmp_path_factory) -> Iterator[Stage]:
-    yield from stages(request, tmp_path_factory)
+@pytest.fixture(scope="module", params=TARGETS)
+def shared(request, tmp_path_factory) -> Iterator[SharedTarget]:
+    yield from shared_targets(request, tmp_path_factory)
 
 
 @pytest.fixture
-def scene(request, stage) -> Iterator[Scene]:
-    yield from stage.scenes(request.session)
+def target(request, shared) -> Iterator[Target]:
+    yield from shared.targets(request.session)
 
 
 def messages(version: int) -> dict[str, bytes]:
@@ -73,56 +73,56 @@ OF_SLAVE = {("greeted", "INIT"), ("rings", "CONNECT")}
 @versions
 @each_message
 @pytest.mark.parametrize("state", SLAVE_STATES)
-def test_a_master_closes_on_a_message_out_of_its_time(scene, state, name, version):
-    with scene.slave(version).to(state) as peer:
+def test_a_master_closes_on_a_message_out_of_its_time(target, state, name, version):
+    with target.slave(version).to(state) as peer:
         peer.send(messages(version)[name])
         if (state, name) in OF_SLAVE:
             assert peer.receive()[0] in (p.ACK, p.CONNECTED)
         else:
             reason = peer.ending()
             assert reason
-            assert scene.said(reason)
-    scene.check()
-    scene.good_slave(version)
+            assert target.said(reason)
+    target.check()
+    target.good_slave(version)
 
 
 @pytest.mark.parametrize("state", SLAVE_STATES)
-def test_a_master_takes_a_disconnect_at_any_time(scene, state):
-    with scene.slave().to(state) as peer:
+def test_a_master_takes_a_disconnect_at_any_time(target, state):
+    with target.slave().to(state) as peer:
         peer.send(p.disconnect(b"that will do"))
         assert peer.ending() == ""
-    scene.check()
-    assert scene.said("that will do")
-    scene.good_slave()
+    target.check()
+    assert target.said("that will do")
+    target.good_slave()
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("state", SLAVE_STATES)
-def test_a_master_closes_on_a_message_of_another_size(scene, state, size):
-    with scene.slave().to(state) as peer:
+def test_a_master_closes_on_a_message_of_another_size(target, state, size):
+    with target.slave().to(state) as peer:
         peer.send(p.message(p.INIT)[:size].ljust(size, b"\x01"))
         reason = peer.ending()
         # A message of no bytes looks like the end of the connection.
         assert bool(reason) == (size > 0)
-    scene.check()
-    scene.good_slave()
+    target.check()
+    target.good_slave()
 
 
 @pytest.mark.parametrize("kind", FDS)
 @each_message
-def test_a_master_closes_the_fds_of_a_bad_message(scene, name, kind):
+def test_a_master_closes_the_fds_of_a_bad_message(target, name, kind):
     state = "greeted" if name == "INIT" else "accepted"
     with contextlib.ExitStack() as stack:
         fds = fds_of(kind, stack)
-        peer = stack.enter_context(scene.slave().to(state))
+        peer = stack.enter_context(target.slave().to(state))
         peer.send(messages(512)[name], fds)
         if name in ("ADD_REGION", "ADD_RING") and len(fds) == 1:
             with contextlib.suppress(ClosedError):
                 peer.receive()  # the fd may be found out only later
         else:
             assert peer.ending()
-    scene.check()
-    scene.good_slave()
+    target.check()
+    target.good_slave()
 
 
 def send_lingering_socket(peer: p.Slave, data: bytes, stack: contextlib.ExitStack) -> None:
@@ -143,15 +143,15 @@ def send_lingering_socket(peer: p.Slave, data: bytes, stack: contextlib.ExitStac
 
 @pytest.mark.parametrize("unread", [0, 3])
 @pytest.mark.parametrize("name", ["ADD_REGION", "ADD_RING", "CONNECT", "type 9"])
-def test_no_close_of_a_peers_fd_waits(scene, name, unread):
+def test_no_close_of_a_peers_fd_waits(target, name, unread):
     with contextlib.ExitStack() as stack:
-        peer = stack.enter_context(scene.slave().to("accepted"))
+        peer = stack.enter_context(target.slave().to("accepted"))
         for data in [messages(512)[name], *[messages(512)["INIT"]] * unread]:
             send_lingering_socket(peer, data, stack)
         assert peer.ending()
-        scene.flow.check()
-        scene.good_slave()
-    scene.check()
+        target.flow.check()
+        target.good_slave()
+    target.check()
 
 
 BAD_INITS = {
@@ -168,26 +168,26 @@ BAD_INITS = {
 
 
 @pytest.mark.parametrize("fields", BAD_INITS.values(), ids=BAD_INITS)
-def test_a_master_refuses_a_bad_init(scene, fields):
-    with scene.slave().to("greeted") as peer:
+def test_a_master_refuses_a_bad_init(target, fields):
+    with target.slave().to("greeted") as peer:
         peer.send(p.init(**fields))
         reason = peer.ending()
     assert reason
-    assert scene.said(reason)
-    scene.check()
-    scene.good_slave()
+    assert target.said(reason)
+    target.check()
+    target.good_slave()
 
 
 @pytest.mark.parametrize("text", [b"", b"\xff" * 32, b"x" * 32, b"\x1b[2J%s%n\n\0\x01rest"])
 @versions
-def test_a_master_takes_any_name(scene, text, version):
-    with scene.slave(version).to("greeted") as peer:
+def test_a_master_takes_any_name(target, text, version):
+    with target.slave(version).to("greeted") as peer:
         peer.ask(p.init(version, name=text))
         peer.state = "accepted"
         peer.to("rings")
         peer.send(p.connect(text))
         peer.expect(p.CONNECTED)
-    scene.check()
+    target.check()
 
 
 BAD_ADDITIONS = {
@@ -216,23 +216,23 @@ BAD_ADDITIONS = {
 
 @versions
 @pytest.mark.parametrize("bad", BAD_ADDITIONS.values(), ids=BAD_ADDITIONS)
-def test_a_master_refuses_what_is_over_a_limit(scene, bad, version):
-    with scene.slave(version).to("rings") as peer:
+def test_a_master_refuses_what_is_over_a_limit(target, bad, version):
+    with target.slave(version).to("rings") as peer:
         made = bad(version)
         data, *fds = made if isinstance(made, tuple) else (made,)
         peer.send(data, [peer.keep(fd) for fd in fds])
         reason = peer.ending()
     assert reason
-    assert scene.said(reason)
-    scene.check()
-    scene.good_slave(version)
+    assert target.said(reason)
+    target.check()
+    target.good_slave(version)
 
 
-def test_a_master_refuses_private_headers(scene):
-    with scene.slave().to("region") as peer:
+def test_a_master_refuses_private_headers(target):
+    with target.slave().to("region") as peer:
         peer.send(p.add_ring(512, p.S2M, private=1), [peer.keep(p.eventfd())])
         assert "private" in peer.ending()
-    scene.check()
+    target.check()
 
 
 # ---- our slave ----
@@ -244,8 +244,8 @@ OF_MASTER |= {(state, "ACK") for state in ("greeted", "accepted", "offered")}
 @versions
 @each_message
 @pytest.mark.parametrize("state", MASTER_STATES)
-def test_a_slave_closes_on_a_message_out_of_its_time(scene, state, name, version):
-    with scene.master(version).to(state) as peer:
+def test_a_slave_closes_on_a_message_out_of_its_time(target, state, name, version):
+    with target.master(version).to(state) as peer:
         peer.send(messages(version)[name])
         if (state, name) in OF_MASTER:
             if name != "CONNECTED":
@@ -253,40 +253,40 @@ def test_a_slave_closes_on_a_message_out_of_its_time(scene, state, name, version
         else:
             reason = peer.ending()
             assert reason
-            assert scene.said(reason)
-    scene.check()
-    scene.good_master(version)
+            assert target.said(reason)
+    target.check()
+    target.good_master(version)
 
 
 @pytest.mark.parametrize("state", MASTER_STATES)
-def test_a_slave_takes_a_disconnect_at_any_time(scene, state):
-    with scene.master().to(state) as peer:
+def test_a_slave_takes_a_disconnect_at_any_time(target, state):
+    with target.master().to(state) as peer:
         peer.send(p.disconnect(b"go away now"))
         assert peer.ending() == ""
-    scene.check()
-    assert scene.said("go away now")
-    scene.good_master()
+    target.check()
+    assert target.said("go away now")
+    target.good_master()
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("state", MASTER_STATES)
-def test_a_slave_closes_on_a_message_of_another_size(scene, state, size):
-    with scene.master().to(state) as peer:
+def test_a_slave_closes_on_a_message_of_another_size(target, state, size):
+    with target.master().to(state) as peer:
         peer.send(p.hello()[:size].ljust(size, b"\x01"))
         assert bool(peer.ending()) == (size > 0)
-    scene.check()
+    target.check()
 
 
 @pytest.mark.parametrize("kind", FDS)
 @each_message
-def test_a_slave_takes_no_fds(scene, name, kind):
+def test_a_slave_takes_no_fds(target, name, kind):
     state = "silent" if name == "HELLO" else "greeted"
     with contextlib.ExitStack() as stack:
         fds = fds_of(kind, stack)
-        peer = stack.enter_context(scene.master().to(state))
+        peer = stack.enter_context(target.master().to(state))
         peer.send(messages(512)[name], fds)
         assert peer.ending()
-    scene.check()
+    target.check()
 
 
 BAD_HELLOS = {
@@ -301,14 +301,14 @@ BAD_HELLOS = {
 
 
 @pytest.mark.parametrize("fields", BAD_HELLOS.values(), ids=BAD_HELLOS)
-def test_a_slave_refuses_a_bad_hello(scene, fields):
-    with scene.master() as peer:
+def test_a_slave_refuses_a_bad_hello(target, fields):
+    with target.master() as peer:
         peer.send(p.hello(**fields))
         reason = peer.ending()
     assert reason
-    assert scene.said(reason)
-    scene.check()
-    scene.good_master()
+    assert target.said(reason)
+    target.check()
+    target.good_master()
 
 
 ODD_HELLOS = {
@@ -321,25 +321,25 @@ ODD_HELLOS = {
 
 
 @pytest.mark.parametrize("fields", ODD_HELLOS.values(), ids=ODD_HELLOS)
-def test_a_slave_lives_with_odd_limits(scene, fields):
+def test_a_slave_lives_with_odd_limits(target, fields):
     version = 256 if fields.get("highest") == 511 else 512
-    with scene.master(version) as peer:
+    with target.master(version) as peer:
         peer.send(p.hello(**fields))
         data, _ = peer.expect(p.INIT)
         assert int.from_bytes(data[2:4], "little") == version
         peer.state = "greeted"
         peer.to("connected")
         assert peer.exchange(b"odd") == b"odd"
-    scene.check()
+    target.check()
 
 
 @versions
-def test_a_slave_lives_with_answers_that_come_twice_or_early(scene, version):
-    with scene.master(version).to("greeted") as peer:
+def test_a_slave_lives_with_answers_that_come_twice_or_early(target, version):
+    with target.master(version).to("greeted") as peer:
         for _ in range(20):
             peer.send(p.message(p.ACK))
         reason = peer.ending()
     assert "ACK" in reason
     assert peer.seen.count(p.CONNECT) == 1
-    scene.check()
-    scene.good_master(version)
+    target.check()
+    target.good_master(version)

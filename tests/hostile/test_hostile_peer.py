@@ -14,7 +14,7 @@ from libmemif_py import Interface, errors
 from libmemif_py.control import channel, wire
 
 MOST = 0xFFFFFFFF
-STRANGER = (1, 54321, 54321)
+UNTRUSTED = (1, 54321, 54321)
 
 
 @pytest.fixture
@@ -199,8 +199,8 @@ def test_only_an_eventfd_is_taken_for_one(tmp_path, master, kind):
         assert (tmp_path / "file").stat().st_size == 0
 
 
-def test_a_stranger_cannot_hold_a_sender_up(tmp_path, master, other, monkeypatch):
-    monkeypatch.setattr(channel, "_peer_of", lambda _sock: STRANGER)
+def test_an_untrusted_peer_cannot_hold_a_sender_up(tmp_path, master, other, monkeypatch):
+    monkeypatch.setattr(channel, "_peer_of", lambda _sock: UNTRUSTED)
     with RawSlave(tmp_path / "socket") as peer:
         assert isinstance(peer.connect(), wire.Connected)
         os.eventfd_write(peer.efds[1], 2**64 - 2)

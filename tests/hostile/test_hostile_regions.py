@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever memory a peer offers, and wherever it says its rings lie, the victim reads no byte of it
+"""Whatever memory a peer offers, and wherever it says its rings lie, the target reads no byte of it
 that may go away. See support/attack.py for what is looked at after each attack."""
 
 import contextlib
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support import raw_peer as p
-from support.attack import VICTIMS, Scene, Stage, stages
+from support.attack import TARGETS, SharedTarget, Target, shared_targets
 from support.raw_peer import M2S, S2M, Layout, Slave, memfd
 
 from libmemif_py import errors
@@ -27,14 +27,14 @@ HUGE = 2 << 20
 F_SEAL_FUTURE_WRITE = 0x10
 
 
-@pytest.fixture(scope="module", params=VICTIMS)
-def stage(request, tmp_path_factory) -> Iterator[Stage]:
-    yield from stages(request, tmp_path_factory)
+@pytest.fixture(scope="module", params=TARGETS)
+def shared(request, tmp_path_factory) -> Iterator[SharedTarget]:
+    yield from shared_targets(request, tmp_path_factory)
 
 
 @pytest.fixture
-def scene(request, stage) -> Iterator[Scene]:
-    yield from stage.scenes(request.session)
+def target(request, shared) -> Iterator[Target]:
+    yield from shared.targets(request.session)
 
 
 def seal(fd: int, seals: int) -> int:
@@ -69,44 +69,44 @@ BAD_PLACES = {
 @versions
 @pytest.mark.parametrize("place", BAD_PLACES.values(), ids=BAD_PLACES)
 @pytest.mark.parametrize("direction", [S2M, M2S], ids=["S2M", "M2S"])
-def test_a_ring_may_not_lie(scene, place, direction, version):
-    with scene.slave(version).to("region") as peer:
+def test_a_ring_may_not_lie(target, place, direction, version):
+    with target.slave(version).to("region") as peer:
         offset, log2 = place(peer.layout.size, version)
         peer.send(p.add_ring(version, direction, 0, 0, offset, log2), [peer.keep(p.eventfd())])
         peer.expect(p.ACK)
         peer.send(p.connect())
         reason = peer.ending()
     assert reason
-    assert scene.said(reason)
-    scene.check()
-    scene.good_slave(version)
+    assert target.said(reason)
+    target.check()
+    target.good_slave(version)
 
 
 @versions
 @pytest.mark.parametrize("region", [1, 255, 256, 65535])
-def test_a_ring_may_not_lie_in_a_region_that_is_not_there(scene, region, version):
-    with scene.slave(version).to("region") as peer:
+def test_a_ring_may_not_lie_in_a_region_that_is_not_there(target, region, version):
+    with target.slave(version).to("region") as peer:
         peer.ask(p.add_ring(version, S2M, 0, region, 0), [peer.keep(p.eventfd())])
         peer.send(p.connect())
         assert "never added" in peer.ending()
-    scene.check()
+    target.check()
 
 
 @versions
 @pytest.mark.parametrize("direction", [S2M, M2S], ids=["S2M", "M2S"])
-def test_rings_may_not_have_gaps(scene, direction, version):
-    with scene.slave(version).to("region") as peer:
+def test_rings_may_not_have_gaps(target, direction, version):
+    with target.slave(version).to("region") as peer:
         peer.ask(p.add_ring(version, direction, 1), [peer.keep(p.eventfd())])
         peer.send(p.connect())
         assert "missing" in peer.ending()
-    scene.check()
+    target.check()
 
 
 @versions
 @pytest.mark.parametrize("log2", [0, 1, 14])
-def test_a_ring_may_lie_at_the_very_end(scene, log2, version):
+def test_a_ring_may_lie_at_the_very_end(target, log2, version):
     layout = Layout(version, 1, 0, log2)
-    with scene.slave(version).to("accepted") as peer:
+    with target.slave(version).to("accepted") as peer:
         size = layout.ring_size + 64
         fd = peer.keep(memfd(size))
         os.pwrite(fd, struct.pack("<I", p.COOKIES[version]), 64)
@@ -118,15 +118,15 @@ def test_a_ring_may_lie_at_the_very_end(scene, log2, version):
             peer.expect(p.ACK)
             peer.send(p.connect())
             peer.expect(p.CONNECTED)
-    scene.check()
-    scene.good_slave(version)
+    target.check()
+    target.good_slave(version)
 
 
 @versions
 @pytest.mark.parametrize("shift", [0, 64, 128, 192])
-def test_rings_that_overlap_harm_their_owner_only(scene, shift, version):
+def test_rings_that_overlap_harm_their_owner_only(target, shift, version):
     """Nothing forbids it. What is read from them is checked whoever wrote it."""
-    with scene.slave(version).to("region") as peer:
+    with target.slave(version).to("region") as peer:
         ring = peer.rings[S2M]
         struct.pack_into("<I", peer.memory, shift, p.COOKIES[version])
         for direction, offset in ((S2M, 0), (M2S, shift)):
@@ -136,8 +136,8 @@ def test_rings_that_overlap_harm_their_owner_only(scene, shift, version):
         for number in range(64):
             ring.put(p.HEAD, number)
             ring.signal()
-    scene.check()
-    scene.good_slave(version)
+    target.check()
+    target.good_slave(version)
 
 
 # ---- the eventfds of rings ----
@@ -167,33 +167,33 @@ BAD_EVENTFDS += ["device", "control channel"]
 
 @pytest.mark.parametrize("direction", [S2M, M2S], ids=["S2M", "M2S"])
 @pytest.mark.parametrize("kind", BAD_EVENTFDS)
-def test_a_ring_comes_with_an_eventfd_and_nothing_else(scene, kind, direction):
-    with scene.slave().to("region") as peer:
+def test_a_ring_comes_with_an_eventfd_and_nothing_else(target, kind, direction):
+    with target.slave().to("region") as peer:
         peer.send(p.add_ring(512, direction), [bad_eventfds(peer)[kind]])
         assert "eventfd" in peer.ending()
-    scene.check()
-    scene.good_slave()
+    target.check()
+    target.good_slave()
 
 
 @versions
-def test_an_eventfd_that_is_made_blocking_holds_no_receiver_up(scene, version):
+def test_an_eventfd_that_is_made_blocking_holds_no_receiver_up(target, version):
     """Its last burst finds neither a packet nor a signal, and goes on to the good connection."""
-    with scene.slave(version).to("connected") as peer:
+    with target.slave(version).to("connected") as peer:
         for ring in peer.rings.values():
             os.set_blocking(ring.efd, True)
         for _ in range(3):
             assert peer.exchange(b"packet") == b"packet"
-            scene.flow.check()
-    scene.check()
-    scene.good_slave(version)
+            target.flow.check()
+    target.check()
+    target.good_slave(version)
 
 
 # ---- memory ----
 
 
-def connect_with(scene: Scene, fd: int, version: int = 512) -> contextlib.AbstractContextManager:
+def connect_with(target: Target, fd: int, version: int = 512) -> contextlib.AbstractContextManager:
     """A slave that has everything in the memory of an fd."""
-    peer = scene.slave(version).to("accepted")
+    peer = target.slave(version).to("accepted")
     peer.use(peer.keep(fd))
     return peer
 
@@ -202,44 +202,44 @@ def serves(peer: Slave) -> bool:
     return peer.to("connected").exchange(b"memory") == b"memory"
 
 
-def test_memory_that_was_not_sealed_is_sealed_when_it_is_taken(scene):
-    with connect_with(scene, memfd(SIZE)) as peer:
+def test_memory_that_was_not_sealed_is_sealed_when_it_is_taken(target):
+    with connect_with(target, memfd(SIZE)) as peer:
         fd = peer.fds[0]
         assert fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK
         assert serves(peer)
         with pytest.raises(PermissionError):
             os.ftruncate(fd, 0)
         assert serves(peer)
-    scene.check()
+    target.check()
 
 
 @pytest.mark.parametrize("when", ["region", "rings"])
-def test_memory_that_was_taken_cannot_shrink_before_it_is_used(scene, when):
-    with scene.slave().to(when) as peer:
+def test_memory_that_was_taken_cannot_shrink_before_it_is_used(target, when):
+    with target.slave().to(when) as peer:
         with pytest.raises(PermissionError):
             os.ftruncate(peer.fds[0], PAGE)
         assert serves(peer)
-    scene.check()
+    target.check()
 
 
-def test_memory_may_grow(scene):
-    with connect_with(scene, memfd(SIZE)) as peer:
+def test_memory_may_grow(target):
+    with connect_with(target, memfd(SIZE)) as peer:
         os.ftruncate(peer.fds[0], 4 * SIZE)
         assert serves(peer)
-    scene.check()
+    target.check()
 
 
-def test_holes_in_memory_are_zeroes(scene):
+def test_holes_in_memory_are_zeroes(target):
     fallocate = ctypes.CDLL(None, use_errno=True).fallocate
-    with connect_with(scene, memfd(SIZE)) as peer:
+    with connect_with(target, memfd(SIZE)) as peer:
         assert serves(peer)
         keep_size, punch_hole = 1, 2
         whole = ctypes.c_long(0), ctypes.c_long(SIZE)
         assert fallocate(peer.fds[0], keep_size | punch_hole, *whole) == 0
         peer.rings[S2M].signal()
-        scene.flow.check()
-    scene.check()
-    scene.good_slave()
+        target.flow.check()
+    target.check()
+    target.good_slave()
 
 
 def read_only(size: int, seals: int) -> int:
@@ -263,14 +263,14 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("make", UNFIT.values(), ids=UNFIT)
-def test_memory_is_refused_that_cannot_be_used(scene, make):
-    with scene.slave().to("accepted") as peer:
+def test_memory_is_refused_that_cannot_be_used(target, make):
+    with target.slave().to("accepted") as peer:
         peer.send(p.add_region(0, SIZE), [peer.keep(make())])
         reason = peer.ending()
     assert "region" in reason
-    assert scene.said(reason)
-    scene.check()
-    scene.good_slave()
+    assert target.said(reason)
+    target.check()
+    target.good_slave()
 
 
 def file_on_disk(folder: Path) -> int:
@@ -288,10 +288,10 @@ LOOSE = {
 
 
 @pytest.mark.parametrize("make", LOOSE.values(), ids=LOOSE)
-def test_memory_that_can_shrink_is_taken_from_our_own_user(scene, make, tmp_path):
-    with connect_with(scene, make(tmp_path)) as peer:
+def test_memory_that_can_shrink_is_taken_from_our_own_user(target, make, tmp_path):
+    with connect_with(target, make(tmp_path)) as peer:
         assert serves(peer)
-    scene.check()
+    target.check()
 
 
 @pytest.mark.parametrize("make", LOOSE.values(), ids=LOOSE)
@@ -305,27 +305,27 @@ def test_memory_that_can_shrink_is_not_taken_from_others(make, tmp_path):
         os.close(fd)
 
 
-def test_every_region_may_be_the_same_memory(scene):
-    with connect_with(scene, memfd(SIZE)) as peer:
+def test_every_region_may_be_the_same_memory(target):
+    with connect_with(target, memfd(SIZE)) as peer:
         for index in range(255, 0, -1):
             peer.ask(p.add_region(index, PAGE), [peer.fds[0]])
         assert serves(peer)
-    scene.check()
-    scene.good_slave()
+    target.check()
+    target.good_slave()
 
 
 @pytest.mark.parametrize("exponent", [46, 50, 62])
-def test_memory_beyond_the_address_space_is_refused(scene, exponent):
+def test_memory_beyond_the_address_space_is_refused(target, exponent):
     size = 1 << exponent
-    with scene.slave().to("accepted") as peer:
+    with target.slave().to("accepted") as peer:
         fd = peer.keep(memfd(size))
         for index in range(4):
             peer.send(p.add_region(index, size), [fd])
         reason = peer.ending()
         mapped = peer.seen.count(p.ACK) - 1  # one was for INIT
         assert f"region {mapped} of {size} bytes" in reason
-    scene.check()
-    scene.good_slave()
+    target.check()
+    target.good_slave()
 
 
 # ---- huge pages ----
@@ -340,9 +340,9 @@ def has_free_huge_pages() -> bool:
     return free.exists() and int(free.read_text()) > 0
 
 
-def test_huge_pages_are_mapped_or_refused(scene):
+def test_huge_pages_are_mapped_or_refused(target):
     """Without free pages no mapping comes about: then the offer is all that can be made."""
-    with scene.slave().to("accepted") as peer:
+    with target.slave().to("accepted") as peer:
         fd = peer.keep(huge_memfd(HUGE))
         if has_free_huge_pages():
             peer.use(fd, HUGE)
@@ -350,17 +350,17 @@ def test_huge_pages_are_mapped_or_refused(scene):
         else:
             peer.send(p.add_region(0, HUGE), [fd])
             assert f"region 0 of {HUGE} bytes" in peer.ending()
-    scene.check()
-    scene.good_slave()
+    target.check()
+    target.good_slave()
 
 
 @pytest.mark.parametrize("size", [PAGE, HUGE - 1, HUGE + PAGE])
-def test_a_part_of_a_huge_page_is_refused(scene, size):
+def test_a_part_of_a_huge_page_is_refused(target, size):
     """It would be mapped as a whole, and could not be unmapped."""
-    with scene.slave().to("accepted") as peer:
+    with target.slave().to("accepted") as peer:
         peer.send(p.add_region(0, size), [peer.keep(huge_memfd(2 * HUGE))])
         assert f"expected a multiple of {HUGE}" in peer.ending()
-    scene.check()
+    target.check()
 
 
 def test_huge_pages_are_not_taken_from_others():
@@ -377,24 +377,24 @@ def test_huge_pages_are_not_taken_from_others():
 
 
 @versions
-def test_what_a_slave_offers_cannot_shrink(scene, version):
-    with scene.master(version).to("asked") as peer:
+def test_what_a_slave_offers_cannot_shrink(target, version):
+    with target.master(version).to("asked") as peer:
         for fd in [fd for fd in peer.fds if "memfd" in os.readlink(f"/proc/self/fd/{fd}")]:
             with pytest.raises(PermissionError):
                 os.ftruncate(fd, 0)
         peer.to("connected")
         assert peer.exchange(b"memory") == b"memory"
-    scene.check()
+    target.check()
 
 
 @versions
-def test_an_eventfd_that_a_master_makes_blocking_holds_no_receiver_up(scene, version):
-    with scene.master(version).to("connected") as peer:
+def test_an_eventfd_that_a_master_makes_blocking_holds_no_receiver_up(target, version):
+    with target.master(version).to("connected") as peer:
         assert peer.exchange(b"packet") == b"packet"
         for direction in (S2M, M2S):
             os.set_blocking(peer.ring(direction).efd, True)
         for _ in range(3):
             assert peer.exchange(b"packet") == b"packet"
-            scene.flow.check()
-    scene.check()
-    scene.good_master(version)
+            target.flow.check()
+    target.check()
+    target.good_master(version)

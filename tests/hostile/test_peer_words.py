@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 from support import raw_peer as p
-from support.attack import Stage, stages
+from support.attack import SharedTarget, shared_targets
 from support.builds import run
 from support.programs import TIMEOUT, Program
 from support.raw_slave import RawSlave
@@ -132,17 +132,17 @@ def test_the_reason_that_names_a_refused_peer_has_it_escaped(tmp_path):
 
 
 @pytest.fixture(scope="module", params=["v1", "v4", "python"])
-def stage(request, tmp_path_factory) -> Stage:
-    yield from stages(request, tmp_path_factory)
+def shared(request, tmp_path_factory) -> SharedTarget:
+    yield from shared_targets(request, tmp_path_factory)
 
 
 @pytest.fixture
-def scene(request, stage):
-    yield from stage.scenes(request.session)
+def target(request, shared):
+    yield from shared.targets(request.session)
 
 
-def test_debug_lines_are_ours_whatever_a_peer_says(scene):
-    with scene.slave().to("greeted") as peer:
+def test_debug_lines_are_ours_whatever_a_peer_says(target):
+    with target.slave().to("greeted") as peer:
         peer.ask(p.init(512, name=EVIL))
         peer.state = "accepted"
         peer.to("rings")
@@ -150,12 +150,12 @@ def test_debug_lines_are_ours_whatever_a_peer_says(scene):
         peer.expect(p.CONNECTED)
         peer.send(p.disconnect(EVIL))
         peer.ending()
-    with scene.master().to("connected") as peer:
+    with target.master().to("connected") as peer:
         peer.send(p.disconnect(EVIL))
         peer.ending()
-    scene.check()
-    assert scene.said(f"disconnected by the peer: {SHOWN}\n")
-    lines = scene.program.errors.splitlines()
+    target.check()
+    assert target.said(f"disconnected by the peer: {SHOWN}\n")
+    lines = target.program.errors.splitlines()
     assert all(line.isprintable() and line.startswith("MEMIF_DEBUG:libmemif_py/") for line in lines)
 
 

@@ -15,34 +15,41 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
-from support.attack import SOMEBODY, Scene, Stage, Stranger, stages, stranger_to
+from support.attack import (
+    SOMEBODY,
+    SharedTarget,
+    Target,
+    UntrustedUser,
+    shared_targets,
+    untrusted_user_of,
+)
 
 from libmemif_py import Interface, Timeout
 from libmemif_py.control import channel, reactor, trust, wire
 
-VICTIMS = ["v1", "v4", "python"]
+TARGETS = ["v1", "v4", "python"]
 
 
-@pytest.fixture(scope="module", params=VICTIMS)
-def stage(request, tmp_path_factory) -> Iterator[Stage]:
-    yield from stages(request, tmp_path_factory)
+@pytest.fixture(scope="module", params=TARGETS)
+def shared(request, tmp_path_factory) -> Iterator[SharedTarget]:
+    yield from shared_targets(request, tmp_path_factory)
 
 
 @pytest.fixture
-def scene(request, stage) -> Iterator[Scene]:
-    for scene in stage.scenes(request.session):
-        yield scene
-        scene.mappings = max(scene.mappings, scene.program.mappings())  # stacks, see below
+def target(request, shared) -> Iterator[Target]:
+    for target in shared.targets(request.session):
+        yield target
+        target.mappings = max(target.mappings, target.program.mappings())  # stacks, see below
 
 
 @pytest.fixture
 def messages(pytestconfig) -> int:
-    return pytestconfig.getoption("--stranger-messages")
+    return pytestconfig.getoption("--untrusted-messages")
 
 
 @pytest.fixture
-def stranger(scene, tmp_path) -> Iterator[Stranger]:
-    with stranger_to(scene, tmp_path / "stranger.errors") as program:
+def untrusted(target, tmp_path) -> Iterator[UntrustedUser]:
+    with untrusted_user_of(target, tmp_path / "untrusted.errors") as program:
         yield program
 
 
@@ -52,63 +59,63 @@ each_state = pytest.mark.parametrize("state", ["unnamed", "named"])
 @pytest.mark.parametrize("fds", [1, 253])
 @pytest.mark.parametrize("kind", ["fuse", "fuse-eio", "pipe", "epoll", "memfd"])
 @each_state
-def test_no_descriptor_holds_anybody_up(scene, stranger, state, kind, fds):
+def test_no_descriptor_holds_anybody_up(target, untrusted, state, kind, fds):
     for _ in range(3):
-        stranger.order("attack", state, kind, fds)
-        scene.check()
-        scene.good_slave()
+        untrusted.order("attack", state, kind, fds)
+        target.check()
+        target.good_slave()
 
 
 @pytest.mark.parametrize("fds", [1, 20])
 @each_state
-def test_sockets_that_linger_for_an_hour_hold_nobody_up(scene, stranger, state, fds):
+def test_sockets_that_linger_for_an_hour_hold_nobody_up(target, untrusted, state, fds):
     for _ in range(3):
-        assert stranger.order("begin", state) == "begun"
+        assert untrusted.order("begin", state) == "begun"
         # So that the last reference is in the message.
-        scene.program.send_signal(signal.SIGSTOP)
+        target.program.send_signal(signal.SIGSTOP)
         try:
-            assert stranger.order("fire", "lingering", fds) == "fired"
+            assert untrusted.order("fire", "lingering", fds) == "fired"
         finally:
-            scene.program.send_signal(signal.SIGCONT)
-        scene.check()
-        scene.good_slave()
+            target.program.send_signal(signal.SIGCONT)
+        target.check()
+        target.good_slave()
 
 
-def test_behind_empty_messages_descriptors_hold_nobody_up(scene, stranger):
-    assert stranger.order("begin", "unnamed") == "begun"
-    scene.program.send_signal(signal.SIGSTOP)
+def test_behind_empty_messages_descriptors_hold_nobody_up(target, untrusted):
+    assert untrusted.order("begin", "unnamed") == "begun"
+    target.program.send_signal(signal.SIGSTOP)
     try:
-        assert stranger.order("fire", "lingering", 1, "behind", 2) == "fired"
+        assert untrusted.order("fire", "lingering", 1, "behind", 2) == "fired"
     finally:
-        scene.program.send_signal(signal.SIGCONT)
-    scene.check()
-    scene.good_slave()
+        target.program.send_signal(signal.SIGCONT)
+    target.check()
+    target.good_slave()
 
 
 @each_state
-def test_of_many_descriptors_of_all_kinds_nothing_stays(scene, stranger, state, messages):
+def test_of_many_descriptors_of_all_kinds_nothing_stays(target, untrusted, state, messages):
     mappings = []
     for _ in range(2):
-        assert stranger.order("flood", state, messages) == "done"
-        scene.check()
-        scene.good_slave()
-        mappings.append(scene.program.mappings())
+        assert untrusted.order("flood", state, messages) == "done"
+        target.check()
+        target.good_slave()
+        mappings.append(target.program.mappings())
     # Some stacks of threads that have ended are kept for later ones.
     assert mappings[1] < mappings[0] + messages / 10
 
 
 @each_state
-def test_near_the_limit_of_descriptors_a_stranger_takes_none(scene, stranger, state):
-    limit = resource.prlimit(scene.program.pid, resource.RLIMIT_NOFILE)
-    few = len(scene.program.descriptors()) + 40
-    resource.prlimit(scene.program.pid, resource.RLIMIT_NOFILE, (few, limit[1]))
+def test_near_the_limit_of_descriptors_an_untrusted_user_takes_none(target, untrusted, state):
+    limit = resource.prlimit(target.program.pid, resource.RLIMIT_NOFILE)
+    few = len(target.program.descriptors()) + 40
+    resource.prlimit(target.program.pid, resource.RLIMIT_NOFILE, (few, limit[1]))
     try:
         for kind in ("memfd", "fuse", "pipe"):
-            stranger.order("attack", state, kind, 253)
-            scene.check()
-            scene.good_slave()
+            untrusted.order("attack", state, kind, 253)
+            target.check()
+            target.good_slave()
     finally:
-        resource.prlimit(scene.program.pid, resource.RLIMIT_NOFILE, limit)
+        resource.prlimit(target.program.pid, resource.RLIMIT_NOFILE, limit)
 
 
 # ---- parts ----

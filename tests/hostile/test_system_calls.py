@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support import builds
-from support.attack import Scene, stranger_to
+from support.attack import Target, untrusted_user_of
 from support.builds import APIS, ROOT, SUPPORT, TESTS, Installed, environment, run
 from support.c_collector import build_directories
 from support.filtered import names_in
@@ -58,7 +58,7 @@ class Once:
         name: str = "",
     ):
         variables = {"PYTHONPATH": str(installed.package.parent), "LIBMEMIF_DEBUG": "1"}
-        # A C host starts anew under the same variables: it ignores those of Python.
+        # A C program starts anew under the same variables: it ignores those of Python.
         result = run(
             [*wrapper, *command, socket, "once", *([name] if "python" in str(command[0]) else [])],
             env=environment(**variables),
@@ -74,19 +74,19 @@ def called(trace: Path) -> set[str]:
 
 
 def live(kind: str, folder: Path, config: pytest.Config, wrapper: Sequence[str | Path]) -> str:
-    """A victim with all its peers: of both versions, in both roles, honest strangers and others.
-    What it said."""
-    with Scene(kind, folder, config, wrapper) as scene:
-        with stranger_to(scene, folder / "stranger") as stranger:
-            assert stranger.order("exchange", EXCHANGES) == "exchanged"
-            scene.settle()  # requests of the kernel's, once for all
+    """A target with all its peers: of both versions, in both roles, untrusted users that are honest
+    and others. What it said."""
+    with Target(kind, folder, config, wrapper) as target:
+        with untrusted_user_of(target, folder / "untrusted") as untrusted:
+            assert untrusted.order("exchange", EXCHANGES) == "exchanged"
+            target.settle()  # requests of the kernel's, once for all
             for state in ("unnamed", "named"):
-                stranger.order("attack", state, "fuse", 1)
-                scene.check()
-                scene.good_slave()
-        scene.good_master()
-        scene.end_in_peace()
-        return scene.program.errors
+                untrusted.order("attack", state, "fuse", 1)
+                target.check()
+                target.good_slave()
+        target.good_master()
+        target.end_in_peace()
+        return target.program.errors
 
 
 # ---- the list ----
@@ -156,7 +156,9 @@ def test_a_call_that_is_denied_is_done_without_or_named(installed, two_ends, tmp
 
 @each_kind
 @pytest.mark.parametrize("name", without("works"))
-def test_strangers_notice_nothing_of_what_can_be_done_without(name, kind, tmp_path, pytestconfig):
+def test_untrusted_peers_notice_nothing_of_what_can_be_done_without(
+    name, kind, tmp_path, pytestconfig
+):
     for error in ERRORS:
         folder = tmp_path / error
         folder.mkdir()
@@ -165,21 +167,21 @@ def test_strangers_notice_nothing_of_what_can_be_done_without(name, kind, tmp_pa
 
 @each_kind
 @pytest.mark.parametrize("names", [*without("strangers"), "close_range,unshare"])
-def test_strangers_are_refused_with_the_name_of_what_is_lacking(
+def test_untrusted_peers_are_refused_with_the_name_of_what_is_lacking(
     names, kind, tmp_path, pytestconfig
 ):
     wrapper = [*FILTERED, "--deny", f"{names}:EPERM"]
     with (
-        Scene(kind, tmp_path, pytestconfig, wrapper) as scene,
-        stranger_to(scene, tmp_path / "stranger") as stranger,
+        Target(kind, tmp_path, pytestconfig, wrapper) as target,
+        untrusted_user_of(target, tmp_path / "untrusted") as untrusted,
     ):
         # Of a message that is not taken the kernel tells by a reset, often first.
-        assert stranger.order("attack", "named", "memfd", 1) in ("DISCONNECT", "reset")
-        scene.flow.check()
-        scene.good_slave()
+        assert untrusted.order("attack", "named", "memfd", 1) in ("DISCONNECT", "reset")
+        target.flow.check()
+        target.good_slave()
         for name in names.split(","):
-            assert scene.said(name)
-        scene.end_in_peace()
+            assert target.said(name)
+        target.end_in_peace()
 
 
 # ---- eventfds ----
@@ -197,7 +199,7 @@ def hostile(case: str, denied: str, config: pytest.Config) -> None:
     "names",
     ["preadv2", "io_setup", "io_submit", "preadv2,poll", "preadv2,io_setup", "preadv2,io_submit"],
 )
-def test_no_stranger_holds_a_burst_up_by_an_eventfd(names, error, pytestconfig):
+def test_no_untrusted_peer_holds_a_burst_up_by_an_eventfd(names, error, pytestconfig):
     hostile("an_eventfd_that_blocks_holds_no_stranger_up", f"{names}:{error}", pytestconfig)
 
 

@@ -20,13 +20,13 @@ def compiled(installed: Installed, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def release(tmp_path_factory) -> Path:
     """programs/secrets.c with a release build."""
-    return compiled(builds.release(tmp_path_factory), tmp_path_factory.mktemp("hosts"))
+    return compiled(builds.release(tmp_path_factory), tmp_path_factory.mktemp("programs"))
 
 
 @pytest.fixture(scope="module")
 def debug(tmp_path_factory) -> Path:
     """The same with a debug build."""
-    return compiled(builds.debug(tmp_path_factory), tmp_path_factory.mktemp("hosts"))
+    return compiled(builds.debug(tmp_path_factory), tmp_path_factory.mktemp("programs"))
 
 
 @pytest.fixture(scope="module", params=["release", "debug"])

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from support import traffic
 from support.c_collector import build_directories
-from support.programs import OTHER_ROLE, TIMEOUT, Side, Stage
+from support.programs import OTHER_ROLE, TIMEOUT, Launcher, Side
 
 from libmemif_py import Interface
 
@@ -29,7 +29,7 @@ MANY = {"v1": 1_000_000, "python": 200_000}
 FEWER = {"v1": 100_000, "v4": 100_000, "python": 20_000}  # with v4 on a side
 
 
-class Pairs(Stage):
+class Pairs(Launcher):
     """Two traffic programs on one socket."""
 
     @contextlib.contextmanager
@@ -77,7 +77,7 @@ def builds(pytestconfig) -> list[Path]:
 
 
 @pytest.fixture
-def stage(tmp_path, builds) -> Pairs:
+def launcher(tmp_path, builds) -> Pairs:
     return Pairs(tmp_path, builds[0])
 
 
@@ -92,28 +92,28 @@ versions = pytest.mark.parametrize("version", VERSIONS)
 @pairings
 @versions
 @pytest.mark.parametrize("modes", MODES, ids="-".join)
-def test_every_packet_arrives_once_in_order_and_unchanged(stage, pair, version, modes):
+def test_every_packet_arrives_once_in_order_and_unchanged(launcher, pair, version, modes):
     many = FEWER if "v4" in pair else MANY
     packets = min(many[language] for language in pair)
-    stage.exchange(pair, packets, modes=modes, version=version)
+    launcher.exchange(pair, packets, modes=modes, version=version)
 
 
-def test_a_million_packets_arrive_between_programs_of_v4(stage):
-    stage.exchange(("v4", "v4"), 1_000_000, modes=("polling", "interrupt"), version=512)
+def test_a_million_packets_arrive_between_programs_of_v4(launcher):
+    launcher.exchange(("v4", "v4"), 1_000_000, modes=("polling", "interrupt"), version=512)
 
 
 @pytest.mark.parametrize("rings", [(1, 4), (4, 1), (3, 2)], ids=["1to4", "4to1", "3to2"])
 @pytest.mark.parametrize("pair", [p for p in PAIRS if p != ("python", "python")], ids=named)
 @versions
-def test_each_direction_has_its_own_number_of_queues(stage, rings, pair, version):
-    stage.exchange(pair, 10_000, "-l", 8, rings=rings, version=version)
+def test_each_direction_has_its_own_number_of_queues(launcher, rings, pair, version):
+    launcher.exchange(pair, 10_000, "-l", 8, rings=rings, version=version)
 
 
 @pytest.mark.parametrize("sizes", ["jumbo", "huge"])
 @pairings
 @versions
-def test_packets_may_take_many_buffers(stage, sizes, pair, version):
-    stage.exchange(pair, 5_000, "-S", sizes, version=version)
+def test_packets_may_take_many_buffers(launcher, sizes, pair, version):
+    launcher.exchange(pair, 5_000, "-S", sizes, version=version)
 
 
 # A chain may be longer than any burst: it is received in pieces.
@@ -123,29 +123,29 @@ def test_packets_may_take_many_buffers(stage, sizes, pair, version):
 @pytest.mark.parametrize("pair", [("v1", "python"), ("v4", "python"), ("python", "v4")], ids=named)
 @versions
 def test_buffers_may_be_shorter_or_longer_than_packets(
-    stage, buffer_size, log2_ring_size, pair, version
+    launcher, buffer_size, log2_ring_size, pair, version
 ):
     options = ("-b", buffer_size, "-l", log2_ring_size, "-S", "huge")
-    stage.exchange(pair, 2_000, *options, version=version)
+    launcher.exchange(pair, 2_000, *options, version=version)
 
 
 @pytest.mark.parametrize("log2_ring_size", [1, 3])
 @pairings
 @versions
-def test_a_ring_may_have_few_slots(stage, log2_ring_size, pair, version):
-    stage.exchange(pair, 5_000, "-l", log2_ring_size, version=version)
+def test_a_ring_may_have_few_slots(launcher, log2_ring_size, pair, version):
+    launcher.exchange(pair, 5_000, "-l", log2_ring_size, version=version)
 
 
-def test_a_ring_may_have_a_single_slot(stage):
+def test_a_ring_may_have_a_single_slot(launcher):
     # Only in version 512: in 256 a slot stays empty. To C programs a size of 0 is the default.
-    stage.exchange(("python", "python"), 5_000, "-l", 0, version=512)
+    launcher.exchange(("python", "python"), 5_000, "-l", 0, version=512)
 
 
 @pytest.mark.parametrize(("echo_language", "sender_language"), PAIRS)
 @versions
 @pytest.mark.parametrize("echo_role", ["master", "slave"])
 def test_packets_sent_back_arrive_as_they_were_sent(
-    stage, echo_language, sender_language, version, echo_role
+    launcher, echo_language, sender_language, version, echo_role
 ):
     # As slave, the sender makes the rings at the far end short: what comes in has to wait there.
     short = ("-l", 5) if echo_role == "master" else ()
@@ -156,8 +156,8 @@ def test_packets_sent_back_arrive_as_they_were_sent(
         sender_role: (sender_language, sender_role, *sender_options),
     }
     with (
-        stage.traffic(*sides["master"], version=version) as master,
-        stage.traffic(*sides["slave"], version=version) as slave,
+        launcher.traffic(*sides["master"], version=version) as master,
+        launcher.traffic(*sides["slave"], version=version) as slave,
     ):
         sender = master if sender_role == "master" else slave
         assert sender.result()["received"] == [10_000]
@@ -178,15 +178,15 @@ def test_packets_sent_back_arrive_as_they_were_sent(
 )
 @pytest.mark.parametrize("master", LANGUAGES)
 def test_a_slave_sends_buffers_back_without_a_copy(
-    stage, master, buffer_size, headroom, log2_ring_size, mode
+    launcher, master, buffer_size, headroom, log2_ring_size, mode
 ):
     packets = ("-x", "-n", 10_000, "-N", 10_000, "-S", "jumbo", "-w", 500)
     rings = ("-q", "2,2", "-l", log2_ring_size)
     master_options = (*packets, *rings, "-b", buffer_size - headroom)
     slave_options = ("-e", *rings, "-b", buffer_size, "-H", headroom, "-p", mode)
     with (
-        stage.traffic(master, "master", *master_options, version=512) as sender,
-        stage.traffic("v4", "slave", *slave_options, version=512) as echo,
+        launcher.traffic(master, "master", *master_options, version=512) as sender,
+        launcher.traffic("v4", "slave", *slave_options, version=512) as echo,
     ):
         assert sender.result()["received"] == [10_000, 10_000]
         sender.end()
@@ -199,12 +199,14 @@ def test_a_slave_sends_buffers_back_without_a_copy(
 # The program writes over the headroom of what it receives, before it looks at any packet.
 @pytest.mark.parametrize(("buffer_size", "headroom"), [(2048, 1), (1024, 200), (4096, 4000)])
 @pytest.mark.parametrize("master", LANGUAGES)
-def test_headroom_is_free_and_packets_lie_behind_it(stage, master, buffer_size, headroom):
+def test_headroom_is_free_and_packets_lie_behind_it(launcher, master, buffer_size, headroom):
     packets = ("-n", 5_000, "-N", 5_000, "-S", "huge")
     slave_options = ("-b", buffer_size, "-H", headroom)
     with (
-        stage.traffic(master, "master", *packets, "-b", buffer_size - headroom, version=512) as one,
-        stage.traffic("v4", "slave", *packets, *slave_options, version=512) as other,
+        launcher.traffic(
+            master, "master", *packets, "-b", buffer_size - headroom, version=512
+        ) as one,
+        launcher.traffic("v4", "slave", *packets, *slave_options, version=512) as other,
     ):
         assert one.result()["fault"] == ""
         assert other.result()["fault"] == ""
@@ -213,18 +215,18 @@ def test_headroom_is_free_and_packets_lie_behind_it(stage, master, buffer_size, 
 
 
 @pairings
-def test_a_socket_name_may_be_abstract(stage, pair):
-    stage.socket = f"@{stage.folder}"
-    stage.exchange(pair, 1_000)
-    assert not Path(stage.socket).exists()
+def test_a_socket_name_may_be_abstract(launcher, pair):
+    launcher.socket = f"@{launcher.folder}"
+    launcher.exchange(pair, 1_000)
+    assert not Path(launcher.socket).exists()
 
 
 @pairings
-def test_a_slave_that_comes_first_finds_its_master_later(stage, pair):
+def test_a_slave_that_comes_first_finds_its_master_later(launcher, pair):
     options = ("-n", 1_000, "-N", 1_000)
     with (
-        stage.traffic(pair[1], "slave", *options) as slave,
-        stage.traffic(pair[0], "master", *options) as master,
+        launcher.traffic(pair[1], "slave", *options) as slave,
+        launcher.traffic(pair[0], "master", *options) as master,
     ):
         assert master.result()["received"] == [1_000]
         assert slave.result()["received"] == [1_000]
@@ -234,11 +236,13 @@ def test_a_slave_that_comes_first_finds_its_master_later(stage, pair):
 
 @pytest.mark.parametrize("role", ["master", "slave"])
 @pytest.mark.parametrize(("survivor", "killed"), PAIRS)
-def test_a_killed_peer_may_come_back_and_costs_no_descriptor(stage, role, survivor, killed):
+def test_a_killed_peer_may_come_back_and_costs_no_descriptor(launcher, role, survivor, killed):
     counts = []
-    with stage.traffic(survivor, role, "-c") as side:
+    with launcher.traffic(survivor, role, "-c") as side:
         for _ in range(3):
-            with stage.traffic(killed, OTHER_ROLE[role], "-c", "-n", 5_000, "-N", 5_000) as other:
+            with launcher.traffic(
+                killed, OTHER_ROLE[role], "-c", "-n", 5_000, "-N", 5_000
+            ) as other:
                 # It goes on sending and receiving until it is killed, at the end of this block.
                 assert other.result()["fault"] == ""
                 counts.append(len(side.descriptors()))
@@ -248,12 +252,12 @@ def test_a_killed_peer_may_come_back_and_costs_no_descriptor(stage, role, surviv
 
 @pytest.mark.parametrize(("restriction", "expected"), [(None, 512), (512, 512), (256, 256)])
 @pytest.mark.parametrize("pair", [p for p in PAIRS if p.count("python") == 1], ids=named)
-def test_the_highest_version_in_common_is_used(stage, pair, restriction, expected):
+def test_the_highest_version_in_common_is_used(launcher, pair, restriction, expected):
     restrictions = {"v1": restriction, "v4": restriction, "python": None}
     options = ("-n", 10, "-N", 10)
     with (
-        stage.traffic(pair[0], "master", *options, version=restrictions[pair[0]]) as master,
-        stage.traffic(pair[1], "slave", *options, version=restrictions[pair[1]]) as slave,
+        launcher.traffic(pair[0], "master", *options, version=restrictions[pair[0]]) as master,
+        launcher.traffic(pair[1], "slave", *options, version=restrictions[pair[1]]) as slave,
     ):
         python_side = master if pair[0] == "python" else slave
         assert python_side.result()["version"] == expected
@@ -269,8 +273,8 @@ def test_every_build_of_the_library_carries_packets_of_all_sizes(
         folder = tmp_path / str(number)
         folder.mkdir()
         options = ("-S", "huge", "-l", 7)
-        stage = Pairs(folder, build)
-        stage.exchange((api, api), 5_000, *options, rings=(2, 3), modes=modes, version=version)
+        launcher = Pairs(folder, build)
+        launcher.exchange((api, api), 5_000, *options, rings=(2, 3), modes=modes, version=version)
 
 
 # ---- the checks themselves ----
@@ -306,21 +310,21 @@ FAULTS = {
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("name", FAULTS)
-def test_the_programs_find(stage, language, name):
+def test_the_programs_find(launcher, language, name):
     packets, complaint = FAULTS[name]
     with (
-        stage.traffic(language, "master", "-N", 4) as master,
-        Interface(stage.socket) as slave,
+        launcher.traffic(language, "master", "-N", 4) as master,
+        Interface(launcher.socket) as slave,
     ):
         assert slave.send_burst(packets, TIMEOUT) == len(packets)
         assert complaint in master.fault()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_programs_find_that_packets_are_missing(stage, language):
+def test_the_programs_find_that_packets_are_missing(launcher, language):
     with (
-        stage.traffic(language, "master", "-N", 3) as master,
-        Interface(stage.socket) as slave,
+        launcher.traffic(language, "master", "-N", 3) as master,
+        Interface(launcher.socket) as slave,
     ):
         slave.send_burst(numbered(0, 1), TIMEOUT)
         master.end_input()

@@ -42,7 +42,7 @@ def build(pytestconfig):
     return next(build for build in build_directories(pytestconfig) if not build.label).path
 
 
-class Scene:
+class EndsLauncher:
     """A socket, and who meets there."""
 
     def __init__(self, folder: Path, build: Path, version: int):
@@ -55,23 +55,25 @@ class Scene:
         command += ["-q", str(QUEUES), *options]
         return Side(command, self.folder / "drain.errors", self._environment)
 
-    def leaver(self, role: str, queues: int = QUEUES, count: int = COUNT) -> Program:
+    def leaving_peer(self, role: str, queues: int = QUEUES, count: int = COUNT) -> Program:
         command = [sys.executable, SUPPORT / "leaving_peer.py", self.socket, role]
         return Program(
-            [*command, str(queues), str(count)], self.folder / "leaver.errors", self._environment
+            [*command, str(queues), str(count)],
+            self.folder / "leaving_peer.errors",
+            self._environment,
         )
 
     @contextlib.contextmanager
-    def leaver_that_listens(self) -> Iterator[Program]:
+    def leaving_master(self) -> Iterator[Program]:
         """A slave that finds no master would try again after seconds only."""
-        with self.leaver("master") as peer:
+        with self.leaving_peer("master") as peer:
             wait_until_listening(self.socket)
             yield peer
 
 
 @pytest.fixture
-def scene(tmp_path, build, version):
-    return Scene(tmp_path, build, version)
+def launcher(tmp_path, build, version):
+    return EndsLauncher(tmp_path, build, version)
 
 
 def leave(peer: Program, how: str) -> None:
@@ -91,14 +93,14 @@ def leave(peer: Program, how: str) -> None:
 @each_mode
 @each_role
 @each_version
-def test_a_program_receives_all_in_on_disconnect(scene, api, role, mode, how):
+def test_a_program_receives_all_in_on_disconnect(launcher, api, role, mode, how):
     threads = ["-t"] if how == "it waits in threads" else []
     with contextlib.ExitStack() as both:
         if role == "slave":
-            peer = both.enter_context(scene.leaver_that_listens())
-        receiver = both.enter_context(scene.drain(api, role, mode, *threads))
+            peer = both.enter_context(launcher.leaving_master())
+        receiver = both.enter_context(launcher.drain(api, role, mode, *threads))
         if role == "master":
-            peer = both.enter_context(scene.leaver("slave"))
+            peer = both.enter_context(launcher.leaving_peer("slave"))
         assert receiver.line() == "up"
         assert peer.line() == "sent"
         if how.endswith("here"):
@@ -114,10 +116,10 @@ def test_a_program_receives_all_in_on_disconnect(scene, api, role, mode, how):
 
 @each_api
 @each_version
-def test_threads_that_end_at_the_first_disconnected_are_joined_at_each_end(scene, api):
-    with scene.drain(api, "master", "polling", "-t") as receiver:
+def test_threads_that_end_at_the_first_disconnected_are_joined_at_each_end(launcher, api):
+    with launcher.drain(api, "master", "polling", "-t") as receiver:
         for _ in range(5):
-            with scene.leaver("slave") as peer:
+            with launcher.leaving_peer("slave") as peer:
                 assert receiver.line() == "up"
                 assert peer.line() == "sent"
                 leave(peer, "is killed")
@@ -142,9 +144,9 @@ def cheat(path: str) -> Iterator[Interface]:
 
 @each_api
 @pytest.mark.parametrize("version", [512])
-def test_a_broken_ring_gives_an_error_and_the_others_deliver(scene, api):
-    with scene.drain(api, "master", "polling") as receiver:
-        with cheat(scene.socket):
+def test_a_broken_ring_gives_an_error_and_the_others_deliver(launcher, api):
+    with launcher.drain(api, "master", "polling") as receiver:
+        with cheat(launcher.socket):
             assert receiver.line() == "up"
         assert receiver.line() == "queue 0 is disconnected in on_disconnect"
         assert receiver.lines_until(f"drained {COUNT} joined 0")[:-1] == []
@@ -168,14 +170,14 @@ def test_python_receives_from_the_rings_that_are_whole(tmp_path):
 
 
 @contextlib.contextmanager
-def left_behind(scene, role, mode, how):
+def left_behind(launcher, role, mode, how):
     """An interface whose peer has left, with all packets not received yet."""
     is_over = threading.Event()
     with contextlib.ExitStack() as both:
         if role == "slave":
-            peer = both.enter_context(scene.leaver_that_listens())
+            peer = both.enter_context(launcher.leaving_master())
         interface = Interface(
-            scene.socket,
+            launcher.socket,
             role=role,
             s2m_rings=QUEUES,
             m2s_rings=QUEUES,
@@ -185,7 +187,7 @@ def left_behind(scene, role, mode, how):
         for queue in range(QUEUES):
             interface.set_rx_mode(mode, queue=queue)
         if role == "master":
-            peer = both.enter_context(scene.leaver("slave"))
+            peer = both.enter_context(launcher.leaving_peer("slave"))
         assert peer.line() == "sent"
         if how == "closed here":
             interface.close()
@@ -228,8 +230,8 @@ def receive_without_copies(interface, queue):
 @each_mode
 @each_role
 @each_version
-def test_python_receives_all_after_the_end(scene, role, mode, how, receive):
-    with left_behind(scene, role, mode, how) as interface:
+def test_python_receives_all_after_the_end(launcher, role, mode, how, receive):
+    with left_behind(launcher, role, mode, how) as interface:
         for queue in range(QUEUES):
             assert receive(interface, queue) == EVERYTHING
             end = errors.NoConnectionError if how == "closed here" else errors.Disconnected
@@ -238,8 +240,8 @@ def test_python_receives_all_after_the_end(scene, role, mode, how, receive):
 
 
 @each_version
-def test_iteration_ends_after_the_last_packet(scene, version):
-    with left_behind(scene, "master", "interrupt", "closed here") as interface:
+def test_iteration_ends_after_the_last_packet(launcher, version):
+    with left_behind(launcher, "master", "interrupt", "closed here") as interface:
         assert list(interface) == EVERYTHING
 
 
@@ -300,13 +302,13 @@ def test_a_burst_that_is_open_keeps_its_packets_and_the_rest_follows(tmp_path, v
 @pytest.mark.parametrize("how", ["it closes", "is killed"])
 @each_role
 @each_version
-def test_asyncio_receives_all_after_the_end(scene, role, how, version):
+def test_asyncio_receives_all_after_the_end(launcher, role, how, version):
     async def scenario():
         gone = asyncio.Event()
         async with AsyncInterface(
-            scene.socket, role=role, on_disconnect=lambda *_: gone.set()
+            launcher.socket, role=role, on_disconnect=lambda *_: gone.set()
         ) as interface:
-            with scene.leaver(OTHER_ROLE[role], 1) as peer:
+            with launcher.leaving_peer(OTHER_ROLE[role], 1) as peer:
                 assert await asyncio.to_thread(peer.line) == "sent"
                 leave(peer, how)
                 await asyncio.wait_for(gone.wait(), TIMEOUT)
@@ -319,10 +321,10 @@ def test_asyncio_receives_all_after_the_end(scene, role, how, version):
 
 
 @each_version
-def test_asyncio_receives_what_was_left_when_it_was_closed(scene, version):
+def test_asyncio_receives_what_was_left_when_it_was_closed(launcher, version):
     async def scenario():
-        interface = AsyncInterface(scene.socket, role="master")
-        with scene.leaver("slave", 1) as peer:
+        interface = AsyncInterface(launcher.socket, role="master")
+        with launcher.leaving_peer("slave", 1) as peer:
             assert await asyncio.to_thread(peer.line) == "sent"
             interface.close()
             return [packet async for packet in interface]
@@ -347,11 +349,11 @@ class Recorder(asyncio.DatagramProtocol):
 @pytest.mark.parametrize("is_paused", [False, True])
 @pytest.mark.parametrize("how", ["it closes", "is killed"])
 @each_version
-def test_a_protocol_hears_of_the_end_behind_the_last_datagram(scene, how, is_paused, version):
+def test_a_protocol_hears_of_the_end_behind_the_last_datagram(launcher, how, is_paused, version):
     async def scenario():
-        transport, protocol = await create_memif_endpoint(Recorder, scene.socket, role="master")
+        transport, protocol = await create_memif_endpoint(Recorder, launcher.socket, role="master")
         transport.pause_reading()
-        with scene.leaver("slave", 1) as peer:
+        with launcher.leaving_peer("slave", 1) as peer:
             assert await asyncio.to_thread(peer.line) == "sent"
             if not is_paused:
                 transport.resume_reading()
@@ -367,8 +369,8 @@ def test_a_protocol_hears_of_the_end_behind_the_last_datagram(scene, how, is_pau
 
 
 @each_version
-def test_a_socket_of_scapy_receives_all_after_the_end(scene, version):
-    with left_behind(scene, "master", "interrupt", "it closes") as interface:
+def test_a_socket_of_scapy_receives_all_after_the_end(launcher, version):
+    with left_behind(launcher, "master", "interrupt", "it closes") as interface:
         sock = MemifSocket(interface)
         received = []
         while (data := sock.recv_raw(65535)[1]) is not None:
@@ -377,8 +379,8 @@ def test_a_socket_of_scapy_receives_all_after_the_end(scene, version):
 
 
 @each_version
-def test_what_is_left_makes_the_descriptor_readable_until_it_is_taken(scene, version):
-    with left_behind(scene, "slave", "interrupt", "is killed") as interface:
+def test_what_is_left_makes_the_descriptor_readable_until_it_is_taken(launcher, version):
+    with left_behind(launcher, "slave", "interrupt", "is killed") as interface:
         received = []
         while select.select([interface.fileno()], [], [], 0)[0]:
             with contextlib.suppress(errors.Disconnected):
@@ -429,7 +431,7 @@ def test_the_names_of_the_peer_stay(tmp_path, role):
     path = tmp_path / "memif.sock"
     with Interface(path, role=role) as staying:
         assert (staying.details().remote_name, staying.details().remote_app_name) == ("", "")
-        with Interface(path, role=OTHER_ROLE[role], name="leaver", app_name="test") as leaving:
+        with Interface(path, role=OTHER_ROLE[role], name="leaving", app_name="test") as leaving:
             leaving.wait_connected(TIMEOUT)
             staying.wait_connected(TIMEOUT)
         with pytest.raises(errors.Disconnected):
@@ -438,5 +440,5 @@ def test_the_names_of_the_peer_stay(tmp_path, role):
         # A master greets for all of its interfaces.
         app_name = "test" if role == "master" else "libmemif_py"
         names = (details.remote_name, details.remote_app_name)
-        assert (details.connected, names) == (False, ("leaver", app_name))
+        assert (details.connected, names) == (False, ("leaving", app_name))
         assert (details.rx_rings, details.version, staying.peer) == ((), 0, None)

@@ -13,7 +13,7 @@ import sys
 
 import pytest
 from support.c_collector import build_directories
-from support.programs import TIMEOUT, Program, Stage
+from support.programs import TIMEOUT, Launcher, Program
 
 from libmemif_py import Interface, errors
 from libmemif_py.control import channel, hub, reactor, wire
@@ -132,8 +132,8 @@ def test_a_program_that_ends_without_closing(greeter):
 
 @pytest.mark.parametrize("name", ["icmp_responder", "icmp_responder2", "icmp_responder4"])
 def test_a_c_slave_that_is_stopped_before_hello(greeter, name, tmp_path, pytestconfig):
-    stage = Stage(tmp_path, build_directories(pytestconfig)[0].path)
-    with stage.example(name, path=greeter.path) as program:
+    launcher = Launcher(tmp_path, build_directories(pytestconfig)[0].path)
+    with launcher.example(name, path=greeter.path) as program:
         if name == "icmp_responder":
             program.write("conn 0\n")
         guest = greeter.accept()

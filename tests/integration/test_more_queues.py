@@ -17,7 +17,7 @@ import pytest
 from support.c_collector import build_directories
 from support.fakelink import recordings
 from support.packets import ping_all_sizes, pinger
-from support.programs import TIMEOUT, Program, Stage, wait_until_listening
+from support.programs import TIMEOUT, Launcher, Program, wait_until_listening
 from support.raw_slave import RawSlave
 
 from libmemif_py import Interface
@@ -386,15 +386,15 @@ def test_a_recorded_vpp_with_more_queues_connects_at_its_second_attempt(path, s2
 
 
 @pytest.fixture
-def stage(tmp_path, pytestconfig) -> Stage:
-    return Stage(tmp_path, build_directories(pytestconfig)[0].path)
+def launcher(tmp_path, pytestconfig) -> Launcher:
+    return Launcher(tmp_path, build_directories(pytestconfig)[0].path)
 
 
 @pytest.mark.parametrize("name", ["icmp_responder", "icmp_responder4"])
-def test_a_c_slave_with_more_queues_connects_and_answers(stage, name):
-    with Interface(stage.socket, role="master") as ours:
+def test_a_c_slave_with_more_queues_connects_and_answers(launcher, name):
+    with Interface(launcher.socket, role="master") as ours:
         words = ("-q", 4)
-        with stage.example(name, *words) as program:
+        with launcher.example(name, *words) as program:
             if name == "icmp_responder":
                 program.write("conn 0\n")
             ours.wait_connected(TIMEOUT)
@@ -402,10 +402,10 @@ def test_a_c_slave_with_more_queues_connects_and_answers(stage, name):
 
 
 @pytest.mark.parametrize("name", ["icmp_responder2", "icmp_responder4"])
-def test_a_python_slave_with_more_queues_connects_to_a_c_master(stage, name):
-    with stage.example(name, "-m"):
-        wait_until_listening(stage.socket)
-        with Interface(stage.socket, s2m_rings=4, m2s_rings=4) as ours:
+def test_a_python_slave_with_more_queues_connects_to_a_c_master(launcher, name):
+    with launcher.example(name, "-m"):
+        wait_until_listening(launcher.socket)
+        with Interface(launcher.socket, s2m_rings=4, m2s_rings=4) as ours:
             ours.wait_connected(TIMEOUT)
             assert len(ours.details().tx_rings) == 1
 

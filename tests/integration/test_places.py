@@ -23,7 +23,7 @@ from support.programs import TIMEOUT, Program
 from libmemif_py import Interface, errors
 from libmemif_py.control import channel, hub, places, reactor
 
-RACERS = 6
+MASTERS = 6
 ROUNDS = 25
 SOMEBODY = 12345
 PATHS = {
@@ -141,26 +141,26 @@ def test_an_abstract_name_may_have_a_nul_byte():
 def test_of_many_masters_that_start_at_once_one_gets_the_path(tmp_path):
     """Over a stale file, which each of them would replace."""
     path = tmp_path / "socket"
-    racer = [sys.executable, SUPPORT / "competing_master.py", path]
+    command = [sys.executable, SUPPORT / "competing_master.py", path]
     with contextlib.ExitStack() as stack:
-        racers = [
-            stack.enter_context(Program(racer, tmp_path / f"errors-{i}")) for i in range(RACERS)
+        masters = [
+            stack.enter_context(Program(command, tmp_path / f"errors-{i}")) for i in range(MASTERS)
         ]
-        for program in racers:
+        for program in masters:
             assert program.line() == "ready"
         for number in range(ROUNDS):
             leave_stale_file(path)
             shot = tmp_path / f"shot-{number}"
-            for program in racers:
+            for program in masters:
                 program.write(f"{shot}\n")
             shot.touch()
-            heard = sorted(program.line() for program in racers)
-            assert heard == ["ALREADY"] * (RACERS - 1) + ["listens"], f"round {number}"
+            heard = sorted(program.line() for program in masters)
+            assert heard == ["ALREADY"] * (MASTERS - 1) + ["listens"], f"round {number}"
             with Interface(path) as slave:
                 slave.wait_connected(TIMEOUT)
-            for program in racers:
+            for program in masters:
                 program.write("\n")
-            assert {program.line() for program in racers} == {"over"}
+            assert {program.line() for program in masters} == {"over"}
             assert not [name for name in names_in(tmp_path) if "socket" in name]
 
 

@@ -23,7 +23,7 @@ MEMCHECK = (
 def lifecycle(tmp_path_factory) -> Path:
     """programs/lifecycle_v1.c."""
     installed = builds.release(tmp_path_factory)
-    program = tmp_path_factory.mktemp("hosts") / "lifecycle"
+    program = tmp_path_factory.mktemp("programs") / "lifecycle"
     return installed.compile(program, ["lifecycle_v1.c"], "-g")
 
 
@@ -31,7 +31,7 @@ def lifecycle(tmp_path_factory) -> Path:
 def lifecycle_v4(tmp_path_factory) -> Path:
     """programs/lifecycle_v4.c."""
     installed = builds.release(tmp_path_factory)
-    program = tmp_path_factory.mktemp("hosts") / "lifecycle_v4"
+    program = tmp_path_factory.mktemp("programs") / "lifecycle_v4"
     return installed.compile(program, ["lifecycle_v4.c"], "-g", api=V4)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.c_collector import build_directories
-from support.programs import TIMEOUT, Side, Stage, c_program
+from support.programs import TIMEOUT, Launcher, Side, c_program
 
 from libmemif_py import Interface
 
@@ -24,7 +24,7 @@ BURSTS = ("-m", 100, "-l", 5, "-d", 3_000, "-x", 5)
 ROUNDS_PER_ROUND_OF_BURSTS = 40
 
 
-class Games(Stage):
+class Games(Launcher):
     """Two sides of a game on one socket."""
 
     def __init__(self, folder: Path, build: Path):

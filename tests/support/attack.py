@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A victim, its good connection, and what must be as before after each attack."""
+"""A target, its good connection, and what must be as before after each attack."""
 
 import collections
 import contextlib
@@ -23,14 +23,14 @@ from support.programs import Program, c_program
 from support.raw_peer import TIMEOUT, Listening, Master, Slave
 
 # By both C interfaces, as built and under the address sanitizer, and in Python.
-VICTIMS = ["v1", "v4", "python", "v1-asan", "v4-asan"]
+TARGETS = ["v1", "v4", "python", "v1-asan", "v4-asan"]
 SOMEBODY = 12345  # an id that no user has
-PYTHON_VICTIM = Path(__file__).parent / "target.py"
+PYTHON_TARGET = Path(__file__).parent / "target.py"
 
 
 def command_of(kind: str, config: pytest.Config) -> list[str | Path]:
     if kind == "python":
-        return [sys.executable, PYTHON_VICTIM]
+        return [sys.executable, PYTHON_TARGET]
     api, _, label = kind.partition("-")
     (build,) = [build for build in build_directories(config) if build.label == label]
     return [c_program(build.path, "victim", api)]
@@ -90,7 +90,7 @@ class Flow:
 
 
 class Watched(Program):
-    """What a victim holds of the system."""
+    """What a target holds of the system."""
 
     @property
     def pid(self) -> int:
@@ -115,13 +115,13 @@ class Watched(Program):
         return self._process.poll() is None
 
 
-class Scene:
-    """One victim for many attacks."""
+class Target:
+    """One target for many attacks."""
 
     def __init__(
         self, kind: str, folder: Path, config: pytest.Config, wrapper: Sequence[str | Path] = ()
     ):
-        """`wrapper`: a command that becomes the victim's, such as a tracer."""
+        """`wrapper`: a command that becomes the target's, such as a tracer."""
         self.kind = kind
         self.folder = folder
         self.path = str(folder / "master")
@@ -175,7 +175,7 @@ class Scene:
         return Slave(self.path, version, **options)
 
     def master(self, version: int = 512) -> Master:
-        """Have the victim's slave come."""
+        """Have the target's slave come."""
         while self._order("again") != "ok":
             time.sleep(0.001)  # it has yet to see that its last connection is over
         return self.listening.accept(version)
@@ -220,7 +220,7 @@ class Scene:
         assert self.program.mappings() <= self.mappings + 8
 
 
-class Stranger(Program):
+class UntrustedUser(Program):
     """support/untrusted.py."""
 
     def order(self, *words: str | int) -> str:
@@ -229,19 +229,19 @@ class Stranger(Program):
 
 
 @contextlib.contextmanager
-def stranger_to(scene: Scene, errors: Path) -> Iterator[Stranger]:
-    """The scene is opened to everybody. To be had by root only."""
-    scene.folder.chmod(0o755)
-    os.chmod(scene.path, 0o666)  # noqa: S103 - strangers are to connect
-    own = Path(tempfile.mkdtemp(prefix="memif-stranger-"))  # pytest's own folders are closed
+def untrusted_user_of(target: Target, errors: Path) -> Iterator[UntrustedUser]:
+    """The target is opened to everybody. To be had by root only."""
+    target.folder.chmod(0o755)
+    os.chmod(target.path, 0o666)  # noqa: S103 - untrusted users are to connect
+    own = Path(tempfile.mkdtemp(prefix="memif-untrusted-"))  # pytest's own folders are closed
     os.chown(own, SOMEBODY, SOMEBODY)
-    folder = os.open(scene.folder, os.O_PATH | os.O_DIRECTORY)
+    folder = os.open(target.folder, os.O_PATH | os.O_DIRECTORY)
     os.set_inheritable(folder, True)
     command = [sys.executable, "-P", "-m", "support.untrusted"]
     command += [str(SOMEBODY), own, str(folder), "master"]
     environment = {"PYTHONPATH": str(Path(__file__).parent.parent)}
     try:
-        with Stranger(command, errors, environment, pass_fds=(folder,)) as program:
+        with UntrustedUser(command, errors, environment, pass_fds=(folder,)) as program:
             assert program.line() == "ready"
             yield program
     finally:
@@ -249,40 +249,42 @@ def stranger_to(scene: Scene, errors: Path) -> Iterator[Stranger]:
         shutil.rmtree(own)
 
 
-class Stage:
-    """The scene of a module's tests: one for all of them, but a new one after a test that failed,
+class SharedTarget:
+    """The target of a module's tests: one for all of them, but a new one after a test that failed,
     so that each failure is of its own making."""
 
     def __init__(self, kind: str, factory: pytest.TempPathFactory, config: pytest.Config):
-        self._make = lambda: Scene(kind, factory.mktemp("scene"), config)
-        self._scene: Scene | None = None
+        self._make = lambda: Target(kind, factory.mktemp("target"), config)
+        self._target: Target | None = None
 
-    def scenes(self, session: pytest.Session) -> Iterator[Scene]:
+    def targets(self, session: pytest.Session) -> Iterator[Target]:
         """For a fixture of one test."""
-        if self._scene is None:
-            self._scene = self._make().__enter__()
+        if self._target is None:
+            self._target = self._make().__enter__()
         failures = session.testsfailed
-        yield self._scene
+        yield self._target
         if session.testsfailed != failures:
             self.clear()
 
     def clear(self) -> None:
-        scene, self._scene = self._scene, None
-        if scene is not None:
-            scene.__exit__()
+        target, self._target = self._target, None
+        if target is not None:
+            target.__exit__()
 
     def end(self) -> None:
-        """The victim ends in peace."""
-        if self._scene is not None:
-            self._scene.check_after_all()
-            self._scene.end_in_peace()
+        """The target ends in peace."""
+        if self._target is not None:
+            self._target.check_after_all()
+            self._target.end_in_peace()
 
 
-def stages(request: pytest.FixtureRequest, factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """For a fixture of a module, with victims as parameters."""
-    stage = Stage(request.param, factory, request.config)
+def shared_targets(
+    request: pytest.FixtureRequest, factory: pytest.TempPathFactory
+) -> Iterator[SharedTarget]:
+    """For a fixture of a module, with targets as parameters."""
+    shared = SharedTarget(request.param, factory, request.config)
     try:
-        yield stage
-        stage.end()
+        yield shared
+        shared.end()
     finally:
-        stage.clear()
+        shared.clear()

@@ -22,7 +22,7 @@ def main(socket: str, role: str, queues: int, count: int) -> None:
     with Interface(
         socket,
         role=role,
-        name="leaver",
+        name="leaving",
         s2m_rings=queues,
         m2s_rings=queues,
         version=int(os.environ["LIBMEMIF_PROTOCOL"]),

@@ -193,7 +193,7 @@ class Side(Program):
         return result["fault"]
 
 
-class Stage:
+class Launcher:
     """Starts programs on one socket, with their files in a folder."""
 
     def __init__(self, folder: Path, build: Path):

@@ -27,7 +27,7 @@ S2M, M2S = 1, 0
 
 
 class ClosedError(Exception):
-    """The victim has closed the connection."""
+    """The target has closed the connection."""
 
 
 def message(kind: int, payload: bytes = b"") -> bytes:
@@ -128,7 +128,7 @@ class Control:
         return fd
 
     def send(self, data: bytes, fds: Iterable[int] = ()) -> bool:
-        """A victim that has closed already is no error: the end tells. True if it was sent."""
+        """A target that has closed already is no error: the end tells. True if it was sent."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             socket.send_fds(self.socket, [data], list(fds))
             return True
@@ -158,7 +158,7 @@ class Control:
         return data, fds
 
     def ending(self) -> str:
-        """Wait until the victim has closed; the reason that it gave, or ""."""
+        """Wait until the target has closed; the reason that it gave, or ""."""
         reason = ""
         with contextlib.suppress(ClosedError):
             while True:
@@ -343,7 +343,7 @@ MASTER_STATES = ("silent", "greeted", "accepted", "offered", "asked", "connected
 
 
 class Listening:
-    """Where a victim's slave comes to."""
+    """Where a target's slave comes to."""
 
     def __init__(self, path: str, backlog: int = 8):
         self.path = path

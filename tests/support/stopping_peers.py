@@ -20,8 +20,8 @@ from libmemif_py.control import channel, handshake, reactor, regions
 COOKIES = {256: 0x3E31F10, 512: 0x3E31F20}
 path, version = sys.argv[1].encode(), int(sys.argv[2])
 TERMS = {
-    "app_name": b"victim",
-    "if_name": b"victim",
+    "app_name": b"stopping",
+    "if_name": b"stopping",
     "mode": 0,
     "secret": b"",
     "num_s2m_rings": 1,
@@ -37,7 +37,7 @@ class StoppedError(Exception):
 
 
 class Peer:
-    """One connection of a victim."""
+    """One connection of a stopping peer."""
 
     def __init__(self, machine, connection: channel.Channel, steps: int):
         self.machine = machine
@@ -63,7 +63,7 @@ class Peer:
 
     def offer(self, wanted: handshake.Prepare) -> None:
         layout = regions.Layout(version, 1, 1, wanted.log2_ring_size, 2048)
-        fds = [regions.create(size, "memif region of a victim") for size in layout.sizes]
+        fds = [regions.create(size, "memif region of a stopping peer") for size in layout.sizes]
         with mmap.mmap(fds[0], layout.sizes[0]) as memory:
             for place in (*layout.s2m, *layout.m2s):
                 struct.pack_into("<I", memory, place.offset, COOKIES[version])
@@ -112,7 +112,7 @@ def be_master(steps: list[int]) -> list[Peer]:
     peers = []
     for number in steps:
         select.select([listening], [], [])
-        machine = handshake.MasterHandshake(b"victim", lambda _id: SimpleNamespace(**TERMS))
+        machine = handshake.MasterHandshake(b"stopping", lambda _id: SimpleNamespace(**TERMS))
         peers.append(Peer(machine, listening.accept(), number))
         try:
             peers[-1].perform(machine.start())

@@ -6,15 +6,15 @@ import threading
 
 from libmemif_py import Interface, MemifError
 
-SIZES = {"s2m_rings": 2, "m2s_rings": 2, "ring_size": 16, "buffer_size": 2048, "name": "victim"}
+SIZES = {"s2m_rings": 2, "m2s_rings": 2, "ring_size": 16, "buffer_size": 2048, "name": "target"}
 
 
-class Victim(Interface):
+class Echo(Interface):
     """An interface that sends back what comes in on queue 0."""
 
     def __init__(self, path: str, role: str, id: int = 0, secret: str | None = None):
         self.ending = False
-        super().__init__(path, role=role, id=id, secret=secret, app_name="victim", **SIZES)
+        super().__init__(path, role=role, id=id, secret=secret, app_name="target", **SIZES)
         self.thread = threading.Thread(target=self.send_back)
         self.thread.start()
 
@@ -34,17 +34,17 @@ class Victim(Interface):
 
 def main(folder: str) -> None:
     masters = [
-        Victim(f"{folder}/good", "master"),
-        Victim(f"{folder}/master", "master"),
-        Victim(f"{folder}/master", "master", 1, "secret"),
+        Echo(f"{folder}/good", "master"),
+        Echo(f"{folder}/master", "master"),
+        Echo(f"{folder}/master", "master", 1, "secret"),
     ]
-    slave: list[Victim] = []
+    slave: list[Echo] = []
     print("ready", flush=True)
     for order in sys.stdin:
         while slave:
             slave.pop().close()
         if order == "again\n":
-            slave.append(Victim(f"{folder}/slave", "slave"))
+            slave.append(Echo(f"{folder}/slave", "slave"))
         print("ok", flush=True)
     for interface in masters + slave:
         interface.close()

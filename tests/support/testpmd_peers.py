@@ -9,7 +9,7 @@ from testpmd import Testpmd, memif_vdev
 
 from libmemif_py import Interface
 from support.packets import TIMEOUT, Pinger, ping_all_sizes, pinger, responder_ip
-from support.programs import Stage
+from support.programs import Launcher
 
 # The role of testpmd, and the keys of its device.
 DEVICES = {
@@ -26,7 +26,7 @@ def own_role(device: str) -> str:
     return OWN_ROLE[DEVICES[device][0]]
 
 
-class Peers(Stage):
+class Peers(Launcher):
     """Our programs, and testpmd in their folder."""
 
     def testpmd(

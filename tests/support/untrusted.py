@@ -4,8 +4,8 @@
     untrusted.py UID FOLDER FOLDER_FD SOCKET_NAME
 
 FOLDER is empty and its own; FOLDER_FD is open, of the folder of the socket, for whose parents it
-has no permission. Orders on stdin, see Stranger.obey; answers on stdout. Everything is imported
-while we can still read it.
+has no permission. Orders on stdin, see UntrustedUser.obey; answers on stdout. Everything is
+imported while we can still read it.
 """
 
 import contextlib
@@ -71,7 +71,7 @@ def epoll_cycle() -> int:
     return right.detach()
 
 
-class Stranger:
+class UntrustedUser:
     def __init__(self, folder: str, folder_fd: int, name: str):
         self._folder, self._where = folder, f"/proc/self/fd/{folder_fd}/{name}"
         self._systems: dict[str, FileSystem] = {}
@@ -97,7 +97,7 @@ class Stranger:
             "inotify": lambda: _c.inotify_init1(0),
             "epoll": epoll_cycle,
             "pidfd": lambda: os.pidfd_open(os.getpid()),
-            "memfd": lambda: os.memfd_create("stranger"),
+            "memfd": lambda: os.memfd_create("untrusted"),
             "folder": lambda: os.open("/", os.O_RDONLY | os.O_DIRECTORY),
             "eventfd": lambda: os.eventfd(0),
             "pipe": lambda: os.pipe()[1],
@@ -126,7 +126,7 @@ class Stranger:
         """A connection, of a peer that has named its interface or not."""
         channel = self.connect()
         if state == "named":
-            init = wire.Init(wire.VERSION_2, 0, wire.MODE_ETHERNET, b"", b"stranger")
+            init = wire.Init(wire.VERSION_2, 0, wire.MODE_ETHERNET, b"", b"untrusted")
             channel.send(wire.encode(init, wire.VERSION_2))
             channel.recv(wire.MESSAGE_SIZE)
         return channel
@@ -196,13 +196,13 @@ def main(uid: str, folder: str, folder_fd: str, name: str) -> None:
     os.setresgid(int(uid), int(uid), int(uid))
     os.setresuid(int(uid), int(uid), int(uid))
     enter_namespaces()
-    stranger = Stranger(folder, int(folder_fd), name)
+    untrusted = UntrustedUser(folder, int(folder_fd), name)
     print("ready", flush=True)
     try:
         for line in sys.stdin:
-            print(stranger.obey(*line.split()), flush=True)
+            print(untrusted.obey(*line.split()), flush=True)
     finally:
-        stranger.end()
+        untrusted.end()
 
 
 if __name__ == "__main__":

@@ -177,35 +177,35 @@ def test_an_owner_that_cannot_be_given_is_an_error_and_leaves_no_socket(path, mo
     assert not path.exists()
 
 
-def put_link(path: Path, victim: Path) -> None:
-    victim.write_text("")
-    path.symlink_to(victim)
+def put_link(path: Path, other: Path) -> None:
+    other.write_text("")
+    path.symlink_to(other)
 
 
-def put_hard_link(path: Path, victim: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
-        other.bind(str(victim))
-    path.hardlink_to(victim)
+def put_hard_link(path: Path, other: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as bound:
+        bound.bind(str(other))
+    path.hardlink_to(other)
 
 
-def put_file(path: Path, victim: Path) -> None:
-    victim.write_text("")
-    path.hardlink_to(victim)
+def put_file(path: Path, other: Path) -> None:
+    other.write_text("")
+    path.hardlink_to(other)
 
 
 @pytest.mark.parametrize("put", [put_link, put_hard_link, put_file])
 def test_what_was_put_in_the_sockets_place_keeps_its_mode(path, folder, monkeypatch, put):
-    victim = folder / "victim"
+    other = folder / "other"
     open_ = os.open
 
     def swapped(where, *arguments, **options):
         if os.fsdecode(where) == path.name:
             path.unlink()
-            put(path, victim)
-            victim.chmod(0o640)
+            put(path, other)
+            other.chmod(0o640)
         return open_(where, *arguments, **options)
 
     monkeypatch.setattr(os, "open", swapped)
     with pytest.raises(errors.AccessError, match="replaced"):
         Interface(path, role="master", socket_mode=0o666, socket_owner=SOMEBODY)
-    assert (mode_of(victim), victim.stat().st_uid) == (0o640, os.geteuid())
+    assert (mode_of(other), other.stat().st_uid) == (0o640, os.geteuid())

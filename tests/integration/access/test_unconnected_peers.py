@@ -46,7 +46,7 @@ def test_a_peer_that_says_nothing_is_let_go_after_the_time_that_was_set(path):
     assert heard == wire.Disconnect(0, b"handshake timed out")
 
 
-def test_of_too_many_strangers_the_oldest_has_to_go(path):
+def test_of_too_many_unconnected_peers_the_oldest_has_to_go(path):
     before = open_descriptors()
     with contextlib.ExitStack() as stack, Interface(path, role="master") as master:
         peers = []

@@ -14,18 +14,18 @@ def installed(tmp_path_factory) -> Installed:
 
 
 @pytest.fixture(scope="session")
-def host(installed, tmp_path_factory):
+def compiled(installed, tmp_path_factory):
     """Compiles a program of tests/programs once."""
-    folder = tmp_path_factory.mktemp("hosts")
+    folder = tmp_path_factory.mktemp("programs")
 
-    def compiled(name: str, *sources: str, api: Api = V1, flags: tuple[str, ...] = ()) -> Path:
+    def compile_once(name: str, *sources: str, api: Api = V1, flags: tuple[str, ...] = ()) -> Path:
         program = folder / api.name / name
         program.parent.mkdir(exist_ok=True)
         if not program.exists():
             installed.compile(program, [*(sources or [f"{name}.c"]), api.exchange], *flags, api=api)
         return program
 
-    return compiled
+    return compile_once
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from libmemif_py import Interface
 
 
 @each_api
-def test_an_empty_environment_is_enough(host, tmp_path, api):
-    silently([host("plain", api=api), tmp_path / "socket"], env={})
+def test_an_empty_environment_is_enough(compiled, tmp_path, api):
+    silently([compiled("plain", api=api), tmp_path / "socket"], env={})
 
 
 class Trap:
@@ -97,9 +97,9 @@ class Trap:
 
 
 @each_api
-def test_nothing_of_a_hostile_environment_is_executed(host, tmp_path, api):
+def test_nothing_of_a_hostile_environment_is_executed(compiled, tmp_path, api):
     trap = Trap(tmp_path)
-    program = shutil.copy(host("plain", api=api), trap.bin)
+    program = shutil.copy(compiled("plain", api=api), trap.bin)
     silently([program, tmp_path / "socket"], env=trap.environment(), cwd=tmp_path)
     assert trap.sprung() == []
 
@@ -143,12 +143,12 @@ def privileged(installed, tmp_path):
 
 @each_api
 @pytest.mark.parametrize("raised", [True, False], ids=["raised", "not raised"])
-def test_a_host_with_raised_privileges_is_not_told_how_to_connect(privileged, raised, api):
+def test_a_program_with_raised_privileges_is_not_told_how_to_connect(privileged, raised, api):
     """Without them the same environment says which version, and turns debug lines on."""
-    host = privileged(api)
+    program = privileged(api)
     with (
-        Interface(host.socket, role="master", id=1) as master,
-        host.run("slave", raised, LIBMEMIF_PROTOCOL="256") as slave,
+        Interface(program.socket, role="master", id=1) as master,
+        program.run("slave", raised, LIBMEMIF_PROTOCOL="256") as slave,
     ):
         assert slave.line() == "ready"
         master.wait_connected(60)
@@ -157,23 +157,25 @@ def test_a_host_with_raised_privileges_is_not_told_how_to_connect(privileged, ra
         slave.end_input()
         assert slave.wait() == 0
         assert (slave.errors == "") == raised
-    assert host.trap.sprung() == []
+    assert program.trap.sprung() == []
 
 
 @each_api
 @pytest.mark.parametrize("raised", [True, False], ids=["raised", "not raised"])
-def test_a_host_with_raised_privileges_is_not_told_whom_to_trust(privileged, tmp_path, raised, api):
+def test_a_program_with_raised_privileges_is_not_told_whom_to_trust(
+    privileged, tmp_path, raised, api
+):
     """Without them the same environment refuses this peer's memory."""
-    host = privileged(api)
-    with host.run("master", raised, LIBMEMIF_UNSEALED="never") as master:
+    program = privileged(api)
+    with program.run("master", raised, LIBMEMIF_UNSEALED="never") as master:
         assert master.line() == "ready"
         command = [sys.executable, builds.SUPPORT / "other_user.py", "0", "slave"]
-        with Program([*command, host.socket, "unsealable"], tmp_path / "peer") as slave:
+        with Program([*command, program.socket, "unsealable"], tmp_path / "peer") as slave:
             assert (slave.line() == "connected") == raised
         master.end_input()
         assert master.wait() == 0
         assert (master.errors == "") == raised
-    assert host.trap.sprung() == []
+    assert program.trap.sprung() == []
 
 
 def test_the_environment_is_read_in_no_other_way(installed):

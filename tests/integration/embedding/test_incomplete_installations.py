@@ -102,7 +102,7 @@ def test_each_library_needs_its_own_module_of_the_control_plane(broken, tmp_path
 
 
 @each_api
-def test_a_python_host_survives_an_incomplete_installation(broken, api):
+def test_a_python_program_survives_an_incomplete_installation(broken, api):
     remove_module(f"capi/{api.name}")(broken)
     result = run([BASE_PYTHON, "-c", TWO_CALLS, broken.library(api)], env={})
     assert result.stdout == "1 1\n"
@@ -111,11 +111,11 @@ def test_a_python_host_survives_an_incomplete_installation(broken, api):
 
 
 @pytest.fixture(scope="module", params=[V1, V4], ids=str)
-def with_other_stdlib(request, host, tmp_path_factory):
+def with_other_stdlib(request, compiled, tmp_path_factory):
     """Runs programs/codes.c as if the standard library were elsewhere."""
     preloaded = tmp_path_factory.mktemp("preloaded") / "other_stdlib.so"
     builds.compile_program(preloaded, ["other_stdlib.c"], "-shared", "-fPIC")
-    program = host("codes", api=request.param)
+    program = compiled("codes", api=request.param)
 
     def call(folder: Path, instead: Path | str) -> tuple[dict[str, int], str]:
         where = {"STDLIB": str(STDLIB), "STDLIB_INSTEAD": str(instead)}

@@ -15,27 +15,27 @@ from support.embedding import COMPLAINT, TWO_CALLS, assert_refused, codes, silen
 @each_api
 @pytest.mark.parametrize("python", [PYTHON, BASE_PYTHON], ids=["venv", "base"])
 @pytest.mark.parametrize("how", ["plain", "package-first", "capsule-first", "leave-open"])
-def test_a_python_host_shares_its_interpreter(installed, tmp_path, python, how, api):
+def test_a_python_program_shares_its_interpreter(installed, tmp_path, python, how, api):
     program = [python, builds.PROGRAMS / "ctypes_program.py", installed.library(api), api.name]
     variables = {"PYTHONPATH": str(installed.package.parent)}
     silently([*program, tmp_path / "socket", how], env=variables)
 
 
 @each_api
-def test_a_host_that_ends_its_python_gets_errors(host, tmp_path, api):
+def test_a_program_that_ends_its_python_gets_errors(compiled, tmp_path, api):
     """Its embedded interpreter is there before the library comes, and goes before it."""
     config = sysconfig.get_config_var
     folders = [f"-L{config('LIBDIR')}", f"-Wl,-rpath,{config('LIBDIR')}"]
     flags = (f"-I{sysconfig.get_path('include')}", *folders, f"-lpython{config('LDVERSION')}")
-    program = host("embedder", api=api, flags=flags)
+    program = compiled("embedder", api=api, flags=flags)
     silently([program, tmp_path / "socket"], env={})
 
 
 @each_api
-def test_an_extension_may_call_with_the_gil_held(host, tmp_path, api):
+def test_an_extension_may_call_with_the_gil_held(compiled, tmp_path, api):
     include = f"-I{sysconfig.get_path('include')}"
     flags = ("-shared", "-fPIC", include)
-    module = host("extension.so", "extension.c", api=api, flags=flags)
+    module = compiled("extension.so", "extension.c", api=api, flags=flags)
     path = repr(str(tmp_path / "socket"))
     calls = f"e.begin({path}), e.exchange({path}), e.end(), e.begin({path})"
     command = [BASE_PYTHON, "-c", f"import extension as e; print({calls})"]
@@ -44,9 +44,9 @@ def test_an_extension_may_call_with_the_gil_held(host, tmp_path, api):
 
 
 @each_api
-def test_a_host_of_another_python_version_gets_an_error(host, tmp_path, api):
+def test_a_program_of_another_python_version_gets_an_error(compiled, tmp_path, api):
     sources = ("codes.c", "other_version.c")
-    program = host("other_version", *sources, api=api, flags=("-rdynamic",))
+    program = compiled("other_version", *sources, api=api, flags=("-rdynamic",))
     assert_refused(*codes(program, tmp_path / "socket", env={}), "3.99.0")
 
 

@@ -23,7 +23,7 @@ def everything_in(folder: Path) -> dict[str, tuple]:
 
 
 @each_api
-def test_a_host_leaves_nothing_behind_in_any_folder(installed, tmp_path, api):
+def test_a_program_leaves_nothing_behind_in_any_folder(installed, tmp_path, api):
     """Not in the installation, in folders that programs use, nor beside its socket."""
     copy = installed.copy(tmp_path / "prefix")
     for cache in copy.tree.rglob("__pycache__"):
@@ -45,15 +45,15 @@ def test_a_host_leaves_nothing_behind_in_any_folder(installed, tmp_path, api):
 
 @each_api
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
-def test_what_belongs_to_the_host_is_as_it_was(host, tmp_path, locale, api):
+def test_what_belongs_to_the_program_is_as_it_was(compiled, tmp_path, locale, api):
     variables = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"}
-    silently([host("unchanged", api=api), tmp_path / "socket", locale], env=variables)
+    silently([compiled("unchanged", api=api), tmp_path / "socket", locale], env=variables)
 
 
 @pytest.fixture(scope="module")
-def plugin(host):
+def plugin(compiled):
     """Compiles programs/plugin.c."""
-    return lambda api: host("plugin.so", "plugin.c", api=api, flags=("-shared", "-fPIC"))
+    return lambda api: compiled("plugin.so", "plugin.c", api=api, flags=("-shared", "-fPIC"))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def bare(tmp_path_factory):
 
 
 @each_api
-def test_a_plugin_host_with_local_names_can_load_it_twice(bare, plugin, tmp_path, api):
+def test_a_program_can_load_its_plugin_twice_with_local_names(bare, plugin, tmp_path, api):
     silently([bare("plugin_loader"), plugin(api), tmp_path / "socket"], env={})
 
 
@@ -78,32 +78,32 @@ def test_both_libraries_may_start_at_the_same_moment_in_one_process(bare, plugin
 
 
 @each_api
-def test_a_host_without_standard_streams(host, tmp_path, api):
-    silently([host("plain", api=api), tmp_path / "socket", "closed"], env={})
+def test_a_program_without_standard_streams(compiled, tmp_path, api):
+    silently([compiled("plain", api=api), tmp_path / "socket", "closed"], env={})
 
 
 @each_api
-def test_of_two_first_calls_at_the_same_moment_one_wins(host, tmp_path, api):
-    program = host("threads", api=api)
+def test_of_two_first_calls_at_the_same_moment_one_wins(compiled, tmp_path, api):
+    program = compiled("threads", api=api)
     for i in range(50):
         silently([program, tmp_path / f"socket{i}", "race"], env={})
 
 
 @each_api
-def test_a_thread_with_a_small_stack_may_make_the_first_call(host, tmp_path, api):
-    silently([host("threads", api=api), tmp_path / "socket", "small"], env={})
+def test_a_thread_with_a_small_stack_may_make_the_first_call(compiled, tmp_path, api):
+    silently([compiled("threads", api=api), tmp_path / "socket", "small"], env={})
 
 
 @each_api
-def test_signals_stay_the_hosts_and_disturb_nothing(host, tmp_path, api):
-    silently([host("signals", api=api), tmp_path / "socket", "own"], env={})
+def test_signals_stay_the_programs_and_disturb_nothing(compiled, tmp_path, api):
+    silently([compiled("signals", api=api), tmp_path / "socket", "own"], env={})
 
 
 @each_api
-def test_sigint_ends_a_host_that_does_not_handle_it(host, tmp_path, api):
+def test_sigint_ends_a_program_that_does_not_handle_it(compiled, tmp_path, api):
     # A shell that runs the tests in the background has SIGINT ignored, which is inherited.
     command = ["env", "--default-signal=INT"]
-    command += [host("signals", api=api), tmp_path / "socket", "wait"]
+    command += [compiled("signals", api=api), tmp_path / "socket", "wait"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PATH": os.defpath}
     ) as process:
