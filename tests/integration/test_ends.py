@@ -190,6 +190,7 @@ def left_behind(launcher, role, mode, how):
             peer = both.enter_context(launcher.leaving_peer("slave"))
         assert peer.line() == "sent"
         if how == "closed here":
+            interface.wait_connected(TIMEOUT)  # a master is up before its slave
             interface.close()
         else:
             leave(peer, how)
