@@ -219,7 +219,7 @@ def throwing(installed, tmp_path_factory):
         run(
             [
                 *("c++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-o", made),
-                *(["-DMEMIF_4"] if api is V4 else []),
+                *(["-DAPI_V4"] if api is V4 else []),
                 *(builds.PROGRAMS / "throwing.cc", f"-I{installed.include_dir / api.headers}"),
                 *(f"-L{library.parent}", f"-l:{library.name}", f"-Wl,-rpath,{library.parent}"),
             ]

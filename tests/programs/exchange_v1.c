@@ -1,31 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "end_v1.h"
 #include "exchange.h"
 #include "exchange_steps.h"
 
 #include <libmemif.h>
 #include <string.h>
-
-struct end {
-    memif_conn_handle_t conn;
-    int connected;
-    int received;
-};
-
-static int on_connect(memif_conn_handle_t conn, void *private_ctx)
-{
-    struct end *end = private_ctx;
-    (void)conn;
-    end->connected = 1;
-    return 0;
-}
-
-static int on_disconnect(memif_conn_handle_t conn, void *private_ctx)
-{
-    struct end *end = private_ctx;
-    (void)conn;
-    end->connected = 0;
-    return 0;
-}
 
 static int on_interrupt(memif_conn_handle_t conn, void *private_ctx, uint16_t qid)
 {

@@ -5,33 +5,11 @@
  * rings have wrapped, disconnect, connect again and are left to memif_cleanup; all of it twice.
  * With "leak" the program itself loses a block at the end.
  */
+#include "end_v1.h"
 #include "lifecycle.h"
 
 #include <libmemif.h>
 #include <stdlib.h>
-
-struct end {
-    memif_conn_handle_t conn;
-    int connected;
-    int received;
-};
-
-static int on_connect(memif_conn_handle_t conn, void *private_ctx)
-{
-    struct end *end = private_ctx;
-    (void)conn;
-    end->connected = 1;
-    end->received = 0;
-    return 0;
-}
-
-static int on_disconnect(memif_conn_handle_t conn, void *private_ctx)
-{
-    struct end *end = private_ctx;
-    (void)conn;
-    end->connected = 0;
-    return 0;
-}
 
 static int on_interrupt(memif_conn_handle_t conn, void *private_ctx, uint16_t qid)
 {

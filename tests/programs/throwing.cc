@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A C++ program whose callbacks throw: `throwing SOCKET interrupt|connect`. An exception of
 // on_interrupt leaves memif_poll_event like any function; one of another callback ends the program
-// where it is thrown. MEMIF_4 says which interface.
+// where it is thrown. API_V4 says which interface.
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -23,7 +23,7 @@ int on_connect(memif_conn_handle_t conn, void *)
     ups++;
     if (throws_in_connect)
         throw std::runtime_error("on_connect");
-#ifdef MEMIF_4
+#ifdef API_V4
     (void)memif_refill_queue(conn, 0, UINT16_MAX, 0);
 #else
     (void)conn;
@@ -53,7 +53,7 @@ void must(int err, const char *what)
     _exit(2);
 }
 
-#ifdef MEMIF_4
+#ifdef API_V4
 memif_socket_handle_t master_socket, slave_socket;
 
 void open_sockets(const char *path)
@@ -100,7 +100,7 @@ memif_conn_handle_t create(bool is_master)
     memif_conn_handle_t conn = nullptr;
     memif_conn_args_t args = {};
     args.is_master = is_master;
-#ifdef MEMIF_4
+#ifdef API_V4
     args.socket = is_master ? master_socket : slave_socket;
 #else
     args.socket_filename = reinterpret_cast<uint8_t *>(socket_path);
@@ -115,7 +115,7 @@ void send_one(memif_conn_handle_t from)
     memif_buffer_t buf;
     uint16_t count = 0;
     must(memif_buffer_alloc(from, 0, &buf, 1, &count, 64), "memif_buffer_alloc");
-#ifdef MEMIF_4
+#ifdef API_V4
     buf.len = 64;
 #else
     buf.data_len = 64;
