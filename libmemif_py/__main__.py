@@ -16,7 +16,7 @@ _PACKAGE = Path(__file__).resolve().parent
 # By generation of the interface: the folders of headers and library, below those of the
 # installation, and what links a program with the library.
 _GENERATIONS = {
-    "1.0": ("libmemif1", ".", _install.LINK1),
+    "1.0": ("libmemif1", ".", _install.LINK_V1),
     "4.0": ("libmemif4", "libmemif4", "-lmemif"),
 }
 
