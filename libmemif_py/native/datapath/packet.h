@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The packet face: one buffer entry per packet, whatever number of slots it takes. Serves the 1.0
- * interface and the Python package, which enter it with mif_call. Semantics and codes of each call:
- * libmemif.h.
+ * The packet face: one buffer entry per packet, whatever number of slots the packet takes. The 1.0
+ * interface and the Python package enter it with mif_call. What each call does: libmemif.h.
+ *
+ * It is built twice, because the two count errors differently: the 1.0 interface has numbers of its
+ * own, Python (MIF_CORE_CODES) takes those of errors.h. The translation stays inside the calls, as
+ * nearly all of them end in a constant.
  */
 #ifndef MIF_PACKET_H
 #define MIF_PACKET_H
@@ -10,7 +13,11 @@
 #include "core/errors.h"
 #include "libmemif.h"
 
+#ifdef MIF_CORE_CODES
+#define MIF_FACE_ERROR(code) (code)
+#else
 #define MIF_FACE_ERROR(code) mif_error_to_v1(code)
+#endif
 #include "datapath/chain.h"
 #include "datapath/face.h"
 

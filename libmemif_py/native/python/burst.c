@@ -35,12 +35,6 @@
 
 #define GROUP 64 /* packets that are handed over at a time */
 
-/* The 1.0 numbering of the face is turned back. */
-static PyObject *code_object(int code_1)
-{
-    return PyLong_FromLong(mif_error_from_v1(code_1));
-}
-
 static bool get_number(PyObject *object, unsigned long most, const char *what, unsigned long *value)
 {
     *value = PyLong_AsUnsignedLong(object);
@@ -154,7 +148,7 @@ static PyObject *ring_recv(PyObject *module, PyObject *const *args, Py_ssize_t n
         return PyLong_FromLong(code);
     code = call(q, MIF_CALL_RX, 0, &buf, 1, &n);
     if (n == 0)
-        return code_object(code);
+        return PyLong_FromLong(code);
     PyObject *packet = PyBytes_FromStringAndSize(buf.data, (Py_ssize_t)buf.data_len);
     (void)mif_call(where.handle, where.qid, MIF_RX, MIF_CALL_GIVE_BACK, 0, &buf, 1, &n);
     return packet;
@@ -192,7 +186,7 @@ static PyObject *ring_recv_burst(PyObject *module, PyObject *const *args, Py_ssi
         struct mif_queue *q = enter_idle(&where, MIF_RX, &code);
         if (q == NULL)
             break;
-        code = mif_error_from_v1(call(q, MIF_CALL_RX, 0, bufs, left < GROUP ? left : GROUP, &n));
+        code = call(q, MIF_CALL_RX, 0, bufs, left < GROUP ? left : GROUP, &n);
         if (n > 0 && !append_packets(list, bufs, n))
             Py_CLEAR(list);
         if (n > 0)
@@ -268,7 +262,7 @@ static int put(struct mif_queue *q, const Py_buffer *packet, memif_buffer_t *buf
         return code;
     memcpy(buf->data, packet->buf, (size_t)packet->len);
     buf->data_len = (uint32_t)packet->len;
-    return MEMIF_ERR_SUCCESS;
+    return MIF_ERR_SUCCESS;
 }
 
 static bool get_packet(PyObject *object, Py_buffer *packet)
@@ -301,10 +295,10 @@ static PyObject *ring_send(PyObject *module, PyObject *const *args, Py_ssize_t n
         return PyLong_FromLong(code);
     }
     int err = put(q, &packet, &buf);
-    if (err == MEMIF_ERR_SUCCESS)
+    if (err == MIF_ERR_SUCCESS)
         err = mif_call(where.handle, where.qid, MIF_TX, MIF_CALL_TX, 0, &buf, 1, &n);
     PyBuffer_Release(&packet); /* may run Python code, which may send, too */
-    return code_object(err);
+    return PyLong_FromLong(err);
 }
 
 PyDoc_STRVAR(send_burst_doc, "send_burst(handle, queue, packets, start) -> (sent, code)\n\n"
@@ -344,13 +338,12 @@ static bool send_group(const struct where *where, PyObject *packets, Py_ssize_t 
     }
     while (q != NULL && ready < count && *code == MIF_ERR_SUCCESS) {
         q = mif_enter(where->handle, where->qid, MIF_TX);
-        *code = q == NULL ? MIF_ERR_DISCONNECTED
-                          : mif_error_from_v1(put(q, &views[ready], &bufs[ready]));
+        *code = q == NULL ? MIF_ERR_DISCONNECTED : put(q, &views[ready], &bufs[ready]);
         ready += *code == MIF_ERR_SUCCESS;
     }
     if (ready > 0) {
-        int err = mif_error_from_v1(mif_call(where->handle, where->qid, MIF_TX, MIF_CALL_TX, 0,
-                                             bufs, (uint32_t)ready, sent));
+        int err = mif_call(where->handle, where->qid, MIF_TX, MIF_CALL_TX, 0, bufs, (uint32_t)ready,
+                           sent);
         *code = err != MIF_ERR_SUCCESS ? err : *code;
     }
     for (Py_ssize_t i = 0; i < viewed; i++)
@@ -725,10 +718,8 @@ static PyObject *burst_send(PyObject *self, PyObject *argument)
         }
         /* The call may let go of the interpreter lock: others find the burst over meanwhile. */
         burst->open = false;
-        code =
-            count == 0
-                ? MIF_ERR_SUCCESS
-                : mif_error_from_v1(call(q, MIF_CALL_TX, 0, burst->bufs, (uint32_t)count, &sent));
+        code = count == 0 ? MIF_ERR_SUCCESS
+                          : call(q, MIF_CALL_TX, 0, burst->bufs, (uint32_t)count, &sent);
         if (count == 0)
             mif_leave(q);
         burst->open = true;
@@ -867,8 +858,7 @@ static PyObject *run_burst(const struct where *where, bool is_tx, uint32_t size,
         return PyErr_NoMemory();
     }
     burst->open = true;
-    code = mif_error_from_v1(
-        call(q, is_tx ? MIF_CALL_RESERVE : MIF_CALL_RX, size, burst->bufs, (uint32_t)count, &n));
+    code = call(q, is_tx ? MIF_CALL_RESERVE : MIF_CALL_RX, size, burst->bufs, (uint32_t)count, &n);
     burst->count = n;
     if (n > 0)
         code = lay_out(burst, conn, is_tx ? (Py_ssize_t)size : 0);
