@@ -423,7 +423,7 @@ class Interface:
         for queue in self._rx_numbers:
             self._rx_numbers[queue] = 0
         for queue, left in enumerate(self._left):
-            rest = _burst.drain(self._number, queue, _MOST_KEPT - kept)
+            rest = _burst.recv_rest(self._number, queue, _MOST_KEPT - kept)
             left.extend(rest)
             kept += sum(map(len, rest))
 
@@ -547,7 +547,7 @@ class Interface:
 
     def _burst_of_left(self, queue: int, most: int) -> Any:
         packets = self._take_left(queue, most)
-        return _burst.burst_of(packets) if packets else None
+        return _burst.burst_from_bytes(packets) if packets else None
 
     def __iter__(self) -> Iterator[bytes]:
         """Packets of queue 0 as they come, until the interface is closed."""

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bursts without copies: a Burst object holds the slots of received or reserved packets, from
+ * rx_burst or tx_burst until release, send or the last view of an abandoned burst.
+ *
+ * Who may touch the memory. Views of the packets are counted, and while there is one the slots stay
+ * where they are. A view that outlives the connection does no harm either: the burst has a lease
+ * (connection.h) on the memory.
+ */
+#ifndef MIF_PYTHON_BURST_H
+#define MIF_PYTHON_BURST_H
+
+#include "python/queue.h"
+
+/* Bytes of packets are rows: `width` bytes each, `stride` bytes from one to the next. */
+typedef struct {
+    PyObject_HEAD struct queue_ref queue;
+    struct mif_lease *lease;
+    uint64_t serial;     /* of the connection that the slots belong to */
+    uint32_t generation; /* of the process that has them, see mif_generation */
+    bool is_tx;
+    bool open;        /* the burst still holds its slots */
+    bool abandoned;   /* the last view gives them back */
+    Py_ssize_t views; /* of the packets that are alive */
+    Py_ssize_t count; /* packets */
+    Py_ssize_t width; /* can be read or written in every slot */
+    Py_ssize_t stride;
+    uint8_t *rows; /* in the rings' memory, or `copy` */
+    uint8_t *copy; /* NULL, or rows of our own: the buffers are not evenly spaced */
+    memif_buffer_t *bufs;
+    uint32_t *lengths; /* by packet; of a sending burst the program sets them */
+    Py_ssize_t shape[2];
+    Py_ssize_t strides[2];
+} Burst;
+
+extern PyTypeObject mif_py_burst_type;
+/* Functions of the module _burst that make bursts. */
+extern PyMethodDef mif_py_burst_functions[];
+
+/* One of the burst's views has gone. */
+void mif_py_burst_end_view(Burst *burst);
+
+/* ---- views.c ---- */
+
+/* What a memoryview of one packet or of the lengths is made of. */
+extern PyTypeObject mif_py_exporter_type;
+/* The whole burst through the buffer protocol: two-dimensional, packet by packet, bytes. */
+extern PyBufferProcs mif_py_burst_buffer;
+
+/* A memoryview of one packet: the bytes that were received, or the whole row. */
+PyObject *mif_py_view_packet(Burst *burst, Py_ssize_t index);
+/* A memoryview of the lengths, which may be kept when the burst is over. */
+PyObject *mif_py_view_lengths(Burst *burst);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "python/queue.h"
+
+/* ---- arguments ---- */
+
+bool mif_py_get_number(PyObject *object, unsigned long most, const char *what, unsigned long *value)
+{
+    *value = PyLong_AsUnsignedLong(object);
+    if (*value == (unsigned long)-1 && PyErr_Occurred())
+        return false;
+    if (*value > most) {
+        PyErr_Format(PyExc_ValueError, "%s %lu, expected at most %lu", what, *value, most);
+        return false;
+    }
+    return true;
+}
+
+bool mif_py_get_queue(PyObject *const *args, Py_ssize_t count, Py_ssize_t expected,
+                      struct queue_ref *ref)
+{
+    unsigned long qid;
+    if (count != expected) {
+        PyErr_Format(PyExc_TypeError, "%zd arguments, expected %zd", count, expected);
+        return false;
+    }
+    ref->handle = PyLong_AsVoidPtr(args[0]);
+    if (ref->handle == NULL && PyErr_Occurred())
+        return false;
+    qid = PyLong_AsUnsignedLong(args[1]);
+    if (qid == (unsigned long)-1 && PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_OverflowError))
+            return false;
+        PyErr_Clear(); /* below zero: no such queue */
+    }
+    ref->qid = qid < MIF_MAX_QUEUES ? (uint32_t)qid : MIF_MAX_QUEUES;
+    return true;
+}
+
+/* ---- entering ---- */
+
+bool mif_py_is_busy(const struct queue_ref *ref, enum mif_direction direction)
+{
+    if (ref->handle == NULL || ref->qid >= MIF_MAX_QUEUES)
+        return false;
+    const struct mif_queue *q = mif_queue_at(ref->handle, ref->qid, direction);
+    return (q->signal_mode & MIF_SIGNAL_UNLOCKED) &&
+           atomic_load_explicit(&q->owner, memory_order_relaxed) == (uintptr_t)ref->handle;
+}
+
+struct mif_queue *mif_py_enter(const struct queue_ref *ref, enum mif_direction direction, int *code)
+{
+    if (mif_py_is_busy(ref, direction)) {
+        *code = MIF_ERR_AGAIN;
+        return NULL;
+    }
+    struct mif_queue *q = mif_enter(ref->handle, ref->qid, direction);
+    if (q == NULL) {
+        *code = mif_why_not(ref->handle, ref->qid, direction);
+        return NULL;
+    }
+    if (q->next != q->done) {
+        mif_leave(q);
+        *code = MIF_ERR_AGAIN;
+        return NULL;
+    }
+    return q;
+}
+
+/* ---- the interpreter lock ---- */
+
+static void *release_lock(struct mif_queue *q)
+{
+    if (!PyGILState_Check())
+        return NULL;
+    q->signal_mode |= MIF_SIGNAL_UNLOCKED;
+    return PyEval_SaveThread();
+}
+
+static void take_lock(struct mif_queue *q, void *state)
+{
+    if (state == NULL)
+        return;
+    PyEval_RestoreThread(state);
+    q->signal_mode &= (uint8_t)~MIF_SIGNAL_UNLOCKED;
+}
+
+const struct mif_lock mif_py_interpreter_lock = {release_lock, take_lock};
