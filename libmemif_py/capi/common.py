@@ -189,7 +189,7 @@ def install(api: Api, names: tuple[str, ...]) -> None:
     for name in names:
         function = guarded(api, getattr(api, name))
         api.ffi.def_extern(name=f"mif_python_{name}", error=api.native.codes["SYSCALL"])(function)
-    if api.lib.mif_embed_hosted():
+    if api.lib.mif_embed_in_python_program():
         # The host is Python: once it ends, calls into it hang or crash.
         import atexit
 
