@@ -1,66 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The 1.0 interface: checks arguments, serves what needs no control plane, and hands the rest to
- * libmemif_py/capi/v1.py. The functions are documented in libmemif.h.
+ * The functions of the 1.0 interface: they check arguments, do what needs no control plane, call
+ * libmemif_py/capi/v1.py for the rest, and give errors their 1.0 numbers. Documented in libmemif.h.
  */
 #include "capi/v1/api.h"
 
-#include "core/connection.h"
+#include "capi/common.h"
+#include "capi/v1/state.h"
 #include "core/debug.h"
-#include "core/errors.h"
 #include "datapath/packet.h"
 #include "embed/embed.h"
 
-/* Implemented in Python; they answer with core codes. */
+/* Implemented in Python. */
 int mif_python_init(const char *app_name);
 int mif_python_cleanup(void);
 int mif_python_create(void **handle, const memif_conn_args_t *args,
                       memif_connection_update_t *on_connect,
                       memif_connection_update_t *on_disconnect, mif_interrupt_fn *on_interrupt,
                       void *private_ctx);
-int mif_python_delete(void *handle);
-int mif_python_control(uintptr_t poller, int fd, uint32_t events);
-int mif_python_details(void *handle, memif_details_t *details, char *buf, size_t size);
-
-static struct mif_poller poller = MIF_POLLER_INIT;
-static memif_control_fd_update_t *control_fd_update;
-/* From the beginning of memif_init to the end of memif_cleanup: of two threads that call memif_init
- * at the same time one wins. */
-static atomic_bool in_use;
-
-/* ---- what the control plane needs of us ---- */
-
-static int announce(struct mif_poller *ours, int fd, uint32_t events, void *context)
-{
-    (void)ours;
-    (void)context;
-    return control_fd_update(fd, (uint8_t)events);
-}
-
-static int control(uintptr_t ours, int fd, uint32_t events)
-{
-    int err = mif_embed_check();
-    return err == MIF_ERR_SUCCESS ? mif_python_control(ours, fd, events) : err;
-}
 
 int mif_v1_mode(const memif_conn_args_t *args)
 {
     return (int)args->mode;
-}
-
-struct mif_poller *mif_v1_poller(void)
-{
-    return &poller;
-}
-
-int mif_v1_poller_open(void)
-{
-    return mif_poller_open(&poller, control_fd_update == NULL ? NULL : announce, control);
-}
-
-void mif_v1_poller_close(void)
-{
-    mif_poller_close(&poller);
 }
 
 /* ---- control ---- */
@@ -70,24 +31,23 @@ int memif_init(memif_control_fd_update_t *on_control_fd_update, char *app_name)
     int err = mif_embed_start();
     if (err != MIF_ERR_SUCCESS)
         return mif_error_to_v1(err);
-    if (atomic_exchange(&in_use, true))
+    if (!mif_v1_take(on_control_fd_update))
         return MEMIF_ERR_ALREADY;
-    control_fd_update = on_control_fd_update;
     if (app_name == NULL || *app_name == '\0')
         app_name = MEMIF_DEFAULT_APP_NAME;
     MIF_DEBUG("app name: %s", app_name);
     err = mif_python_init(app_name);
     if (err != MIF_ERR_SUCCESS)
-        atomic_store(&in_use, false);
+        mif_v1_release();
     return mif_error_to_v1(err);
 }
 
 int memif_cleanup(void)
 {
     int err = mif_embed_check();
-    if (err == MIF_ERR_SUCCESS && atomic_load(&poller.open)) {
+    if (err == MIF_ERR_SUCCESS && mif_v1_is_open()) {
         err = mif_python_cleanup();
-        atomic_store(&in_use, false);
+        mif_v1_release();
         return mif_error_to_v1(err);
     }
     /* Without memif_init there is nothing to clean up. */
@@ -102,7 +62,7 @@ int memif_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
         return MEMIF_ERR_INVAL_ARG;
     if (*conn != NULL)
         return MEMIF_ERR_CONN;
-    if (!atomic_load(&poller.open))
+    if (!mif_v1_is_open())
         return MEMIF_ERR_INVAL_ARG; /* memif_init comes first */
     int err = mif_embed_check();
     if (err != MIF_ERR_SUCCESS)
@@ -113,23 +73,14 @@ int memif_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
 
 int memif_delete(memif_conn_handle_t *conn)
 {
-    if (conn == NULL || mif_lookup(*conn) == NULL)
-        return MEMIF_ERR_NOCONN;
-    int err = mif_embed_check();
-    if (err != MIF_ERR_SUCCESS)
-        return mif_error_to_v1(err);
-    err = mif_python_delete(*conn);
-    /* Also of what could not be removed properly the handle is gone. */
-    if (err == MIF_ERR_SUCCESS || mif_lookup(*conn) == NULL)
-        *conn = NULL;
-    return mif_error_to_v1(err);
+    return mif_error_to_v1(mif_capi_delete(conn));
 }
 
 int memif_get_details(memif_conn_handle_t conn, memif_details_t *md, char *buf, ssize_t buflen)
 {
     if (mif_lookup(conn) == NULL)
         return MEMIF_ERR_NOCONN;
-    if (md == NULL || (buf == NULL && buflen > 0) || buflen < 0)
+    if (mif_capi_bad_details(md, buf, buflen))
         return MEMIF_ERR_INVAL_ARG;
     int err = mif_embed_check();
     if (err == MIF_ERR_SUCCESS)
@@ -141,50 +92,37 @@ int memif_get_details(memif_conn_handle_t conn, memif_details_t *md, char *buf, 
 
 int memif_control_fd_handler(int fd, uint8_t events)
 {
-    if (!atomic_load(&poller.open))
+    if (!mif_v1_is_open())
         return MEMIF_ERR_INVAL_ARG;
     return mif_error_to_v1(mif_poller_dispatch(fd, events));
 }
 
 int memif_poll_event(int timeout)
 {
-    return mif_error_to_v1(mif_poller_poll(&poller, timeout));
+    return mif_error_to_v1(mif_poller_poll(mif_v1_poller(), timeout));
 }
 
 int memif_cancel_poll_event(void)
 {
-    return mif_error_to_v1(mif_poller_cancel(&poller));
+    return mif_error_to_v1(mif_poller_cancel(mif_v1_poller()));
 }
 
 int memif_set_rx_mode(memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t qid)
 {
-    if (rx_mode != MEMIF_RX_MODE_INTERRUPT && rx_mode != MEMIF_RX_MODE_POLLING)
-        return MEMIF_ERR_INVAL_ARG;
-    return mif_error_to_v1(mif_queue_set_polling(conn, qid, rx_mode == MEMIF_RX_MODE_POLLING));
+    return mif_error_to_v1(mif_capi_set_rx_mode(conn, rx_mode, qid));
 }
 
 int memif_get_queue_efd(memif_conn_handle_t conn, uint16_t qid, int *fd)
 {
-    if (fd == NULL)
-        return MEMIF_ERR_INVAL_ARG;
-    *fd = -1;
-    return mif_error_to_v1(mif_queue_efd(conn, qid, fd));
+    return mif_error_to_v1(mif_capi_get_queue_efd(conn, qid, fd));
 }
 
 /* ---- packets ---- */
 
-/* The counters are outputs of every call, so that a program that ignores the code sees none. */
-static inline bool bad_burst(const memif_buffer_t *bufs, uint16_t count, const uint16_t *out)
-{
-    if (__builtin_expect(out == NULL, 0))
-        return true;
-    return __builtin_expect(bufs == NULL, 0) && count > 0;
-}
-
 int memif_rx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                    uint16_t *rx)
 {
-    if (bad_burst(bufs, count, rx))
+    if (mif_capi_bad_burst(bufs, count, rx))
         return MEMIF_ERR_INVAL_ARG;
     return mif_call(conn, qid, MIF_RX, MIF_CALL_RX, 0, bufs, count, rx);
 }
@@ -192,7 +130,7 @@ int memif_rx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
 int memif_buffer_free(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                       uint16_t *count_out)
 {
-    if (bad_burst(bufs, count, count_out))
+    if (mif_capi_bad_burst(bufs, count, count_out))
         return MEMIF_ERR_INVAL_ARG;
     return mif_call(conn, qid, MIF_RX, MIF_CALL_GIVE_BACK, 0, bufs, count, count_out);
 }
@@ -202,7 +140,7 @@ int memif_buffer_free(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bu
 int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                        uint16_t *count_out, uint16_t size)
 {
-    if (bad_burst(bufs, count, count_out))
+    if (mif_capi_bad_burst(bufs, count, count_out))
         return MEMIF_ERR_INVAL_ARG;
     return mif_call(conn, qid, MIF_TX, MIF_CALL_RESERVE, size, bufs, count, count_out);
 }
@@ -210,7 +148,7 @@ int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *b
 int memif_tx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                    uint16_t *tx)
 {
-    if (bad_burst(bufs, count, tx))
+    if (mif_capi_bad_burst(bufs, count, tx))
         return MEMIF_ERR_INVAL_ARG;
     return mif_call(conn, qid, MIF_TX, MIF_CALL_TX, 0, bufs, count, tx);
 }
