@@ -19,7 +19,6 @@ ffibuilder.set_source(
     #include "core/errors.h"
     #include "core/poller.h"
     #include "python/extension.h"
-    #include "datapath/packet.h"
     #include "core/untrusted.h"
     """,
 )
