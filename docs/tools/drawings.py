@@ -366,9 +366,46 @@ def indices() -> str:
     return svg.done()
 
 
+def ways() -> str:
+    """The three ways into the library, and what they share."""
+    svg = Svg(820, 400, "Three ways in, one core")
+    left, width, gap = 30, 240, 20
+    ways_in = [
+        ("C program, API 1.0", "libmemif.so.0"),
+        ("C program, API 4.0", "libmemif4/libmemif.so"),
+        ("Python program", "libmemif_py"),
+    ]
+    for number, (program, library) in enumerate(ways_in):
+        x = left + number * (width + gap)
+        svg.cell(x, 30, width, program, kind="empty")
+        svg.arrow(x + width / 2, 60, x + width / 2, 90)
+        svg.cell(x, 90, width, library)
+        svg.arrow(x + width / 2, 120, x + width / 2, 155)
+    half = (3 * width + 2 * gap) / 2
+    planes = [
+        ("data path, in C: packets", "shared memory: rings, buffers"),
+        ("control plane, in Python: connections", "unix socket: handshake, descriptors"),
+    ]
+    for number, (plane, medium) in enumerate(planes):
+        x = left + number * half
+        svg.cell(x, 155, half, plane, kind="other")
+        for y in (185, 265):
+            svg.arrow(x + half / 2, y + 25, x + half / 2, y)
+            svg.arrow(x + half / 2, y + 5, x + half / 2, y + 50)
+        svg.cell(x + 40, 235, half - 80, medium, kind="empty")
+    svg.cell(left, 315, 2 * half, "peer: VPP, DPDK, or any other memif program")
+    svg.text(
+        left,
+        375,
+        "The master listens on the socket. The slave connects and provides the memory.",
+    )
+    return svg.done()
+
+
 DRAWINGS = {"handshake": handshake, "states": states, "ring": ring} | {
     "regions": regions,
     "indices": indices,
+    "ways": ways,
 }
 
 
