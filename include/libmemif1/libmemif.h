@@ -6,23 +6,24 @@
  * libmemif 1.0: packets between processes over shared memory.
  *
  * Every function returns MEMIF_ERR_SUCCESS (0) or another memif_err_t unless its comment says
- * otherwise. A NULL or unknown connection handle gives MEMIF_ERR_NOCONN, a connection that is not
- * up gives MEMIF_ERR_DISCONNECTED, a queue that does not exist gives MEMIF_ERR_QID, a NULL
- * argument that must not be NULL gives MEMIF_ERR_INVAL_ARG.
+ * otherwise. A NULL or unknown connection handle gives MEMIF_ERR_NOCONN. A connection that is not
+ * up gives MEMIF_ERR_DISCONNECTED. A queue that does not exist gives MEMIF_ERR_QID. A NULL argument
+ * that must not be NULL gives MEMIF_ERR_INVAL_ARG.
  *
- * Threads. The control functions (memif_init, memif_cleanup, memif_create, memif_delete,
- * memif_control_fd_handler, memif_poll_event, memif_get_details) belong to one thread. The burst
+ * Threads. Call the control functions (memif_init, memif_cleanup, memif_create, memif_delete,
+ * memif_control_fd_handler, memif_poll_event, memif_get_details) from one thread. The burst
  * functions (memif_rx_burst, memif_buffer_free, memif_buffer_alloc, memif_tx_burst) may run in
- * other threads at the same time, as long as each queue in each direction is used by one thread at
- * a time; a connection that goes down meanwhile ends them with MEMIF_ERR_DISCONNECTED.
+ * other threads at the same time. Each queue in each direction may be used by one thread at a time.
+ * If the connection goes down meanwhile, a burst function returns MEMIF_ERR_DISCONNECTED.
  * memif_strerror and memif_cancel_poll_event may be called from any thread.
  *
  * Callbacks run inside the control function that the program called, on its thread, and may call
  * any function of the library. Their return value should be 0.
  *
- * A C++ exception may leave on_interrupt: it goes through memif_poll_event or
- * memif_control_fd_handler to the program, and nothing is held. From any other callback it ends the
- * program where it is thrown. No callback may be left by longjmp, pthread_exit or cancellation.
+ * A C++ exception may leave on_interrupt. It passes through memif_poll_event or
+ * memif_control_fd_handler to the program, and the library holds no lock then. An exception that
+ * would leave any other callback ends the program at the throw. No callback may be left by longjmp,
+ * pthread_exit or thread cancellation.
  */
 
 #include <inttypes.h>
@@ -50,7 +51,7 @@ typedef enum {
     MEMIF_ERR_AGAIN,           /* a resource is not available now */
     MEMIF_ERR_BAD_FD,          /* not an open file descriptor, or not one of the library's */
     MEMIF_ERR_NOMEM,           /* out of memory */
-    MEMIF_ERR_INVAL_ARG,       /* an argument has no meaning here */
+    MEMIF_ERR_INVAL_ARG,       /* an argument is not valid */
     MEMIF_ERR_NOCONN,          /* the handle is NULL or names no connection */
     MEMIF_ERR_CONN,            /* the handle is in use already */
     MEMIF_ERR_CB_FDUPDATE,     /* the program's memif_control_fd_update_t failed */
@@ -58,7 +59,7 @@ typedef enum {
     MEMIF_ERR_NO_SHMFD,        /* the peer announced a region without a file descriptor */
     MEMIF_ERR_COOKIE,          /* the peer's ring does not begin with the cookie */
     MEMIF_ERR_NOBUF_RING,      /* the ring has fewer free buffers than were asked for */
-    MEMIF_ERR_NOBUF,           /* more packets wait than buffers were offered */
+    MEMIF_ERR_NOBUF,           /* more packets wait than the array has room for */
     MEMIF_ERR_NOBUF_DET,       /* the buffer for the details is too small */
     MEMIF_ERR_INT_WRITE,       /* the peer could not be signalled */
     MEMIF_ERR_MFMSG,           /* malformed message */
@@ -82,7 +83,7 @@ typedef enum {
 /* Bits of the events of a file descriptor. */
 #define MEMIF_FD_EVENT_READ (1 << 0)
 #define MEMIF_FD_EVENT_WRITE (1 << 1)
-#define MEMIF_FD_EVENT_ERROR (1 << 2) /* reported to the library, never asked for by it */
+#define MEMIF_FD_EVENT_ERROR (1 << 2) /* from the program; the library never asks for it */
 #define MEMIF_FD_EVENT_DEL (1 << 3)   /* stop watching; the descriptor is about to be closed */
 #define MEMIF_FD_EVENT_MOD (1 << 4)   /* watched already: replace the events */
 
@@ -90,15 +91,15 @@ typedef enum {
 typedef void *memif_conn_handle_t;
 
 typedef enum {
-    MEMIF_RX_MODE_INTERRUPT = 0, /* the peer signals the queue's eventfd; every queue begins so */
-    MEMIF_RX_MODE_POLLING = 1    /* the peer does not signal; the program calls memif_rx_burst */
+    MEMIF_RX_MODE_INTERRUPT = 0, /* the default: the peer signals the queue's eventfd */
+    MEMIF_RX_MODE_POLLING = 1    /* the peer sends no signals; the program calls memif_rx_burst */
 } memif_rx_mode_t;
 
 /*
- * The program's part of polling: watch fd for `events`.
+ * Asks a program that polls to watch `fd` for `events`.
  *
- * Without MEMIF_FD_EVENT_MOD or _DEL the descriptor is new. The descriptor stays the library's:
- * the program neither reads nor closes it. Anything but 0 means failure and becomes
+ * The descriptor is new unless `events` has MEMIF_FD_EVENT_MOD or _DEL. The library owns it: do not
+ * read or close it. Any return value but 0 means failure; the library then returns
  * MEMIF_ERR_CB_FDUPDATE.
  */
 typedef int(memif_control_fd_update_t)(int fd, uint8_t events);
@@ -112,7 +113,7 @@ typedef int(memif_interrupt_t)(memif_conn_handle_t conn, void *private_ctx, uint
 /* Arguments of memif_create. Zero or NULL in a field means the default. */
 typedef struct {
     uint8_t *socket_filename;              /* default /run/vpp/memif.sock */
-    uint8_t secret[24];                    /* one that is set must equal the peer's */
+    uint8_t secret[24];                    /* if set, it must equal the peer's */
     uint8_t num_s2m_rings;                 /* slave-to-master rings; default 1 */
     uint8_t num_m2s_rings;                 /* master-to-slave rings; default 1 */
     uint16_t buffer_size;                  /* bytes; default 2048 */
@@ -135,11 +136,11 @@ typedef struct {
 typedef struct {
     uint8_t qid;
     uint32_t ring_size;   /* slots */
-    uint16_t buffer_size; /* bytes; of a master's tx queue, as the peer has posted them */
+    uint16_t buffer_size; /* bytes; for a master's tx queue, what the peer posted */
 } memif_queue_details_t;
 
-/* What memif_get_details fills in; strings and arrays lie in the program's own buffer. Names of the
- * peer (remote_) are the bytes that it sent: escape them before they are printed. */
+/* What memif_get_details fills in; strings and arrays lie in the program's own buffer. The names
+ * of the peer (remote_) are the bytes that it sent: escape them before you print them. */
 typedef struct {
     uint8_t *if_name;
     uint8_t *inst_name;
@@ -160,12 +161,13 @@ typedef struct {
 /*
  * Prepares the library. Call it once before anything else, and again only after memif_cleanup.
  *
- * on_control_fd_update: not NULL: the program polls. Every descriptor to watch is passed to this
- *     function, from now on until memif_cleanup, and the program calls memif_control_fd_handler
- *     when something happens on one. NULL: the library polls, in memif_poll_event.
- * app_name: name told to peers, copied, cut to 31 bytes; NULL means MEMIF_DEFAULT_APP_NAME.
+ * on_control_fd_update: not NULL: the program polls. Until memif_cleanup, the library passes every
+ *     descriptor to watch to this function, and the program calls memif_control_fd_handler when
+ *     something happens on one. NULL: the library polls, in memif_poll_event.
+ * app_name: the name that peers see. It is copied and cut to 31 bytes. NULL means
+ *     MEMIF_DEFAULT_APP_NAME.
  *
- * A timer of 2 s, one of the descriptors, lets disconnected slaves try again.
+ * One of the descriptors is a timer, by which disconnected slaves try again every 2 s.
  *
  * Returns MEMIF_ERR_CB_FDUPDATE when on_control_fd_update failed, or the code of a failed system
  * call.
@@ -173,49 +175,47 @@ typedef struct {
 int memif_init(memif_control_fd_update_t *on_control_fd_update, char *app_name);
 
 /*
- * Disconnects and frees everything that is left; handles are void afterwards. No other function
- * may be running. memif_init may follow, also when something failed on the way, such as the removal
- * of a socket file: then all the rest is done, and the code is that of the first failure.
+ * Disconnects and frees everything that is left. All handles become invalid. No other function may
+ * be running. If a step fails, such as the removal of a socket file, the other steps are still
+ * done, and the code is that of the first failure. memif_init may follow in either case.
  */
 int memif_cleanup(void);
 
 /*
  * Creates an interface.
  *
- * conn: out; `*conn` must be NULL before, else MEMIF_ERR_CONN. It owns the interface until
- *     memif_delete or memif_cleanup.
+ * conn: out, the handle. `*conn` must be NULL before the call, otherwise MEMIF_ERR_CONN. The handle
+ *     is valid until memif_delete or memif_cleanup.
  * args: read during the call only, strings included.
- * on_connect, on_disconnect: called when the connection is up, and when it is over. Threads that
- *     use the queues may be started in the first and joined in the second. Until the second returns
- *     the queues work, in all threads, and hold what the peer had sent.
+ * on_connect, on_disconnect: called when the connection goes up, and when it has ended. Threads
+ *     that use the queues may be started in on_connect and joined in on_disconnect. The queues work
+ *     in all threads until on_disconnect returns, and still hold what the peer sent.
  * on_interrupt: called when packets wait in a receive queue that is in interrupt mode. NULL: the
- *     queues' eventfds are left to the program (memif_get_queue_efd), the library does not poll
- *     them.
- * private_ctx: passed to the callbacks, never looked at.
+ *     library does not poll the queues' eventfds; the program may (memif_get_queue_efd).
+ * private_ctx: passed to the callbacks; the library does not use it.
  *
- * A master listens when the call returns. A socket at its path that nobody listens on is replaced,
- * one that a process listens on is MEMIF_ERR_ALREADY, any other file is MEMIF_ERR_FILE_NOT_SOCK, a
- * missing directory is MEMIF_ERR_NO_FILE. Masters with
- * different ids may share a path. A slave tries to connect whenever the library's timer fires,
- * until it succeeds, and again after each disconnect. A path that begins with '@' is the name of
- * an abstract socket.
+ * A master listens when the call returns. It replaces a socket file that nobody listens on. It
+ * returns MEMIF_ERR_ALREADY when a process listens there, MEMIF_ERR_FILE_NOT_SOCK when the path is
+ * another file, MEMIF_ERR_NO_FILE when the directory does not exist. Masters with different ids may
+ * share a path. A slave tries to connect whenever the library's timer fires, until it succeeds, and
+ * again after each disconnect. A path that begins with '@' is the name of an abstract socket.
  *
- * Returns MEMIF_ERR_INVAL_ARG for arguments that cannot be, or the code of a failed system call.
+ * Returns MEMIF_ERR_INVAL_ARG for invalid arguments, or the code of a failed system call.
  */
 int memif_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
                  memif_connection_update_t *on_connect, memif_connection_update_t *on_disconnect,
                  memif_interrupt_t *on_interrupt, void *private_ctx);
 
 /*
- * Serves a descriptor that was passed to the memif_control_fd_update_t.
+ * Handles an event on a descriptor that was passed to the memif_control_fd_update_t.
  *
- * fd: where something happened.
- * events: MEMIF_FD_EVENT_READ, _WRITE, _ERROR, as they happened.
+ * fd: the descriptor.
+ * events: what happened: MEMIF_FD_EVENT_READ, _WRITE, _ERROR.
  *
  * Calls on_connect, on_disconnect and on_interrupt. Returns MEMIF_ERR_BAD_FD for a descriptor that
  * is not the library's, and MEMIF_ERR_CB_FDUPDATE when the program refused to watch a descriptor. A
- * peer that is refused, that breaks the rules or goes away is no error here: its connection ends,
- * the others go on, and the debug lines say why.
+ * peer that is refused, breaks the rules or leaves is no error here: its connection ends, the
+ * others go on, and the debug lines say why.
  */
 int memif_control_fd_handler(int fd, uint8_t events);
 
@@ -223,20 +223,19 @@ int memif_control_fd_handler(int fd, uint8_t events);
  * Tells the peer, disconnects, frees the interface and sets `*conn` to NULL.
  *
  * Calls on_disconnect when the interface was connected. Returns MEMIF_ERR_NOCONN when `*conn` is
- * NULL. Whatever else fails, such as the removal of the socket file, fails alone: the interface is
- * gone all the same, and the code is that of the first failure.
+ * NULL. If a step fails, such as the removal of the socket file, the other steps are still done:
+ * the interface is gone, and the code is that of the first failure.
  */
 int memif_delete(memif_conn_handle_t *conn);
 
 /*
- * One turn of the library's own polling, after memif_init with NULL: waits for events, serves
- * them, returns.
+ * Waits for events and handles them, once. For programs that called memif_init with NULL.
  *
- * timeout: -1 waits for the next event, 0 does not wait, else milliseconds.
+ * timeout: in milliseconds; -1 waits for the next event, 0 does not wait.
  *
- * Returns MEMIF_ERR_SUCCESS also when the time is over, MEMIF_ERR_POLL_CANCEL after
- * memif_cancel_poll_event, a negative value when a signal ended the wait, otherwise what went
- * wrong with a connection.
+ * Returns MEMIF_ERR_SUCCESS after events and after the timeout, MEMIF_ERR_POLL_CANCEL after
+ * memif_cancel_poll_event, a negative value when a signal ended the wait, otherwise what failed on
+ * a connection.
  */
 int memif_poll_event(int timeout);
 
@@ -244,25 +243,25 @@ int memif_poll_event(int timeout);
 #define MEMIF_HAVE_CANCEL_POLL_EVENT 1
 
 /*
- * Makes the running or else the next memif_poll_event return MEMIF_ERR_POLL_CANCEL. For other
- * threads.
+ * Makes memif_poll_event in another thread return MEMIF_ERR_POLL_CANCEL. If none is running, the
+ * next one does.
  */
 int memif_cancel_poll_event(void);
 
 /*
- * The eventfd of a receive queue, for a thread that waits for packets by itself.
+ * Gives the eventfd of a receive queue, for a thread that waits for packets by itself.
  *
- * fd: out. The descriptor stays the library's and is void after on_disconnect: do not close it.
+ * fd: out. The library owns the descriptor: do not close it. It is invalid after on_disconnect.
  *     memif_rx_burst resets it, so there is no need to read it.
  */
 int memif_get_queue_efd(memif_conn_handle_t conn, uint16_t qid, int *fd);
 
 /*
- * Chooses between interrupt and polling for one receive queue. Call it on the thread that receives
- * from the queue, or in on_connect. The mode ends with the connection.
+ * Sets interrupt or polling mode for one receive queue. Call it on the thread that receives from
+ * the queue, or in on_connect. A new connection starts in interrupt mode again.
  *
- * After a change to interrupt mode call memif_rx_burst once: packets that came before it are not
- * signalled.
+ * After a change to interrupt mode call memif_rx_burst once: packets that came before the change
+ * are not signalled.
  */
 int memif_set_rx_mode(memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t qid);
 
@@ -270,13 +269,12 @@ int memif_set_rx_mode(memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_
  * Receives packets.
  *
  * bufs: out, `count` entries, one per packet. `data` and `data_len` are valid until the packet is
- *     given back with memif_buffer_free; the memory is the library's, shared with the peer, who
- *     can change it at any time.
- * count: packets at most.
- * rx: out, packets received. 0 with MEMIF_ERR_SUCCESS: none waits.
+ *     given back with memif_buffer_free. The memory is shared: the peer can change it at any time.
+ * count: the most packets to receive.
+ * rx: out, packets received. 0 with MEMIF_ERR_SUCCESS means that none waits.
  *
- * Returns MEMIF_ERR_NOBUF when more packets wait than `count`. The `*rx` entries are valid, and the
- * queue's eventfd stays readable, so that the next turn gets the rest.
+ * Returns MEMIF_ERR_NOBUF when more packets wait than `count`. The `*rx` entries are valid. The
+ * queue's eventfd stays readable, so that the next wait ends at once.
  */
 int memif_rx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                    uint16_t *rx);
@@ -298,13 +296,13 @@ int memif_buffer_free(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bu
  *     `data`, sets `data_len`, and passes the entries to memif_tx_burst in this order. The memory
  *     is the library's.
  * count: packets wanted.
- * count_out: out, packets reserved.
- * size: bytes of each packet; 0 means one buffer of the ring. More than one buffer holds still
- *     makes one entry. The argument may be left out, as it was in the first releases.
+ * count_out: out, packets reserved. Their entries are valid whatever is returned.
+ * size: bytes of each packet; 0 means one buffer of the ring. A packet larger than a buffer is
+ *     still one entry. The argument may be left out, as in the first releases of libmemif.
  *
- * Returns MEMIF_ERR_NOBUF_RING when the ring had room for fewer, and MEMIF_ERR_INVAL_ARG when all
- * of the ring is too small for `size`; those `*count_out` are valid. What is reserved stays
- * reserved until it is sent, left out after a refusal (memif_tx_burst), or the connection ends.
+ * Returns MEMIF_ERR_NOBUF_RING when the ring had room for fewer packets, and MEMIF_ERR_INVAL_ARG
+ * when the whole ring is too small for `size`. A packet stays reserved until it is sent, skipped
+ * after a refusal (memif_tx_burst), or the connection ends.
  */
 int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                        uint16_t *count_out,
@@ -313,9 +311,9 @@ int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *b
 #else
                        uint16_t size);
 
-/* A call with five arguments must say size 0 itself: the function always reads the sixth. */
+/* The function always reads the sixth argument, so this macro adds size 0 to a call with five. */
 #define memif_buffer_alloc(...) MEMIF_BUFFER_ALLOC_SIZED(__VA_ARGS__, 0, (void)0)
-/* `(void)0` is no size, so that a call with four arguments does not compile. */
+/* `(void)0` is not an integer, so that a call with four arguments does not compile. */
 #define MEMIF_BUFFER_ALLOC_SIZED(conn, qid, bufs, count, count_out, size, ...)                     \
     (memif_buffer_alloc)(conn, qid, bufs, count, count_out, size)
 #endif
@@ -323,15 +321,16 @@ int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *b
 /*
  * Sends packets and signals the peer, unless the peer polls.
  *
- * bufs: the oldest `count` entries that memif_buffer_alloc handed out and that were not sent yet,
- *     with `data_len` set. They are the peer's afterwards.
- *     A `data_len` over `buffer_len` is sent as `buffer_len` bytes.
+ * bufs: the oldest `count` entries that memif_buffer_alloc reserved and that were not sent yet,
+ *     with `data_len` set. After the call they belong to the peer. If `data_len` is larger than
+ *     `buffer_len`, `buffer_len` bytes are sent.
  * tx: out, packets sent.
  *
- * Returns MEMIF_ERR_INVAL_ARG at the first entry that is not the next in order, bufs[*tx]; those
- * before it are sent. What was reserved and not sent stays reserved, for the next call. After a
- * refusal that one may begin with any entry reserved by then or later: those before it are given
- * up. The same call once more counts what it cannot send and goes on behind it.
+ * Returns MEMIF_ERR_INVAL_ARG when an entry is not the next in order. That entry is bufs[*tx]; the
+ * entries before it were sent, the others stay reserved. The next call may then begin with any
+ * entry that is reserved; the entries before that one are given up and not sent. If the program
+ * repeats the refused call with the same entries, the call succeeds: it counts the entries that it
+ * cannot send and continues after them.
  */
 int memif_tx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                    uint16_t *tx);
@@ -340,17 +339,17 @@ int memif_tx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
  * Describes an interface, connected or not.
  *
  * md: out.
- * buf: `buflen` bytes of the program's, for the strings and arrays of `md`; it must live as long as
- *     `md` is used. Nothing is written past it.
+ * buf: `buflen` bytes, for the strings and arrays of `md`. Keep it as long as `md` is used. Nothing
+ *     is written past its end.
  *
- * Returns MEMIF_ERR_NOBUF_DET when `buf` is too small; what fits is valid, the rest of `md` is NULL
- * or 0.
+ * Returns MEMIF_ERR_NOBUF_DET when `buf` is too small. What fits is valid; the other fields of `md`
+ * are NULL or 0.
  */
 int memif_get_details(memif_conn_handle_t conn, memif_details_t *md, char *buf, ssize_t buflen);
 
 /*
- * A text for a code, a fixed one for values that are no code. The string is the library's, lives
- * for ever and must not be changed.
+ * Returns the text of an error code, or a fixed text for a value that is no code. The string is
+ * never freed and must not be changed.
  */
 char *memif_strerror(int err_code);
 

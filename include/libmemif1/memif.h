@@ -3,8 +3,8 @@
 #define _MEMIF_H_
 
 /*
- * The memif protocol, version 256 (1.0), as it is spoken on the control channel and laid out in
- * shared memory. Integers are in host byte order. The slave (client) owns the memory, the master
+ * The memif protocol, version 256 (1.0): the messages on the control channel and the layout of
+ * shared memory. Integers are in host byte order. The slave (client) owns the memory. The master
  * (server) listens on the socket.
  */
 
@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-/* The protocol puts the parts of a ring header 64 bytes apart, whatever the machine's own lines. */
+/* The parts of a ring header are 64 bytes apart, whatever the machine's cache lines are. */
 #ifndef MEMIF_CACHELINE_SIZE
 #define MEMIF_CACHELINE_SIZE 64
 #endif
@@ -58,7 +58,7 @@ typedef uint8_t memif_log2_ring_size_t;
 
 /* Control channel: each message is one datagram of 128 bytes, zero-padded. */
 
-/* Master, on accept. The max_*_ring and max_region fields are highest indices, not counts. */
+/* From the master, first. max_region and the max_*_ring fields are highest indices, not counts. */
 typedef struct __attribute__((packed)) {
     uint8_t name[32];
     memif_version_t min_version;
@@ -69,7 +69,7 @@ typedef struct __attribute__((packed)) {
     memif_log2_ring_size_t max_log2_ring_size;
 } memif_msg_hello_t;
 
-/* Slave: selects one of the interfaces behind the socket. */
+/* From the slave: selects one of the interfaces behind the socket. */
 typedef struct __attribute__((packed)) {
     memif_version_t version;
     memif_interface_id_t id;
@@ -78,7 +78,7 @@ typedef struct __attribute__((packed)) {
     uint8_t name[32];
 } memif_msg_init_t;
 
-/* Slave: one region of shared memory, its descriptor beside the message. */
+/* From the slave: one region of shared memory. Its descriptor travels with the message. */
 typedef struct __attribute__((packed)) {
     memif_region_index_t index;
     memif_region_size_t size;
@@ -87,7 +87,7 @@ typedef struct __attribute__((packed)) {
 /* Set: a slave-to-master ring. Clear: a master-to-slave ring. */
 #define MEMIF_MSG_ADD_RING_FLAG_S2M (1 << 0)
 
-/* Slave: where one ring lies, its eventfd beside the message. */
+/* From the slave: where one ring lies. Its eventfd travels with the message. */
 typedef struct __attribute__((packed)) {
     uint16_t flags;
     memif_ring_index_t index;
@@ -96,17 +96,17 @@ typedef struct __attribute__((packed)) {
     memif_log2_ring_size_t log2_ring_size;
 } memif_msg_add_ring_t;
 
-/* Slave: everything is announced. */
+/* From the slave: all regions and rings are announced. */
 typedef struct __attribute__((packed)) {
     uint8_t if_name[32];
 } memif_msg_connect_t;
 
-/* Master: the rings are mapped, packets may flow. */
+/* From the master: the rings are mapped, packets may flow. */
 typedef struct __attribute__((packed)) {
     uint8_t if_name[32];
 } memif_msg_connected_t;
 
-/* Either: the connection ends, with a reason for people. */
+/* From either: the connection ends. The string is a reason for people to read. */
 typedef struct __attribute__((packed)) {
     uint32_t code;
     uint8_t string[96];
@@ -122,13 +122,13 @@ __extension__ typedef struct __attribute__((packed)) {
         memif_msg_connect_t connect;
         memif_msg_connected_t connected;
         memif_msg_disconnect_t disconnect;
-        uint8_t payload[126]; /* a message is always 128 bytes, whatever it says */
+        uint8_t payload[126]; /* a message always has 128 bytes */
     };
 } memif_msg_t;
 
 /* Shared memory */
 
-/* The packet goes on in the descriptor of the next slot. */
+/* The packet continues in the descriptor of the next slot. */
 #define MEMIF_DESC_FLAG_NEXT (1 << 0)
 
 typedef struct {
@@ -141,13 +141,13 @@ typedef struct {
     uint64_t metadata;
 } memif_desc_t;
 
-/* Set by the receiver of a ring while it polls: the sender need not signal the eventfd. */
+/* Set by the receiver of a ring while it polls: the sender does not signal the eventfd then. */
 #define MEMIF_RING_FLAG_MASK_INT (1 << 0)
 
 /*
- * A ring: the header, then a power of two of descriptors. head and tail stay below the ring size;
- * head == tail is an empty ring. The producer moves head, the consumer moves tail, each in memory
- * that the other process writes too: use atomic loads and stores.
+ * A ring: the header, then a power of two of descriptors. head and tail stay below the ring size.
+ * The ring is empty when head == tail. The producer moves head, the consumer moves tail. The other
+ * process can write to both: use atomic loads and stores.
  */
 __extension__ typedef struct {
     uint32_t cookie;

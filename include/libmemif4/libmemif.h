@@ -6,27 +6,27 @@
  * libmemif 4.0: packets between processes over shared memory.
  *
  * Every function returns MEMIF_ERR_SUCCESS (0) or another memif_err_t unless its comment says
- * otherwise. A NULL or unknown connection handle gives MEMIF_ERR_NOCONN, a connection that is not
- * up gives MEMIF_ERR_DISCONNECTED, a queue that does not exist gives MEMIF_ERR_QID, a NULL
- * argument that must not be NULL and an unknown socket handle give MEMIF_ERR_INVAL_ARG.
+ * otherwise. A NULL or unknown connection handle gives MEMIF_ERR_NOCONN. A connection that is not
+ * up gives MEMIF_ERR_DISCONNECTED. A queue that does not exist gives MEMIF_ERR_QID. A NULL argument
+ * that must not be NULL, or an unknown socket handle, gives MEMIF_ERR_INVAL_ARG.
  *
- * Threads. The control functions (memif_create_socket, memif_delete_socket, memif_create,
- * memif_delete, memif_request_connection, memif_set_listener_fd,
+ * Threads. For one socket and its interfaces, call the control functions (memif_create_socket,
+ * memif_delete_socket, memif_create, memif_delete, memif_request_connection, memif_set_listener_fd,
  * memif_set_connection_request_timer, memif_register_external_region, memif_control_fd_handler,
- * memif_poll_event, memif_get_details) that concern one socket and its interfaces belong to one
- * thread. The burst functions (memif_rx_burst, memif_refill_queue, memif_buffer_alloc,
- * memif_set_next_free_buffer, memif_buffer_enq_tx, memif_buffer_requeue, memif_tx_burst) may run in
- * other threads at the same time, as long as each queue in each direction is used by one thread at
- * a time; a connection that goes down meanwhile ends them with MEMIF_ERR_DISCONNECTED.
- * memif_get_version, memif_get_version_str, memif_strerror and memif_cancel_poll_event may be
- * called from any thread.
+ * memif_poll_event, memif_get_details) from one thread. The burst functions (memif_rx_burst,
+ * memif_refill_queue, memif_buffer_alloc, memif_set_next_free_buffer, memif_buffer_enq_tx,
+ * memif_buffer_requeue, memif_tx_burst) may run in other threads at the same time. Each queue in
+ * each direction may be used by one thread at a time. If the connection goes down meanwhile, a
+ * burst function returns MEMIF_ERR_DISCONNECTED. memif_get_version, memif_get_version_str,
+ * memif_strerror and memif_cancel_poll_event may be called from any thread.
  *
  * Callbacks run inside the control function that the program called, on its thread, and may call
  * any function of the library. Their return value should be 0 unless their comment says otherwise.
  *
- * A C++ exception may leave on_interrupt: it goes through memif_poll_event or
- * memif_control_fd_handler to the program, and nothing is held. From any other callback it ends the
- * program where it is thrown. No callback may be left by longjmp, pthread_exit or cancellation.
+ * A C++ exception may leave on_interrupt. It passes through memif_poll_event or
+ * memif_control_fd_handler to the program, and the library holds no lock then. An exception that
+ * would leave any other callback ends the program at the throw. No callback may be left by longjmp,
+ * pthread_exit or thread cancellation.
  */
 
 #include <inttypes.h>
@@ -54,7 +54,7 @@ typedef enum {
     MEMIF_ERR_AGAIN,           /* a resource is not available now */
     MEMIF_ERR_BAD_FD,          /* not an open file descriptor, or not one of the library's */
     MEMIF_ERR_NOMEM,           /* out of memory */
-    MEMIF_ERR_INVAL_ARG,       /* an argument has no meaning here */
+    MEMIF_ERR_INVAL_ARG,       /* an argument is not valid */
     MEMIF_ERR_NOCONN,          /* the handle is NULL or names no connection */
     MEMIF_ERR_CONN,            /* the handle is in use already */
     MEMIF_ERR_CB_FDUPDATE,     /* the program's memif_control_fd_update_t failed */
@@ -62,7 +62,7 @@ typedef enum {
     MEMIF_ERR_NO_SHMFD,        /* the peer announced a region without a file descriptor */
     MEMIF_ERR_COOKIE,          /* the peer's ring does not begin with the cookie */
     MEMIF_ERR_NOBUF_RING,      /* the ring has fewer free buffers than were asked for */
-    MEMIF_ERR_NOBUF,           /* more packets wait than buffers were offered */
+    MEMIF_ERR_NOBUF,           /* more packets wait than the array has room for */
     MEMIF_ERR_NOBUF_DET,       /* the buffer for the details is too small */
     MEMIF_ERR_INT_WRITE,       /* the peer could not be signalled */
     MEMIF_ERR_MFMSG,           /* malformed message */
@@ -89,7 +89,7 @@ typedef enum {
 typedef enum memif_fd_event_type {
     MEMIF_FD_EVENT_READ = 1 << 0,
     MEMIF_FD_EVENT_WRITE = 1 << 1,
-    MEMIF_FD_EVENT_ERROR = 1 << 2, /* reported to the library, never asked for by it */
+    MEMIF_FD_EVENT_ERROR = 1 << 2, /* from the program; the library never asks for it */
     MEMIF_FD_EVENT_DEL = 1 << 3,   /* stop watching; the descriptor is about to be closed */
     MEMIF_FD_EVENT_MOD = 1 << 4    /* watched already: replace the events */
 } memif_fd_event_type_t;
@@ -110,28 +110,28 @@ typedef enum {
 #endif
 
 typedef enum {
-    MEMIF_RX_MODE_INTERRUPT = 0, /* the peer signals the queue's eventfd; every queue begins so */
-    MEMIF_RX_MODE_POLLING = 1    /* the peer does not signal; the program calls memif_rx_burst */
+    MEMIF_RX_MODE_INTERRUPT = 0, /* the default: the peer signals the queue's eventfd */
+    MEMIF_RX_MODE_POLLING = 1    /* the peer sends no signals; the program calls memif_rx_burst */
 } memif_rx_mode_t;
 
-/* What the program is to do about one descriptor. */
+/* How the program should watch one descriptor. */
 typedef struct memif_fd_event {
     int fd;
     memif_fd_event_type_t type; /* MEMIF_FD_EVENT_* */
-    void *private_ctx;          /* for memif_control_fd_handler when something happens on fd */
+    void *private_ctx;          /* to be passed to memif_control_fd_handler */
 } memif_fd_event_t;
 
-/* The program's allocator; each behaves like its namesake of the C library. */
+/* The program's allocator. Each function behaves like the one of that name in the C library. */
 typedef void *(memif_alloc_t)(size_t size);
 typedef void *(memif_realloc_t)(void *ptr, size_t size);
 typedef void(memif_free_t)(void *ptr);
 
 /*
- * The program's part of polling: watch fde.fd for fde.type.
+ * Asks a program that polls to watch fde.fd for fde.type.
  *
- * Without MEMIF_FD_EVENT_MOD or _DEL the descriptor is new. The descriptor stays the library's:
- * the program neither reads nor closes it. fde.private_ctx is valid until the call with _DEL.
- * `private_ctx` is what memif_create_socket was given. Anything but 0 means failure and becomes
+ * The descriptor is new unless fde.type has MEMIF_FD_EVENT_MOD or _DEL. The library owns it: do not
+ * read or close it. fde.private_ctx is valid until the call with _DEL. `private_ctx` is what
+ * memif_create_socket was given. Any return value but 0 means failure; the library then returns
  * MEMIF_ERR_CB_FDUPDATE.
  */
 typedef int(memif_control_fd_update_t)(memif_fd_event_t fde, void *private_ctx);
@@ -143,35 +143,35 @@ typedef int(memif_connection_update_t)(memif_conn_handle_t conn, void *private_c
 typedef int(memif_on_interrupt_t)(memif_conn_handle_t conn, void *private_ctx, uint16_t qid);
 
 /*
- * External regions: packet memory that the program provides. `private_ctx` is what memif_create was
- * given, in all four.
+ * External regions are packet memory that the program provides. In all four callbacks,
+ * `private_ctx` is what memif_create was given.
  */
 
-/* Slave. Returns the offset in region 1, in bytes, of the next buffer of a ring. All buffers of one
- * ring are asked for before those of the next. */
+/* Slave. Returns the offset of the next buffer in region 1, in bytes. The library asks for all
+ * buffers of one ring, then for those of the next ring. */
 typedef uint32_t(memif_get_external_buffer_offset_t)(void *private_ctx);
 
 /*
  * Slave. Provides a region.
  *
  * addr: out, where it is mapped.
- * size: bytes needed, and shown to the peer.
- * fd: out, a descriptor of the memory, which the peer will map. It stays the program's.
+ * size: bytes needed. The peer is told this size.
+ * fd: out, a descriptor of the memory, which the peer will map. The program keeps owning it.
  *
- * Anything but 0 means failure; the connection does not come about then.
+ * Any return value but 0 means failure: there will be no connection.
  */
 typedef int(memif_add_external_region_t)(void **addr, uint32_t size, int *fd, void *private_ctx);
 
 /*
- * Master. Maps a region of the peer's.
+ * Master. Maps a region of the peer.
  *
- * fd: the library's; valid until the call of the memif_del_external_region_t.
+ * fd: owned by the library; valid until the memif_del_external_region_t is called.
  *
- * Returns the address, or NULL for failure; the connection does not come about then.
+ * Returns the address, or NULL for failure: there will be no connection then.
  */
 typedef void *(memif_get_external_region_addr_t)(uint32_t size, int fd, void *private_ctx);
 
-/* Either. The connection is down, the library does not use the region any more. */
+/* Master and slave. The connection is down, and the library no longer uses the region. */
 typedef int(memif_del_external_region_t)(void *addr, uint32_t size, int fd, void *private_ctx);
 
 /* Arguments of memif_create_socket. Zero or NULL in a field means the default. */
@@ -179,13 +179,13 @@ typedef struct memif_socket_args {
     char path[108];    /* '@' first: an abstract socket; default /run/vpp/memif.sock */
     char app_name[32]; /* told to peers; default MEMIF_DEFAULT_APP_NAME */
 
-    /* When disconnected slaves try again; a zero it_interval, the default, means never. */
+    /* When disconnected slaves try again. A zero it_interval, the default, means never. */
     struct itimerspec connection_request_timer;
 
-    /* The program polls. Default: the library does, in memif_poll_event. */
+    /* If set, the program polls. Default: the library polls, in memif_poll_event. */
     memif_control_fd_update_t *on_control_fd_update;
 
-    /* For what the library allocates for this socket; default: those of the C library. */
+    /* Used for memory of this socket. Default: the functions of the C library. */
     memif_alloc_t *alloc;
     memif_realloc_t *realloc;
     memif_free_t *free;
@@ -194,7 +194,7 @@ typedef struct memif_socket_args {
 /* Arguments of memif_create. Zero in a field means the default, except for `socket`. */
 __extension__ typedef struct {
     memif_socket_handle_t socket;    /* where to listen or connect; required */
-    uint8_t secret[24];              /* one that is set must equal the peer's */
+    uint8_t secret[24];              /* if set, it must equal the peer's */
     uint8_t num_s2m_rings;           /* slave-to-master rings; default 1 */
     uint8_t num_m2s_rings;           /* master-to-slave rings; default 1 */
     uint16_t buffer_size;            /* bytes; default 2048 */
@@ -205,19 +205,19 @@ __extension__ typedef struct {
     memif_interface_mode_t mode : 8; /* must equal the peer's */
 } memif_conn_args_t;
 
-/* The packet goes on in the next entry. */
+/* The packet continues in the next entry. */
 #define MEMIF_BUFFER_FLAG_NEXT (1 << 0)
 
 /* One buffer of a ring: a packet, or a part of one. */
 typedef struct {
-    uint16_t desc_index; /* slot of its descriptor; leave it as it is */
-    void *queue;         /* the library's; leave it as it is */
+    uint16_t desc_index; /* slot of its descriptor; do not change it */
+    void *queue;         /* for the library; do not change it */
     uint32_t len;        /* bytes of the packet at `data` */
     uint8_t flags;       /* MEMIF_BUFFER_FLAG_* */
-    void *data;          /* shared memory */
+    void *data;          /* in shared memory */
 } memif_buffer_t;
 
-/* The receiver of the queue polls, there are no interrupts. */
+/* The receiver of the queue polls: there are no interrupts. */
 #define MEMIF_QUEUE_FLAG_POLLING (1 << 0)
 
 typedef struct {
@@ -225,9 +225,9 @@ typedef struct {
     uint16_t qid;
     uint32_t ring_size;   /* slots */
     uint16_t flags;       /* MEMIF_QUEUE_FLAG_* */
-    uint16_t head;        /* as it is in the ring; it runs freely */
-    uint16_t tail;        /* as it is in the ring; it runs freely */
-    uint16_t buffer_size; /* bytes; of a master's tx queue, as the peer has posted them */
+    uint16_t head;        /* as in the ring; it runs freely */
+    uint16_t tail;        /* as in the ring; it runs freely */
+    uint16_t buffer_size; /* bytes; for a master's tx queue, what the peer posted */
 } memif_queue_details_t;
 
 typedef struct {
@@ -238,8 +238,8 @@ typedef struct {
     uint8_t is_external; /* 1: provided or mapped by the program */
 } memif_region_details_t;
 
-/* What memif_get_details fills in; strings and arrays lie in the program's own buffer. Names of the
- * peer (remote_) are the bytes that it sent: escape them before they are printed. */
+/* What memif_get_details fills in; strings and arrays lie in the program's own buffer. The names
+ * of the peer (remote_) are the bytes that it sent: escape them before you print them. */
 typedef struct {
     uint8_t *if_name;
     uint8_t *inst_name;
@@ -256,28 +256,28 @@ typedef struct {
     uint8_t tx_queues_num;
     memif_queue_details_t *rx_queues;
     memif_queue_details_t *tx_queues;
-    uint8_t *error;       /* why the last connection ended or failed; empty: it did not */
+    uint8_t *error;       /* why the last connection ended or failed, or empty */
     uint8_t link_up_down; /* 1 up, 0 down */
 } memif_details_t;
 
-/* The version of the protocol: 512. */
+/* Returns the version of the protocol, 512. */
 uint16_t memif_get_version(void);
 
-/* The version of the protocol as text: "2.0". The string is the library's. */
+/* Returns the version of the protocol as text, "2.0". The string is never freed. */
 const char *memif_get_version_str(void);
 
 /*
- * Creates a control socket: a path, and how what happens there is polled. Nothing is opened at the
- * path before an interface is created on the socket. Either masters or slaves use one socket; for
+ * Creates a control socket object: a path, and the way its events are polled. Nothing is opened at
+ * the path before an interface is created on the socket. A socket is for masters or for slaves; for
  * both on one path create two.
  *
- * sock: out. It owns the socket until memif_delete_socket.
+ * sock: out, the handle. It is valid until memif_delete_socket.
  * args: read during the call only.
- * private_ctx: passed to args->on_control_fd_update, never looked at.
+ * private_ctx: passed to args->on_control_fd_update; the library does not use it.
  *
- * With args->on_control_fd_update every descriptor to watch is passed to that function, from now on
+ * With args->on_control_fd_update, the library passes every descriptor to watch to that function,
  * until memif_delete_socket, and the program calls memif_control_fd_handler when something happens
- * on one. Without, the program calls memif_poll_event.
+ * on one. Without it, the program calls memif_poll_event.
  *
  * Returns MEMIF_ERR_CB_FDUPDATE when on_control_fd_update failed, MEMIF_ERR_NOMEM, or the code of a
  * failed system call.
@@ -285,64 +285,66 @@ const char *memif_get_version_str(void);
 int memif_create_socket(memif_socket_handle_t *sock, memif_socket_args_t *args, void *private_ctx);
 
 /*
- * Frees the socket, closes what the library opened for it, and sets `*sock` to NULL. A socket file
- * is removed if the library made it.
+ * Frees the socket, closes what the library opened for it, and sets `*sock` to NULL. The library
+ * removes the socket file if it created it.
  *
- * Returns MEMIF_ERR_INVAL_ARG while interfaces use it: memif_delete comes first. After any other
- * code the socket is gone as well; it says what failed on the way.
+ * Returns MEMIF_ERR_INVAL_ARG while interfaces use the socket: call memif_delete first. After any
+ * other code the socket is gone, and the code is that of the first step that failed.
  */
 int memif_delete_socket(memif_socket_handle_t *sock);
 
-/* The socket that the interface was created on. NULL for a NULL handle. */
+/* Returns the socket that the interface was created on, or NULL for a NULL handle. */
 memif_socket_handle_t memif_get_socket_handle(memif_conn_handle_t conn);
 
-/* The path; the string is the library's and lives as long as the socket. NULL for a NULL handle. */
+/* Returns the path, or NULL for a NULL handle. The string is valid as long as the socket. */
 const char *memif_get_socket_path(memif_socket_handle_t sock);
 
-/* The descriptor that listens, the library's; -1 for a NULL handle and where none does. */
+/* Returns the descriptor that listens, which the library owns; -1 if none listens, and for a NULL
+ * handle. */
 int memif_get_listener_fd(memif_socket_handle_t sock);
 
 /*
- * Makes the socket listen on a descriptor that somebody else bound, as service managers do. Call it
- * before the first master is created on the socket. The library polls the descriptor and accepts
- * from it, but does not close it, and the file at the path stays. It is also the way to a socket
- * with a mode and an owner of the program's choice: bind, chmod and chown, listen, hand over.
+ * Makes the library accept connections from a descriptor that is already bound and listening, for
+ * example one from a service manager. Call it before the first master is created on the socket. The
+ * library polls the descriptor and accepts from it, but never closes it or removes the socket file.
+ * A program can so choose the mode and owner of the file: bind, chmod, chown, listen, then call
+ * this function.
  *
- * The socket becomes a non-blocking one (O_NONBLOCK), for every process that shares it, and stays
- * that: of those that wake up for a connection one gets it, and the others must not wait.
+ * The library makes the socket non-blocking (O_NONBLOCK) for every process that shares it, and
+ * leaves it so. Several of them wake up for one connection; those that come too late must not wait
+ * in accept.
  *
- * Returns MEMIF_ERR_ALREADY when the library listens already, MEMIF_ERR_INVAL_ARG for a descriptor
- * that cannot be.
+ * Returns MEMIF_ERR_ALREADY when the library listens already, MEMIF_ERR_INVAL_ARG when the
+ * descriptor is not a listening socket of the right type.
  */
 int memif_set_listener_fd(memif_socket_handle_t sock, int fd);
 
 /*
- * Sets the timer by which disconnected slaves on the socket try again, and creates it if there was
- * none. A zero it_interval and it_value disarm it.
+ * Sets the timer by which disconnected slaves on the socket try again, and creates it if there is
+ * none. A zero it_interval and it_value stop it.
  */
 int memif_set_connection_request_timer(memif_socket_handle_t sock, struct itimerspec timer);
 
 /*
  * Creates an interface.
  *
- * conn: out; `*conn` must be NULL before, else MEMIF_ERR_CONN. It owns the interface until
- *     memif_delete.
+ * conn: out, the handle. `*conn` must be NULL before the call, otherwise MEMIF_ERR_CONN. The handle
+ *     is valid until memif_delete.
  * args: read during the call only.
- * on_connect, on_disconnect: called when the connection is up, and when it is over. Threads that
- *     use the queues may be started in the first and joined in the second. In the first, call
- *     memif_refill_queue for each receive queue. Until the second returns the queues work, in all
- *     threads, and hold what the peer had sent.
+ * on_connect, on_disconnect: called when the connection goes up, and when it has ended. Threads
+ *     that use the queues may be started in on_connect and joined in on_disconnect. In on_connect,
+ *     call memif_refill_queue for each receive queue. The queues work in all threads until
+ *     on_disconnect returns, and still hold what the peer sent.
  * on_interrupt: called when packets wait in a receive queue that is in interrupt mode. NULL: the
- *     queues' eventfds are left to the program (memif_get_queue_efd), the library does not poll
- *     them.
- * private_ctx: passed to the callbacks, never looked at.
+ *     library does not poll the queues' eventfds; the program may (memif_get_queue_efd).
+ * private_ctx: passed to the callbacks; the library does not use it.
  *
  * A master listens when the call returns. Masters with different ids may share a socket. A slave
- * tries to connect at once; that nobody listens yet is no error. It tries again when the socket's
+ * tries to connect at once; it is no error if nobody listens yet. It tries again when the socket's
  * timer fires, or in memif_request_connection.
  *
- * Returns MEMIF_ERR_INVAL_ARG for arguments that cannot be, MEMIF_ERR_MAX_RING for a ring size over
- * 2^14, or the code of a failed system call.
+ * Returns MEMIF_ERR_INVAL_ARG for invalid arguments, MEMIF_ERR_MAX_RING for a ring of more than
+ * 2^14 slots, or the code of a failed system call.
  */
 int memif_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
                  memif_connection_update_t *on_connect, memif_connection_update_t *on_disconnect,
@@ -352,21 +354,22 @@ int memif_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
  * Slave: tries to connect now. The connection is up when on_connect is called, not when this
  * function returns.
  *
- * Returns MEMIF_ERR_ALRCONN when it is connected or about to be, MEMIF_ERR_INVAL_ARG for a master,
- * or why the socket could not be reached, MEMIF_ERR_CONNREFUSED for one.
+ * Returns MEMIF_ERR_ALRCONN when the slave is connected or a handshake is under way,
+ * MEMIF_ERR_INVAL_ARG for a master, or why the socket could not be reached, for example
+ * MEMIF_ERR_CONNREFUSED.
  */
 int memif_request_connection(memif_conn_handle_t conn);
 
 /*
- * Serves a descriptor that was passed to the memif_control_fd_update_t.
+ * Handles an event on a descriptor that was passed to the memif_control_fd_update_t.
  *
  * ptr: the private_ctx of the memif_fd_event_t.
- * events: MEMIF_FD_EVENT_READ, _WRITE, _ERROR, as they happened, or-ed.
+ * events: what happened: MEMIF_FD_EVENT_READ, _WRITE, _ERROR, or-ed.
  *
- * Calls on_connect, on_disconnect and on_interrupt. Returns MEMIF_ERR_INVAL_ARG for a ptr that is
- * not, or no longer, that of an fd event, and MEMIF_ERR_CB_FDUPDATE when the program refused to
- * watch a descriptor. A peer that is refused, that breaks the rules or goes away is no error here:
- * its connection ends, the others go on, and memif_get_details says why.
+ * Calls on_connect, on_disconnect and on_interrupt. Returns MEMIF_ERR_INVAL_ARG for a ptr that
+ * belongs to no descriptor that is watched, and MEMIF_ERR_CB_FDUPDATE when the program refused to
+ * watch a descriptor. A peer that is refused, breaks the rules or leaves is no error here: its
+ * connection ends, the others go on, and memif_get_details says why.
  */
 int memif_control_fd_handler(void *ptr, memif_fd_event_type_t events);
 
@@ -374,20 +377,19 @@ int memif_control_fd_handler(void *ptr, memif_fd_event_type_t events);
  * Tells the peer, disconnects, frees the interface and sets `*conn` to NULL.
  *
  * Calls on_disconnect when the interface was connected. Returns MEMIF_ERR_NOCONN when `*conn` is
- * NULL. Whatever else fails, such as the removal of the socket file, fails alone: the interface is
- * gone all the same, and the code is that of the first failure.
+ * NULL. If a step fails, such as the removal of the socket file, the other steps are still done:
+ * the interface is gone, and the code is that of the first failure.
  */
 int memif_delete(memif_conn_handle_t *conn);
 
 /*
- * One turn of the library's own polling, for a socket without on_control_fd_update: waits for
- * events, serves them, returns.
+ * Waits for events and handles them, once. For a socket without on_control_fd_update.
  *
- * timeout: -1 waits for the next event, 0 does not wait, else milliseconds.
+ * timeout: in milliseconds; -1 waits for the next event, 0 does not wait.
  *
- * Returns MEMIF_ERR_SUCCESS also when the time is over, MEMIF_ERR_POLL_CANCEL after
- * memif_cancel_poll_event, a negative value when a signal ended the wait, otherwise what went
- * wrong with a connection.
+ * Returns MEMIF_ERR_SUCCESS after events and after the timeout, MEMIF_ERR_POLL_CANCEL after
+ * memif_cancel_poll_event, a negative value when a signal ended the wait, otherwise what failed on
+ * a connection.
  */
 int memif_poll_event(memif_socket_handle_t sock, int timeout);
 
@@ -395,20 +397,19 @@ int memif_poll_event(memif_socket_handle_t sock, int timeout);
 #define MEMIF_HAVE_CANCEL_POLL_EVENT 1
 
 /*
- * Makes the running or else the next memif_poll_event on the socket return MEMIF_ERR_POLL_CANCEL.
- * For other threads.
+ * Makes memif_poll_event on the socket, in another thread, return MEMIF_ERR_POLL_CANCEL. If none is
+ * running, the next one does.
  */
 int memif_cancel_poll_event(memif_socket_handle_t sock);
 
 /*
- * From now on the program provides packet memory for the connections of a socket.
+ * Lets the program provide packet memory for all later connections of a socket. Call it before
+ * interfaces are created on the socket.
  *
- * ar, go: slave. `ar` is called once a connection, for region 1, which holds the buffers, and `go`
- *     for each of them; without `go` they lie one after the other.
- * gr: master. Called for each region of the peer but region 0, which holds the rings.
+ * ar, go: for slaves. `ar` is called once per connection, for region 1, which holds the buffers.
+ *     `go` is called for each buffer; if it is NULL, the buffers lie one after the other.
+ * gr: for masters. Called for each region of the peer except region 0, which holds the rings.
  * dr: called for each of these regions when the connection is gone.
- *
- * Call it before interfaces are created on the socket.
  */
 int memif_register_external_region(memif_socket_handle_t sock, memif_add_external_region_t *ar,
                                    memif_get_external_region_addr_t *gr,
@@ -416,35 +417,35 @@ int memif_register_external_region(memif_socket_handle_t sock, memif_add_externa
                                    memif_get_external_buffer_offset_t *go);
 
 /*
- * The eventfd of a receive queue, for a thread that waits for packets by itself.
+ * Gives the eventfd of a receive queue, for a thread that waits for packets by itself.
  *
- * fd: out. The descriptor stays the library's and is void after on_disconnect: do not close it.
+ * fd: out. The library owns the descriptor: do not close it. It is invalid after on_disconnect.
  *     memif_rx_burst resets it, so there is no need to read it.
  */
 int memif_get_queue_efd(memif_conn_handle_t conn, uint16_t qid, int *fd);
 
 /*
- * Chooses between interrupt and polling for one receive queue. Call it on the thread that receives
- * from the queue, or in on_connect. The mode ends with the connection.
+ * Sets interrupt or polling mode for one receive queue. Call it on the thread that receives from
+ * the queue, or in on_connect. A new connection starts in interrupt mode again.
  *
- * After a change to interrupt mode call memif_rx_burst once: packets that came before it are not
- * signalled.
+ * After a change to interrupt mode call memif_rx_burst once: packets that came before the change
+ * are not signalled.
  */
 int memif_set_rx_mode(memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t qid);
 
 /*
  * Receives packets.
  *
- * bufs: out, `count` entries, one per buffer of the ring. A packet of several buffers makes several
- *     entries, all but the last with MEMIF_BUFFER_FLAG_NEXT; one of more than `count` begins in one
- *     burst and ends in a later one. `data` and `len` are valid until the buffer is given back with
- *     memif_refill_queue or moved with memif_buffer_enq_tx; the memory is shared with the peer, who
- *     can change it at any time.
- * count: buffers at most.
- * rx: out, buffers received. 0 with MEMIF_ERR_SUCCESS: none waits.
+ * bufs: out, `count` entries, one per buffer of the ring. A packet in several buffers has several
+ *     entries, all but the last with MEMIF_BUFFER_FLAG_NEXT. A packet of more than `count` buffers
+ *     begins in one burst and ends in a later one. `data` and `len` are valid until the buffer is
+ *     given back with memif_refill_queue or moved with memif_buffer_enq_tx. The memory is shared:
+ *     the peer can change it at any time.
+ * count: the most buffers to receive.
+ * rx: out, buffers received. 0 with MEMIF_ERR_SUCCESS means that none waits.
  *
- * Returns MEMIF_ERR_NOBUF when more buffers wait than `count`. The `*rx` entries are valid, and the
- * queue's eventfd stays readable, so that the next turn gets the rest.
+ * Returns MEMIF_ERR_NOBUF when more buffers wait than `count`. The `*rx` entries are valid. The
+ * queue's eventfd stays readable, so that the next wait ends at once.
  */
 int memif_rx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                    uint16_t *rx);
@@ -452,41 +453,42 @@ int memif_rx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
 /*
  * Gives the oldest received buffers back, so that the peer can use them again.
  *
- * count: buffers at most; 65535 means as many as possible. Do not count what is still in use: the
- *     oldest go first.
- * headroom: slave: bytes left free at the start of each buffer, fewer than the buffer has, where a
- *     packet can grow to the front later. To a master it means nothing: its peer decides.
+ * count: the most buffers to give back; 65535 means as many as possible. The oldest go first, so do
+ *     not count buffers that are still in use.
+ * headroom: for slaves: bytes to leave free at the start of each buffer, so that a packet can grow
+ *     to the front later. It must be smaller than the buffer. For masters it has no effect, because
+ *     the peer decides.
  *
- * A slave also provides the first buffers this way: nothing can be received before the first call,
- * so call it in on_connect for each receive queue.
+ * A slave also provides the first buffers with this function. Nothing can be received before its
+ * first call, so call it in on_connect for each receive queue.
  */
 int memif_refill_queue(memif_conn_handle_t conn, uint16_t qid, uint16_t count, uint16_t headroom);
 
 /*
  * Reserves buffers to send from.
  *
- * bufs: out. `len` is how many of the `size` bytes have room at `data`. The program writes that
- *     many, or fewer and sets `len`, and passes the entries to memif_tx_burst in this order.
+ * bufs: out. `len` says how many of the `size` bytes fit at `data`. The program writes that many,
+ *     or writes fewer and sets `len`, and passes the entries to memif_tx_burst in this order.
  * count: packets wanted.
- * count_out: out, entries filled in, all of whole packets. `size` over the ring's buffer size takes
- *     several entries a packet, all but the last with MEMIF_BUFFER_FLAG_NEXT.
+ * count_out: out, entries filled in, always for whole packets. They are valid whatever is returned.
+ *     If `size` is larger than the ring's buffers, a packet has several entries, all but the last
+ *     with MEMIF_BUFFER_FLAG_NEXT.
  * size: bytes of each packet; 0 means one buffer of the ring.
  *
- * `bufs` needs room for `count` times the entries that `size` takes of buffers of the interface's
- * own buffer_size, and no more. As master, the peer's buffers may be smaller or have a headroom; a
- * packet that takes more of them than that is copied when it is sent.
+ * `bufs` needs room for `count` packets of `size` bytes in buffers of the interface's own
+ * buffer_size, and no more. The buffers that a master's peer posts may be smaller or have a
+ * headroom. If a packet needs more of those, it is copied when it is sent.
  *
  * Returns MEMIF_ERR_NOBUF_RING when the ring had room for fewer packets, and MEMIF_ERR_INVAL_ARG
- * when all of the ring is too small for `size`; the `*count_out` entries are valid. What is
- * reserved stays reserved until it is sent, taken back, left out after a refusal (memif_tx_burst),
- * or the connection ends.
+ * when the whole ring is too small for `size`. A packet stays reserved until it is sent, taken back
+ * (memif_set_next_free_buffer), skipped after a refusal (memif_tx_burst), or the connection ends.
  */
 int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                        uint16_t *count_out, uint16_t size);
 
 /*
- * Takes back buffers that were reserved and not sent: `buf` and all reserved after it. `buf` is
- * the next that memif_buffer_alloc hands out. It must be the first entry of its packet.
+ * Takes back reserved buffers that were not sent: `buf` and all reserved after it. The next
+ * memif_buffer_alloc begins with `buf`, which must be the first entry of its packet.
  */
 int memif_set_next_free_buffer(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *buf);
 
@@ -494,12 +496,12 @@ int memif_set_next_free_buffer(memif_conn_handle_t conn, uint16_t qid, memif_buf
  * Slave: moves received buffers to a send queue without a copy.
  *
  * qid: the send queue.
- * bufs: entries of memif_rx_burst on this connection, or on another slave's whose external region
- *     is the same memory. `data` may have moved forward and `len` changed. They become entries to
- *     send, in the place of what memif_buffer_alloc would hand out; their receive slots get empty
- *     buffers for it and are given back with memif_refill_queue as ever.
- * count: entries.
- * count_out: out, entries moved, the first ones.
+ * bufs: entries of memif_rx_burst on this connection, or on a connection of another slave whose
+ *     external region is the same memory. `data` may have moved forward and `len` changed. They
+ *     become reserved entries of the send queue, as from memif_buffer_alloc. Their receive slots
+ *     get empty buffers in exchange, and are given back with memif_refill_queue as usual.
+ * count: entries in `bufs`.
+ * count_out: out, entries moved, counted from the first.
  *
  * Returns MEMIF_ERR_NOBUF_RING when the ring had room for fewer, MEMIF_ERR_INVAL_ARG for a master.
  */
@@ -507,7 +509,7 @@ int memif_buffer_enq_tx(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *
                         uint16_t count, uint16_t *count_out);
 
 /*
- * Slave: lets two buffers of the connection change places, in their rings and in the two entries.
+ * Slave: exchanges two buffers of the connection, in their rings and in the two entries.
  *
  * Returns MEMIF_ERR_INVAL_ARG for a master.
  */
@@ -517,17 +519,18 @@ int memif_buffer_requeue(memif_conn_handle_t conn, memif_buffer_t *buf_a, memif_
  * Sends packets and signals the peer, unless the peer polls.
  *
  * bufs: the oldest `count` entries that were reserved and not sent yet, in the order reserved, with
- *     `len` set. As slave, `data` may lie further inside its buffer than it did. They are the
- *     peer's afterwards.
+ *     `len` set. As slave, `data` may have moved forward inside its buffer. After the call they
+ *     belong to the peer.
  * tx: out, entries sent.
  *
- * Returns MEMIF_ERR_INVAL_ARG at the first packet with an entry that is not the next in order, or
- * reaches past its buffer: bufs[*tx] is its first one; those before it are sent. A packet whose end
- * is not in `bufs` is not sent, and no error.
+ * Returns MEMIF_ERR_INVAL_ARG when an entry is not the next in order or reaches past its buffer.
+ * bufs[*tx] is then the first entry of that packet; the packets before it were sent, the others
+ * stay reserved. A packet whose last entry is not in `bufs` is not sent and stays reserved, without
+ * an error.
  *
- * What was reserved and not sent stays reserved, for the next call. After a refusal that one may
- * begin with any packet reserved by then or later: those before it are given up. The same call once
- * more counts what it cannot send and goes on behind it.
+ * After a refusal the next call may begin with any packet that is reserved; the packets before that
+ * one are given up and not sent. If the program repeats the refused call with the same entries, the
+ * call succeeds: it counts the packets that it cannot send and continues after them.
  */
 int memif_tx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                    uint16_t *tx);
@@ -536,17 +539,17 @@ int memif_tx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
  * Describes an interface, connected or not.
  *
  * md: out.
- * buf: `buflen` bytes of the program's, for the strings and arrays of `md`; it must live as long as
- *     `md` is used. Nothing is written past it.
+ * buf: `buflen` bytes, for the strings and arrays of `md`. Keep it as long as `md` is used. Nothing
+ *     is written past its end.
  *
- * Returns MEMIF_ERR_NOBUF_DET when `buf` is too small; what fits is valid, the rest of `md` is NULL
- * or 0.
+ * Returns MEMIF_ERR_NOBUF_DET when `buf` is too small. What fits is valid; the other fields of `md`
+ * are NULL or 0.
  */
 int memif_get_details(memif_conn_handle_t conn, memif_details_t *md, char *buf, ssize_t buflen);
 
 /*
- * A text for a code, a fixed one for values that are no code. The string is the library's, lives
- * for ever and must not be changed.
+ * Returns the text of an error code, or a fixed text for a value that is no code. The string is
+ * never freed and must not be changed.
  */
 char *memif_strerror(int err_code);
 

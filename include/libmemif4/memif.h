@@ -3,8 +3,8 @@
 #define _MEMIF_H_
 
 /*
- * The memif protocol, version 512 (2.0), as it is spoken on the control channel and laid out in
- * shared memory. Integers are in host byte order. The slave (client) owns the memory, the master
+ * The memif protocol, version 512 (2.0): the messages on the control channel and the layout of
+ * shared memory. Integers are in host byte order. The slave (client) owns the memory. The master
  * (server) listens on the socket.
  */
 
@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-/* The protocol puts the parts of a ring header 64 bytes apart, whatever the machine's own lines. */
+/* The parts of a ring header are 64 bytes apart, whatever the machine's cache lines are. */
 #ifndef MEMIF_CACHELINE_SIZE
 #define MEMIF_CACHELINE_SIZE 64
 #endif
@@ -61,7 +61,7 @@ typedef uint8_t memif_log2_ring_size_t;
 
 /* Control channel: each message is one datagram of 128 bytes, zero-padded. */
 
-/* Master, on accept. The max_*_ring and max_region fields are highest indices, not counts. */
+/* From the master, first. max_region and the max_*_ring fields are highest indices, not counts. */
 typedef struct __attribute__((packed)) {
     uint8_t name[32];
     memif_version_t min_version;
@@ -72,7 +72,7 @@ typedef struct __attribute__((packed)) {
     memif_log2_ring_size_t max_log2_ring_size;
 } memif_msg_hello_t;
 
-/* Slave: selects one of the interfaces behind the socket. */
+/* From the slave: selects one of the interfaces behind the socket. */
 __extension__ typedef struct __attribute__((packed)) {
     memif_version_t version;
     memif_interface_id_t id;
@@ -81,7 +81,7 @@ __extension__ typedef struct __attribute__((packed)) {
     uint8_t name[32];
 } memif_msg_init_t;
 
-/* Slave: one region of shared memory, its descriptor beside the message. */
+/* From the slave: one region of shared memory. Its descriptor travels with the message. */
 typedef struct __attribute__((packed)) {
     memif_region_index_t index;
     memif_region_size_t size;
@@ -90,7 +90,7 @@ typedef struct __attribute__((packed)) {
 /* Set: a slave-to-master ring. Clear: a master-to-slave ring. */
 #define MEMIF_MSG_ADD_RING_FLAG_S2M (1 << 0)
 
-/* Slave: where one ring lies, its eventfd beside the message. */
+/* From the slave: where one ring lies. Its eventfd travels with the message. */
 typedef struct __attribute__((packed)) {
     uint16_t flags;
     memif_ring_index_t index;
@@ -100,17 +100,17 @@ typedef struct __attribute__((packed)) {
     uint16_t private_hdr_size; /* bytes of private data before each packet; 0: none */
 } memif_msg_add_ring_t;
 
-/* Slave: everything is announced. */
+/* From the slave: all regions and rings are announced. */
 typedef struct __attribute__((packed)) {
     uint8_t if_name[32];
 } memif_msg_connect_t;
 
-/* Master: the rings are mapped, packets may flow. */
+/* From the master: the rings are mapped, packets may flow. */
 typedef struct __attribute__((packed)) {
     uint8_t if_name[32];
 } memif_msg_connected_t;
 
-/* Either: the connection ends, with a reason for people. */
+/* From either: the connection ends. The string is a reason for people to read. */
 typedef struct __attribute__((packed)) {
     uint32_t code;
     uint8_t string[96];
@@ -126,33 +126,32 @@ __extension__ typedef struct __attribute__((packed)) {
         memif_msg_connect_t connect;
         memif_msg_connected_t connected;
         memif_msg_disconnect_t disconnect;
-        uint8_t payload[126]; /* a message is always 128 bytes, whatever it says */
+        uint8_t payload[126]; /* a message always has 128 bytes */
     };
 } memif_msg_t;
 
 /* Shared memory */
 
-/* The packet goes on in the descriptor of the next slot. */
+/* The packet continues in the descriptor of the next slot. */
 #define MEMIF_DESC_FLAG_NEXT (1 << 0)
 
 typedef struct {
     uint16_t flags;
     memif_region_index_t region;
-    uint32_t length; /* bytes of packet in the buffer; of an empty buffer: bytes that it holds */
+    uint32_t length; /* bytes of packet in the buffer; in an empty buffer: its size */
     memif_region_offset_t offset;
     uint32_t metadata;
 } memif_desc_t;
 
-/* Set by the receiver of a ring while it polls: the sender need not signal the eventfd. */
+/* Set by the receiver of a ring while it polls: the sender does not signal the eventfd then. */
 #define MEMIF_RING_FLAG_MASK_INT (1 << 0)
 
 /*
- * A ring: the header, then a power of two of descriptors. head and tail run freely, the slot is the
- * index modulo the ring size; head - tail is the ring size at most. The slave moves head and the
- * master moves tail, in both rings: in a slave-to-master ring the slave produces and the master
- * consumes; in a master-to-slave ring the slave posts empty buffers up to head, and the master
- * fills them up to tail. Both lie in memory that the other process writes too: use atomic loads and
- * stores.
+ * A ring: the header, then a power of two of descriptors. head and tail run freely. The slot is the
+ * index modulo the ring size; head - tail is at most the ring size. In both rings the slave moves
+ * head and the master moves tail. In a slave-to-master ring the slave produces and the master
+ * consumes. In a master-to-slave ring the slave posts empty buffers up to head, and the master
+ * fills them up to tail. The other process can write to both: use atomic loads and stores.
  */
 __extension__ typedef struct {
     uint32_t cookie;
