@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The system calls that docs/howto/containers.md lists, and what becomes of each that is denied.
 
-The third column of its table begins with what is to be expected without a call: "works", "strangers
-are refused" or "fails".
+The third column of its table begins with what happens without a call: "works", "untrusted peers are
+refused" or "fails".
 """
 
 import os
@@ -166,7 +166,7 @@ def test_untrusted_peers_notice_nothing_of_what_can_be_done_without(
 
 
 @each_kind
-@pytest.mark.parametrize("names", [*without("strangers"), "close_range,unshare"])
+@pytest.mark.parametrize("names", [*without("untrusted peers"), "close_range,unshare"])
 def test_untrusted_peers_are_refused_with_the_name_of_what_is_lacking(
     names, kind, tmp_path, pytestconfig
 ):
