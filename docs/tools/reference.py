@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import re
-import shutil
 import struct
 import subprocess
 import sys
@@ -161,32 +160,34 @@ def _made_page(path: str) -> str:
     here = (ROOT / path).parent
 
     def link(match: re.Match[str]) -> str:
-        target, _, fragment = match[1].partition("#")
+        text, target = match[1], match[2]
+        target, _, fragment = target.partition("#")
         if "://" in target or not target:
             return match[0]
         inside = (here / target).resolve().relative_to(ROOT).as_posix()
         fragment = f"#{fragment}" if fragment else ""
         if inside.startswith("docs/"):
-            return f"]({inside.removeprefix('docs/')}{fragment})"
-        return f"]({OUTSIDE[inside]}{fragment})" if inside in OUTSIDE else match[0]
+            return f"[{text}]({inside.removeprefix('docs/')}{fragment})"
+        if inside in OUTSIDE:
+            return f"[{text}]({OUTSIDE[inside]}{fragment})"
+        return f"`{inside}`"  # no page of the documentation, so a link would lead nowhere
 
-    return re.sub(r"\]\(([^)\s]+)\)", link, text.replace("]\n(", "]("))
+    return re.sub(r"\[([^\]]*)\]\(([^)\s]+)\)", link, text.replace("]\n(", "]("))
 
 
 def _made_command_help() -> str:
-    """What the memif command says of itself, once there is one."""
-    command = Path(sys.executable).with_name("memif")
-    program = str(command) if command.exists() else shutil.which("memif")
-    if program is None:
-        return "This installation has no `memif` command."
-    text = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
+    """What the memif command says of itself."""
+    text = _help()
     names = re.findall(r"^  ([a-z][\w-]*)  ", text.partition("Commands:")[2], re.MULTILINE)
     parts = [_help_block("memif", text)]
-    for name in names:
-        words = [program, name, "--help"]
-        shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-        parts.append(_help_block(f"memif {name}", shown))
+    parts += [_help_block(f"memif {name}", _help(name)) for name in names]
     return "\n\n".join(parts)
+
+
+def _help(*words: str) -> str:
+    """Run as a module, because only pip installs a script."""
+    command = [sys.executable, "-P", "-m", "libmemif_py.tools", *words, "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def _help_block(title: str, text: str) -> str:

@@ -28,6 +28,7 @@ import pytest
 from support.builds import ROOT, V1, V4, environment, run
 
 from libmemif_py import Interface
+from libmemif_py.tools.cli import cli
 
 DOCS = ROOT / "docs"
 TOOLS = DOCS / "tools"
@@ -347,3 +348,15 @@ def test_a_header_that_is_not_understood_is_refused(tools):
         headers.parse(text)
     with pytest.raises(headers.HeaderError, match="what the header is for"):
         headers.parse("int memif_x(void);\n")
+
+
+def test_the_reference_of_the_command_has_every_subcommand(tools):
+    text = tools("reference").MADE["command_help"]()
+    assert re.findall(r"^## memif (\w+)$", text, re.M) == list(cli.list_commands(None))
+
+
+def test_pages_from_elsewhere_link_only_to_pages_of_the_documentation(tools):
+    reference = tools("reference")
+    for path in reference.OUTSIDE:
+        for target in re.findall(r"\]\(([^)\s#]+)", reference.MADE["page"](path)):
+            assert "://" in target or (DOCS / target).exists(), f"{path}: {target}"
