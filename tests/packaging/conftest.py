@@ -6,15 +6,7 @@ from pathlib import Path
 
 import pytest
 from support import builds
-from support.builds import (
-    PYTHON,
-    ROOT,
-    V1,
-    V4,
-    Api,
-    Installed,
-    run,
-)
+from support.builds import PYTHON, ROOT, V1, V4, Api, Installed, run
 from support.installations import files_below, make_venv, pip
 
 

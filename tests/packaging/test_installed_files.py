@@ -7,12 +7,7 @@ import marshal
 import os
 from pathlib import Path
 
-from support.builds import (
-    APIS,
-    ROOT,
-    each_api,
-    run,
-)
+from support.builds import APIS, ROOT, each_api, run
 from support.installations import (
     HEADERS,
     PYTHON_EXCHANGE,

@@ -5,12 +5,7 @@ import re
 import sysconfig
 
 from support import builds, elf
-from support.builds import (
-    ROOT,
-    each_api,
-    environment,
-    run,
-)
+from support.builds import ROOT, each_api, environment, run
 from support.installations import bracketed, dynamic_section, exported_names
 
 

@@ -9,12 +9,7 @@ from pathlib import Path
 
 import pytest
 from support import builds, elf
-from support.builds import (
-    APIS,
-    ROOT,
-    each_api,
-    run,
-)
+from support.builds import APIS, ROOT, each_api, run
 from support.installations import (
     MODULES,
     OF_A_SDIST,

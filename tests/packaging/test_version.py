@@ -4,11 +4,7 @@
 import re
 
 from support import builds
-from support.builds import (
-    APIS,
-    ROOT,
-    run,
-)
+from support.builds import APIS, ROOT, run
 from support.installations import pkg_config
 
 

@@ -4,12 +4,7 @@
 import pytest
 
 from libmemif_py.control import handshake
-from libmemif_py.control.handshake import (
-    MasterHandshake,
-    ProtocolError,
-    Send,
-    SlaveHandshake,
-)
+from libmemif_py.control.handshake import MasterHandshake, ProtocolError, Send, SlaveHandshake
 from libmemif_py.control.wire import (
     VERSION_1,
     VERSION_2,
@@ -24,12 +19,7 @@ from libmemif_py.control.wire import (
     decode,
     encode,
 )
-from support.fakelink import (
-    SlaveShell,
-    finder,
-    master_terms,
-    slave_terms,
-)
+from support.fakelink import SlaveShell, finder, master_terms, slave_terms
 
 VERSIONS = [VERSION_1, VERSION_2]
 HELLO = Hello(b"master app", 256, 512, 255, 255, 255, 14)

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 import pytest
 from support.forking import connect, exchange
 
-from libmemif_py import (
-    Interface,
-)
+from libmemif_py import Interface
 
 
 @pytest.fixture

@@ -12,11 +12,7 @@ import uvloop
 from scapy.layers.l2 import Ether
 from support.children import TIMEOUT, all_forked, in_child, outcome, outcomes
 
-from libmemif_py import (
-    AsyncInterface,
-    create_memif_endpoint,
-    metrics,
-)
+from libmemif_py import AsyncInterface, create_memif_endpoint, metrics
 from libmemif_py.adapters.scapy import MemifSocket
 
 

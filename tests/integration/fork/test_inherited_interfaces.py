@@ -12,9 +12,7 @@ import pytest
 from support.children import TIMEOUT, all_forked, descriptors, in_child, outcome, outcomes
 from support.forking import connect
 
-from libmemif_py import (
-    Interface,
-)
+from libmemif_py import Interface
 
 CALLS: dict[str, Callable[[Interface], Any]] = {
     "connected": lambda memif: memif.connected,

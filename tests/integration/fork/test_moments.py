@@ -9,9 +9,7 @@ from typing import Any
 from support.children import TIMEOUT, fork, in_child, outcome
 from support.forking import connect, exchange
 
-from libmemif_py import (
-    Interface,
-)
+from libmemif_py import Interface
 
 
 def test_forks_while_the_control_plane_is_at_work(tmp_path):

@@ -16,10 +16,8 @@ import pytest
 from support.children import FORKED, TIMEOUT, in_child, outcomes
 from support.forking import ENDINGS, WAYS, connect, exchange
 
-from libmemif_py import (
-    Interface,
-    control,
-)
+from libmemif_py import Interface
+from libmemif_py.control import reactor
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -53,7 +51,7 @@ class CountingLib:
 
 def test_the_control_thread_of_a_child_sleeps(tmp_path, pair):
     def work() -> tuple[int, bool]:
-        control.lib = lib = CountingLib(control.lib)
+        reactor.lib = lib = CountingLib(reactor.lib)
         own = connect(str(tmp_path / "own"))
         connected = lib.polls
         for _ in range(20):

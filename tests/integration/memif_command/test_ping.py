@@ -19,11 +19,7 @@ from support.memif_command import (
 from support.programs import TIMEOUT, wait_until_listening
 
 from libmemif_py import Interface
-from libmemif_py.tools.formats.icmp import (
-    Host,
-    answer,
-    is_arp,
-)
+from libmemif_py.tools.formats.icmp import Host, answer, is_arp
 
 
 def test_ping_prints_what_ping_prints(shell):

@@ -9,11 +9,7 @@ from support.memif_command import ADDRESS, OTHER, interrupt, roles
 from support.programs import TIMEOUT
 
 from libmemif_py import Interface
-from libmemif_py.tools.formats.icmp import (
-    answer_ip,
-    ip_echo_request,
-    read_ip_echo_reply,
-)
+from libmemif_py.tools.formats.icmp import answer_ip, ip_echo_request, read_ip_echo_reply
 
 
 @roles

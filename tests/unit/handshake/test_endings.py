@@ -2,11 +2,7 @@
 """How a handshake ends, and what a shell must not do to a machine."""
 
 import pytest
-from support.fakelink import (
-    finder,
-    master_terms,
-    slave_terms,
-)
+from support.fakelink import finder, master_terms, slave_terms
 from support.machines import (
     HELLO,
     INIT,
@@ -24,19 +20,8 @@ from support.machines import (
 )
 
 from libmemif_py.control import handshake
-from libmemif_py.control.handshake import (
-    Closed,
-    HandshakeMisuse,
-    MasterHandshake,
-    SlaveHandshake,
-)
-from libmemif_py.control.wire import (
-    Ack,
-    AddRegion,
-    AddRing,
-    Disconnect,
-    Init,
-)
+from libmemif_py.control.handshake import Closed, HandshakeMisuse, MasterHandshake, SlaveHandshake
+from libmemif_py.control.wire import Ack, AddRegion, AddRing, Disconnect, Init
 
 
 @pytest.mark.parametrize(("state", "make"), MACHINES_IN)

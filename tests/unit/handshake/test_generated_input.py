@@ -5,21 +5,11 @@ from collections import Counter
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.fakelink import (
-    MasterShell,
-    SlaveShell,
-    finder,
-    master_terms,
-    slave_terms,
-)
+from support.fakelink import MasterShell, SlaveShell, finder, master_terms, slave_terms
 from support.machines import CONNECT, CONNECTED, FDS, MASTER_SCRIPT, ONE_OF_EACH, SLAVE_SCRIPT
 
 from libmemif_py.control import handshake
-from libmemif_py.control.handshake import (
-    MasterHandshake,
-    ProtocolError,
-    SlaveHandshake,
-)
+from libmemif_py.control.handshake import MasterHandshake, ProtocolError, SlaveHandshake
 from libmemif_py.control.wire import (
     VERSION_2,
     Ack,

@@ -2,26 +2,12 @@
 """What real programs sent is accepted, and answered as their real peers answered."""
 
 import pytest
-from support.fakelink import (
-    MasterShell,
-    finder,
-    recordings,
-)
+from support.fakelink import MasterShell, finder, recordings
 from support.machines import sent, started_master
 
 from libmemif_py.control import handshake
-from libmemif_py.control.handshake import (
-    Closed,
-    Established,
-    MasterHandshake,
-    ProtocolError,
-)
-from libmemif_py.control.wire import (
-    Connect,
-    Connected,
-    Disconnect,
-    Init,
-)
+from libmemif_py.control.handshake import Closed, Established, MasterHandshake, ProtocolError
+from libmemif_py.control.wire import Connect, Connected, Disconnect, Init
 
 RECORDINGS = recordings()
 UP = [recording for recording in RECORDINGS if recording.first(Connected)]

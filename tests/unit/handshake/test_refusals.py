@@ -2,10 +2,7 @@
 """What breaks the rules of the protocol is refused with its code and reason."""
 
 import pytest
-from support.fakelink import (
-    finder,
-    master_terms,
-)
+from support.fakelink import finder, master_terms
 from support.machines import (
     CONNECT,
     CONNECTED,
@@ -23,19 +20,8 @@ from support.machines import (
 )
 
 from libmemif_py.control import handshake, wire
-from libmemif_py.control.handshake import (
-    Establish,
-    ProtocolError,
-)
-from libmemif_py.control.wire import (
-    VERSION_1,
-    VERSION_2,
-    Ack,
-    AddRegion,
-    AddRing,
-    Disconnect,
-    Init,
-)
+from libmemif_py.control.handshake import Establish, ProtocolError
+from libmemif_py.control.wire import VERSION_1, VERSION_2, Ack, AddRegion, AddRing, Disconnect, Init
 
 
 def test_a_protocol_error_says_its_code_and_reason():

@@ -2,28 +2,12 @@
 """What a slave chooses, offers and sends."""
 
 import pytest
-from support.fakelink import (
-    SlaveShell,
-    slave_terms,
-)
+from support.fakelink import SlaveShell, slave_terms
 from support.machines import CONNECTED, HELLO, give, hello, refusal, sent, slave_after
 
 from libmemif_py.control import handshake
-from libmemif_py.control.handshake import (
-    Established,
-    Prepare,
-    ProtocolError,
-    SlaveHandshake,
-)
-from libmemif_py.control.wire import (
-    VERSION_1,
-    VERSION_2,
-    Ack,
-    AddRegion,
-    AddRing,
-    Connect,
-    Init,
-)
+from libmemif_py.control.handshake import Established, Prepare, ProtocolError, SlaveHandshake
+from libmemif_py.control.wire import VERSION_1, VERSION_2, Ack, AddRegion, AddRing, Connect, Init
 
 
 def test_a_slave_prepares_before_it_asks():

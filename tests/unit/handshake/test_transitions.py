@@ -2,10 +2,7 @@
 """What a master accepts in which order, and what it does with it."""
 
 import pytest
-from support.fakelink import (
-    finder,
-    master_terms,
-)
+from support.fakelink import finder, master_terms
 from support.machines import (
     CONNECT,
     CONNECTED,
@@ -35,13 +32,7 @@ from libmemif_py.control.handshake import (
     TakeRegion,
     TakeRing,
 )
-from libmemif_py.control.wire import (
-    Ack,
-    AddRegion,
-    AddRing,
-    Disconnect,
-    Hello,
-)
+from libmemif_py.control.wire import Ack, AddRegion, AddRing, Disconnect, Hello
 
 
 @pytest.mark.parametrize(("state", "make"), MACHINES_IN)
