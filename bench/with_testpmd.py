@@ -16,7 +16,7 @@ from pathlib import Path
 from runner import Bench, Library, ProgramError, Record, with_labels
 from sections import INTERFACES, Note, Plan, subject
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "devtools"))
 
 from testpmd import Testpmd, memif_vdev
 

@@ -4,7 +4,7 @@
 import re
 from pathlib import Path
 
-import interfaces
+import abi_record
 import pytest
 from support import builds
 from support.builds import APIS, Api, each_api
@@ -18,19 +18,19 @@ def files(tmp_path_factory) -> dict[Api, Path]:
     folder = tmp_path_factory.mktemp("abi")
     made = {api: folder / f"{api}.abi" for api in APIS}
     for api, file in made.items():
-        interfaces.record(api, build.library(api), file)
+        abi_record.record(api.headers, build.library(api), file)
     return made
 
 
 @each_api
 def test_the_interface_is_the_recorded_one(files, api):
-    status, said = interfaces.compare(api, files[api])
+    status, said = abi_record.compare(api.headers, files[api])
     assert status == 0, f"{said}\nif that is meant, and compatible: ./bootstrap abi records it"
 
 
 @each_api
 def test_the_record_knows_all_functions_and_their_types(api):
-    text = interfaces.recorded(api).read_text()
+    text = abi_record.recorded(api.headers).read_text()
     assert sorted(re.findall(r"<elf-symbol name='(\w+)'", text)) == api.exported
     typed = re.findall(r"<function-decl name='(\w+)' .*elf-symbol-id=", text)
     assert sorted(typed) == api.exported
@@ -38,7 +38,7 @@ def test_the_record_knows_all_functions_and_their_types(api):
 
 @each_api
 def test_the_record_has_no_path_of_a_machine(api):
-    assert "/" not in re.sub(r"/>|</", "", interfaces.recorded(api).read_text())
+    assert "/" not in re.sub(r"/>|</", "", abi_record.recorded(api.headers).read_text())
 
 
 def with_another(text: str, pattern: str, replacement: str) -> str:
@@ -58,8 +58,8 @@ def with_another(text: str, pattern: str, replacement: str) -> str:
     ids=["a function is gone", "an integer is wider", "a constant has another value"],
 )
 def test_an_incompatible_change_is_seen(tmp_path, api, pattern, replacement):
-    changed = with_another(interfaces.recorded(api).read_text(), pattern, replacement)
+    changed = with_another(abi_record.recorded(api.headers).read_text(), pattern, replacement)
     (tmp_path / "changed.abi").write_text(changed)
-    status, said = interfaces.compare(api, tmp_path / "changed.abi")
-    assert not status & interfaces.FAILED, said
-    assert status & interfaces.CHANGED, said
+    status, said = abi_record.compare(api.headers, tmp_path / "changed.abi")
+    assert not status & abi_record.FAILED, said
+    assert status & abi_record.CHANGED, said

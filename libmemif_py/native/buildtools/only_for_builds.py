@@ -19,6 +19,7 @@ OF_THE_CHECKOUT = (
     "c_tests",
     "conftest.py",
     "debian",
+    "devtools",
     "fuzz",
     "tests",
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DPDK's dpdk-testpmd as a memif peer for tests.
+"""DPDK's dpdk-testpmd as a memif peer.
 
 with Testpmd(tmp_path, vdevs=[memif_vdev("server", socket)]) as testpmd:
     testpmd.command("start")
@@ -17,7 +17,7 @@ import time
 import tty
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 PROMPT = "testpmd> "
 LAST_WORD = "Bye..."
@@ -30,6 +30,8 @@ _file_prefixes = itertools.count()
 
 
 class TestpmdError(Exception):
+    """It did not start, did not answer in time, or ended badly."""
+
     __test__ = False
 
 
@@ -57,7 +59,8 @@ class Testpmd:
         vdevs: Sequence[str],
         args: Sequence[str] = (),
         eal_args: Sequence[str] = (),
-    ):
+    ) -> None:
+        """Prepare; it runs from __enter__ on."""
         self._directory = directory
         self._ports = len(vdevs)
         self._arguments = command_line(vdevs, args, eal_args)
@@ -67,6 +70,7 @@ class Testpmd:
         self._transcript = ""
 
     def __enter__(self) -> Self:
+        """Start it and wait for its prompt and its ports."""
         if shutil.which(self._arguments[0]) is None:
             raise TestpmdError(
                 "dpdk-testpmd is not installed: `./bootstrap test` installs it; it is in the "
@@ -98,6 +102,7 @@ class Testpmd:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
+        """Have it quit; after an exception it is killed."""
         if kind is not None:
             self._kill()
             return
@@ -111,6 +116,7 @@ class Testpmd:
 
     @property
     def pid(self) -> int:
+        """Its process, while it runs."""
         return self._running().pid
 
     @property
@@ -143,9 +149,11 @@ class Testpmd:
         return self._poll(lambda: self.stats(port), predicate, timeout)
 
     def link_is_up(self, port: int = 0) -> bool:
+        """Return whether a peer is connected to the port."""
         return "Link status: up" in self.command(f"show port info {port}")
 
     def wait_for_link(self, timeout: float = COMMAND_TIMEOUT, port: int = 0) -> None:
+        """Return when a peer is connected to the port."""
         self._poll(lambda: self.link_is_up(port), bool, timeout)
 
     def _check_ports(self) -> None:
@@ -154,7 +162,7 @@ class Testpmd:
         if f"Number of available ports: {self._ports}\n" not in summary:
             raise TestpmdError(f"not all of the {self._ports} ports came up{self._history()}")
 
-    def _poll(self, ask: Callable, satisfied: Callable, timeout: float):
+    def _poll(self, ask: Callable, satisfied: Callable, timeout: float) -> Any:
         # Counters and links have no event: ask again, but leave the processor to the peers.
         end = time.monotonic() + timeout
         while True:
@@ -225,6 +233,7 @@ class Testpmd:
 
 
 def command_line(vdevs: Sequence[str], args: Sequence[str], eal_args: Sequence[str]) -> list[str]:
+    """Return the command that starts a testpmd without huge pages and PCI devices."""
     # Two lcores are the least. Both may run wherever we may, so that one processor is enough.
     processors = ",".join(str(processor) for processor in sorted(os.sched_getaffinity(0)))
     mbufs = [] if any("total-num-mbufs" in arg for arg in args) else ["--total-num-mbufs=16384"]
