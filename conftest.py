@@ -37,3 +37,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         help="how long test_fuzz.py runs in all; default: a short time, see there",
     )
+    parser.addoption(
+        "--soak-minutes",
+        type=float,
+        default=60.0,
+        help="how long tests/soak.py runs, which no run does that does not name it; "
+        "default %(default)s",
+    )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hours of everything at once, a program: `soak.py [MINUTES]`, best run as `./bootstrap soak`.
+"""Hours of everything at once: `./bootstrap soak [MINUTES]`. Other runs of pytest leave it out.
 
 Six survivors (see support/survivors.py; in both protocol versions and both roles) send back what
 peers of theirs ask of them: packets of mixed sizes on several queues, every byte checked, while the
@@ -11,16 +11,12 @@ grown or held more descriptors or mappings.
 import contextlib
 import random
 import signal
-import sys
-import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(Path(__file__).parent))
-
-from support.programs import OTHER_ROLE, Side  # noqa: E402
-from support.survivors import Survivor, SurvivorLauncher, wait_for_more  # noqa: E402
+from support.c_collector import build_directories
+from support.programs import OTHER_ROLE, Side
+from support.survivors import Survivor, SurvivorLauncher, wait_for_more
 
 CAST = (
     ("v1", "master", 512),
@@ -45,10 +41,10 @@ def end(program: Side) -> None:
 class Act:
     """One survivor and its peers. Interface 0 stays, the others come and go."""
 
-    def __init__(self, folder: Path, kind: str, role: str, version: int):
+    def __init__(self, folder: Path, build: Path, kind: str, role: str, version: int):
         folder.mkdir()
         self.name = f"{kind} {role} {version}"
-        self.launcher = SurvivorLauncher(folder, ROOT / "build")
+        self.launcher = SurvivorLauncher(folder, build)
         self.role, self.kind, self.version = role, kind, version
         self.stack = contextlib.ExitStack()
         self.comings = 0
@@ -134,19 +130,12 @@ def soak(acts: list[Act], minutes: float) -> list[str]:
     return [text for act in acts for text in act.judge()]
 
 
-def main() -> int:
-    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
-    with tempfile.TemporaryDirectory(prefix="soak") as folder, contextlib.ExitStack() as stack:
-        acts = [Act(Path(folder, str(number)), *member) for number, member in enumerate(CAST)]
+def test_nothing_is_wrong_or_grows_however_long_it_runs(tmp_path, pytestconfig):
+    build = build_directories(pytestconfig)[0].path
+    with contextlib.ExitStack() as stack:
+        acts = [Act(tmp_path / str(number), build, *cast) for number, cast in enumerate(CAST)]
         for act in acts:
             stack.enter_context(act.stack)
             act.start()
-        wrong = soak(acts, minutes)
-    for text in wrong:
-        print("wrong:", text)
-    print("verdict:", "failed" if wrong else "passed")
-    return bool(wrong)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        wrong = soak(acts, pytestconfig.getoption("soak_minutes"))
+    assert not wrong, "\n".join(wrong)
