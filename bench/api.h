@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What differs between the two generations of the C interface, so that every program here has one
+ * What differs between the two C interfaces, so that every program here has one
  * source. BENCH_API is 1 or 4 and comes from the build. The calls are the program's own, inlined:
  * nothing stands between the loop that is measured and the library.
  */

@@ -37,7 +37,7 @@ CALLS = {
     "memif_refill_queue": "free",
 }
 KINDS = ("alloc", "tx", "rx", "free")
-RUNS = tuple((generation, protocol) for generation in ("1", "4") for protocol in (256, 512))
+RUNS = tuple((api, protocol) for api in ("v1", "v4") for protocol in (256, 512))
 
 Counts = dict[str, dict[str, float]]
 """By the name of a case: instructions per packet in each kind of call, and their sum."""
@@ -62,11 +62,11 @@ def measure(bench: Bench) -> dict[str, Cost]:
         return {name: cost for part in parts for name, cost in part.items()}
 
 
-def measure_run(bench: Bench, generation: str, protocol: int) -> dict[str, Cost]:
-    """Count the cases of one generation of the interface and one protocol version."""
+def measure_run(bench: Bench, api: str, protocol: int) -> dict[str, Cost]:
+    """Count the cases of one C interface and one protocol version."""
     with tempfile.TemporaryDirectory(prefix="memif-bench-") as folder:
         output = Path(folder) / "counts"
-        records = _run(bench.program(f"calls{generation}"), protocol, output)
+        records = _run(bench.program(f"calls_{api}"), protocol, output)
         return {
             # Every case ends two counts: that of what came before it, and its own.
             name_of(record): _cost(Path(f"{output}.{2 * i + 2}"), record)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One end of a connection, and how to bring it up, with either generation of the interface. */
+/* One end of a connection, and how to bring it up, with either C interface. */
 #ifndef BENCH_LINK_H
 #define BENCH_LINK_H
 

@@ -16,7 +16,7 @@ Record = dict
 
 TIMEOUT = 120.0
 PROBE_SAMPLES = 2000
-SONAMES = {"1": "libmemif.so.0", "4": "libmemif.so"}
+SONAMES = {"v1": "libmemif.so.0", "v4": "libmemif.so"}
 
 
 class ProgramError(Exception):
@@ -29,7 +29,7 @@ class Library:
 
     name: str
     directory: Path | None = None
-    generations: tuple[str, ...] = ("1", "4")
+    apis: tuple[str, ...] = ("v1", "v4")
     protocols: tuple[int, ...] = (256, 512)
 
     def environment(self, protocol: int | None = None) -> dict[str, str]:
@@ -42,11 +42,11 @@ class Library:
         # What is resolved at the first call would be counted with it.
         return kept | {"LD_BIND_NOW": "1"}
 
-    def protocols_of(self, generation: str) -> tuple[int, ...]:
-        """The protocol versions to measure; another library has one for each generation."""
+    def protocols_of(self, api: str) -> tuple[int, ...]:
+        """The protocol versions to measure; another library has one for each API."""
         if self.directory is None:
             return self.protocols
-        return (256,) if generation == "1" else (512,)
+        return (256,) if api == "v1" else (512,)
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def socket_path() -> Iterator[Path]:
 
 
 def find_other(bench: Bench, argument: str) -> Library:
-    """Another library, from [NAME=]DIR: which generations of the interface it has."""
+    """Another library, from [NAME=]DIR: which C interfaces it has."""
     name, equals, path = argument.rpartition("=")
     directory = Path(path)
     found = [g for g, soname in SONAMES.items() if _works(bench, directory, g, soname)]
@@ -222,12 +222,12 @@ def with_labels(records: Sequence[Record], labels: Mapping[str, object]) -> list
     return [{**record, **labels} for record in records]
 
 
-def _works(bench: Bench, directory: Path, generation: str, soname: str) -> bool:
+def _works(bench: Bench, directory: Path, api: str, soname: str) -> bool:
     if not (directory / soname).exists():
         return False
     library = Library("other", directory.resolve())
     try:
-        bench.run(f"calls{generation}", "--rounds", 0, library=library)
+        bench.run(f"calls_{api}", "--rounds", 0, library=library)
     except ProgramError:
         return False
     return True

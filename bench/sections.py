@@ -15,7 +15,7 @@ from pathlib import Path
 from runner import Bench, Library, ProgramError, Record, read_records, socket_path, with_labels
 
 HERE = Path(__file__).resolve().parent
-INTERFACES = {"1": "1.0", "4": "4.0"}
+INTERFACES = {"v1": "1.0", "v4": "4.0"}
 SIZES = (64, 512, 1500, 9000)
 BURSTS = (1, 32, 256)
 # Larger packets take several buffers, which not every library knows.
@@ -65,9 +65,9 @@ QUICK = Plan(
 )
 
 
-def subject(library: Library, generation: str, protocol: int | None = None) -> str:
+def subject(library: Library, api: str, protocol: int | None = None) -> str:
     """What a column is called."""
-    name = f"{library.name} {INTERFACES[generation]}"
+    name = f"{library.name} {INTERFACES[api]}"
     return f"{name} ({protocol})" if protocol else name
 
 
@@ -92,16 +92,16 @@ def calls_round(
     for protocol in (512, 256):
         records = bench.run("bare", "--what", "calls", "--protocol", protocol, *common)
         yield from with_labels(records, {"subject": "bare", "round": number})
-        for library, generation in _each(libraries):
-            if protocol not in library.protocols_of(generation):
+        for library, api in _each(libraries):
+            if protocol not in library.protocols_of(api):
                 continue
             arguments = [*common, "--protocol", protocol, *plan.call_filter]
             try:
-                records = bench.run(f"calls{generation}", *arguments, library=library)
+                records = bench.run(f"calls_{api}", *arguments, library=library)
             except ProgramError as error:
                 note(str(error))
                 continue
-            name = subject(library, generation)
+            name = subject(library, api)
             yield from with_labels(records, {"subject": name, "round": number})
             # What of it is the loop around the calls: the same with calls that do nothing.
             yield from (
@@ -121,10 +121,10 @@ def throughput_round(
             labels = {"round": number, "way": way}
             records = bench.placed(partial(_bare_throughput, bench, plan, rings, way))
             yield from with_labels(records, {**labels, "subject": "bare"})
-            for library, generation in _each(libraries):
-                labels["subject"] = subject(library, generation)
+            for library, api in _each(libraries):
+                labels["subject"] = subject(library, api)
                 for cases in _what_it_can(library):
-                    run = partial(_throughput, bench, library, generation, plan, rings, way, cases)
+                    run = partial(_throughput, bench, library, api, plan, rings, way, cases)
                     try:
                         records = bench.placed(run)
                     except ProgramError as error:
@@ -144,16 +144,16 @@ def latency_round(
         arguments = ["--what", "latency", "--samples", samples, *_cpus(bench), *options]
         records = bench.placed(partial(bench.run, "bare", *arguments))
         yield from with_labels(records, {**labels, "subject": "bare"})
-        for library, generation in _each(libraries):
+        for library, api in _each(libraries):
             leading = ["--samples", samples, "--warm", samples // 10, *options]
             answering = ["--echo", *options]
-            run = partial(bench.run_pair, f"latency{generation}", answering, leading, library)
+            run = partial(bench.run_pair, f"latency_{api}", answering, leading, library)
             try:
                 records = bench.placed(run)
             except ProgramError as error:
                 note(str(error))
                 continue
-            yield from with_labels(records, {**labels, "subject": subject(library, generation)})
+            yield from with_labels(records, {**labels, "subject": subject(library, api)})
 
 
 # ---- Python, start-up ----
@@ -206,10 +206,10 @@ def _last_line(text: str) -> str:
 
 
 def _each(libraries: Sequence[Library]) -> Iterator[tuple[Library, str]]:
-    for generation in INTERFACES:
+    for api in INTERFACES:
         for library in libraries:
-            if generation in library.generations:
-                yield library, generation
+            if api in library.apis:
+                yield library, api
 
 
 def _cpus(bench: Bench) -> list[object]:
@@ -240,7 +240,7 @@ def _bare_throughput(bench: Bench, plan: Plan, rings: int, way: str) -> list[Rec
 def _throughput(
     bench: Bench,
     library: Library,
-    generation: str,
+    api: str,
     plan: Plan,
     rings: int,
     way: str,
@@ -250,12 +250,12 @@ def _throughput(
     common += ["--warm", plan.warm_ms, "--count", plan.count_ms]
     answers, leads = ("echo", "both") if way == "echo" else ("receive", "send")
     records = bench.run_pair(
-        f"throughput{generation}",
+        f"throughput_{api}",
         [*common, "--role", answers],
         [*common, "--role", leads],
         library,
     )
-    return received(subject(library, generation), way, records)
+    return received(subject(library, api), way, records)
 
 
 def received(name: str, way: str, records: Sequence[Record]) -> list[Record]:

@@ -118,18 +118,18 @@ def _with_libraries(
         ("there and back", "macswap", ["--role", "both", "--leave"]),
     ):
         for library in libraries:
-            for generation in library.generations:
-                if 512 not in library.protocols_of(generation):
+            for api in library.apis:
+                if 512 not in library.protocols_of(api):
                     continue
-                program = f"throughput{generation}"
+                program = f"throughput_{api}"
                 arguments = common + options
                 run = partial(_with_one, peers, program, library, mode, burst, arguments)
                 try:
                     records = peers.bench.placed(run)
                 except ProgramError as error:
-                    note(f"{way}, interface {INTERFACES[generation]}: {error}")
+                    note(f"{way}, interface {INTERFACES[api]}: {error}")
                     continue
-                yield way, with_labels(records, {"subject": subject(library, generation)})
+                yield way, with_labels(records, {"subject": subject(library, api)})
 
 
 def _with_one(

@@ -57,20 +57,20 @@ def assert_complete(records: list[dict]) -> None:
     assert [(r["lost"], r["disordered"]) for r in records] == [(0, 0)] * len(records)
 
 
-@pytest.mark.parametrize("generation", ["1", "4"])
+@pytest.mark.parametrize("api", ["v1", "v4"])
 @pytest.mark.parametrize("options", [[], ["--interrupt"]], ids=["polling", "interrupt"])
-def test_every_packet_is_answered(bench, generation, options):
+def test_every_packet_is_answered(bench, api, options):
     leading = ["--samples", 50, "--warm", 5, *options]
-    (record,) = bench.run_pair(f"latency{generation}", ["--echo", *options], leading)
+    (record,) = bench.run_pair(f"latency_{api}", ["--echo", *options], leading)
     assert record["samples"] == 50
     assert 0 < record["min"] <= record["median"] <= record["p99"] <= record["p999"]
 
 
-@pytest.mark.parametrize("generation", ["1", "4"])
+@pytest.mark.parametrize("api", ["v1", "v4"])
 @pytest.mark.parametrize("protocol", [256, 512])
-def test_every_pattern_is_measured_in_parts(bench, generation, protocol):
+def test_every_pattern_is_measured_in_parts(bench, api, protocol):
     records = bench.run(
-        *(f"calls{generation}", "--rounds", 1, "--slice", 200, "--protocol", protocol),
+        *(f"calls_{api}", "--rounds", 1, "--slice", 200, "--protocol", protocol),
         *("--size", 1500, "--payload", "copied", "--mode", "polling", "--to", "slave"),
     )
     assert [record["pattern"] for record in records] == [
@@ -83,7 +83,7 @@ def test_every_pattern_is_measured_in_parts(bench, generation, protocol):
 
 def test_an_argument_that_makes_no_sense_is_told(bench):
     with pytest.raises(ProgramError, match="SIZE:BURST"):
-        bench.run("throughput1", "--role", "send", "--socket", "x", "--cases", "63")
+        bench.run("throughput_v1", "--role", "send", "--socket", "x", "--cases", "63")
     with pytest.raises(ProgramError, match="no such option"):
         bench.run("bare", "--whatever")
 
@@ -102,9 +102,9 @@ def only_child(process: subprocess.Popen) -> int:
     return int(found[0])
 
 
-@pytest.mark.parametrize("generation", ["1", "4"])
-def test_cases_stay_apart_however_long_the_echo_pauses(bench, tmp_path, generation):
-    name, socket = f"throughput{generation}", tmp_path / "socket"
+@pytest.mark.parametrize("api", ["v1", "v4"])
+def test_cases_stay_apart_however_long_the_echo_pauses(bench, tmp_path, api):
+    name, socket = f"throughput_{api}", tmp_path / "socket"
     common = ["--socket", socket, "--rings", 2, "--cases", CASES, "--warm", 1, "--count", 1]
     with program(bench, name, "--role", "echo", "--master", *common) as echo:
         while not socket.exists():
