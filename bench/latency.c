@@ -33,25 +33,18 @@ static struct {
 static uint8_t outgoing[MAX_SIZE];
 static uint8_t incoming[MAX_SIZE];
 
-static void must_work(const char *call, int err)
-{
-    if (api_ok(err) || err == MEMIF_ERR_DISCONNECTED)
-        return;
-    fprintf(stderr, "%s: %s (%d)\n", call, memif_strerror(err), err);
-    exit(EXIT_FAILURE);
-}
-
 static void send_one(const void *data, uint32_t size)
 {
     memif_buffer_t buf;
     uint16_t count = 0;
 
-    must_work("alloc", api_alloc(program.end.conn, 0, &buf, 1, &count, (uint16_t)size));
+    link_must_work(&program.end, "alloc",
+                   api_alloc(program.end.conn, 0, &buf, 1, &count, (uint16_t)size));
     if (count == 0)
         return;
     memcpy(buf.data, data, size);
     api_set_length(&buf, size);
-    must_work("tx", api_tx(program.end.conn, 0, &buf, 1, &count));
+    link_must_work(&program.end, "tx", api_tx(program.end.conn, 0, &buf, 1, &count));
 }
 
 /* False: nothing waits. The echo sends it back. */
@@ -60,13 +53,13 @@ static inline bool receive_one(void)
     memif_buffer_t buf;
     uint16_t count = 0;
 
-    must_work("rx", api_rx(program.end.conn, 0, &buf, 1, &count));
+    link_must_work(&program.end, "rx", api_rx(program.end.conn, 0, &buf, 1, &count));
     if (count == 0)
         return false;
     memcpy(incoming, buf.data, api_length(&buf));
     if (program.is_echo)
         send_one(buf.data, api_length(&buf));
-    must_work("free", api_give_back(program.end.conn, 0, &buf, 1));
+    link_must_work(&program.end, "free", api_give_back(program.end.conn, 0, &buf, 1));
     return true;
 }
 

@@ -19,6 +19,12 @@ void link_check(const char *what, int err)
     exit(EXIT_FAILURE);
 }
 
+void link_failed(const struct link_end *end, const char *call, int err)
+{
+    fprintf(stderr, "%s, %s: %s (%d)\n", end->name, call, memif_strerror(err), err);
+    exit(EXIT_FAILURE);
+}
+
 static int on_connect(memif_conn_handle_t conn, void *private_ctx)
 {
     struct link_end *end = private_ctx;

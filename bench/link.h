@@ -33,6 +33,16 @@ struct link_end {
 /* Ends the program with a message unless err is a success. */
 void link_check(const char *what, int err);
 
+/* Ends the program with a message: `call` failed at this end with `err`. */
+_Noreturn void link_failed(const struct link_end *end, const char *call, int err);
+
+/* Of a call in a burst: it may find no packet, no room, or no peer any more. */
+static inline void link_must_work(const struct link_end *end, const char *call, int err)
+{
+    if (!api_ok(err) && err != MEMIF_ERR_DISCONNECTED)
+        link_failed(end, call, err);
+}
+
 /* Once, before anything else. */
 void link_start(void);
 

@@ -8,7 +8,9 @@
  */
 #include "api.h"
 #include "cases.h"
+#include "chains.h"
 #include "clock.h"
+#include "inbox.h"
 #include "link.h"
 #include "options.h"
 
@@ -19,22 +21,12 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Slots of 2048 bytes that the largest burst of packets takes. */
-#define MAX_ENTRIES (CASE_MAX_BURST * 8)
-
 #define TURNS_BETWEEN_LOOKS 16
 #define SERVE_NS 1000000u
 #define GAP_NS 5000000u
 #define PATIENCE_NS 10000000000u
 #define FAREWELL_NS 2000000000u
 #define HOLD_MS 10
-
-/* What was received and not yet given back: a packet of several entries may still lack some. */
-struct inbox {
-    memif_buffer_t bufs[MAX_ENTRIES];
-    uint16_t held;
-    struct stamp_check check;
-};
 
 static struct {
     struct link_end end;
@@ -50,7 +42,7 @@ static struct {
     uint32_t turns;
     uint64_t numbers[LINK_MAX_RINGS];
     struct inbox inboxes[LINK_MAX_RINGS];
-    memif_buffer_t tx_bufs[MAX_ENTRIES];
+    memif_buffer_t tx_bufs[INBOX_ENTRIES];
 } program = {.times = {.warm_ms = 10, .count_ms = 40}};
 
 static _Alignas(64) uint8_t outgoing[CASE_MAX_SIZE];
@@ -76,14 +68,6 @@ static uint16_t entries_of(const struct bench_case *c)
     uint32_t buffer = program.link.buffer_size;
     return (uint16_t)((c->size + buffer - 1) / buffer);
 #endif
-}
-
-static void must_work(const char *call, int err)
-{
-    if (api_ok(err) || err == MEMIF_ERR_DISCONNECTED)
-        return;
-    fprintf(stderr, "%s, %s: %s (%d)\n", program.role, call, memif_strerror(err), err);
-    exit(EXIT_FAILURE);
 }
 
 /* Once in a while: the clock, the meter, the control channel. False: the peer is gone. */
@@ -147,7 +131,7 @@ static inline void transmit(uint16_t qid, uint16_t count)
     for (uint16_t done = 0; done < count; done = (uint16_t)(done + sent)) {
         int err =
             api_tx(program.end.conn, qid, program.tx_bufs + done, (uint16_t)(count - done), &sent);
-        must_work("tx", err);
+        link_must_work(&program.end, "tx", err);
         if (err == MEMIF_ERR_DISCONNECTED)
             return;
     }
@@ -162,7 +146,7 @@ static inline uint16_t send_burst(uint16_t qid, const struct bench_case *c)
 
     int err = api_alloc(program.end.conn, qid, program.tx_bufs, c->burst, &count, c->size);
     if (count == 0) {
-        must_work("alloc", err);
+        link_must_work(&program.end, "alloc", err);
         return 0;
     }
     if (entries_of(c) == 1) {
@@ -197,43 +181,10 @@ static inline void check_stamp(struct stamp_check *check, const void *packet)
         start_case(stamp_case(stamp));
 }
 
-/* Adds what waits to the inbox; returns how many entries belong to whole packets, which is
- * *packets. */
 static inline uint16_t collect(uint16_t qid, const struct bench_case *c, uint16_t *packets)
 {
-    struct inbox *in = &program.inboxes[qid];
-    uint32_t room = MAX_ENTRIES - (uint32_t)in->held;
     uint32_t wanted = (uint32_t)c->burst * entries_of(c);
-    uint16_t count = 0;
-    uint16_t whole = 0;
-
-    int err = api_rx(program.end.conn, qid, in->bufs + in->held,
-                     (uint16_t)(wanted < room ? wanted : room), &count);
-    if (count == 0)
-        must_work("rx", err);
-    in->held = (uint16_t)(in->held + count);
-#if BENCH_API == 1
-    *packets = whole = in->held;
-#else
-    *packets = 0;
-    for (uint16_t i = 0; i < in->held; i++) {
-        if (!api_continues(&in->bufs[i])) {
-            whole = (uint16_t)(i + 1);
-            (*packets)++;
-        }
-    }
-#endif
-    return whole;
-}
-
-static inline void give_back(uint16_t qid, uint16_t count)
-{
-    struct inbox *in = &program.inboxes[qid];
-
-    must_work("free", api_give_back(program.end.conn, qid, in->bufs, count));
-    in->held = (uint16_t)(in->held - count);
-    if (in->held > 0)
-        memmove(in->bufs, in->bufs + count, in->held * sizeof(in->bufs[0]));
+    return inbox_collect(&program.inboxes[qid], &program.end, qid, wanted, packets);
 }
 
 static inline void read_entries(const struct bench_case *c, struct inbox *in, uint16_t count)
@@ -264,55 +215,11 @@ static inline uint16_t receive_burst(uint16_t qid, const struct bench_case *c)
     if (count == 0)
         return 0;
     read_entries(c, &program.inboxes[qid], count);
-    give_back(qid, count);
+    inbox_give_back(&program.inboxes[qid], &program.end, qid, count);
     return packets;
 }
 
 /* ---- echo ---- */
-
-/* Copies packets from received to reserved entries, whatever pieces either is in. Returns the
- * received entries that it used up. */
-static uint16_t copy_packets(const memif_buffer_t *from, memif_buffer_t *to, uint16_t to_count,
-                             const struct bench_case *c)
-{
-    uint16_t used = 0;
-    uint32_t from_at = 0;
-    bool at_start = true;
-
-    for (uint16_t i = 0; i < to_count; i++) {
-        uint32_t room = api_room(&to[i]);
-        uint32_t filled = 0;
-        bool ended = false;
-        if (at_start)
-            stamp_write(to[i].data, stamp_read(from[used].data));
-        while (!ended && filled < room) {
-            uint32_t left = api_length(&from[used]) - from_at;
-            uint32_t length = left < room - filled ? left : room - filled;
-            if (c->copy)
-                memcpy((uint8_t *)to[i].data + filled, (const uint8_t *)from[used].data + from_at,
-                       length);
-            filled += length;
-            from_at += length;
-            if (from_at == api_length(&from[used])) {
-                ended = !api_continues(&from[used]);
-                from_at = 0;
-                used++;
-            }
-        }
-        api_set_length(&to[i], filled);
-        at_start = !api_continues(&to[i]);
-    }
-    return used;
-}
-
-static uint32_t packet_length(const memif_buffer_t *bufs)
-{
-    uint32_t length = api_length(bufs);
-
-    while (api_continues(bufs))
-        length += api_length(++bufs);
-    return length;
-}
 
 /* Returns packets. */
 static uint16_t echo_burst(uint16_t qid, const struct bench_case *c)
@@ -329,22 +236,23 @@ static uint16_t echo_burst(uint16_t qid, const struct bench_case *c)
     if (__builtin_expect(index != program.current, 0))
         start_case(index);
     c = current_case();
-    uint16_t size = (uint16_t)packet_length(in->bufs);
+    uint16_t size = (uint16_t)chains_length(in->bufs);
     while (used < whole) {
         uint16_t count = 0;
-        must_work("alloc", api_alloc(program.end.conn, qid, program.tx_bufs, left, &count, size));
+        link_must_work(&program.end, "alloc",
+                       api_alloc(program.end.conn, qid, program.tx_bufs, left, &count, size));
         if (count == 0) {
             if (!look_sometimes())
                 return 0;
             continue;
         }
-        uint16_t taken = copy_packets(in->bufs + used, program.tx_bufs, count, c);
+        uint16_t taken = chains_move(in->bufs + used, program.tx_bufs, count, c->copy);
         transmit(qid, count);
         for (uint16_t i = used; i < used + taken; i++)
             left = (uint16_t)(left - !api_continues(&in->bufs[i]));
         used = (uint16_t)(used + taken);
     }
-    give_back(qid, whole);
+    inbox_give_back(in, &program.end, qid, whole);
     return packets;
 }
 
