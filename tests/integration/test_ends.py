@@ -189,6 +189,8 @@ def left_behind(launcher, role, mode, how):
         if role == "master":
             peer = both.enter_context(launcher.leaving_peer("slave"))
         assert peer.line() == "sent"
+        # A master may have sent before its slave has heard that it is connected.
+        interface.wait_connected(TIMEOUT)
         if how == "closed here":
             interface.wait_connected(TIMEOUT)  # a master is up before its slave
             interface.close()
