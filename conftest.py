@@ -3,7 +3,7 @@
 
 import pytest
 
-pytest_plugins = ["pytester", "support.c_collector"]
+pytest_plugins = ["pytester", "support.c_collector", "outcomes"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,6 +41,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--soak-minutes",
         type=float,
         default=60.0,
-        help="how long tests/soak.py runs, which no run does that does not name it; "
+        help="how long soak.py runs, which no run does that does not name it; "
         "default %(default)s",
     )
