@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The virtual environment in .venv, and what pyproject.toml wants in it."""
+
+import importlib.util
+import os
+import shutil
+import sys
+import sysconfig
+import tomllib
+from pathlib import Path
+
+from console import ROOT, fail, quietly
+
+VENV = ROOT / ".venv"
+# Dependency groups of pyproject.toml, by what is prepared.
+GROUPS = {
+    "demo": [],
+    "test": ["lint", "test"],
+    "fuzz": ["test", "fuzz"],
+    "bench": ["bench"],
+    "docs": ["docs"],
+}
+
+
+def requirements(purpose: str) -> list[str]:
+    """Return what pyproject.toml asks for."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        content = tomllib.load(file)
+    project = content["project"]
+    wanted = content["build-system"]["requires"] + project["dependencies"]
+    for group in GROUPS[purpose]:
+        wanted += content["dependency-groups"][group]
+    if purpose == "test":
+        wanted += project["optional-dependencies"]["tools"]
+    return wanted
+
+
+def identity() -> str:
+    """Return all that makes an environment, and what was built with it, useless if it changes."""
+    wanted = [requirement for purpose in GROUPS for requirement in requirements(purpose)]
+    return "\n".join([str(ROOT), sys.executable, sys.version, *wanted, ""])
+
+
+def prepare(purpose: str) -> None:
+    """Make the environment, or take the one that is there, and put its programs on PATH."""
+    _check_interpreter()
+    if not _is_current():
+        _make()
+    mark = VENV / f".has-{purpose}"
+    if not mark.exists():
+        listed = VENV / "requirements.txt"
+        listed.write_text("\n".join(requirements(purpose)) + "\n")
+        pip = [VENV / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check"]
+        label = f"installing the Python packages for {purpose}"
+        quietly(label, [*pip, "--no-input", "-r", listed])
+        # What the others need includes what the demo needs.
+        (VENV / ".has-demo").touch()
+        mark.touch()
+    os.environ["PATH"] = f"{VENV / 'bin'}:{os.environ['PATH']}"
+
+
+def _check_interpreter() -> None:
+    lacking = None
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        lacking = "the header Python.h"
+    elif not all(importlib.util.find_spec(name) for name in ("venv", "ensurepip")):
+        lacking = "the modules venv and ensurepip"
+    if lacking:
+        fail(f"{sys.executable} lacks {lacking}: install the rest of it, or set PYTHON")
+
+
+def _is_current() -> bool:
+    stamp = VENV / ".bootstrap"
+    if VENV.exists() and not stamp.exists():
+        fail(f"{VENV} was made by something else: move it away")
+    return (VENV / ".ready").exists() and stamp.read_text() == identity()
+
+
+def _make() -> None:
+    shutil.rmtree(VENV, ignore_errors=True)
+    VENV.mkdir()
+    # First, so that an environment that is half made is known as ours.
+    (VENV / ".bootstrap").write_text(identity())
+    quietly(f"making .venv with {sys.executable}", [sys.executable, "-I", "-m", "venv", VENV])
+    (VENV / ".ready").touch()
