@@ -31,11 +31,13 @@ def two_hosts(*arguments: str) -> None:
 
 
 def test(*arguments: str) -> None:
-    """Run pytest with these arguments once everything is checked and built."""
+    """Run all sections, or pytest with these arguments once everything is built."""
     import environment
     import testing
 
     environment.prepare("test")
+    if not arguments:
+        sys.exit(testing.run_all())
     testing.prepare_for_pytest()
     become(["pytest", *arguments])
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ./bootstrap does beside building: its command line, and what it gives to a root of
-another Debian."""
+"""What ./bootstrap does beside building: its command line, its sections of tests, and what it
+gives to a root of another Debian."""
 
 import os
 import re
@@ -11,8 +11,17 @@ import environment
 import pytest
 import sources
 import suite
+import testing
 
-ROOT = Path(suite.__file__).parents[2]
+ROOT = Path(testing.__file__).parents[2]
+GOOD = "def test_good():\n    pass\n"
+BAD = "def test_bad():\n    assert not 'on purpose'\n"
+WHERE = """
+import os
+
+def test_where():
+    assert ("PYTEST_XDIST_WORKER" in os.environ) == {expected}
+"""
 
 
 def bootstrap(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -42,6 +51,96 @@ def test_a_command_line_that_makes_no_sense_is_told(arguments, said):
     result = bootstrap(*arguments)
     assert result.returncode == 1
     assert said in result.stderr
+
+
+# ---- sections
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capfd):
+    """Runs the sections `first` and `second` of a checkout that has these files; returns the exit
+    status and the lines that were said."""
+
+    def run(files: dict[str, str], built: bool = True, lint: tuple[str, ...] = ()):
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        monkeypatch.setattr(testing, "check_sources", lambda: list(lint))
+        monkeypatch.setattr(testing.building, "install", lambda _: built)
+        monkeypatch.setattr(testing.building, "make", lambda _: True)
+        status = testing.run_all()
+        return status, capfd.readouterr().out.splitlines()
+
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["outcomes"]\n')
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT / 'devtools'}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    monkeypatch.setattr(testing, "ROOT", tmp_path)
+    monkeypatch.setattr(testing, "FOLDERS", {"first": "first", "second": "second"})
+    monkeypatch.setattr(testing, "ALONE", {})
+    return run
+
+
+def rows(lines: list[str]) -> dict[str, list[str]]:
+    """The table at the end."""
+    table = lines[lines.index(next(line for line in lines if line.startswith("section "))) + 1 :]
+    return {line.split()[0]: line.split()[2:] for line in table[: table.index("")]}
+
+
+def test_all_sections_pass_and_the_slowest_tests_are_named(run):
+    status, lines = run({"first/test_a.py": GOOD, "second/test_b.py": GOOD})
+    assert status == 0
+    assert lines[-1] == "nothing failed"
+    assert rows(lines)["first"] == rows(lines)["second"] == ["1", "0", "0"]
+    slowest = lines[lines.index("the slowest tests:") :]
+    assert any("first/test_a.py::test_good" in line for line in slowest)
+
+
+def test_a_test_that_fails_is_named_at_the_end_and_hides_no_section(run):
+    status, lines = run({"first/test_a.py": GOOD + BAD, "second/test_b.py": GOOD})
+    assert status == 1
+    assert lines[-2:] == ["failed:", "  first: first/test_a.py::test_bad"]
+    assert rows(lines)["first"] == ["1", "1", "0", "FAILED"]
+    assert rows(lines)["second"] == ["1", "0", "0"]
+
+
+def test_sources_that_do_not_pass_hide_no_test(run):
+    status, lines = run({"first/test_a.py": GOOD, "second/test_b.py": GOOD}, lint=("the format",))
+    assert status == 1
+    assert lines[-1] == "  lint: the format"
+    assert rows(lines)["second"] == ["1", "0", "0"]
+
+
+def test_without_a_library_no_test_runs(run):
+    status, lines = run({"first/test_a.py": GOOD, "second/test_b.py": GOOD}, built=False)
+    assert status == 1
+    assert "  build: build" in lines
+    assert lines[-1] == "  second: not run: there is no library to test"
+
+
+def test_a_section_that_cannot_be_collected_or_is_empty_fails(run):
+    status, lines = run({"first/test_a.py": "import nonexistent\n", "second/none.py": ""})
+    assert status == 1
+    assert "  first: first/test_a.py" in lines
+    assert lines[-1].endswith("second: exit status 5")
+
+
+def test_files_that_need_the_machine_for_themselves_have_it(run, monkeypatch):
+    monkeypatch.setattr(testing, "ALONE", {"first/test_b.py": "for this test"})
+    beside, alone = WHERE.format(expected=True), WHERE.format(expected=False)
+    status, lines = run(
+        {"first/test_a.py": beside, "first/test_b.py": alone, "second/test_c.py": beside}
+    )
+    assert status == 0
+    assert rows(lines)["first"] == ["2", "0", "0"]
+
+
+def test_every_test_is_in_a_section():
+    files = {*ROOT.glob("tests/**/test_*.py"), *ROOT.glob("c_tests/**/test*.c")}
+    folders = [ROOT / folder for folder in testing.FOLDERS.values()]
+    assert files
+    assert [f for f in files if not any(f.is_relative_to(folder) for folder in folders)] == []
+    assert [file for file in testing.ALONE if not (ROOT / file).exists()] == []
 
 
 # ---- what is read and copied
