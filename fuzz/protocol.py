@@ -13,13 +13,9 @@ import sys
 from collections import Counter
 from types import SimpleNamespace
 
-from libmemif_py.control import handshake, wire
-from libmemif_py.control.handshake import (
-    HandshakeMisuse,
-    MasterHandshake,
-    ProtocolError,
-    SlaveHandshake,
-)
+from libmemif_py.control import actions, handshake, wire
+from libmemif_py.control.actions import HandshakeMisuse, ProtocolError
+from libmemif_py.control.handshake import MasterHandshake, SlaveHandshake
 
 _VERSIONS = (wire.VERSION_1, wire.VERSION_2)
 
@@ -85,15 +81,15 @@ class _Shell:
         self.returned: Counter = Counter()
         self.own = 0
 
-    def perform(self, actions: list) -> None:
-        for action in actions:
-            if isinstance(action, handshake.Send):
+    def perform(self, answers: list) -> None:
+        for action in answers:
+            if isinstance(action, actions.Send):
                 wire.decode(action.data, self.machine.version or wire.VERSION_2)
-            elif isinstance(action, handshake.TakeRegion | handshake.TakeRing):
+            elif isinstance(action, actions.TakeRegion | actions.TakeRing):
                 self.returned[action.fd] += 1
-            elif isinstance(action, handshake.Establish):
+            elif isinstance(action, actions.Establish):
                 self.establish()
-            elif isinstance(action, handshake.Prepare):
+            elif isinstance(action, actions.Prepare):
                 self.offer(action)
 
     def establish(self) -> None:
@@ -106,11 +102,11 @@ class _Shell:
         else:
             self.perform(machine.refuse(ProtocolError("COOKIE", "wrong")))
 
-    def offer(self, action: handshake.Prepare) -> None:
+    def offer(self, action: actions.Prepare) -> None:
         regions = [(self.source.number(8), object()) for _ in range(1 + self.source.number() % 3)]
         s2m = [(0, self.source.number(4), object()) for _ in range(action.num_s2m)]
         m2s = [(0, self.source.number(4), object()) for _ in range(action.num_m2s)]
-        self.machine.offer(regions, s2m, m2s)
+        self.perform(self.machine.offer(regions, s2m, m2s))
 
     def receive(self, data: bytes, fds: list[object]) -> None:
         self.given.update(fds)

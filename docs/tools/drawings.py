@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "drawings"
 VERSIONS = {"1.0": 256, "4.0": 512}
+CALLS = ("start", "offer", "accept")  # steps of a machine that no message begins
 
 
 class DrawingError(Exception):
@@ -49,7 +50,7 @@ class Step(NamedTuple):
 
     side: str
     before: str
-    takes: str  # label of a message, or of a call from outside: start, accept
+    takes: str  # label of a message, or one of CALLS
     after: str
     sends: tuple[str, ...]  # labels
 
@@ -96,19 +97,20 @@ class Play:
             fds = () if send.fd is None else (send.fd,)
             label = self._label(send)
             answers += self._do(side, label, lambda m=machine, s=send, f=fds: m.receive(s.data, f))
+        if self.machines["slave"].state == self.rules.PREPARING:
+            answers += self._do("slave", "offer", self._offer)
         if self.machines["master"].state == self.rules.MAPPING:
             answers += self._do("master", "accept", self.machines["master"].accept)
         return answers
+
+    def _offer(self) -> list:
+        regions = [(4096, "memfd"), (4096, "memfd")]
+        return self.machines["slave"].offer(regions, [(0, 0, "eventfd")], [(0, 1, "eventfd")])
 
     def _do(self, side: str, takes: str, call: Callable[[], list]) -> list[tuple[str, Any]]:
         machine = self.machines[side]
         before = machine.state
         actions = call()
-        for action in actions:
-            if isinstance(action, self.rules.Prepare):
-                machine.offer(
-                    [(4096, "memfd"), (4096, "memfd")], [(0, 0, "eventfd")], [(0, 1, "eventfd")]
-                )
         sends = [action for action in actions if isinstance(action, self.rules.Send)]
         labels = tuple(self._label(send) for send in sends)
         self.steps.append(Step(side, before, takes, machine.state, labels))
@@ -154,7 +156,7 @@ def handshake() -> str:
     """Who says what when, with the states between."""
     play = Play()
     left, right, top, step = 230, 550, 70, 46
-    arrows = [s for s in play.steps if s.takes not in ("start", "accept")]
+    arrows = [s for s in play.steps if s.takes not in CALLS]
     svg = Svg(780, top + step * len(arrows) + 60, "The handshake")
     for x, name in ((left, "master"), (right, "slave")):
         svg.text(x, 28, name, bold=True, anchor="middle")
@@ -165,9 +167,10 @@ def handshake() -> str:
     shown = dict(states)
     y = top
     for number, taken in enumerate(play.steps):
-        if taken.takes in ("start", "accept"):
+        if taken.takes in CALLS:
             if taken.after != shown[taken.side]:
-                svg.state(left - 90, y + (34 if taken.takes == "accept" else 28), taken.after)
+                x = right + 90 if taken.side == "slave" else left - 90
+                svg.state(x, y + (28 if taken.takes == "start" else 34), taken.after)
                 shown[taken.side] = taken.after
             y += 0 if number else 14
             continue
@@ -185,7 +188,7 @@ def handshake() -> str:
 def states() -> str:
     """Both state machines, from their tables."""
     play = Play()
-    svg = Svg(860, 560, "The state machines of the handshake")
+    svg = Svg(860, 644, "The state machines of the handshake")
     for x, side in ((40, "master"), (460, "slave")):
         _machine(svg, play, side, x)
     return svg.done()
@@ -222,7 +225,7 @@ def _machine(svg: Svg, play: Play, side: str, x: int) -> None:
 
 
 def _edge(step: Step) -> str:
-    takes = f"{step.takes}()" if step.takes in ("start", "accept") else step.takes.split(" + ")[0]
+    takes = f"{step.takes}()" if step.takes in CALLS else step.takes.split(" + ")[0]
     sends = ", ".join(label.split(" + ")[0] for label in step.sends)
     return f"{takes} / {sends}" if sends else takes
 

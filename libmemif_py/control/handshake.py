@@ -1,32 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: RUF023 - the order of __slots__ is the order of the arguments
 """How a memif connection comes up: one state machine for the master, one for the slave.
 
-Bytes and file descriptors go in, a list of actions comes out; no sockets, memory or clocks here.
-The shell around a machine executes the actions in order and drops the rest of a list when one of
-them fails. The rules:
+Bytes and file descriptors go in, a list of actions (actions.py) comes out. A machine uses no
+sockets, memory or clocks. Its caller performs the actions in order, and drops the rest of a list
+when one of them fails. The rules:
 
 * The master speaks first (HELLO). After that the slave asks and the master answers: INIT,
   ADD_REGION and ADD_RING get ACK, CONNECT gets CONNECTED. A slave sends nothing before the answer
   to its last message.
+* Two messages are answered in two steps, because the caller has work to do in between. HELLO gives
+  a slave's caller `Prepare`; when its memory is there it calls `offer`, which gives INIT. CONNECT
+  gives a master's caller `Establish`; when the memory is mapped it calls `accept`, which gives
+  CONNECTED.
 * The slave offers its regions, then its S2M rings, then its M2S rings, then CONNECT. The master
   does not insist on that order, only that CONNECT comes last and finds everything complete.
-* HELLO is sent before the master knows which interface is meant, so its limits are what any of the
-  interfaces allows, or, in the number of rings, what the shell makes of the peer (peers.py); INIT
-  selects one, and from then on the limits of that one hold.
-* DISCONNECT may come from either side at any time, and is the only message once the link is up.
+* HELLO is sent before the master knows which interface is meant. So its limits are what any of the
+  interfaces allows, except for the number of rings, which may depend on the peer (peers.py). INIT
+  selects one interface, and from then on the limits of that one hold.
+* DISCONNECT may come from either side at any time. It is the only message once the connection is
+  up.
 * What may come when is in the tables `MasterHandshake.TRANSITIONS` and
-  `SlaveHandshake.TRANSITIONS`; anything that is not there is a violation by the peer.
-* A violation raises `ProtocolError` and closes the machine; `refuse` then gives the DISCONNECT to
+  `SlaveHandshake.TRANSITIONS`. Anything that is not there is a violation by the peer.
+* A violation raises `ProtocolError` and closes the machine. `refuse` then gives the DISCONNECT to
   send. Calling a machine at the wrong time raises `HandshakeMisuse`.
-* A machine never closes a file descriptor. Each one given to `receive` leaves again exactly once:
-  in an action, or in `fds` of the ProtocolError raised. A HandshakeMisuse takes nothing: the
-  descriptors are still the caller's. Those given to `offer` stay the shell's; a Send names one
-  that is to travel along, and the shell closes it when it no longer needs it.
+* A machine never closes a file descriptor. Each one given to `receive` comes out again exactly
+  once: in an action, or in `fds` of the ProtocolError raised. A HandshakeMisuse takes nothing: the
+  descriptors are still the caller's. Those given to `offer` stay the caller's: a Send names one of
+  which a copy is to be sent, and the caller closes it when it no longer needs it.
 """
 
 from __future__ import annotations
 
+from .actions import (
+    Closed,
+    Establish,
+    Established,
+    HandshakeMisuse,
+    Prepare,
+    ProtocolError,
+    Select,
+    Send,
+    TakeRegion,
+    TakeRing,
+)
 from .wire import (
     DISCONNECT_SIZE,
     MAX_LOG2_RING_SIZE,
@@ -43,7 +59,6 @@ from .wire import (
     Hello,
     Init,
     Message,
-    Record,
     UnknownTypeError,
     WireError,
     decode,
@@ -57,7 +72,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, ClassVar, Protocol
 
-    class MasterTerms(Protocol):
+    from .actions import Action
+
+    class MasterSettings(Protocol):
         """What a master interface demands and allows."""
 
         if_name: bytes
@@ -68,7 +85,7 @@ if TYPE_CHECKING:
         min_version: int
         max_version: int
 
-    class SlaveTerms(Protocol):
+    class SlaveSettings(Protocol):
         """What a slave interface wants from its master."""
 
         app_name: bytes
@@ -88,6 +105,7 @@ HELLO_SENT = "HELLO_SENT"
 ADDING = "ADDING"
 MAPPING = "MAPPING"
 WAIT_HELLO = "WAIT_HELLO"
+PREPARING = "PREPARING"
 INIT_SENT = "INIT_SENT"
 OFFERING = "OFFERING"
 CONNECT_SENT = "CONNECT_SENT"
@@ -96,101 +114,6 @@ CLOSED = "CLOSED"
 
 # The messages that carry a descriptor, and what it is called when it is missing.
 _FD_MISSING = {AddRegion: "NO_SHMFD", AddRing: "NO_INTFD"}
-
-
-class ProtocolError(Exception):
-    """The peer broke the rules, or was refused.
-
-    `code` names the error as the C interface does (without the prefix), `reason` is for people and
-    travels in DISCONNECT, `fds` are received descriptors that the catcher now owns.
-    """
-
-    def __init__(self, code: str, reason: str, fds: Sequence[Any] = ()) -> None:
-        """Keep all three as attributes."""
-        super().__init__(f"{code}: {reason}")
-        self.code = code
-        self.reason = reason
-        self.fds = tuple(fds)
-
-
-class HandshakeMisuse(RuntimeError):
-    """A machine was called at a time, or with values, that its rules do not allow."""
-
-
-class Action(Record):
-    """Something for the shell to do."""
-
-    __slots__ = ()
-
-
-class Send(Action):
-    """Send these bytes, with a copy of `fd` unless it is None."""
-
-    __slots__ = ("data", "fd")
-    hidden = ("data",)  # an INIT contains the secret
-    data: bytes
-    fd: Any
-
-    def __init__(self, data: bytes, fd: Any = None) -> None:
-        """Most messages travel without a descriptor."""
-        super().__init__(data, fd)
-
-
-class Select(Action):
-    """Master: the peer passed all checks of INIT, mark this interface as taken."""
-
-    __slots__ = ("terms",)
-    hidden = ("terms",)  # they contain the secret
-    terms: MasterTerms
-
-
-class TakeRegion(Action):
-    """Master: own `fd`, check that it is `size` bytes of memory, map it."""
-
-    __slots__ = ("index", "size", "fd")
-    index: int
-    size: int
-    fd: Any
-
-
-class TakeRing(Action):
-    """Master: own `fd`, the eventfd of this ring."""
-
-    __slots__ = ("ring", "fd")
-    ring: AddRing
-    fd: Any
-
-
-class Establish(Action):
-    """Master: check and map the queues, then call `accept` or `refuse`."""
-
-    __slots__ = ()
-
-
-class Prepare(Action):
-    """Slave: create memory and eventfds for these rings and call `offer` before going on."""
-
-    __slots__ = ("version", "num_s2m", "num_m2s", "log2_ring_size", "max_region")
-    version: int
-    num_s2m: int
-    num_m2s: int
-    log2_ring_size: int
-    max_region: int
-
-
-class Established(Action):
-    """Slave: the link is up."""
-
-    __slots__ = ("remote_if_name",)
-    remote_if_name: bytes
-
-
-class Closed(Action):
-    """The peer ended the connection."""
-
-    __slots__ = ("code", "reason")
-    code: int
-    reason: bytes
 
 
 class _Handshake:
@@ -265,9 +188,9 @@ class _Handshake:
 class MasterHandshake(_Handshake):
     """The master's side of one control connection.
 
-    `find_interface` is called with the interface id of INIT and returns the interface's terms, or
-    raises ProtocolError with ID, ACCSLAVE or ALRCONN. After CONNECT, `regions` maps index to size,
-    `s2m` and `m2s` map index to AddRing; both sets of rings are complete from 0 on.
+    `find_interface` is called with the interface id of INIT. It returns the interface's settings,
+    or raises ProtocolError with ID, ACCSLAVE or ALRCONN. After CONNECT, `regions` maps index to
+    size, `s2m` and `m2s` map index to AddRing; both sets of rings are complete from 0 on.
     """
 
     TRANSITIONS: ClassVar[dict[tuple[str, type[Message]], str]] = {
@@ -284,7 +207,7 @@ class MasterHandshake(_Handshake):
     def __init__(
         self,
         app_name: bytes,
-        find_interface: Callable[[int], MasterTerms],
+        find_interface: Callable[[int], MasterSettings],
         *,
         min_version: int = VERSION_1,
         max_version: int = VERSION_2,
@@ -303,7 +226,7 @@ class MasterHandshake(_Handshake):
             max_s2m_ring=num_s2m_rings - 1,
             max_log2_ring_size=MAX_LOG2_RING_SIZE,
         )
-        self.terms: MasterTerms | None = None
+        self.settings: MasterSettings | None = None
         self.regions: dict[int, int] = {}
         self.s2m: dict[int, AddRing] = {}
         self.m2s: dict[int, AddRing] = {}
@@ -318,19 +241,19 @@ class MasterHandshake(_Handshake):
         """Answer CONNECT: the queues that Establish asked for are mapped and good."""
         self._require_state("accept", MAPPING)
         self.state = CONNECTED
-        return [self._send(Connected(self.terms.if_name))]
+        return [self._send(Connected(self.settings.if_name)), Established()]
 
     def _take_init(self, init: Init, _fd: None) -> list[Action]:
         _check_version(init.version, self._hello)
-        terms = self._find_interface(init.interface_id)
-        _check_version(init.version, terms)
-        _check_mode(init.mode, terms.mode)
-        _check_secret(init.secret, terms.secret)
+        settings = self._find_interface(init.interface_id)
+        _check_version(init.version, settings)
+        _check_mode(init.mode, settings.mode)
+        _check_secret(init.secret, settings.secret)
         self.version = init.version
         self.remote_name = init.name
-        self.terms = terms
+        self.settings = settings
         self.state = ADDING
-        return [Select(terms), self._send(Ack())]
+        return [Select(), self._send(Ack())]
 
     def _take_region(self, region: AddRegion, fd: Any) -> list[Action]:
         if region.index > self._hello.max_region:
@@ -366,9 +289,9 @@ class MasterHandshake(_Handshake):
 
     def _check_ring_index(self, ring: AddRing) -> None:
         if ring.s2m:
-            allowed = min(self.terms.num_s2m_rings, self._hello.max_s2m_ring + 1)
+            allowed = min(self.settings.num_s2m_rings, self._hello.max_s2m_ring + 1)
         else:
-            allowed = min(self.terms.num_m2s_rings, self._hello.max_m2s_ring + 1)
+            allowed = min(self.settings.num_m2s_rings, self._hello.max_m2s_ring + 1)
         if ring.index >= allowed:
             reason = f"{_direction(ring)} ring index {ring.index}, at most {allowed} rings allowed"
             if ring.s2m:  # taken and left unused, it would swallow what the peer sends on it
@@ -392,66 +315,71 @@ class SlaveHandshake(_Handshake):
         (OFFERING, Ack): "_send_next",
         (CONNECT_SENT, Connected): "_take_connected",
         (WAIT_HELLO, Disconnect): "_take_disconnect",
+        (PREPARING, Disconnect): "_take_disconnect",
         (INIT_SENT, Disconnect): "_take_disconnect",
         (OFFERING, Disconnect): "_take_disconnect",
         (CONNECT_SENT, Disconnect): "_take_disconnect",
         (CONNECTED, Disconnect): "_take_disconnect",
     }
 
-    def __init__(self, terms: SlaveTerms) -> None:
-        """Prepare to ask for `terms`."""
+    def __init__(self, settings: SlaveSettings) -> None:
+        """Prepare to ask for what `settings` say."""
         super().__init__(WAIT_HELLO)
-        self.terms = terms
+        self.settings = settings
         self._prepare: Prepare | None = None
-        self._unsent: list[Send] | None = None
+        self._unsent: list[Send] = []
 
     def offer(
         self,
         regions: Sequence[tuple[int, Any]],
         s2m: Sequence[tuple[int, int, Any]],
         m2s: Sequence[tuple[int, int, Any]],
-    ) -> None:
-        """Answer Prepare: regions as (size, fd), rings as (region, offset, fd), by index."""
-        self._require_state("offer", INIT_SENT)
+    ) -> list[Action]:
+        """Answer HELLO, with what Prepare asked for.
+
+        Regions are (size, fd), rings (region, offset, fd), by index. Raises ProtocolError when the
+        master does not allow so many regions.
+        """
+        self._require_state("offer", PREPARING)
         self._check_offer(regions, s2m, m2s)
         self._unsent = [
             *(self._send(AddRegion(i, size), fd) for i, (size, fd) in enumerate(regions)),
             *(self._send_ring(True, i, ring) for i, ring in enumerate(s2m)),
             *(self._send_ring(False, i, ring) for i, ring in enumerate(m2s)),
         ]
+        self.state = INIT_SENT
+        return [self._send(self._init())]
 
     def _take_hello(self, hello: Hello, _fd: None) -> list[Action]:
         self.remote_name = hello.name
-        self.version = _common_version(hello, self.terms)
-        log2_ring_size = min(self.terms.log2_ring_size, hello.max_log2_ring_size)
+        self.version = _common_version(hello, self.settings)
+        log2_ring_size = min(self.settings.log2_ring_size, hello.max_log2_ring_size)
         _check_ring_size(log2_ring_size, self.version)
         self._prepare = Prepare(
             version=self.version,
-            num_s2m=min(self.terms.num_s2m_rings, hello.max_s2m_ring + 1),
-            num_m2s=min(self.terms.num_m2s_rings, hello.max_m2s_ring + 1),
+            num_s2m=min(self.settings.num_s2m_rings, hello.max_s2m_ring + 1),
+            num_m2s=min(self.settings.num_m2s_rings, hello.max_m2s_ring + 1),
             log2_ring_size=log2_ring_size,
             max_region=min(hello.max_region, MAX_REGION_INDEX),
         )
-        self.state = INIT_SENT
-        return [self._prepare, self._send(self._init())]
+        self.state = PREPARING
+        return [self._prepare]
 
     def _init(self) -> Init:
-        terms = self.terms
-        return Init(self.version, terms.interface_id, terms.mode, terms.secret, terms.app_name)
+        ours = self.settings
+        return Init(self.version, ours.interface_id, ours.mode, ours.secret, ours.app_name)
 
     def _send_next(self, _ack: Ack, _fd: None) -> list[Action]:
-        if self._unsent is None:
-            raise HandshakeMisuse("ACK received before offer was called")
         if self._unsent:
             self.state = OFFERING
             return [self._unsent.pop(0)]
         self.state = CONNECT_SENT
-        return [self._send(Connect(self.terms.if_name))]
+        return [self._send(Connect(self.settings.if_name))]
 
     def _take_connected(self, connected: Connected, _fd: None) -> list[Action]:
         self.remote_if_name = connected.if_name
         self.state = CONNECTED
-        return [Established(connected.if_name)]
+        return [Established()]
 
     def _send_ring(self, s2m: bool, index: int, ring: tuple[int, int, Any]) -> Send:
         region, offset, fd = ring
@@ -481,7 +409,7 @@ def _only_fd(message: Message, fds: Sequence[Any]) -> Any:
     return fds[0] if fds else None
 
 
-def _check_version(version: int, limits: Hello | MasterTerms) -> None:
+def _check_version(version: int, limits: Hello | MasterSettings) -> None:
     inside = limits.min_version <= version <= limits.max_version
     if version not in (VERSION_1, VERSION_2) or not inside:
         allowed = f"{limits.min_version} to {limits.max_version}"
@@ -518,14 +446,14 @@ def _check_complete(direction: str, rings: dict[int, AddRing]) -> None:
             raise ProtocolError("PROTO", f"{direction} ring {index} is missing at CONNECT")
 
 
-def _common_version(hello: Hello, terms: SlaveTerms) -> int:
-    lowest = max(hello.min_version, terms.min_version)
-    highest = min(hello.max_version, terms.max_version)
+def _common_version(hello: Hello, settings: SlaveSettings) -> int:
+    lowest = max(hello.min_version, settings.min_version)
+    highest = min(hello.max_version, settings.max_version)
     for version in (VERSION_2, VERSION_1):
         if lowest <= version <= highest:
             return version
     theirs = f"{hello.min_version} to {hello.max_version}"
-    ours = f"{terms.min_version} to {terms.max_version}"
+    ours = f"{settings.min_version} to {settings.max_version}"
     raise ProtocolError("PROTO", f"peer speaks versions {theirs}, we speak {ours}")
 
 

@@ -12,7 +12,8 @@ import _thread
 import time
 
 from .. import errors
-from . import channel, handshake, places, system
+from . import channel, places, system
+from .actions import ProtocolError
 from .endpoint import Endpoint
 from .link import Link, MasterLink, SlaveLink
 from .peers import KnownPeers
@@ -259,9 +260,9 @@ class Listener:
         """The interface that a peer asks for. Raises ProtocolError."""
         endpoint = self.endpoints.get(interface_id)
         if endpoint is None:
-            raise handshake.ProtocolError("ID", f"no interface with id {interface_id}")
+            raise ProtocolError("ID", f"no interface with id {interface_id}")
         if endpoint.link is not None:
-            raise handshake.ProtocolError("ALRCONN", f"interface {interface_id} is connected")
+            raise ProtocolError("ALRCONN", f"interface {interface_id} is connected")
         return endpoint
 
     def close(self) -> None:

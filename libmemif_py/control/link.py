@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One control connection and everything that lives as long as it: the shell of a handshake.
+"""One control connection and everything that lives as long as it: the shell of a actions.
 
 A link owns its channel, the eventfds of its queues and, through the endpoint's handle, the mapped
 regions and queues. Whatever happens it is taken apart in one place, `_take_apart`, in this order:
@@ -13,8 +13,10 @@ from __future__ import annotations
 import os
 
 from .. import errors
-from . import handshake, regions, system
+from . import actions, regions, system
+from .actions import HandshakeMisuse, ProtocolError
 from .channel import Elsewhere, FdsWaiting, check_eventfd, close_fds
+from .handshake import MasterHandshake, SlaveHandshake
 from .steps import Steps
 from .wire import VERSION_1, AddRing, printable
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from .channel import Channel
     from .endpoint import Endpoint
+    from .handshake import MasterSettings
     from .hub import Hub, Listener
 
 
@@ -54,7 +57,7 @@ class _OverError(Exception):
 class Link:
     """What master and slave links share: messages in, actions out, and the end."""
 
-    machine: handshake.MasterHandshake | handshake.SlaveHandshake
+    machine: MasterHandshake | SlaveHandshake
 
     def __init__(self, hub: Hub, channel: Channel) -> None:
         """Own the channel. The hub calls `on_ready` when it can be read."""
@@ -71,8 +74,9 @@ class Link:
         self._watched_efds: list[int] = []
         self._ring_sizes: tuple[list[int], list[int]] = ([], [])
         self._perform: dict[type, Callable] = {
-            handshake.Send: self._send,
-            handshake.Closed: self._closed_by_peer,
+            actions.Send: self._send,
+            actions.Established: self._established,
+            actions.Closed: self._closed_by_peer,
         }
 
     # ---- events ----
@@ -103,7 +107,7 @@ class Link:
         """A message with descriptors of a peer that is not trusted, if it has to have one."""
         kind = self.machine.wanted_fd(data)
         if kind is None:
-            error = handshake.ProtocolError("MFMSG", "a message with descriptors, expected none")
+            error = ProtocolError("MFMSG", "a message with descriptors, expected none")
             self._refuse(error)
             return
         try:
@@ -154,14 +158,14 @@ class Link:
         else:
             self._refuse(self._unfit(elsewhere.kind, count))
 
-    def _unfit(self, kind: type, count: int) -> handshake.ProtocolError:
+    def _unfit(self, kind: type, count: int) -> ProtocolError:
         """Why a message has come without its descriptor."""
         if count != 1:
-            return handshake.ProtocolError("MFMSG", f"{kind.label} with {count} fds, expected 1")
+            return ProtocolError("MFMSG", f"{kind.label} with {count} fds, expected 1")
         if kind is AddRing:
-            return handshake.ProtocolError("BAD_FD", "the fd of a ring is no eventfd")
+            return ProtocolError("BAD_FD", "the fd of a ring is no eventfd")
         text = regions.can_shrink(self.peer, self.endpoint.settings.unsealed)
-        return handshake.ProtocolError("MAXREG", text)
+        return ProtocolError("MAXREG", text)
 
     def _end_elsewhere(self) -> None:
         elsewhere, self._elsewhere = self._elsewhere, None
@@ -186,27 +190,30 @@ class Link:
 
     def _receive(self, data: bytes, fds: list[int]) -> None:
         try:
-            actions = self.machine.receive(data, fds)
-        except handshake.ProtocolError as error:
+            answers = self.machine.receive(data, fds)
+        except ProtocolError as error:
             close_fds(error.fds)
             self._refuse(error)
             return
-        except handshake.HandshakeMisuse:
+        except HandshakeMisuse:
             close_fds(fds)
             self.disconnect("unexpected message")
             return
-        self._execute(actions)
+        self._execute(answers)
 
-    def _execute(self, actions: list[handshake.Action]) -> None:
-        """Perform actions in order; after a failure, own and close the fds of the rest."""
-        pending = list(actions)
+    def _execute(self, answers: list[actions.Action]) -> None:
+        """Perform actions in order; after a failure, own and close the fds of the rest.
+
+        To perform one may be a step of the machine, whose answers come next.
+        """
+        pending = list(answers)
         try:
             while pending and not self.closing:
                 action = pending.pop(0)
-                self._perform[type(action)](action)
+                pending[:0] = self._perform[type(action)](action) or ()
         except _OverError:
             return  # all that was to be undone is
-        except handshake.ProtocolError as error:
+        except ProtocolError as error:
             self._refuse(error)
         except errors.CallbackError as error:
             self.disconnect(str(error))
@@ -223,10 +230,10 @@ class Link:
 
     # ---- actions ----
 
-    def _send(self, action: handshake.Send) -> None:
+    def _send(self, action: actions.Send) -> None:
         self.channel.send(action.data, action.fd)
 
-    def _closed_by_peer(self, action: handshake.Closed) -> None:
+    def _closed_by_peer(self, action: actions.Closed) -> None:
         reason = printable(action.reason) or f"code {action.code}"
         self.close(f"disconnected by the peer: {reason}")
 
@@ -245,7 +252,7 @@ class Link:
 
     # ---- up ----
 
-    def _raise(self) -> None:
+    def _established(self, _action: actions.Established) -> None:
         """The handshake is through: open the queues and tell the application."""
         endpoint = self.endpoint
         handle = endpoint.handle
@@ -298,9 +305,9 @@ class Link:
 
     def disconnect(self, reason: str, told: str | None = None) -> None:
         """End the connection and tell the peer why, or what is `told` instead."""
-        self._refuse(handshake.ProtocolError("DISCONNECT", told or reason), reason)
+        self._refuse(ProtocolError("DISCONNECT", told or reason), reason)
 
-    def _refuse(self, error: handshake.ProtocolError, reason: str | None = None) -> None:
+    def _refuse(self, error: ProtocolError, reason: str | None = None) -> None:
         try:
             for action in self.machine.refuse(error):
                 self.channel.send(action.data)
@@ -438,7 +445,7 @@ _NOT_ADMITTED = "not admitted by the application"
 # The application provides one region for all buffers.
 _ANY_SIZE = 1 << 63
 
-_TAKING = (handshake.TakeRegion, handshake.TakeRing)
+_TAKING = (actions.TakeRegion, actions.TakeRing)
 
 
 class _Elsewhere(Elsewhere):
@@ -475,12 +482,12 @@ class MasterLink(Link):
         self._candidate: Endpoint | None = None
         self._s2m: dict[int, tuple[AddRing, int]] = {}
         self._m2s: dict[int, tuple[AddRing, int]] = {}
-        self.machine = handshake.MasterHandshake(hub.app_name, self._terms, **limits)
+        self.machine = MasterHandshake(hub.app_name, self._terms, **limits)
         self._perform |= {
-            handshake.Select: self._select,
-            handshake.TakeRegion: self._take_region,
-            handshake.TakeRing: self._take_ring,
-            handshake.Establish: self._establish,
+            actions.Select: self._select,
+            actions.TakeRegion: self._take_region,
+            actions.TakeRing: self._take_ring,
+            actions.Establish: self._establish,
         }
 
     def is_stranger(self) -> bool:
@@ -492,11 +499,11 @@ class MasterLink(Link):
         if not self.closing:
             self._execute(self.machine.start())
 
-    def _terms(self, interface_id: int) -> handshake.MasterTerms:
+    def _terms(self, interface_id: int) -> MasterSettings:
         self._candidate = self._listener.find(interface_id)
         return self._candidate.settings
 
-    def _select(self, _action: handshake.Select) -> None:
+    def _select(self, _action: actions.Select) -> None:
         self.endpoint = self._candidate
         self.endpoint.linked(self)
         self._listener.known.tried(
@@ -506,7 +513,7 @@ class MasterLink(Link):
         )
         self._ask_program()
 
-    def _take_region(self, action: handshake.TakeRegion) -> None:
+    def _take_region(self, action: actions.TakeRegion) -> None:
         region = Region(action.index, action.size, action.fd)
         external = self.hub.external
         if region.index > 0 and external is not None and external.maps():
@@ -536,7 +543,7 @@ class MasterLink(Link):
             self._keep(region)
         self._adopt(region)
 
-    def _take_ring(self, action: handshake.TakeRing) -> None:
+    def _take_ring(self, action: actions.TakeRing) -> None:
         self._efds.append(action.fd)
         check_eventfd(action.fd)
         # A burst drains it without knowing whether it was signalled, and must not wait there.
@@ -544,13 +551,11 @@ class MasterLink(Link):
         rings = self._s2m if action.ring.s2m else self._m2s
         rings[action.ring.index] = (action.ring, action.fd)
 
-    def _establish(self, _action: handshake.Establish) -> None:
+    def _establish(self, _action: actions.Establish) -> list[actions.Action]:
         self._add_queues([self._queue(*self._s2m[i], is_tx=False) for i in sorted(self._s2m)])
         self._add_queues([self._queue(*self._m2s[i], is_tx=True) for i in sorted(self._m2s)])
         self._close_region_fds()
-        self._execute(self.machine.accept())
-        if not self.closing:
-            self._raise()
+        return self.machine.accept()
 
     def _queue(self, ring: AddRing, efd: int, *, is_tx: bool) -> dict:
         return {
@@ -566,7 +571,7 @@ class MasterLink(Link):
             "buffer_size": self.endpoint.settings.buffer_size,
         }
 
-    def _refuse(self, error: handshake.ProtocolError, reason: str | None = None) -> None:
+    def _refuse(self, error: ProtocolError, reason: str | None = None) -> None:
         if error.code == "MAXRING" and self._listener.known.offered_too_many(
             self.channel.identity()
         ):
@@ -592,16 +597,13 @@ class SlaveLink(Link):
         super().__init__(hub, channel)
         self.endpoint = endpoint
         self._m2s_efds: list[int] = []
-        self.machine = handshake.SlaveHandshake(endpoint.settings)
-        self._perform |= {
-            handshake.Prepare: self._prepare,
-            handshake.Established: self._established,
-        }
+        self.machine = SlaveHandshake(endpoint.settings)
+        self._perform[actions.Prepare] = self._prepare
 
-    def _prepare(self, action: handshake.Prepare) -> None:
+    def _prepare(self, action: actions.Prepare) -> list[actions.Action]:
         self._ask_program()  # before INIT, which contains the secret
         if self.closing:
-            return
+            return []
         layout = regions.Layout(
             action.version,
             action.num_s2m,
@@ -618,7 +620,7 @@ class SlaveLink(Link):
         s2m = self._create_queues(action, layout.s2m, is_tx=True)
         m2s = self._create_queues(action, layout.m2s, is_tx=False)
         self._m2s_efds = [efd for _, _, efd in m2s]
-        self.machine.offer([(r.size, r.fd) for r in self.regions], s2m, m2s)
+        return self.machine.offer([(r.size, r.fd) for r in self.regions], s2m, m2s)
 
     def _create_regions(self, sizes: list[int]) -> None:
         for index, size in enumerate(sizes):
@@ -660,7 +662,7 @@ class SlaveLink(Link):
         return ffi.NULL if offsets is None else ffi.new("uint32_t[]", offsets)
 
     def _create_queues(
-        self, action: handshake.Prepare, places: list[regions.Place], *, is_tx: bool
+        self, action: actions.Prepare, places: list[regions.Place], *, is_tx: bool
     ) -> list[tuple[int, int, int]]:
         efds = []
         for _ in places:
@@ -675,7 +677,7 @@ class SlaveLink(Link):
         return [(p.region, p.offset, efd) for p, efd in zip(places, efds, strict=True)]
 
     def _queue(
-        self, action: handshake.Prepare, place: regions.Place, qid: int, efd: int, is_tx: bool
+        self, action: actions.Prepare, place: regions.Place, qid: int, efd: int, is_tx: bool
     ) -> dict:
         return {
             "version": action.version,
@@ -695,9 +697,9 @@ class SlaveLink(Link):
             "buffer_size": self.endpoint.settings.buffer_size,
         }
 
-    def _established(self, _action: handshake.Established) -> None:
+    def _established(self, action: actions.Established) -> None:
         self._close_region_fds()
-        self._raise()
+        super()._established(action)
 
     def rx_efds(self) -> list[int]:
         """The master sends on M2S rings."""

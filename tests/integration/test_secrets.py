@@ -126,9 +126,10 @@ def values_with_a_secret() -> list[object]:
     machine = handshake.SlaveHandshake(settings)
     hello = wire.encode(wire.Hello(b"", 256, 512, 255, 255, 255, 14), wire.VERSION_2)
     return [
-        *(init, settings, machine, handshake.Select(settings)),
+        *(init, settings, machine),
         wire.decode(wire.encode(init, wire.VERSION_2), wire.VERSION_2),
         *machine.receive(hello),
+        *machine.offer([(1, 3)], [(0, 0, 4)], [(0, 0, 5)]),
     ]
 
 

@@ -9,7 +9,7 @@ from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
 
-from libmemif_py.control import handshake, wire
+from libmemif_py.control import actions, handshake, wire
 
 CAPTURES = Path(__file__).parent / "captures"
 
@@ -48,7 +48,7 @@ def finder(terms, interface_id=7):
 
     def find_interface(wanted):
         if wanted != interface_id:
-            raise handshake.ProtocolError("ID", f"no interface {wanted}")
+            raise actions.ProtocolError("ID", f"no interface {wanted}")
         return terms
 
     return find_interface
@@ -69,7 +69,7 @@ class Shell:
         """Returns False when the peer was refused; the DISCONNECT is then in the outbox."""
         try:
             self.perform(self.machine.receive(data, fds))
-        except handshake.ProtocolError as error:
+        except actions.ProtocolError as error:
             self.refused(error)
         return self.error is None
 
@@ -78,14 +78,17 @@ class Shell:
         self.received_fds.extend(error.fds)
         self.perform(self.machine.refuse(error))
 
-    def perform(self, actions):
-        for action in actions:
+    def perform(self, answers):
+        for action in answers:
             self.done.append(action)
             getattr(self, f"do_{type(action).__name__.lower()}")(action)
 
     def do_send(self, action):
         self.outbox.append((action.data, [] if action.fd is None else [action.fd]))
         self.sent.append(wire.decode(action.data, self.machine.version or wire.VERSION_2))
+
+    def do_established(self, action):
+        pass
 
     def do_closed(self, action):
         pass
@@ -123,10 +126,7 @@ class SlaveShell(Shell):
         regions = [(size, self._fd(f"memfd {i}")) for i, size in enumerate(self.regions)]
         s2m = self._rings("S2M", self.s2m, action.num_s2m)
         m2s = self._rings("M2S", self.m2s, action.num_m2s)
-        self.machine.offer(regions=regions, s2m=s2m, m2s=m2s)
-
-    def do_established(self, action):
-        pass
+        self.perform(self.machine.offer(regions=regions, s2m=s2m, m2s=m2s))
 
     def _rings(self, direction, places, count):
         if places is None:

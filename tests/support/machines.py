@@ -4,7 +4,14 @@
 import pytest
 
 from libmemif_py.control import handshake
-from libmemif_py.control.handshake import MasterHandshake, ProtocolError, Send, SlaveHandshake
+from libmemif_py.control.actions import (
+    ProtocolError,
+    Send,
+)
+from libmemif_py.control.handshake import (
+    MasterHandshake,
+    SlaveHandshake,
+)
 from libmemif_py.control.wire import (
     VERSION_1,
     VERSION_2,
@@ -73,6 +80,13 @@ def slave_after(count):
     return shell.machine
 
 
+def preparing_slave(**changes):
+    """A slave that has received HELLO, and whose shell has not offered its memory yet."""
+    machine = slave_after(0)
+    give(machine, hello(**changes))
+    return machine
+
+
 def connected_master():
     machine = master_after(5)
     machine.accept()
@@ -87,6 +101,7 @@ MASTER_IN = {
 }
 SLAVE_IN = {
     handshake.WAIT_HELLO: lambda: slave_after(0),
+    handshake.PREPARING: preparing_slave,
     handshake.INIT_SENT: lambda: slave_after(1),
     handshake.OFFERING: lambda: slave_after(2),
     handshake.CONNECT_SENT: lambda: slave_after(5),

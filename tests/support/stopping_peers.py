@@ -15,7 +15,7 @@ import struct
 import sys
 from types import SimpleNamespace
 
-from libmemif_py.control import channel, handshake, reactor, regions
+from libmemif_py.control import actions, channel, handshake, reactor, regions
 
 COOKIES = {256: 0x3E31F10, 512: 0x3E31F20}
 path, version = sys.argv[1].encode(), int(sys.argv[2])
@@ -49,19 +49,19 @@ class Peer:
             raise StoppedError
         self.steps -= 1
 
-    def perform(self, actions: list) -> None:
-        for action in actions:
-            if isinstance(action, handshake.Send):
+    def perform(self, answers: list) -> None:
+        for action in answers:
+            if isinstance(action, actions.Send):
                 self.step()
                 self.channel.send(action.data, action.fd)
-            elif isinstance(action, handshake.Prepare):
-                self.offer(action)
-            elif isinstance(action, handshake.Establish):
+            elif isinstance(action, actions.Prepare):
+                self.perform(self.offer(action))
+            elif isinstance(action, actions.Establish):
                 self.perform(self.machine.accept())
-            elif isinstance(action, handshake.Closed):
+            elif isinstance(action, actions.Closed):
                 raise StoppedError
 
-    def offer(self, wanted: handshake.Prepare) -> None:
+    def offer(self, wanted: actions.Prepare) -> list:
         layout = regions.Layout(version, 1, 1, wanted.log2_ring_size, 2048)
         fds = [regions.create(size, "memif region of a stopping peer") for size in layout.sizes]
         with mmap.mmap(fds[0], layout.sizes[0]) as memory:
@@ -71,7 +71,7 @@ class Peer:
             [(place.region, place.offset, os.eventfd(0)) for place in places]
             for places in (layout.s2m, layout.m2s)
         )
-        self.machine.offer(list(zip(layout.sizes, fds, strict=True)), s2m, m2s)
+        return self.machine.offer(list(zip(layout.sizes, fds, strict=True)), s2m, m2s)
 
     def on_ready(self) -> None:
         self.step()

@@ -8,8 +8,12 @@ from support.fakelink import FakeLink, master_terms, slave_terms
 from support.machines import VERSIONS
 
 from libmemif_py.control import handshake, wire
-from libmemif_py.control.handshake import Closed
-from libmemif_py.control.wire import AddRing
+from libmemif_py.control.actions import (
+    Closed,
+)
+from libmemif_py.control.wire import (
+    AddRing,
+)
 
 RING_COUNTS = [(1, 1), (1, 4), (4, 1), (3, 2), (255, 255), (0, 1), (1, 0), (256, 256)]
 

@@ -9,7 +9,13 @@ from support.fakelink import MasterShell, SlaveShell, finder, master_terms, slav
 from support.machines import CONNECT, CONNECTED, FDS, MASTER_SCRIPT, ONE_OF_EACH, SLAVE_SCRIPT
 
 from libmemif_py.control import handshake
-from libmemif_py.control.handshake import MasterHandshake, ProtocolError, SlaveHandshake
+from libmemif_py.control.actions import (
+    ProtocolError,
+)
+from libmemif_py.control.handshake import (
+    MasterHandshake,
+    SlaveHandshake,
+)
 from libmemif_py.control.wire import (
     VERSION_2,
     Ack,

@@ -20,8 +20,19 @@ from support.machines import (
 )
 
 from libmemif_py.control import handshake, wire
-from libmemif_py.control.handshake import Establish, ProtocolError
-from libmemif_py.control.wire import VERSION_1, VERSION_2, Ack, AddRegion, AddRing, Disconnect, Init
+from libmemif_py.control.actions import (
+    Establish,
+    ProtocolError,
+)
+from libmemif_py.control.wire import (
+    VERSION_1,
+    VERSION_2,
+    Ack,
+    AddRegion,
+    AddRing,
+    Disconnect,
+    Init,
+)
 
 
 def test_a_protocol_error_says_its_code_and_reason():
@@ -87,7 +98,7 @@ def test_an_interface_without_a_secret_admits_a_peer_that_gives_one():
 def test_a_refused_init_selects_nothing():
     machine = started_master(finder(master_terms(secret=b"word")))
     refusal(machine, INIT)
-    assert machine.terms is None
+    assert machine.settings is None
 
 
 def test_a_region_index_beyond_hello_is_refused():

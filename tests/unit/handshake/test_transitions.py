@@ -23,16 +23,25 @@ from support.machines import (
 )
 
 from libmemif_py.control import handshake
-from libmemif_py.control.handshake import (
+from libmemif_py.control.actions import (
     Establish,
-    MasterHandshake,
+    Established,
     ProtocolError,
     Select,
-    SlaveHandshake,
     TakeRegion,
     TakeRing,
 )
-from libmemif_py.control.wire import Ack, AddRegion, AddRing, Disconnect, Hello
+from libmemif_py.control.handshake import (
+    MasterHandshake,
+    SlaveHandshake,
+)
+from libmemif_py.control.wire import (
+    Ack,
+    AddRegion,
+    AddRing,
+    Disconnect,
+    Hello,
+)
 
 
 @pytest.mark.parametrize(("state", "make"), MACHINES_IN)
@@ -96,9 +105,9 @@ def test_a_good_init_selects_the_interface_and_is_acknowledged():
     terms = master_terms()
     machine = started_master(finder(terms))
     select, ack = give(machine, INIT)
-    assert select == Select(terms)
+    assert select == Select()
     assert sent([ack]) == [Ack()]
-    assert (machine.version, machine.remote_name, machine.terms) == (512, b"slave app", terms)
+    assert (machine.version, machine.remote_name, machine.settings) == (512, b"slave app", terms)
 
 
 def test_a_region_is_taken_before_it_is_acknowledged():
@@ -116,7 +125,9 @@ def test_a_ring_is_taken_before_it_is_acknowledged():
 def test_connect_waits_for_the_shell_to_map():
     machine = master_after(4)
     assert give(machine, CONNECT) == [Establish()]
-    assert sent(machine.accept()) == [CONNECTED]
+    connected, established = machine.accept()
+    assert sent([connected]) == [CONNECTED]
+    assert established == Established()
     assert machine.state == handshake.CONNECTED
 
 
