@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol
 
-    from .channel import Access
     from .hub import Hub
     from .link import Link
+    from .sockets import Access
 
     class Observer(Protocol):
         """Who is told. Called without the control lock; may call anything."""

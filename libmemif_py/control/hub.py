@@ -12,7 +12,7 @@ import _thread
 import time
 
 from .. import errors
-from . import channel, places, system
+from . import channel, places, sockets, system
 from .actions import ProtocolError
 from .endpoint import Endpoint
 from .link import Link, MasterLink, SlaveLink
@@ -118,7 +118,7 @@ class Listener:
     """The master interfaces that share one socket path."""
 
     def __init__(
-        self, hub: Hub, path: bytes, access: channel.Access | None, adopted_fd: int | None = None
+        self, hub: Hub, path: bytes, access: sockets.Access | None, adopted_fd: int | None = None
     ) -> None:
         """Bind and listen, or take over what another did."""
         self.hub = hub
@@ -129,9 +129,9 @@ class Listener:
         self._strangers: list[MasterLink] = []
         self.known = KnownPeers()
         self._socket = (
-            channel.ListeningSocket(path, hub.native.lib, access)
+            sockets.ListeningSocket(path, hub.native.lib, access)
             if adopted_fd is None
-            else channel.AdoptedSocket(adopted_fd, hub.native.lib)
+            else sockets.AdoptedSocket(adopted_fd, hub.native.lib)
         )
 
     def start(self) -> None:
@@ -467,7 +467,7 @@ class Hub:
             self._check_open()
             if self._listeners:
                 raise errors.AlreadyError("there is a listening socket already")
-            channel.AdoptedSocket(fd, self.native.lib).close()  # only to see that it is good
+            sockets.AdoptedSocket(fd, self.native.lib).close()  # only to see that it is good
             self._adopted_fd = fd
 
     def listener_fd(self, path: bytes) -> int:

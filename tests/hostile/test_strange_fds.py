@@ -25,7 +25,7 @@ from support.attack import (
 )
 
 from libmemif_py import Interface, Timeout
-from libmemif_py.control import channel, reactor, trust, wire
+from libmemif_py.control import channel, reactor, sockets, trust, wire
 
 TARGETS = ["v1", "v4", "python"]
 
@@ -146,7 +146,7 @@ def test_a_connection_to_somebody_elses_listener_passes_nothing_but_what_is_sent
         listening.bind(path)
         listening.listen()
         peer.connect(path)
-        adopted = channel.AdoptedSocket(listening.fileno(), reactor.lib)
+        adopted = sockets.AdoptedSocket(listening.fileno(), reactor.lib)
         accepted = adopted.accept()
         with tempfile.TemporaryFile() as file:
             socket.send_fds(peer, [b"x"], [file.fileno()] * 253)

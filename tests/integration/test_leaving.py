@@ -16,7 +16,7 @@ from support.c_collector import build_directories
 from support.programs import TIMEOUT, Launcher, Program
 
 from libmemif_py import Interface, errors
-from libmemif_py.control import channel, hub, reactor, wire
+from libmemif_py.control import hub, reactor, sockets, wire
 
 MEMIF = [sys.executable, "-P", "-m", "libmemif_py.tools"]
 HELLO = wire.Hello(b"greeter", 256, 512, 255, 255, 255, 14)
@@ -162,7 +162,7 @@ def test_a_socket_file_is_replaced_only_when_nobody_has_the_socket(tmp_path, kin
             stack.enter_context(pytest.raises(errors.AlreadyError))
         else:
             one.close()
-        channel.ListeningSocket(os.fsencode(path), reactor.lib).close()
+        sockets.ListeningSocket(os.fsencode(path), reactor.lib).close()
 
 
 def test_a_slave_that_has_not_named_an_interface_hears_that_its_master_leaves(tmp_path):

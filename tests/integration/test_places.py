@@ -21,7 +21,7 @@ from support.builds import SUPPORT
 from support.programs import TIMEOUT, Program
 
 from libmemif_py import Interface, errors
-from libmemif_py.control import channel, hub, places, reactor
+from libmemif_py.control import hub, places, reactor, sockets
 
 MASTERS = 6
 ROUNDS = 25
@@ -91,7 +91,7 @@ def test_a_socket_has_its_mode_whatever_the_length_of_its_path(path):
 @each_path
 def test_a_path_that_is_taken_is_taken_whatever_its_length(path):
     with Interface(path, role="master"), pytest.raises(errors.AlreadyError):
-        channel.ListeningSocket(os.fsencode(path), reactor.lib)
+        sockets.ListeningSocket(os.fsencode(path), reactor.lib)
 
 
 def test_a_stale_file_is_replaced_at_a_long_path_as_well(tmp_path):
@@ -328,7 +328,7 @@ def test_where_only_the_socket_may_be_made_there_is_no_lock(tmp_path, monkeypatc
 def test_who_did_not_wait_for_its_turn_is_not_robbed(tmp_path, monkeypatch):
     """Another implementation, which makes its socket after we looked."""
     path = tmp_path / "socket"
-    monkeypatch.setattr(channel.Access, "tighten", lambda *_: stack.enter_context(listener(path)))
+    monkeypatch.setattr(sockets.Access, "tighten", lambda *_: stack.enter_context(listener(path)))
     with contextlib.ExitStack() as stack, pytest.raises(errors.AlreadyError):
         Interface(path, role="master")
     assert names_in(tmp_path) == ["socket"]
@@ -337,21 +337,21 @@ def test_who_did_not_wait_for_its_turn_is_not_robbed(tmp_path, monkeypatch):
 def test_an_abstract_name_that_is_taken_is_told_so():
     name = f"@memif-{os.getpid()}"
     with Interface(name, role="master"), pytest.raises(errors.AlreadyError):
-        channel.ListeningSocket(os.fsencode(name), reactor.lib)
+        sockets.ListeningSocket(os.fsencode(name), reactor.lib)
 
 
 def test_while_it_closes_a_master_takes_its_file_away_first(tmp_path, monkeypatch):
     """Else another would find it stale, replace it, and lose its own to us."""
     path = os.fsencode(tmp_path / "socket")
-    listening = channel.ListeningSocket(path, reactor.lib)
-    removing = channel._unlink
+    listening = sockets.ListeningSocket(path, reactor.lib)
+    removing = sockets._unlink
 
     def remove(path: bytes) -> None:
         with pytest.raises(errors.AlreadyError):
-            channel.ListeningSocket(path, reactor.lib)
+            sockets.ListeningSocket(path, reactor.lib)
         removing(path)
 
-    monkeypatch.setattr(channel, "_unlink", remove)
+    monkeypatch.setattr(sockets, "_unlink", remove)
     listening.close()
     assert names_in(tmp_path) == []
 
@@ -364,7 +364,7 @@ def test_who_comes_too_late_for_a_connection_does_not_wait_for_the_next(tmp_path
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(path)
         listening.listen()
-        adopted = channel.AdoptedSocket(listening.fileno(), reactor.lib)
+        adopted = sockets.AdoptedSocket(listening.fileno(), reactor.lib)
         os.set_blocking(listening.fileno(), True)  # as a service manager does for the next one
         outcomes = []
 

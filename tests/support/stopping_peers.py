@@ -15,7 +15,7 @@ import struct
 import sys
 from types import SimpleNamespace
 
-from libmemif_py.control import actions, channel, handshake, reactor, regions
+from libmemif_py.control import actions, channel, handshake, reactor, regions, sockets
 
 COOKIES = {256: 0x3E31F10, 512: 0x3E31F20}
 path, version = sys.argv[1].encode(), int(sys.argv[2])
@@ -108,7 +108,7 @@ def be_slave(interface_id: int, steps: int) -> list[Peer]:
 
 def be_master(steps: list[int]) -> list[Peer]:
     """Whoever comes first takes the first number."""
-    listening = channel.ListeningSocket(path, reactor.lib)
+    listening = sockets.ListeningSocket(path, reactor.lib)
     peers = []
     for number in steps:
         select.select([listening], [], [])
