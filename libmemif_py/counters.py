@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .control import reactor
-from .control.hub import LOCK
+from .control.lock import LOCK
 
 if TYPE_CHECKING:
     from .control.endpoint import Endpoint

@@ -17,8 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from . import counters, errors
 from .bursts import RxBurst, TxBurst
 from .control import reactor, regions, system
-from .control.endpoint import DEFAULT_MAX_PACKET, DEFAULT_PATH, Endpoint, Settings
-from .control.hub import HANDSHAKE_TIMEOUT
+from .control.endpoint import (
+    DEFAULT_MAX_PACKET,
+    DEFAULT_PATH,
+    HANDSHAKE_TIMEOUT,
+    Endpoint,
+    Settings,
+)
 from .control.sockets import Access
 from .control.steps import Steps
 from .control.wire import VERSION_1, VERSION_2, printable

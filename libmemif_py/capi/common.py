@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from .. import errors
-from ..control.hub import Hub
 from ..control.native import Native
 from ..control.wire import VERSION_1, VERSION_2
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..control.endpoint import Endpoint
+    from ..control.hub import Hub
 
 
 class Program:

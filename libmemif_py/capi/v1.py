@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from .. import errors
 from ..control.endpoint import DEFAULT_PATH, Settings
-from ..control.hub import LOCK, Hub
+from ..control.hub import Hub
+from ..control.lock import LOCK
 from ..control.steps import Steps
 from ..control.wire import NAME_SIZE, up_to_nul
 from . import common

@@ -5,67 +5,17 @@ from __future__ import annotations
 
 from .. import errors
 from ..control.endpoint import Settings
-from ..control.hub import LOCK, Hub
+from ..control.hub import Hub
+from ..control.lock import LOCK
 from ..control.steps import Steps
 from . import common
+from .external import ExternalRegions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ..control.endpoint import Endpoint
-
-
-class External:
-    """The application's memory in place of ours: its callbacks for external regions.
-
-    As slave it provides region 1, as master it maps the regions above 0. What it adds or maps it
-    is given back through its delete callback, once for each.
-    """
-
-    def __init__(self, native: Any, sock: Any) -> None:
-        """The callbacks may be registered at any time; a connection uses those of its beginning."""
-        self._native = native
-        self._sock = sock
-
-    def provides(self) -> bool:
-        """As slave: the application has buffers of its own."""
-        return self._sock.add_region != self._native.ffi.NULL
-
-    def maps(self) -> bool:
-        """As master: the application maps regions itself."""
-        return self._sock.get_region != self._native.ffi.NULL
-
-    def add(self, size: int, context: Any) -> tuple[Any, int]:
-        """Address and fd of at least `size` bytes, both the application's. Raises MemifError."""
-        ffi = self._native.ffi
-        address, fd = ffi.new("void **"), ffi.new("int *", -1)
-        code = self._sock.add_region(address, size, fd, context)
-        if code != 0 or address[0] == ffi.NULL or fd[0] < 0:
-            text = f"the application provided no external region of {size} bytes (code {code})"
-            raise errors.NoMemoryError(text)
-        return address[0], fd[0]
-
-    def map(self, size: int, fd: int, context: Any) -> Any:
-        """The address at which the application has mapped a peer's region. Raises MemifError."""
-        address = self._sock.get_region(size, fd, context)
-        if address == self._native.ffi.NULL:
-            raise errors.NoMemoryError(f"the application mapped no region of {size} bytes")
-        return address
-
-    def offsets(self, count: int, context: Any) -> list[int] | None:
-        """Where each of `count` buffers lies in the region; None: one after the other."""
-        if self._sock.buffer_offset == self._native.ffi.NULL:
-            return None
-        return [self._sock.buffer_offset(context) for _ in range(count)]
-
-    def delete(self, address: Any, size: int, fd: int, context: Any) -> None:
-        """The connection is over."""
-        if self._sock.del_region == self._native.ffi.NULL:
-            return
-        code = self._sock.del_region(address, size, fd, context)
-        if code != 0:
-            self._native.debug(f"the application's delete callback for a region returned {code}")
 
 
 class Api4(common.Api):
@@ -87,9 +37,9 @@ class Api4(common.Api):
             self.ffi.addressof(sock.poller),
             self.ffi.string(sock.app_name),
             retry_interval=_seconds(interval),
-            eager=True,
-            application_posts=True,
-            external=External(self.native, sock),
+            attempts_in_add=True,
+            program_posts=True,
+            external=ExternalRegions(self.native, sock),
         )
         hub.set_retry(_seconds(first), _seconds(interval))
         self.hubs[self._key(sock)] = hub

@@ -1,2 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The control plane: messages, sockets, links, and the interfaces that they belong to."""
+"""The control plane: messages, sockets, links, and the interfaces that they belong to.
+
+The modules lie in layers. A module imports from layers below its own, and within a layer only from
+those before it; imports for type checkers count. What a module needs of one above it, it describes
+as a protocol of its own. Lowest layer first:
+
+    wire
+    steps system lock trust native
+    actions handshake regions places peers deadlines channel sockets
+    endpoint
+    memory link
+    listener
+    hub
+    reactor
+
+`reactor` runs the control plane for Python programs; a C program never imports it.
+"""

@@ -171,8 +171,11 @@ class FdsWaiting(Exception):
         self.data = data
 
 
-class Elsewhere:
-    """A message that a thread of its own receives: see native/untrusted.h. Owns a socket."""
+class UntrustedMessage:
+    """A message of an untrusted peer, with descriptors, which a thread of its own receives.
+
+    See native/core/untrusted.h. Owns the socket on which the thread answers.
+    """
 
     _REPLY = struct.Struct("@iII")
 

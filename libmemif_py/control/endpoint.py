@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An interface as the control plane keeps it: its settings, its handle, its current link.
 
-An endpoint owns its handle from open to close. A link (link.py) that comes up for it owns what
-belongs to one connection, and the endpoint names that link for as long as it lives.
+An endpoint owns its handle from open to close. A link (link.py) owns what belongs to one
+connection, and the endpoint names its link for as long as that lives.
 """
 
 from __future__ import annotations
@@ -24,9 +24,52 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol
 
-    from .hub import Hub
-    from .link import Link
+    from .handshake import MasterHandshake, SlaveHandshake
+    from .native import Native
     from .sockets import Access
+
+    class Hub(Protocol):
+        """What an interface, and whoever has one, uses of the hub."""
+
+        native: Native
+        pointer: Any
+        closed: bool
+
+        def attempt(self, endpoint: Endpoint) -> None:
+            """Try to connect a slave now; on failure again later."""
+
+        def request(self, endpoint: Endpoint) -> None:
+            """Connect a slave now."""
+
+        def retry_later(self, endpoint: Endpoint) -> None:
+            """A slave lost its link."""
+
+        def remove(self, endpoint: Endpoint) -> None:
+            """Disconnect and end an interface."""
+
+        def forget(self, endpoint: Endpoint) -> None:
+            """An interface that was removed has no link any more."""
+
+    class Link(Protocol):
+        """What an interface, and whoever has one, uses of its link."""
+
+        machine: MasterHandshake | SlaveHandshake
+        peer: tuple[int, int, int]
+        up: bool
+        closing: bool
+
+        @property
+        def regions(self) -> list[Any]:
+            """Those that are mapped: memory.Region."""
+
+        def rx_efds(self) -> list[int]:
+            """The eventfds of our receive queues, by queue id."""
+
+        def rings(self, is_tx: bool) -> list[int]:
+            """The sizes, in slots, of our receive or transmit rings, by queue id."""
+
+        def disconnect(self, reason: str) -> None:
+            """End the connection and tell the peer why."""
 
     class Observer(Protocol):
         """Who is told. Called without the control lock; may call anything."""
@@ -51,6 +94,8 @@ DEFAULT_LOG2_RING_SIZE = 10
 MIN_BUFFER_SIZE = 1
 MAX_BUFFER_SIZE = 65535
 DEFAULT_MAX_PACKET = 65535
+# Until a peer is connected, in seconds.
+HANDSHAKE_TIMEOUT = 10.0
 MAX_RINGS = MAX_RING_INDEX + 1
 
 
@@ -75,14 +120,13 @@ class Settings:
         max_version: int = VERSION_2,
         access: Access | None = None,
         unsealed: str = "trusted",
-        handshake_timeout: float | None = None,
+        handshake_timeout: float = HANDSHAKE_TIMEOUT,
         max_packet: int = DEFAULT_MAX_PACKET,
     ) -> None:
         """Sizes in bytes; names and the secret end at a NUL byte. Raises ArgumentError.
 
-        `access` is for the socket file of a master, `unsealed` one of regions.UNSEALED,
-        `handshake_timeout` in seconds, None for hub.HANDSHAKE_TIMEOUT. `max_packet` is for what is
-        received; a slave takes whatever fits one of its buffers.
+        `access` is for the socket file of a master, `unsealed` one of regions.UNSEALED.
+        `max_packet` is for what is received; a slave takes whatever fits one of its buffers.
         """
         self.path = path
         self.is_master = is_master
@@ -171,6 +215,10 @@ class Endpoint:
     def linked(self, link: Link) -> None:
         """A link found its interface."""
         self.link = link
+
+    def timed_out(self) -> None:
+        """A slave's deadline to connect, or to connect again."""
+        self.hub.attempt(self)
 
     def unlinked(self, reason: str) -> None:
         """The link is gone, with all it owned."""

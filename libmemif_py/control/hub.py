@@ -1,284 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hub: the interfaces of one group, their listeners and timers, one event at a time.
 
-Every public method runs under the control lock, one for the process, so the control plane is
-single-threaded in effect. Observers are called with the lock released: they may call back in, from
-their own or other threads, so after each such call the state is looked at afresh.
+Every public method takes the control lock (lock.py), so only one thread at a time changes the
+control plane. Observers are called with the lock released: they may call back in, from their own or
+other threads, so after each such call the state is looked at afresh.
 """
 
 from __future__ import annotations
 
-import _thread
 import time
 
 from .. import errors
 from . import channel, places, sockets, system
-from .actions import ProtocolError
+from .deadlines import Deadlines
 from .endpoint import Endpoint
-from .link import Link, MasterLink, SlaveLink
-from .peers import KnownPeers
+from .link import Link, SlaveLink
+from .listener import SHORT_PAUSE, Listener
+from .lock import LOCK, ControlLock, Unlocked, Users
 from .steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..capi.v4 import External
     from .endpoint import Observer, Settings
+    from .memory import External
     from .native import Native
 
-# What a peer may take of us before it is connected. A listener keeps at most MAX_STRANGERS
-# connections that have not named their interface yet, beyond that the oldest has to go; named, it
-# is the only one of that interface. Either has HANDSHAKE_TIMEOUT seconds in all to get connected.
-MAX_STRANGERS = 256
-HANDSHAKE_TIMEOUT = 10.0
-# A slave that found nobody, or lost its master.
+# A slave that found no master, or lost its master.
 RETRY_INTERVAL = 2.0
-# A listener that ran out of descriptors, or a master whose queue is full: try again soon.
-SHORT_PAUSE = 0.05
 # How long a master waits for another process that is making the socket of the same path.
 TURN_PATIENCE = 1.0
 # How often a hub that closes looks whether the callbacks of other threads have returned, and a
 # master whether it is its turn.
 _GLANCE = 0.001
-
-
-class ControlLock:
-    """A re-entrant lock that can be let go of entirely around a callback."""
-
-    def __init__(self) -> None:
-        """Unlocked."""
-        self._lock = _thread.RLock()
-
-    def __enter__(self) -> None:
-        """Wait for the lock."""
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        """Undo one enter."""
-        self._lock.release()
-
-    def start_over(self) -> bool:
-        """In a forked child, where a thread that is gone may hold it; True if none did.
-
-        Where the one thread of the child holds it itself, it goes on doing so.
-        """
-        if self._lock.acquire(blocking=False):
-            self._lock.release()
-            return not self._lock._is_owned()
-        self._lock._at_fork_reinit()
-        return False
-
-    def unlocked(self) -> Unlocked:
-        """A context in which this thread holds the lock not at all."""
-        return Unlocked(self._lock)
-
-
-class Unlocked:
-    """See ControlLock.unlocked."""
-
-    def __init__(self, lock: _thread.RLock) -> None:
-        """For one use."""
-        self._lock = lock
-        self._state: Any = None
-
-    def __enter__(self) -> None:
-        """Let go, however often the lock was taken."""
-        self._state = self._lock._release_save()
-
-    def __exit__(self, *_: object) -> None:
-        """Take the lock as often again."""
-        self._lock._acquire_restore(self._state)
-
-
-LOCK = ControlLock()
-
-
-class Ending:
-    """See Hub.ending. Under the control lock, which its callbacks let go of."""
-
-    def __init__(self, counts: dict[int, int]) -> None:
-        """`counts` by thread."""
-        self._counts = counts
-
-    def __enter__(self) -> None:
-        """One more, perhaps inside another."""
-        me = _thread.get_ident()
-        self._counts[me] = self._counts.get(me, 0) + 1
-
-    def __exit__(self, *_: object) -> None:
-        """Undo one enter."""
-        me = _thread.get_ident()
-        self._counts[me] -= 1
-        if self._counts[me] == 0:
-            del self._counts[me]
-
-
-class Listener:
-    """The master interfaces that share one socket path."""
-
-    def __init__(
-        self, hub: Hub, path: bytes, access: sockets.Access | None, adopted_fd: int | None = None
-    ) -> None:
-        """Bind and listen, or take over what another did."""
-        self.hub = hub
-        self.closed = False
-        self.path = path
-        self.access = access
-        self.endpoints: dict[int, Endpoint] = {}
-        self._strangers: list[MasterLink] = []
-        self.known = KnownPeers()
-        self._socket = (
-            sockets.ListeningSocket(path, hub.native.lib, access)
-            if adopted_fd is None
-            else sockets.AdoptedSocket(adopted_fd, hub.native.lib)
-        )
-
-    def start(self) -> None:
-        """Have the hub watch. Raises MemifError."""
-        self.hub.watch(self._socket.fileno(), self)
-
-    def add(self, endpoint: Endpoint) -> None:
-        """Answer for one more interface.
-
-        Raises InterfaceIdError when its id is taken, ArgumentError when it wants another mode or
-        owner of the socket than there is.
-        """
-        number, access = endpoint.settings.interface_id, endpoint.settings.access
-        path = self.path.decode("utf-8", "replace")
-        if access is not None and access != self.access:
-            text = (
-                f"{path!r} is open already, with another mode or owner: give all masters the same"
-            )
-            raise errors.ArgumentError(text)
-        if number in self.endpoints:
-            text = f"interface id {number} is in use on {path!r}, choose another"
-            raise errors.InterfaceIdError(text)
-        self.endpoints[number] = endpoint
-
-    def on_ready(self, _events: int) -> None:
-        """Accept one connection; nobody is let in while there is no interface, or none left."""
-        if not self._is_open():
-            return
-        try:
-            accepted = self._socket.accept()
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._note(error)
-            with Steps() as steps:
-                steps.take(self.hub.unwatch, self._socket.fileno())
-                steps.take(self._pause)
-            return
-        self._begin(accepted)
-
-    def _note(self, error: OSError) -> None:
-        """Why nobody gets in, for whoever waits for a peer."""
-        self.hub.native.debug(error.strerror, depth=2)
-        for endpoint in self.endpoints.values():
-            if endpoint.link is None:
-                endpoint.last_error = error.strerror
-
-    def _is_open(self) -> bool:
-        """To be asked again after all that lets go of the lock."""
-        return bool(self.endpoints) and not self.closed
-
-    def _pause(self) -> None:
-        if not self.closed:
-            self.hub.set_deadline(self, SHORT_PAUSE)
-
-    def timed_out(self) -> None:
-        """The pause after a failed accept, or a failure to watch, is over."""
-        if self.closed:
-            return
-        try:
-            self.start()
-        except errors.MemifError:
-            self._pause()
-            raise
-
-    def _begin(self, accepted: channel.Channel) -> None:
-        with Steps() as steps:
-            self._strangers = [link for link in self._strangers if link.is_stranger()]
-            if len(self._strangers) >= MAX_STRANGERS:
-                oldest = self._strangers.pop(0)
-                steps.take(oldest.disconnect, "too many connections wait for their handshake")
-            steps.take(self._welcome, accepted)
-
-    def _welcome(self, accepted: channel.Channel) -> None:
-        if not self._is_open():
-            accepted.close()
-            return
-        try:
-            expected = self._expected(accepted)
-            link = MasterLink(self.hub, accepted, self, self._limits(expected), expected)
-        except BaseException as error:
-            with Steps(error) as steps:
-                steps.take(accepted.close)
-        self._strangers.append(link)
-        self.hub.add_link(link, self._patience())
-        link.start()
-
-    def _patience(self) -> float:
-        """As we do not know which interface is meant, the longest of any."""
-        terms = [endpoint.settings for endpoint in self.endpoints.values()]
-        return max(t.handshake_timeout or HANDSHAKE_TIMEOUT for t in terms)
-
-    def _expected(self, accepted: channel.Channel) -> int | None:
-        """The interface whose number of rings HELLO will say; None: as many as the protocol has."""
-        if not self.known.is_anybody_told():
-            return None
-        promised = {link.expected for link in self._strangers}
-        possible = [
-            number
-            for number, endpoint in self.endpoints.items()
-            if endpoint.link is None and number not in promised
-        ]
-        return self.known.expected(accepted.identity(), possible)
-
-    def _limits(self, expected: int | None) -> dict[str, int]:
-        """HELLO is sent before we know which interface is meant: what any of them allows.
-
-        Rings as those of the interface that is expected, see peers.py.
-        """
-        terms = [endpoint.settings for endpoint in self.endpoints.values()]
-        limits = {
-            "min_version": min(t.min_version for t in terms),
-            "max_version": max(t.max_version for t in terms),
-        }
-        if expected is not None:
-            meant = self.endpoints[expected].settings
-            limits["num_s2m_rings"] = meant.num_s2m_rings
-            limits["num_m2s_rings"] = meant.num_m2s_rings
-        return limits
-
-    def fileno(self) -> int:
-        """The listening socket's descriptor."""
-        return self._socket.fileno()
-
-    def find(self, interface_id: int) -> Endpoint:
-        """The interface that a peer asks for. Raises ProtocolError."""
-        endpoint = self.endpoints.get(interface_id)
-        if endpoint is None:
-            raise ProtocolError("ID", f"no interface with id {interface_id}")
-        if endpoint.link is not None:
-            raise ProtocolError("ALRCONN", f"interface {interface_id} is connected")
-        return endpoint
-
-    def close(self) -> None:
-        """Stop listening; drop who has not named an interface."""
-        self.closed = True
-        with Steps() as steps:
-            steps.take(self.hub.cancel_deadline, self)
-            for link in self._strangers:
-                if link.is_stranger():
-                    steps.take(link.disconnect, "listener closed")
-            steps.take(self.hub.unwatch, self._socket.fileno())
-            steps.take(self._socket.close)
-
-    def abandon(self) -> None:
-        """See Hub.abandon."""
-        self._socket.abandon()
 
 
 class Hub:
@@ -291,42 +46,39 @@ class Hub:
         app_name: bytes,
         *,
         retry_interval: float | None = RETRY_INTERVAL,
-        eager: bool = False,
-        application_posts: bool = False,
+        attempts_in_add: bool = False,
+        program_posts: bool = False,
         external: External | None = None,
     ) -> None:
         """`pointer` is an open struct mif_poller, the caller's.
 
-        `retry_interval`: seconds until a disconnected slave tries again, None for never. `eager`:
-        a slave makes its first attempt inside `add`, not at the next turn of polling.
-        `application_posts`: as slave of version 512 the application posts receive buffers itself.
-        `external`: the application's own memory for regions.
+        `retry_interval`: seconds until a disconnected slave tries again, None for never.
+        `attempts_in_add`: a slave makes its first attempt inside `add`, not in the next poll.
+        `program_posts`: as slave of version 512 the program posts receive buffers itself.
+        `external`: the program's own memory for regions.
         """
         self.native = native
         self.app_name = app_name
         self.retry_interval = retry_interval
         self.external = external
         self.pointer = pointer
-        self._eager = eager
-        self.application_posts = application_posts
+        self._attempts_in_add = attempts_in_add
+        self.program_posts = program_posts
         self._adopted_fd: int | None = None
         self._endpoints: dict[Any, Endpoint] = {}
         self._listeners: dict[bytes, Listener] = {}
         self._links: list[Link] = []
         self._handlers: dict[int, Any] = {}
-        self._deadlines: dict[Any, float] = {}
-        self._armed: float | None = None
-        self._endings: dict[int, int] = {}  # of interfaces and links, under way, by thread
+        self.users = Users()
+        """The threads that need the hub: `close` waits for them."""
         self.closed = False
-        timer = native.ffi.new("int *")
-        native.check(native.lib.mif_timer_open(timer), "timer")
-        self._timer = timer[0]
+        self._deadlines = Deadlines(native)
         try:
             with LOCK:
-                self.watch(self._timer, self)
+                self.watch(self._deadlines.fileno(), self._deadlines)
         except BaseException as error:
             with Steps(error) as steps:
-                steps.take(channel.close_fds, [self._timer])
+                steps.take(channel.close_fds, [self._deadlines.detach()])
 
     def unlocked(self) -> Unlocked:
         """For the time of a callback into the application."""
@@ -337,10 +89,10 @@ class Hub:
     def add(
         self, settings: Settings, observer: Observer, interrupt: Any, private_ctx: Any
     ) -> Endpoint:
-        """A new interface: a master listens at once, a slave makes its first attempt.
+        """A new interface. A master listens from now on.
 
-        An `eager` hub makes the attempt here, any other at its next turn of polling.
-        Raises MemifError, OSError; nothing is left behind then.
+        A slave makes its first attempt here if the hub `attempts_in_add`, otherwise in the next
+        poll. Raises MemifError, OSError; nothing is left behind then.
         """
         with LOCK:
             self._check_open()
@@ -364,7 +116,7 @@ class Hub:
 
     def _first_attempt(self, endpoint: Endpoint) -> None:
         try:
-            if self._eager:
+            if self._attempts_in_add:
                 self.attempt(endpoint)
             else:
                 self.set_deadline(endpoint, 0)
@@ -374,11 +126,7 @@ class Hub:
 
     def in_use(self) -> bool:
         """True while there are interfaces, or one is on its way out: callbacks run meanwhile."""
-        return bool(self._endpoints) or bool(self._endings)
-
-    def ending(self) -> Ending:
-        """A context in which this thread ends an interface or a link of the hub."""
-        return Ending(self._endings)
+        return bool(self._endpoints) or bool(self.users)
 
     def find(self, handle: Any) -> Endpoint:
         """The interface of a handle. Raises NoConnectionError."""
@@ -397,7 +145,7 @@ class Hub:
         with LOCK:
             if endpoint.removed:
                 raise errors.NoConnectionError("the interface was removed already")
-            with self.ending():
+            with self.users:
                 self._end(endpoint)
 
     def _end(self, endpoint: Endpoint) -> None:
@@ -426,7 +174,7 @@ class Hub:
             except places.TurnTaken:
                 if time.monotonic() > deadline:
                     raise
-                with self.ending(), self.unlocked():  # a hub that closes waits for us
+                with self.users, self.unlocked():  # a hub that closes waits for us
                     time.sleep(_GLANCE)
                 self._check_open()
             else:
@@ -437,7 +185,7 @@ class Hub:
 
     def _start_listening(self, listener: Listener) -> None:
         """Lets go of the lock. What came about meanwhile stays, and is watched a little later."""
-        with self.ending():  # a hub that closes waits for it
+        with self.users:  # a hub that closes waits for it
             try:
                 listener.start()
                 self._check_open()
@@ -532,7 +280,7 @@ class Hub:
             with Steps(error) as steps:
                 steps.take(connected.close)
         endpoint.linked(link)
-        self.add_link(link, endpoint.settings.handshake_timeout or HANDSHAKE_TIMEOUT)
+        self.add_link(link, endpoint.settings.handshake_timeout)
 
     # ---- links ----
 
@@ -604,7 +352,7 @@ class Hub:
         self.native.check(code, f"the end of watching fd {fd}")
 
     def control(self, fd: int, events: int) -> None:
-        """Serve a control fd that is ready."""
+        """A descriptor that is watched is ready."""
         with LOCK:
             handler = self._handlers.get(fd)
             if handler is not None:
@@ -613,50 +361,13 @@ class Hub:
     # ---- time ----
 
     def set_deadline(self, owner: Any, seconds: float) -> None:
-        """Have `owner.timed_out()` called (an Endpoint: an attempt made) after so many seconds."""
-        if self.closed:
-            return  # nothing more is to come
-        when = time.monotonic() + seconds
-        self._deadlines[owner] = when
-        if self._armed is None or when < self._armed:
-            self._arm()
+        """Have `owner.timed_out()` called after so many seconds. Raises MemifError."""
+        if not self.closed:  # nothing more is to come then
+            self._deadlines.set(owner, seconds)
 
     def cancel_deadline(self, owner: Any) -> None:
-        """Forget it. With nothing left to wait for, the timer is off."""
-        if self._deadlines.pop(owner, None) is not None and not self._deadlines:
-            self._arm()
-
-    def _arm(self) -> None:
-        if self._timer < 0:
-            return  # closed, perhaps by what was due
-        self._armed = min(self._deadlines.values(), default=None)
-        if self._armed is None:
-            wait = -1
-        else:
-            wait = max(0, int((self._armed - time.monotonic()) * 1e6))
-        code = self.native.lib.mif_timer_arm(self._timer, wait)
-        if code:
-            self._armed = None  # so that the next deadline tries again
-            raise self.native.error(code, "timer")
-
-    def on_ready(self, _events: int) -> None:
-        """The timer fired."""
-        self.native.lib.mif_timer_read(self._timer)
-        now = time.monotonic()
-        try:
-            for owner in [o for o, when in self._deadlines.items() if when <= now]:
-                # What came before in this loop may have cancelled it.
-                if self._deadlines.get(owner, now + 1) <= now:
-                    del self._deadlines[owner]
-                    self._expire(owner)
-        finally:
-            self._arm()  # what an error kept from its turn is due at once
-
-    def _expire(self, owner: Any) -> None:
-        if isinstance(owner, Endpoint):
-            self.attempt(owner)
-        else:
-            owner.timed_out()
+        """Forget it. Raises MemifError."""
+        self._deadlines.cancel(owner)
 
     # ---- the end ----
 
@@ -666,17 +377,17 @@ class Hub:
         Waits for what other threads are ending: they still need the hub. Raises the first error
         when all is closed.
         """
-        with LOCK, self.ending(), Steps() as steps:
+        with LOCK, self.users, Steps() as steps:
             self.closed = True  # callbacks and other threads may still try to add
             for endpoint in list(self._endpoints.values()):
                 if not endpoint.removed:
                     steps.take(self.remove, endpoint)
             for link in list(self._links):
                 steps.take(link.disconnect, "hub closed")
-            while len(self._endings) > 1:
+            while len(self.users) > 1:
                 with self.unlocked():
                     time.sleep(_GLANCE)
-            timer, self._timer = self._timer, -1  # its number may be another's soon
+            timer = self._deadlines.detach()  # its number may be another's soon
             steps.take(self.unwatch, timer)
             steps.take(channel.close_fds, [timer])
 
@@ -694,9 +405,9 @@ class Hub:
             link.abandon(at_rest)
         for endpoint in self._endpoints.values():
             endpoint.abandon()
-        if at_rest and self._timer >= 0:  # a hub that was closing has none any more
-            channel.close_fds([self._timer])
-        self._timer = -1
+        timer = self._deadlines.detach()
+        if at_rest and timer >= 0:  # a hub that was closing has none any more
+            channel.close_fds([timer])
         for kept in (self._listeners, self._endpoints, self._links, self._handlers):
             kept.clear()
         self._deadlines.clear()

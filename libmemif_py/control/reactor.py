@@ -20,7 +20,8 @@ import threading
 from pathlib import Path
 
 from .. import errors
-from .hub import LOCK, Hub
+from .hub import Hub
+from .lock import LOCK
 from .native import Native
 from .steps import Steps
 

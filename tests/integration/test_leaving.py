@@ -16,7 +16,7 @@ from support.c_collector import build_directories
 from support.programs import TIMEOUT, Launcher, Program
 
 from libmemif_py import Interface, errors
-from libmemif_py.control import hub, reactor, sockets, wire
+from libmemif_py.control import hub, link, listener, reactor, sockets, wire
 
 MEMIF = [sys.executable, "-P", "-m", "libmemif_py.tools"]
 HELLO = wire.Hello(b"greeter", 256, 512, 255, 255, 255, 14)
@@ -112,7 +112,7 @@ def test_a_slave_that_cannot_watch_its_channel(greeter, monkeypatch):
     watch = hub.Hub.watch
 
     def fail_for_links(self, fd, handler):
-        if isinstance(handler, hub.SlaveLink):
+        if isinstance(handler, link.SlaveLink):
             raise errors.NoMemoryError("no place")
         watch(self, fd, handler)
 
@@ -207,15 +207,15 @@ def test_info_that_is_stopped(greeter, tmp_path):
 
 def test_a_peer_that_is_faster_than_the_first_interface_is_greeted(tmp_path, monkeypatch):
     path = str(tmp_path / "memif.sock")
-    add = hub.Listener.add
+    add = listener.Listener.add
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer:
 
-        def early(listener, endpoint):
+        def early(ours, endpoint):
             peer.connect(path)
-            listener.on_ready(1)
-            add(listener, endpoint)
+            ours.on_ready(1)
+            add(ours, endpoint)
 
-        monkeypatch.setattr(hub.Listener, "add", early)
+        monkeypatch.setattr(listener.Listener, "add", early)
         with Interface(path, role="master"):
             peer.settimeout(TIMEOUT)
             assert isinstance(wire.decode(peer.recv(wire.MESSAGE_SIZE), wire.VERSION_2), wire.Hello)

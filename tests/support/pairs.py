@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from libmemif_py import Interface
-from libmemif_py.control.hub import LOCK
+from libmemif_py.control.lock import LOCK
 
 TIMEOUT = 20.0
 RING = 16

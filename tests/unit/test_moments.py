@@ -19,7 +19,8 @@ from libmemif_py import Interface, errors
 from libmemif_py.capi import common, v1, v4
 from libmemif_py.control import reactor, wire
 from libmemif_py.control.endpoint import Settings
-from libmemif_py.control.hub import LOCK, Hub
+from libmemif_py.control.hub import Hub
+from libmemif_py.control.lock import LOCK
 from libmemif_py.control.steps import Steps
 
 SECOND = 1000  # in milliseconds
@@ -204,9 +205,9 @@ def test_a_listener_that_ends_when_it_cannot_accept_is_not_waited_for(tmp_path, 
         after(monkeypatch, "unwatch", lambda: rig.hub.remove(master))
         with LOCK:
             listener.on_ready(0)
-        assert rig.hub._deadlines == {}
+        assert len(rig.hub._deadlines) == 0
         listener.timed_out()  # as it was due already
-        assert set(rig.hub._handlers) == {rig.hub._timer}
+        assert set(rig.hub._handlers) == {rig.hub._deadlines.fileno()}
 
 
 def test_a_listener_that_ends_while_it_makes_room_welcomes_nobody(tmp_path, monkeypatch):
@@ -228,9 +229,9 @@ def test_a_closed_hub_has_no_timer(tmp_path):
         rig.hub.close()
         taken = os.dup(0)  # the number that the timer had, perhaps
         rig.hub.set_deadline(rig, 0)
-        rig.hub.on_ready(0)
-        assert rig.hub._deadlines == {}
-        assert rig.hub._timer == -1
+        rig.hub._deadlines.on_ready(0)
+        assert len(rig.hub._deadlines) == 0
+        assert rig.hub._deadlines.fileno() == -1
         os.close(taken)
 
 
@@ -279,7 +280,7 @@ def test_what_cannot_be_watched_may_be_forgotten_already(tmp_path, monkeypatch, 
 # ---- messages that another thread receives ----
 
 
-class Elsewhere:
+class UntrustedMessage:
     """Has received a message with a descriptor."""
 
     kind = wire.AddRegion
@@ -310,22 +311,22 @@ def test_a_received_descriptor_is_closed_when_the_end_of_the_wait_fails(
         peer.connect(rig.path)
         rig.poll(lambda: rig.hub._links)
         link = rig.hub._links[0]
-        link._elsewhere = elsewhere = Elsewhere(os.eventfd(0))
+        link._untrusted = message = UntrustedMessage(os.eventfd(0))
         unwatch = Hub.unwatch
 
         def fail(self, fd):
-            if fd == elsewhere.fileno():
+            if fd == message.fileno():
                 raise error
             unwatch(self, fd)
 
         monkeypatch.setattr(Hub, "unwatch", fail)
         is_ours = isinstance(error, errors.MemifError)
         with LOCK, contextlib.nullcontext() if is_ours else pytest.raises(OSError):
-            link.received_elsewhere(elsewhere)
-        assert elsewhere.is_closed
+            link.received_untrusted(message)
+        assert message.is_closed
         assert link.closing
         with pytest.raises(OSError):
-            os.fstat(elsewhere.fd)
+            os.fstat(message.fd)
 
 
 # ---- a link that ends before its beginning was told ----

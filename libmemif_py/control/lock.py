@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The control lock, one for the process, and which threads are inside the control plane.
+
+Whoever reads or changes the state of the control plane holds LOCK. It is released around every
+call into the program, so after such a call the state may be another one.
+"""
+
+from __future__ import annotations
+
+import _thread
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class ControlLock:
+    """A re-entrant lock that a thread can release entirely, for the time of a callback."""
+
+    def __init__(self) -> None:
+        """Not held."""
+        self._lock = _thread.RLock()
+
+    def __enter__(self) -> None:
+        """Wait for the lock."""
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        """Undo one enter."""
+        self._lock.release()
+
+    def start_over(self) -> bool:
+        """In a forked child, where a thread that is gone may hold it. True if no thread did.
+
+        If the child's one thread holds it itself, it still holds it afterwards.
+        """
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+            return not self._lock._is_owned()
+        self._lock._at_fork_reinit()
+        return False
+
+    def unlocked(self) -> Unlocked:
+        """A context in which this thread does not hold the lock at all."""
+        return Unlocked(self._lock)
+
+
+class Unlocked:
+    """See ControlLock.unlocked."""
+
+    def __init__(self, lock: _thread.RLock) -> None:
+        """For one use."""
+        self._lock = lock
+        self._state: Any = None
+
+    def __enter__(self) -> None:
+        """Release the lock, however often this thread has taken it."""
+        self._state = self._lock._release_save()
+
+    def __exit__(self, *_: object) -> None:
+        """Take the lock as often again."""
+        self._lock._acquire_restore(self._state)
+
+
+LOCK = ControlLock()
+
+
+class Users:
+    """The threads that still need a hub, also while a callback of theirs runs without the lock.
+
+    A context that adds this thread; it may be entered again inside. Enter and leave it with the
+    lock held.
+    """
+
+    def __init__(self) -> None:
+        """No thread."""
+        self._depths: dict[int, int] = {}  # by thread
+
+    def __len__(self) -> int:
+        """How many threads there are."""
+        return len(self._depths)
+
+    def __enter__(self) -> None:
+        """One level deeper."""
+        me = _thread.get_ident()
+        self._depths[me] = self._depths.get(me, 0) + 1
+
+    def __exit__(self, *_: object) -> None:
+        """Undo one enter."""
+        me = _thread.get_ident()
+        self._depths[me] -= 1
+        if self._depths[me] == 0:
+            del self._depths[me]
