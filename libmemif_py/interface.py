@@ -17,13 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from . import counters, errors
 from .bursts import RxBurst, TxBurst
 from .control import reactor, regions, system
-from .control.endpoint import (
-    DEFAULT_MAX_PACKET,
-    DEFAULT_PATH,
-    HANDSHAKE_TIMEOUT,
-    Endpoint,
-    Settings,
-)
+from .control.endpoint import Endpoint, Settings
 from .control.sockets import Access
 from .control.steps import Steps
 from .control.wire import VERSION_1, VERSION_2, printable
@@ -33,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
-_DEFAULT_PATH = DEFAULT_PATH.decode()
+_DEFAULT_PATH = Settings.path.decode()
 _MODES = {"ethernet": 0, "ip": 1, "punt-inject": 2}
 _MAX_PACKET = 65535
 _MOST = 65535
@@ -175,14 +169,14 @@ class Interface:
         m2s_rings: int = 1,
         ring_size: int = 1024,
         buffer_size: int = 2048,
-        max_packet: int = DEFAULT_MAX_PACKET,
+        max_packet: int = Settings.max_packet,
         version: int | None = None,
         socket_mode: int | None = None,
         socket_owner: int | str | None = None,
         socket_group: int | str | None = None,
         allow: Callable[[Peer], bool] | None = None,
         unsealed: Unsealed = "trusted",
-        handshake_timeout: float = HANDSHAKE_TIMEOUT,
+        handshake_timeout: float = Settings.handshake_timeout,
         on_connect: Callable[[Interface], object] | None = None,
         on_disconnect: Callable[[Interface, str], object] | None = None,
     ) -> None:

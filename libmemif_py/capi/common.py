@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from .. import errors
+from ..control.endpoint import Settings
 from ..control.native import Native
-from ..control.wire import VERSION_1, VERSION_2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from ..control.endpoint import Endpoint
     from ..control.hub import Hub
+
+# Zero means the default.
+_NUMBERS = ("num_s2m_rings", "num_m2s_rings", "buffer_size", "log2_ring_size")
 
 
 class Program:
@@ -97,24 +100,20 @@ class Api:
         endpoint = self.find(handle)
         endpoint.hub.remove(endpoint)
 
-    def settings_of(self, args: Any) -> dict[str, Any]:
-        """The settings that both kinds of memif_conn_args_t hold; zero means the default."""
-        numbers = {
-            "num_s2m_rings": args.num_s2m_rings,
-            "num_m2s_rings": args.num_m2s_rings,
-            "buffer_size": args.buffer_size,
-            "log2_ring_size": args.log2_ring_size,
-        }
-        wish = self.lib.mif_protocol_wish()
-        return {name: value for name, value in numbers.items() if value} | {
-            "is_master": bool(args.is_master),
-            "interface_id": args.interface_id,
-            "if_name": self.ffi.buffer(args.interface_name)[:],
-            "secret": self.ffi.buffer(args.secret)[:],
-            "min_version": wish or VERSION_1,
-            "max_version": wish or VERSION_2,
-            "unsealed": "never" if self.lib.mif_unsealed_never() else "trusted",
-        }
+    def settings(self, args: Any, **others: Any) -> Settings:
+        """What both kinds of memif_conn_args_t say, and `others`. Raises MemifError."""
+        version = self.lib.mif_protocol_wish()
+        if version:
+            others |= {"min_version": version, "max_version": version}
+        return Settings(
+            is_master=bool(args.is_master),
+            interface_id=args.interface_id,
+            if_name=self.ffi.buffer(args.interface_name)[:],
+            secret=self.ffi.buffer(args.secret)[:],
+            unsealed="never" if self.lib.mif_unsealed_never() else "trusted",
+            **{name: value for name in _NUMBERS if (value := getattr(args, name))},
+            **others,
+        )
 
     def describe(self, endpoint: Endpoint, md: Any, packer: Packer) -> None:
         """Fill in what both kinds of memif_details_t hold, all but arrays and the path."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from .. import errors
-from ..control.endpoint import DEFAULT_PATH, Settings
+from ..control.endpoint import Settings
 from ..control.hub import Hub
 from ..control.lock import LOCK
 from ..control.steps import Steps
@@ -78,11 +78,11 @@ class Api1(common.Api):
         path = (
             b"" if args.socket_filename == self.ffi.NULL else self.ffi.string(args.socket_filename)
         )
-        return Settings(
-            path=path or DEFAULT_PATH,
+        return self.settings(
+            args,
+            path=path or Settings.path,
             app_name=up_to_nul(self.ffi.buffer(args.instance_name)[:]) or self._hub().app_name,
             mode=self.lib.mif_v1_mode(args),
-            **self.settings_of(args),
         )
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from .. import errors
-from ..control.endpoint import Settings
 from ..control.hub import Hub
 from ..control.lock import LOCK
 from ..control.steps import Steps
@@ -81,11 +80,11 @@ class Api4(common.Api):
     ) -> None:
         """memif_create."""
         hub = self._hub(sock)
-        settings = Settings(
+        settings = self.settings(
+            args,
             path=self.ffi.string(sock.path),
             app_name=hub.app_name,
             mode=self.lib.mif_v4_mode(args),
-            **self.settings_of(args),
         )
         program = common.Program(self.native, on_connect, on_disconnect, ctx)
         handle[0] = hub.add(settings, program, interrupt, ctx).handle

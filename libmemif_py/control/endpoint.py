@@ -87,83 +87,78 @@ if TYPE_CHECKING:
             """This process is a fork of the one that the interface belongs to. Must not raise."""
 
 
-DEFAULT_PATH = b"/run/vpp/memif.sock"
-DEFAULT_RINGS = 1
-DEFAULT_BUFFER_SIZE = 2048
-DEFAULT_LOG2_RING_SIZE = 10
-MIN_BUFFER_SIZE = 1
-MAX_BUFFER_SIZE = 65535
-DEFAULT_MAX_PACKET = 65535
-# Until a peer is connected, in seconds.
-HANDSHAKE_TIMEOUT = 10.0
 MAX_RINGS = MAX_RING_INDEX + 1
+# What must lie between two numbers, in the order in which it is checked.
+_RANGES = {
+    "interface_id": ("interface id", 0, 2**32 - 1),
+    "mode": ("mode", 0, MODE_PUNT_INJECT),
+    "num_s2m_rings": ("number of S2M rings", 1, MAX_RINGS),
+    "num_m2s_rings": ("number of M2S rings", 1, MAX_RINGS),
+    "buffer_size": ("buffer size", 1, 65535),
+}
+# Texts, and the bytes that the protocol has for them.
+_TEXTS = {"if_name": NAME_SIZE, "app_name": NAME_SIZE, "secret": SECRET_SIZE}
 
 
 class Settings:
-    """What an interface wants from a connection. Serves the handshake as its terms."""
+    """What an interface wants from a connection: each setting, with its default.
 
-    def __init__(
-        self,
-        *,
-        path: bytes = DEFAULT_PATH,
-        is_master: bool = False,
-        interface_id: int = 0,
-        if_name: bytes = b"",
-        app_name: bytes = b"",
-        secret: bytes = b"",
-        mode: int = 0,
-        num_s2m_rings: int = DEFAULT_RINGS,
-        num_m2s_rings: int = DEFAULT_RINGS,
-        buffer_size: int = DEFAULT_BUFFER_SIZE,
-        log2_ring_size: int = DEFAULT_LOG2_RING_SIZE,
-        min_version: int = VERSION_1,
-        max_version: int = VERSION_2,
-        access: Access | None = None,
-        unsealed: str = "trusted",
-        handshake_timeout: float = HANDSHAKE_TIMEOUT,
-        max_packet: int = DEFAULT_MAX_PACKET,
-    ) -> None:
-        """Sizes in bytes; names and the secret end at a NUL byte. Raises ArgumentError.
+    The machines of handshake.py read it. Sizes are in bytes, names and the secret end at a NUL
+    byte.
+    """
 
-        `access` is for the socket file of a master, `unsealed` one of regions.UNSEALED.
-        `max_packet` is for what is received; a slave takes whatever fits one of its buffers.
-        """
-        self.path = path
-        self.is_master = is_master
-        self.interface_id = _in_range("interface id", interface_id, 0, 2**32 - 1)
-        self.if_name = up_to_nul(if_name[:NAME_SIZE])
-        self.app_name = up_to_nul(app_name[:NAME_SIZE])
-        self.secret = up_to_nul(secret[:SECRET_SIZE])
-        self.mode = _in_range("mode", mode, 0, MODE_PUNT_INJECT)
-        self.num_s2m_rings = _in_range("number of S2M rings", num_s2m_rings, 1, MAX_RINGS)
-        self.num_m2s_rings = _in_range("number of M2S rings", num_m2s_rings, 1, MAX_RINGS)
-        self.buffer_size = _in_range("buffer size", buffer_size, MIN_BUFFER_SIZE, MAX_BUFFER_SIZE)
-        self.log2_ring_size = _ring_size(log2_ring_size)
-        self.min_version = min_version
-        self.max_version = max_version
-        self.access = access or None
-        self.unsealed = unsealed
-        self.handshake_timeout = handshake_timeout
+    path: bytes = b"/run/vpp/memif.sock"
+    is_master: bool = False
+    interface_id: int = 0
+    if_name: bytes = b""
+    app_name: bytes = b""
+    secret: bytes = b""
+    mode: int = 0
+    num_s2m_rings: int = 1
+    num_m2s_rings: int = 1
+    buffer_size: int = 2048
+    log2_ring_size: int = 10
+    min_version: int = VERSION_1
+    max_version: int = VERSION_2
+    access: Access | None = None
+    """For the socket file of a master."""
+    unsealed: str = "trusted"
+    """One of regions.UNSEALED."""
+    handshake_timeout: float = 10.0
+    """Until a peer is connected, in seconds."""
+    max_packet: int = 65535
+    """For what is received. A slave takes whatever fits one of its buffers."""
+
+    def __init__(self, **values: Any) -> None:
+        """Settings by name. Raises ArgumentError, RingSizeError."""
+        for name, value in values.items():
+            if name not in Settings.__annotations__:
+                raise TypeError(f"there is no setting {name!r}")
+            setattr(self, name, value)
+        for name, size in _TEXTS.items():
+            setattr(self, name, up_to_nul(getattr(self, name)[:size]))
+        for name, limits in _RANGES.items():
+            _check_range(getattr(self, name), *limits)
+        self._check_ring_size()
         # A slave's buffers are its own choice, and what fits one is no danger.
-        least = 1 if is_master else self.buffer_size
-        self.max_packet = _in_range("max_packet", max_packet, least, 2**32 - 1)
-        if self.access and not is_master:
+        _check_range(
+            self.max_packet, "max_packet", 1 if self.is_master else self.buffer_size, 2**32 - 1
+        )
+        self.access = self.access or None
+        if self.access and not self.is_master:
             raise errors.ArgumentError(
                 "a slave makes no socket file: mode and owner are a master's"
             )
 
+    def _check_ring_size(self) -> None:
+        if not 0 <= self.log2_ring_size <= MAX_LOG2_RING_SIZE:
+            text = f"log2 ring size {self.log2_ring_size}, expected 0 to {MAX_LOG2_RING_SIZE}"
+            raise errors.RingSizeError(text)
 
-def _in_range(what: str, value: int, low: int, high: int) -> int:
+
+def _check_range(value: int, what: str, low: int, high: int) -> None:
     if not low <= value <= high:
         raise errors.ArgumentError(f"{what} {value}, expected {low} to {high}")
-    return value
-
-
-def _ring_size(log2_ring_size: int) -> int:
-    if not 0 <= log2_ring_size <= MAX_LOG2_RING_SIZE:
-        text = f"log2 ring size {log2_ring_size}, expected 0 to {MAX_LOG2_RING_SIZE}"
-        raise errors.RingSizeError(text)
-    return log2_ring_size
 
 
 class Endpoint:

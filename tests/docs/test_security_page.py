@@ -5,7 +5,7 @@ import re
 
 from support.builds import ROOT
 
-from libmemif_py.control.endpoint import HANDSHAKE_TIMEOUT
+from libmemif_py.control.endpoint import Settings
 from libmemif_py.control.listener import MAX_UNNAMED
 
 PAGE = (ROOT / "docs" / "security.md").read_text()
@@ -21,4 +21,4 @@ def test_each_test_that_the_page_names_exists():
 def test_the_numbers_of_the_page_are_those_of_the_library():
     (strangers,) = re.findall(r"at most (\d+) connections", PAGE)
     (seconds,) = re.findall(r"Each has (\d+) seconds", PAGE)
-    assert (int(strangers), int(seconds)) == (MAX_UNNAMED, HANDSHAKE_TIMEOUT)
+    assert (int(strangers), int(seconds)) == (MAX_UNNAMED, Settings.handshake_timeout)
