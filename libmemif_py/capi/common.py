@@ -159,14 +159,14 @@ def check_packed(packer: Packer) -> None:
         raise errors.DetailsSizeError("the details do not fit the buffer")
 
 
-def guarded(api: Api, function: Callable) -> Callable:
+def guarded(api: Api, name: str, function: Callable) -> Callable:
     """Turns the outcome of `function` into a core error code. No exception leaves."""
 
     def call(*args: Any) -> int:
         try:
             function(*args)
         except BaseException as error:
-            _report(api, function.__name__, error)
+            _report(api, name, error)
             return api.native.code_of(error)
         return 0
 
@@ -183,19 +183,19 @@ def _report(api: Api, name: str, error: BaseException) -> None:
         traceback.print_exception(error)
 
 
-def install(api: Api, names: tuple[str, ...]) -> None:
-    """Have C's mif_python_NAME call the method of that name."""
-    for name in names:
-        function = guarded(api, getattr(api, name))
-        api.ffi.def_extern(name=f"mif_python_{name}", error=api.native.codes["SYSCALL"])(function)
-    if api.lib.mif_embed_in_python_program():
-        # The host is Python: once it ends, calls into it hang or crash.
+def install(api: Api, functions: dict[str, Callable]) -> None:
+    """Have C's mif_python_NAME call the function of that name."""
+    for name, function in functions.items():
+        export = api.ffi.def_extern(name=f"mif_python_{name}", error=api.native.codes["SYSCALL"])
+        export(guarded(api, name, function))
+    if api.lib.mif_embed_hosted():
+        # The program is Python itself: once it ends, calls into the interpreter hang or crash.
         import atexit
 
         atexit.register(api.lib.mif_embed_closing)
 
 
-def control(hub: Hub | None, fd: int, events: int) -> None:
-    """A control fd is ready; its hub may be gone already."""
+def on_event(hub: Hub | None, fd: int, events: int) -> None:
+    """A descriptor of the control plane is ready; its hub may be gone already."""
     if hub is not None:
-        hub.control(fd, events)
+        hub.on_event(fd, events)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..control.endpoint import Endpoint
 
 
-class Api1(common.Api):
+class ApiV1(common.Api):
     """The functions that capi/v1/api.c calls, and their state: the one hub."""
 
     hub: Hub | None = None
@@ -50,9 +50,9 @@ class Api1(common.Api):
         endpoint = self._hub().add(self._settings(args), program, interrupt, ctx)
         handle[0] = endpoint.handle
 
-    def control(self, _pointer: int, fd: int, events: int) -> None:
-        """A control fd is ready."""
-        common.control(self.hub, fd, events)
+    def on_event(self, _pointer: int, fd: int, events: int) -> None:
+        """A descriptor of the control plane is ready."""
+        common.on_event(self.hub, fd, events)
 
     def details(self, handle: Any, md: Any, buf: Any, size: int) -> None:
         """memif_get_details. Under the control lock: the link must not end meanwhile."""
@@ -88,4 +88,15 @@ class Api1(common.Api):
 
 def install(ffi: Any, lib: Any) -> None:
     """Connect the C functions to this control plane."""
-    common.install(Api1(ffi, lib), ("init", "cleanup", "create", "delete", "control", "details"))
+    api = ApiV1(ffi, lib)
+    common.install(
+        api,
+        {
+            "init": api.init,
+            "cleanup": api.cleanup,
+            "create": api.create,
+            "delete": api.delete,
+            "control": api.on_event,
+            "details": api.details,
+        },
+    )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..control.endpoint import Endpoint
 
 
-class Api4(common.Api):
+class ApiV4(common.Api):
     """The functions that capi/v4/api.c calls, and their state: a hub for each socket."""
 
     shows_no_secret_as_empty = False
@@ -94,9 +94,9 @@ class Api4(common.Api):
         endpoint = self.find(handle)
         endpoint.hub.request(endpoint)
 
-    def control(self, pointer: int, fd: int, events: int) -> None:
-        """A control fd is ready."""
-        common.control(self.hubs.get(pointer), fd, events)
+    def on_event(self, pointer: int, fd: int, events: int) -> None:
+        """A descriptor of the control plane is ready."""
+        common.on_event(self.hubs.get(pointer), fd, events)
 
     def details(self, handle: Any, md: Any, buf: Any, size: int) -> None:
         """memif_get_details. Under the control lock: the link must not end meanwhile."""
@@ -164,6 +164,19 @@ def _queue_state(state: Any) -> dict[str, int]:
 
 def install(ffi: Any, lib: Any) -> None:
     """Connect the C functions to this control plane."""
-    names = ("open", "close", "set_timer", "listener", "adopt_listener")
-    names += ("create", "request", "delete", "control", "details")
-    common.install(Api4(ffi, lib), names)
+    api = ApiV4(ffi, lib)
+    common.install(
+        api,
+        {
+            "open": api.open,
+            "close": api.close,
+            "set_timer": api.set_timer,
+            "listener": api.listener,
+            "adopt_listener": api.adopt_listener,
+            "create": api.create,
+            "request": api.request,
+            "delete": api.delete,
+            "control": api.on_event,
+            "details": api.details,
+        },
+    )

@@ -351,7 +351,7 @@ class Hub:
             code = self.native.lib.mif_poller_unwatch(self.pointer, fd)
         self.native.check(code, f"the end of watching fd {fd}")
 
-    def control(self, fd: int, events: int) -> None:
+    def on_event(self, fd: int, events: int) -> None:
         """A descriptor that is watched is ready."""
         with LOCK:
             handler = self._handlers.get(fd)

@@ -78,7 +78,7 @@ def _control(pointer: int, fd: int, events: int) -> int:
     if thread is None:
         return 0
     try:
-        thread.hub.control(fd, events)
+        thread.hub.on_event(fd, events)
     except Exception as error:
         native.debug(f"control: {error!r}")
         return native.code_of(error)

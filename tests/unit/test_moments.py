@@ -86,7 +86,7 @@ def rig_in(path, external=None):
     assert sorted(os.listdir("/proc/self/fd")) == before
 
 
-@pytest.mark.parametrize("api", [v1.Api1, v4.Api4])
+@pytest.mark.parametrize("api", [v1.ApiV1, v4.ApiV4])
 def test_details_are_read_under_the_control_lock(monkeypatch, api):
     """Beside it a link could end, and its memory with it."""
     held = {}
@@ -104,7 +104,7 @@ def test_details_are_read_under_the_control_lock(monkeypatch, api):
         monkeypatch.setattr(api, name, note(name, endpoint), raising=False)
     room = reactor.ffi.new("char[100]")
     api(reactor.ffi, reactor.lib).details(None, types.SimpleNamespace(), room, 100)
-    assert len(held) == (4 if api is v4.Api4 else 3)
+    assert len(held) == (4 if api is v4.ApiV4 else 3)
     assert all(held.values())
 
 

@@ -53,7 +53,7 @@ def test_an_exception_in_a_call_is_an_error_code(broken, tmp_path, error, api):
 @each_api
 def test_an_exception_in_an_event_is_an_error_code(broken, tmp_path, api):
     program = compile_codes(broken, tmp_path, api)
-    inject(broken, "control", "RuntimeError('inside')")
+    inject(broken, "on_event", "RuntimeError('inside')")
     returned, stderr = codes(program, tmp_path / "socket", env={})
     assert (returned["create"], returned["poll"], stderr) == (SUCCESS, SYSCALL, "")
     assert returned["delete"] == SUCCESS
