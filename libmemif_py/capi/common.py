@@ -188,7 +188,7 @@ def install(api: Api, functions: dict[str, Callable]) -> None:
     for name, function in functions.items():
         export = api.ffi.def_extern(name=f"mif_python_{name}", error=api.native.codes["SYSCALL"])
         export(guarded(api, name, function))
-    if api.lib.mif_embed_hosted():
+    if api.lib.mif_embed_in_python_program():
         # The program is Python itself: once it ends, calls into the interpreter hang or crash.
         import atexit
 

@@ -14,6 +14,7 @@ from .wire import (
     MODE_PUNT_INJECT,
     NAME_SIZE,
     SECRET_SIZE,
+    UINT16_MAX,
     VERSION_1,
     VERSION_2,
     up_to_nul,
@@ -94,7 +95,7 @@ _RANGES = {
     "mode": ("mode", 0, MODE_PUNT_INJECT),
     "num_s2m_rings": ("number of S2M rings", 1, MAX_RINGS),
     "num_m2s_rings": ("number of M2S rings", 1, MAX_RINGS),
-    "buffer_size": ("buffer size", 1, 65535),
+    "buffer_size": ("buffer size", 1, UINT16_MAX),
 }
 # Texts, and the bytes that the protocol has for them.
 _TEXTS = {"if_name": NAME_SIZE, "app_name": NAME_SIZE, "secret": SECRET_SIZE}
@@ -126,7 +127,7 @@ class Settings:
     """One of regions.UNSEALED."""
     handshake_timeout: float = 10.0
     """Until a peer is connected, in seconds."""
-    max_packet: int = 65535
+    max_packet: int = UINT16_MAX
     """For what is received. A slave takes whatever fits one of its buffers."""
 
     def __init__(self, **values: Any) -> None:

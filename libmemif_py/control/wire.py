@@ -32,6 +32,9 @@ MAX_RING_INDEX = 255
 MAX_REGION_INDEX = 255
 MAX_LOG2_RING_SIZE = 14
 
+# Sizes of buffers and packets, and numbers of packets in a burst, are uint16_t in C.
+UINT16_MAX = 2**16 - 1
+
 NAME_SIZE = 32
 SECRET_SIZE = 24
 DISCONNECT_SIZE = 96
