@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from .aio import AsyncInterface, MemifTransport, create_memif_endpoint
     from .bursts import RxBurst, TxBurst
     from .counters import Counters, RxCounters, TxCounters
-    from .errors import MemifError
-    from .interface import Details, Interface, Peer, Timeout
+    from .details import Details, Peer
+    from .errors import MemifError, Timeout
+    from .interface import Interface
 
 __all__ = [
     "AsyncInterface",
@@ -44,14 +45,14 @@ __all__ = [
 _HOMES = {
     "AsyncInterface": "aio",
     "Counters": "counters",
-    "Details": "interface",
+    "Details": "details",
     "Interface": "interface",
     "MemifError": "errors",
     "MemifTransport": "aio",
-    "Peer": "interface",
+    "Peer": "details",
     "RxBurst": "bursts",
     "RxCounters": "counters",
-    "Timeout": "interface",
+    "Timeout": "errors",
     "TxBurst": "bursts",
     "TxCounters": "counters",
     "create_memif_endpoint": "aio",

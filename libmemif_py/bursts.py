@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bursts without copies: the packets where they lie in shared memory.
+"""Bursts without copies: packets in place, in shared memory.
 
-`Interface.rx_burst` and `Interface.tx_burst` return these. The slots belong to the burst until its
-`with` block ends; a view that is still alive then is an error, and the slots stay until it has gone
-and `release` or `send` is called. Who drops the burst or leaves the block with an exception does
-not have to: the last view gives the slots back.
+`Interface.rx_burst` and `Interface.tx_burst` return these objects. A burst owns its slots of the
+ring until its `with` block ends. If a view of a packet is still alive then, the block raises
+BufferError and the slots stay taken: let the view go, then call `release` or `send`. A burst that
+is dropped, or whose block ends with an exception, needs no such call: its slots go back with the
+last view.
 """
 
 from __future__ import annotations
@@ -16,23 +17,28 @@ from . import errors
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
+    from typing import Protocol
 
     from ._burst import Burst
-    from .interface import Interface, _QueueLock
+    from .waiting import QueueLock
+
+    class Sender(Protocol):
+        """What a transmit burst needs of its interface."""
+
+        def check_sent(self, code: int, queue: int) -> None:
+            """Raise what kept a burst from being sent; 0 means that nothing did."""
 
 
 class _Burst:
     """What both directions have in common."""
 
-    def __init__(self, interface: Interface, queue: int, lock: _QueueLock, slots: Burst) -> None:
-        """Takes over a held lock, which keeps others off the queue."""
-        self._interface = interface
-        self._queue = queue
-        self._lock: _QueueLock | None = lock
+    def __init__(self, lock: QueueLock, slots: Burst) -> None:
+        """Takes over a held lock, which keeps other calls off the queue."""
+        self._lock: QueueLock | None = lock
         self._slots = slots
 
     def __len__(self) -> int:
-        """How many packets."""
+        """The number of packets."""
         return len(self._slots)
 
     def __getitem__(self, index: int) -> memoryview:
@@ -40,14 +46,15 @@ class _Burst:
         return self._slots[index]
 
     def __iter__(self) -> Iterator[memoryview]:
-        """Packet by packet."""
+        """One packet after the other."""
         return (self._slots[index] for index in range(len(self._slots)))
 
     @property
     def rows(self) -> memoryview:
-        """All packets as a two-dimensional memoryview: packet by packet, bytes.
+        """All packets as a memoryview of uint8, shape (packets, bytes).
 
-        Rows are as long as the longest packet; behind the end of a shorter one there is anything.
+        A row is as long as the longest packet. What follows a shorter packet in its row is not
+        defined.
         """
         return memoryview(self._slots)
 
@@ -58,7 +65,7 @@ class _Burst:
 
     @property
     def lengths(self) -> memoryview:
-        """Bytes of each packet, uint32; may be kept."""
+        """Bytes of each packet, as uint32, shape (packets,). It may outlive the burst."""
         return self._slots.lengths
 
     def release(self) -> None:
@@ -97,25 +104,32 @@ class RxBurst(_Burst):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """See release. An exception in the block goes before that of a view."""
+        """See release. An exception of the block hides the BufferError of a view."""
         if error is None:
             self.release()
         else:
             self._abandon()
 
     def sizes(self) -> Any:
-        """`lengths` as a NumPy array."""
+        """`lengths` as a NumPy array of uint32, shape (packets,)."""
         return _numpy().asarray(self._slots.lengths)
 
 
 class TxBurst(_Burst):
-    """Reserved packets, to be filled in place and sent when the block ends.
+    """Reserved packets. Fill them in place; they are sent when the block ends.
 
-    `lengths` is writable: what each packet is sent with, at first the size that was asked for.
+    `lengths` is writable: each packet is sent with its length, at first the size that
+    `Interface.tx_burst` was asked for.
     """
 
+    def __init__(self, sender: Sender, queue: int, lock: QueueLock, slots: Burst) -> None:
+        """See _Burst. `sender` raises what keeps the burst from being sent."""
+        super().__init__(lock, slots)
+        self._sender = sender
+        self._queue = queue
+
     def __enter__(self) -> TxBurst:
-        """Send at the end of the block, or take all back when it ends with an exception."""
+        """Send at the end of the block, or take all back if it ends with an exception."""
         return self
 
     def __exit__(
@@ -131,7 +145,7 @@ class TxBurst(_Burst):
             self._send_or_abandon()
 
     def _send_or_abandon(self) -> None:
-        """What was not written as it has to be is not sent, and nothing is left to be done."""
+        """A burst with wrong lengths is not sent, and its slots go back."""
         try:
             self.send()
         except (errors.ArgumentError, errors.ForkedError):
@@ -139,21 +153,21 @@ class TxBurst(_Burst):
             raise
 
     def sizes(self) -> Any:
-        """`lengths` as a NumPy array, writable."""
+        """`lengths` as a NumPy array of uint32, shape (packets,), writable."""
         return _numpy().asarray(self._slots.lengths)
 
     def send(self, count: int | None = None) -> int:
-        """Send the first `count` packets (None: all), take the others back; returns how many.
+        """Send the first `count` packets (None: all), take the others back. Returns how many.
 
         Raises BufferError while a view is alive, Disconnected when the link went down,
-        ArgumentError when the burst is over, has fewer packets, or a length is beyond its row.
+        ArgumentError when the burst is over, has fewer packets, or a length exceeds its row.
         """
         try:
             sent, code = self._slots.send(len(self._slots) if count is None else count)
         except (ValueError, OverflowError) as error:
             raise errors.ArgumentError(str(error)) from None
         self._unlock()
-        self._interface._check_sent(code, self._queue)
+        self._sender.check_sent(code, self._queue)
         return sent
 
 

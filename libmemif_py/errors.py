@@ -197,3 +197,10 @@ def make(code: str, text: str) -> MemifError:
     error = BY_CODE.get(code, MemifError)(text)
     error.code = code
     return error
+
+
+# Below BY_CODE: for the code AGAIN itself `make` returns AgainError.
+class Timeout(MemifError, TimeoutError):
+    """Nothing came, or nothing could be sent, within the given time."""
+
+    code = "AGAIN"

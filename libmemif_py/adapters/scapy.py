@@ -23,7 +23,8 @@ from scapy.layers.l2 import Ether
 from scapy.supersocket import SuperSocket
 
 from .. import errors
-from ..interface import Interface, Timeout
+from ..errors import Timeout
+from ..interface import Interface
 
 if TYPE_CHECKING:
     import os

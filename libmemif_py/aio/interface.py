@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..control.steps import Steps
-from ..interface import Interface, Timeout
+from ..errors import Timeout
+from ..interface import Interface
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -73,7 +74,7 @@ class AsyncInterface:
         if self._closed:
             return
         self._closed = True
-        if self.interface._inherited:
+        if self.interface._state.inherited:
             self.interface.close()
             return
         with Steps() as steps:
@@ -131,7 +132,7 @@ class AsyncInterface:
     # ---- receive ----
 
     def _receiver(self, queue: int) -> _Receiver:
-        self.interface._check_process()
+        self.interface._state.check_process()
         receiver = self._receivers.get(queue)
         if receiver is None:
             fd = -1 if self._closed else self.interface.fileno(queue)
@@ -185,7 +186,7 @@ class AsyncInterface:
 
     async def send_burst(self, packets: Iterable[bytes], *, queue: int = 0) -> int:
         """Send packets in order, all of them; returns how many. See send."""
-        self.interface._check_process()  # its task may hold the lock, and is not in a child
+        self.interface._state.check_process()  # its task may hold the lock, and is not in a child
         todo, sent, nap = list(packets), 0, _FIRST_NAP
         async with self._send_locks.setdefault(queue, asyncio.Lock()):
             while sent < len(todo):
@@ -386,7 +387,7 @@ class MemifTransport(asyncio.DatagramTransport):
         """Behind the last packet of a link the protocol hears of its end."""
         while not (self._closing or self._paused_reading):
             if not self._received and self._end_of_link is not None:
-                self._received.extend(self._interface._take_left(self._queue, PER_TURN))
+                self._received.extend(self._interface._receiver.take_left(self._queue, PER_TURN))
             if self._received:
                 packet = self._received.popleft()
                 self._call(self._protocol.datagram_received, packet, self._path)
@@ -398,13 +399,13 @@ class MemifTransport(asyncio.DatagramTransport):
 
     def pause_reading(self) -> None:
         """Leave packets where they are; a full ring holds the peer up."""
-        self._interface._check_process()
+        self._interface._state.check_process()
         self._paused_reading = True
         self._read_on()
 
     def resume_reading(self) -> None:
         """Undo pause_reading."""
-        self._interface._check_process()
+        self._interface._state.check_process()
         self._paused_reading = False
         self._loop.call_soon(self._deliver)
         self._read_on()
@@ -431,7 +432,7 @@ class MemifTransport(asyncio.DatagramTransport):
 
         Raises ArgumentError, NoConnectionError when the transport is closed.
         """
-        self._interface._check_process()
+        self._interface._state.check_process()
         if addr not in (None, self._path):
             raise errors.ArgumentError(f"address {addr!r}, expected None or {self._path!r}")
         if self._closing:
@@ -526,7 +527,7 @@ class MemifTransport(asyncio.DatagramTransport):
             return
         self._closing = True
         self._read_on()
-        if not self._unsent or self._interface._inherited:
+        if not self._unsent or self._interface._state.inherited:
             self._end(None)
 
     def abort(self) -> None:
@@ -544,7 +545,7 @@ class MemifTransport(asyncio.DatagramTransport):
             self._unsent.clear()
             self._received.clear()
             self._unsent_bytes = 0
-            if self._interface._inherited:  # the loop is the parent's, and may be closed here
+            if self._interface._state.inherited:  # the loop is the parent's, and may be closed here
                 steps.take(self._interface.close)
             else:
                 steps.take(self._loop.call_soon, self._finish, error)
@@ -569,7 +570,7 @@ class MemifTransport(asyncio.DatagramTransport):
 
 def _remove_reader(loop: asyncio.AbstractEventLoop, fd: int, interface: Interface) -> None:
     """In a forked child the loop's epoll set is still that of the parent's loop."""
-    if not interface._inherited:
+    if not interface._state.inherited:
         loop.remove_reader(fd)
 
 

@@ -21,8 +21,7 @@ from support.c_collector import build_directories
 from support.leaving_peer import packet
 from support.programs import OTHER_ROLE, TIMEOUT, Program, Side, c_program, wait_until_listening
 
-from libmemif_py import Interface, Timeout, errors
-from libmemif_py import interface as interface_module
+from libmemif_py import Interface, Timeout, backlog, errors
 from libmemif_py.adapters.scapy import MemifSocket
 from libmemif_py.aio import AsyncInterface, create_memif_endpoint
 from libmemif_py.control import reactor
@@ -392,7 +391,7 @@ def test_what_is_left_makes_the_descriptor_readable_until_it_is_taken(launcher, 
 
 
 def test_what_is_kept_of_several_links_has_a_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(interface_module, "_MOST_KEPT", 3500)
+    monkeypatch.setattr(backlog, "MOST_KEPT", 3500)
     path = tmp_path / "memif.sock"
     gone = threading.Semaphore(0)
     with Interface(path, role="master", on_disconnect=lambda *_: gone.release()) as master:

@@ -16,12 +16,13 @@ TIMEOUT = 60.0
 SENT_IS_CONNECTED = """
 import sys, time
 from libmemif_py import Interface
+from libmemif_py.observer import Observer
 
-went_up = Interface._went_up
-def late(self, endpoint):
+connected = Observer.connected
+def late(self, endpoint, handle):
     time.sleep(0.2)
-    went_up(self, endpoint)
-Interface._went_up = late
+    connected(self, endpoint, handle)
+Observer.connected = late
 
 with Interface(sys.argv[1], role="master") as master, Interface(sys.argv[1]) as slave:
     slave.send(b"packet", 20)
@@ -41,13 +42,14 @@ def test_what_has_sent_is_connected(tmp_path, tmp_path_factory):
 CLOSED_WHILE_TOLD = """
 import os, sys, threading, time
 from libmemif_py import Interface
+from libmemif_py.observer import Observer
 
 told = threading.Event()
-went_down = Interface._went_down
-def late(self, reason):
+disconnected = Observer.disconnected
+def late(self, endpoint, reason):
     told.set()
     time.sleep(0.2)
-    went_down(self, reason)
+    disconnected(self, endpoint, reason)
 
 def fds():
     return sorted(os.readlink(f"/proc/self/fd/{fd}").rstrip("0123456789[]:")
@@ -58,7 +60,7 @@ with Interface(sys.argv[1] + "/other", role="master"):
     master = Interface(sys.argv[1] + "/socket", role="master")
     slave = Interface(sys.argv[1] + "/socket")
     slave.wait_connected(20)
-    Interface._went_down = late
+    Observer.disconnected = late
     threading.Thread(target=master.close).start()
     told.wait(20)
     slave.close()

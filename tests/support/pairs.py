@@ -73,7 +73,7 @@ def reconnect(one: Interface, other: Interface) -> None:
     up = threading.Event()
     slave = one if one.details().role == "slave" else other
     before = slave._endpoint.link
-    slave._on_connect = lambda _: up.set()
+    slave._observer.on_connect = lambda _: up.set()
     with LOCK:
         before.disconnect("cut by the test")
         slave._endpoint.hub.cancel_deadline(slave._endpoint)

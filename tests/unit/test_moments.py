@@ -15,7 +15,7 @@ import types
 
 import pytest
 
-from libmemif_py import Interface, errors
+from libmemif_py import Interface, errors, observer
 from libmemif_py.capi import common, v1, v4
 from libmemif_py.control import reactor, wire
 from libmemif_py.control.endpoint import Settings
@@ -333,22 +333,22 @@ def test_a_received_descriptor_is_closed_when_the_end_of_the_wait_fails(
 
 
 def test_an_interface_that_was_closed_first_does_not_go_up(tmp_path, monkeypatch):
-    went_up = Interface._went_up
+    connected = observer.Observer.connected
     told, failed, passed = [], [], threading.Event()
 
-    def late(self, endpoint):
+    def late(self, endpoint, handle):
         if endpoint.settings.is_master:
-            went_up(self, endpoint)
+            connected(self, endpoint, handle)
             return
-        self._endpoint = endpoint
-        self.close()
+        self._state.endpoint = endpoint
+        self._interface.close()
         try:
-            went_up(self, endpoint)
+            connected(self, endpoint, handle)
         except BaseException as error:
             failed.append(error)
         passed.set()
 
-    monkeypatch.setattr(Interface, "_went_up", late)
+    monkeypatch.setattr(observer.Observer, "connected", late)
     path = tmp_path / "m.sock"
     with (
         Interface(path, role="master"),

@@ -104,13 +104,13 @@ def test_threads_share_queues_without_losing_a_packet():
 def test_close_wakes_who_waits(call):
     with pair() as (_, receiver):
         waiting = threading.Event()
-        wait = receiver._rx_waits[0].wait
+        wait = receiver._receiver._waits[0].wait
 
         def told(seconds) -> None:
             waiting.set()
             wait(seconds)
 
-        receiver._rx_waits[0].wait = told
+        receiver._receiver._waits[0].wait = told
         thread, outcome = in_thread(getattr(receiver, call))
         assert waiting.wait(TIMEOUT)
         receiver.close()

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The receive side of an interface: its queues, over all links, and how calls wait for packets.
+
+`Interface.recv` and its sisters ask the core first. Only when it has no packet do they come here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import counters
+from .backlog import Backlog
+from .bursts import RxBurst
+from .control import reactor
+from .control.reactor import burst
+from .control.steps import Steps
+from .control.wire import UINT16_MAX
+from .settings import item
+from .state import AGAIN, check_code, closed_error
+from .waiting import FIRST_NAP, QueueLock, ReadyFd, deadline_after, sleep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .control.endpoint import Endpoint
+    from .state import State
+
+# The mode of a queue can be set before there is a link, and for queues that it does not have.
+_MODE_LATER = {reactor.native.codes[name] for name in ("QID", "DISCONNECTED")}
+
+
+class Receiver:
+    """The receive queues of an interface."""
+
+    def __init__(self, state: State, count: int) -> None:
+        """Open the descriptors of `count` queues. Raises OSError."""
+        self._state = state
+        self.count = count
+        self._backlog = Backlog(count)
+        self.numbers = self._backlog.numbers
+        self._polling: set[int] = set()
+        self._locks = [QueueLock() for _ in range(count)]
+        self._waits: list[ReadyFd] = []
+        try:
+            for _ in range(count):
+                self._waits.append(ReadyFd())
+        except BaseException as error:
+            with Steps(error) as steps:
+                steps.take(self.close)
+
+    # ---- told by the control plane; all but `abandon` under `State.changed` ----
+
+    def link_up(self, endpoint: Endpoint, efds: list[int]) -> None:
+        """Receive from the rings of a new link; `efds` are their eventfds, by queue."""
+        for queue, efd in enumerate(efds):
+            self._backlog.link_up(queue, self._state.number)
+            self._waits[queue].attach(efd)
+            self._apply_mode(endpoint, queue)
+
+    def keep_the_rest(self) -> None:
+        """Take what the ended link `State.number` left in its rings."""
+        self._backlog.keep(self._state.number)
+
+    def detach(self) -> None:
+        """Wait for no ring, and wake all who wait."""
+        with Steps() as steps:
+            for wait in self._waits:
+                steps.take(wait.detach)
+
+    def wake(self) -> None:
+        """Wake all who wait."""
+        with Steps() as steps:
+            for wait in self._waits:
+                steps.take(wait.wake)
+
+    def close(self) -> None:
+        """Wake all who wait, and close the descriptors."""
+        with Steps() as steps:
+            for wait in self._waits:
+                steps.take(wait.close)
+
+    def abandon(self) -> None:
+        """Close the copies of our descriptors in a forked child."""
+        self._backlog.forget_link()
+        for wait in self._waits:
+            wait.abandon()
+
+    # ---- called by the program ----
+
+    def check(self, queue: int) -> None:
+        """Raise QueueError unless the interface has the queue."""
+        item("receive queue", self._waits, queue)
+
+    def fill(self, queue: int) -> tuple[int | None, int | None]:
+        """Packets and slots of a ring that wait to be received; Nones without one."""
+        self.check(queue)
+        self._state.check_process()
+        return counters.fill(self._state.endpoint, queue, is_tx=False) or (None, None)
+
+    def fileno(self, queue: int) -> int:
+        """See Interface.fileno."""
+        return item("receive queue", self._waits, queue).fileno()
+
+    def set_polling(self, queue: int, polling: bool) -> None:
+        """See Interface.set_rx_mode."""
+        with self._state.changed:
+            (self._polling.add if polling else self._polling.discard)(queue)
+            if self._state.up:
+                self._apply_mode(self._state.endpoint, queue)
+
+    def _apply_mode(self, endpoint: Endpoint, queue: int) -> None:
+        code = reactor.lib.mif_queue_set_polling(endpoint.handle, queue, queue in self._polling)
+        if code and code not in _MODE_LATER:
+            raise reactor.native.error(code, f"rx mode of queue {queue}")
+
+    def take_left(self, queue: int, most: int) -> list[bytes]:
+        """At most `most` packets of ended links. If none are left then, the ring is next."""
+        state = self._state
+        with state.changed:
+            packets, is_more = self._backlog.take(queue, most, state.number)
+            if is_more:
+                self._waits[queue].wake()  # the descriptor stays readable
+            return packets
+
+    def open_burst(self, count: int, timeout: float | None, queue: int) -> RxBurst:
+        """See Interface.rx_burst."""
+        lock = item("receive queue", self._locks, queue)
+        self._state.check_process()
+        lock.acquire(deadline_after(timeout), timeout)
+        try:
+            most = min(count, UINT16_MAX)
+            slots: Any = burst.rx_burst(self.numbers[queue], queue, most)
+            if slots.__class__ is int:
+                slots = self.wait_for_packets(
+                    lambda: burst.rx_burst(self.numbers[queue], queue, most),
+                    lambda: self._burst_of_left(queue, count),
+                    slots,
+                    timeout,
+                    queue,
+                    holds_queue=True,
+                )
+        except BaseException:
+            lock.release()
+            raise
+        return RxBurst(lock, slots)
+
+    def _burst_of_left(self, queue: int, most: int) -> Any:
+        packets = self.take_left(queue, most)
+        return burst.burst_from_bytes(packets) if packets else None
+
+    def wait_for_packets(
+        self,
+        receive: Callable[[], Any],
+        take_left: Callable[[], Any],
+        code: int,
+        timeout: float | None,
+        queue: int,
+        *,
+        holds_queue: bool = False,
+    ) -> Any:
+        """Try both functions again until one has packets. Returns what it returned.
+
+        `receive` returns packets, or a code when it has none; `code` is what it returned last.
+        `take_left` returns packets of ended links, or None. `holds_queue`: this call holds the
+        queue's lock.
+        """
+        wait = item("receive queue", self._waits, queue)
+        state = self._state
+        deadline = deadline_after(timeout)
+        nap = FIRST_NAP
+        while True:
+            # Read before `take_left`: if the link has ended by now, all that it left is kept.
+            closed, up = state.closed, state.up
+            if state.inherited:
+                state.check_open()
+            if (rest := take_left()) is not None:
+                return rest
+            if closed:
+                raise closed_error()
+            check_code(code, "receive", queue)
+            if not wait.acknowledge():  # else the link changed meanwhile: look again at once
+                left = state.time_left(
+                    deadline, timeout, f"no packet within {timeout} s", was_up=up
+                )
+                if code == AGAIN and holds_queue:
+                    self._locks[queue].check_abandoned()
+                    nap = sleep(nap, left)
+                elif code == AGAIN:
+                    nap = self._locks[queue].pass_by(deadline, timeout, nap)
+                elif queue in self._polling:
+                    nap = sleep(nap, left)
+                else:
+                    wait.wait(left)
+            packets = receive()
+            if packets.__class__ is not int:
+                return packets
+            code = packets
