@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Interfaces for asyncio."""
+"""Interfaces for asyncio, built on `loop.add_reader` and `Interface.fileno`; uvloop works too.
 
-from .interface import AsyncInterface, MemifTransport, create_memif_endpoint
+Use `AsyncInterface` with `await`, or `create_memif_endpoint` with a protocol of callbacks. They add
+no task and no thread to the library's own thread, which connects. A call that moves many packets
+yields to the event loop after 64 of them. Make them on the event loop that uses them.
+"""
+
+from .interface import AsyncInterface
+from .transport import MemifTransport, create_memif_endpoint
 
 __all__ = ["AsyncInterface", "MemifTransport", "create_memif_endpoint"]

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What both kinds of asyncio interfaces need of their event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from .. import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..interface import Interface
+
+PER_TURN = 64
+"""Packets that one call moves before it lets other callbacks and tasks run."""
+
+# Nothing signals that a full ring has room again: sleep, and double the time with each attempt.
+FIRST_NAP = 50e-6
+LONGEST_NAP = 2e-3
+
+NOT_NOW = (errors.Timeout, errors.Disconnected)
+"""What calls with timeout 0 raise when they would have to wait."""
+
+
+def remove_reader(loop: asyncio.AbstractEventLoop, fd: int, interface: Interface) -> None:
+    """Undo `loop.add_reader`, except in a forked child: it shares its epoll set with the parent."""
+    if not interface._state.inherited:
+        loop.remove_reader(fd)
+
+
+def tell(
+    loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *arguments: object
+) -> None:
+    """Call on the loop, from the library's thread. Does nothing if the loop is closed."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(callback, *arguments)
