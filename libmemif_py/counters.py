@@ -49,11 +49,12 @@ class Counters:
 
 
 def each_queue(rx_count: int, tx_count: int) -> Iterator[tuple[Literal["rx", "tx"], int]]:
-    """Direction and id of each queue of an interface; receive queues first."""
-    for queue in range(rx_count):
-        yield "rx", queue
-    for queue in range(tx_count):
-        yield "tx", queue
+    """Direction and id of each queue of an interface, in the order of the ids."""
+    for queue in range(max(rx_count, tx_count)):
+        if queue < rx_count:
+            yield "rx", queue
+        if queue < tx_count:
+            yield "tx", queue
 
 
 def read(endpoint: Endpoint, rx_count: int, tx_count: int) -> Counters | None:

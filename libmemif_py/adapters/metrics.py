@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from ..counters import each_queue
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -59,9 +61,11 @@ class InterfaceCollector(Collector):
             labels = [details.role, details.path, str(details.id), details.name]
             connected.add_metric(labels, float(details.connected))
             counters = interface.counters()
-            for name, (direction, field, _) in _COUNTERS.items():
-                for queue, values in enumerate(getattr(counters, direction)):
-                    families[name].add_metric([*labels, str(queue)], getattr(values, field))
+            for direction, queue in each_queue(len(counters.rx), len(counters.tx)):
+                values = getattr(counters, direction)[queue]
+                for name, (of, field, _) in _COUNTERS.items():
+                    if of == direction:
+                        families[name].add_metric([*labels, str(queue)], getattr(values, field))
         yield connected
         yield from families.values()
 

@@ -14,7 +14,7 @@ import click
 
 from libmemif_py import Timeout, errors
 
-from .options import EXAMPLES_FIRST, MOST_BYTES, Link, link_options, say
+from .options import EXAMPLES_FIRST, MOST_BYTES, InterfaceOptions, interface_options, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,11 +85,11 @@ def percentiles(samples: list[float]) -> dict[str, float]:
 class Run:
     """One role at work on all queues of an interface, from one thread."""
 
-    def __init__(self, interface: Interface, link: Link, result: Result) -> None:
+    def __init__(self, interface: Interface, options: InterfaceOptions, result: Result) -> None:
         """Counts go into `result`."""
         self.result = result
         self._interface = interface
-        self._link = link
+        self._options = options
         self._packets = [frame(result.size)] * result.burst
         self._sequence = 0
         self._step = {
@@ -110,7 +110,7 @@ class Run:
                     self._note(before, now - start)
                     report(self.result)
                     due = now + _REPORT
-                for queue in range(self._link.queues):
+                for queue in range(self._options.queues):
                     self._step(queue)
         finally:
             self._note(before, time.monotonic() - start)
@@ -119,14 +119,15 @@ class Run:
         now = self._interface.counters()
         result = self.result
         result.seconds = seconds
-        for name in ("packets", "bytes"):
-            setattr(result, f"rx_{name}", _growth(before.rx, now.rx, name))
-        for name in ("packets", "bytes", "full"):
-            setattr(result, f"tx_{name}", _growth(before.tx, now.tx, name))
+        result.rx_packets = _growth(before.rx, now.rx, "packets")
+        result.rx_bytes = _growth(before.rx, now.rx, "bytes")
+        result.tx_packets = _growth(before.tx, now.tx, "packets")
+        result.tx_bytes = _growth(before.tx, now.tx, "bytes")
+        result.tx_full = _growth(before.tx, now.tx, "full")
 
     def _patience(self) -> float:
         """With several queues nobody waits on one while another has something."""
-        return _TURN if self._link.queues == 1 else 0
+        return _TURN if self._options.queues == 1 else 0
 
     def _receive(self, queue: int) -> None:
         with (
@@ -314,9 +315,9 @@ def _check_plot(path: str | None) -> None:
 @click.option("--polling", is_flag=True, help="Poll for packets and let the peer not signal.")
 @click.option("--plot", "picture", metavar="FILE", help="Draw into FILE, such as out.svg.")
 @click.option("--json", "as_json", is_flag=True, help="The results as JSON.")
-@link_options(timeout=30.0)
+@interface_options(timeout=30.0)
 def command(
-    link: Link,
+    options: InterfaceOptions,
     work: str,
     seconds: float,
     sizes: list[int],
@@ -349,18 +350,18 @@ def command(
     """
     _check_plot(picture)
     results: list[Result] = []
-    with link.open() as interface:
-        link.wait(interface)
-        for queue in range(link.queues if polling else 0):
+    with options.open() as interface:
+        options.wait(interface)
+        for queue in range(options.queues if polling else 0):
             interface.set_rx_mode("polling", queue=queue)
         try:
             for size in sizes:
                 for burst in burst_sizes if work != "latency" else burst_sizes[:1]:
                     results.append(Result(work, size, burst))
-                    run = Run(interface, link, results[-1])
+                    run = Run(interface, options, results[-1])
                     run.run(seconds, _progress({}))
         except errors.Disconnected as error:
-            say(f"{link.shown}: the other end left: {error}")
+            say(f"{options.shown}: the other end left: {error}")
         finally:
             _report(results, as_json)
     if picture:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import dump
+from . import capture
 from .formats import pcapng
-from .options import EXAMPLES_FIRST, Link, link_options, printable, say
+from .options import EXAMPLES_FIRST, InterfaceOptions, interface_options, printable, say
 from .ports import Port, open_port
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ class _Bridge:
 
 
 def _recorder(
-    file: BinaryIO, path: str, form: str | None, link: Link, names: tuple[str, ...]
+    file: BinaryIO, path: str, form: str | None, options: InterfaceOptions, names: tuple[str, ...]
 ) -> Callable[[list, int], None]:
-    writer = dump.writer_for(file, path, form, link.mode, pcapng.WHOLE, names)
+    writer = capture.writer_for(file, path, form, options.mode, pcapng.WHOLE, names)
     file.flush()
 
     def record(packets: list, side: int) -> None:
@@ -71,9 +71,14 @@ def _recorder(
     help="Of FILE; without it by its suffix, else pcapng, which tells the sides apart.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The counts at the end as JSON.")
-@link_options(role="master", timeout=0, with_socket=False)
+@interface_options(role="master", timeout=0, with_socket=False)
 def command(
-    link: Link, first: str, second: str, path: str | None, form: str | None, as_json: bool
+    options: InterfaceOptions,
+    first: str,
+    second: str,
+    path: str | None,
+    form: str | None,
+    as_json: bool,
 ) -> None:
     """Splice A and B until Ctrl+C: what comes in on one goes out on the other.
 
@@ -103,11 +108,11 @@ def command(
     with contextlib.ExitStack() as stack:
         record = None
         if path is not None:
-            file = stack.enter_context(dump.output(path))
-            record = _recorder(file, path, form, link, words)
+            file = stack.enter_context(capture.output(path))
+            record = _recorder(file, path, form, options, words)
         ports = []
         for word in words:
-            ports.append(open_port(word, link, say))
+            ports.append(open_port(word, options, say))
             stack.callback(ports[-1].close)
         say(f"bridge between {ports[0].name} and {ports[1].name}")
         try:

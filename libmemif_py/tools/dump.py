@@ -13,54 +13,24 @@ import click
 
 from libmemif_py import MemifError
 
+from .capture import output, writer_for
 from .formats import decode, pcapng
-from .options import EXAMPLES_FIRST, MOST_BYTES, Link, NoAnswer, link_options, say, told
+from .options import (
+    EXAMPLES_FIRST,
+    MOST_BYTES,
+    InterfaceOptions,
+    NoAnswer,
+    interface_options,
+    say,
+    told,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import BinaryIO
 
     from libmemif_py import Interface
 
 _BURST = 256
-
-
-def writer_for(
-    file: BinaryIO,
-    path: str,
-    form: str | None,
-    mode: str,
-    snaplen: int,
-    names: tuple[str, ...] = ("memif",),
-) -> pcapng.Writer:
-    """By --format, else by the suffix: .pcap and .cap are pcap, all else pcapng."""
-    link_type = pcapng.RAW_IP if mode == "ip" else pcapng.ETHERNET
-    form = form or ("pcap" if path.endswith((".pcap", ".cap")) else "pcapng")
-    if form == "pcap":
-        return pcapng.PcapWriter(file, link_type, snaplen)
-    return pcapng.PcapngWriter(file, link_type, snaplen, names)
-
-
-@contextlib.contextmanager
-def output(path: str) -> Iterator[BinaryIO]:
-    """The file to record into; - is stdout, which must not be a terminal."""
-    if path == "-":
-        if sys.stdout.isatty():
-            raise click.UsageError(
-                "-w - would write a capture to the terminal: send it on, as in "
-                "`| wireshark -k -i -`"
-            )
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    try:
-        file = open(path, "wb")  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise click.UsageError(
-            f"-w {path}: {error.strerror}, expected a file that can be written"
-        ) from error
-    with file:
-        yield file
 
 
 class _Printer:
@@ -120,9 +90,9 @@ def _receive(interface: Interface, queues: int, count: int | None) -> Iterator[l
 )  # fmt: skip
 @click.option("-x", "show_hex", is_flag=True, help="Show the bytes as well.")
 @click.option("-e", "link_level", is_flag=True, help="Show the Ethernet addresses as well.")
-@link_options(timeout=0)
+@interface_options(timeout=0)
 def command(
-    link: Link,
+    options: InterfaceOptions,
     path: str | None,
     form: str | None,
     count: int | None,
@@ -145,17 +115,17 @@ def command(
         raise click.UsageError(f"--format {form} is for a file: name one with -w")
     with contextlib.ExitStack() as stack:
         file: IO | None = None
-        sink: pcapng.Writer | _Printer = _Printer(link.mode, snaplen, show_hex, link_level)
+        sink: pcapng.Writer | _Printer = _Printer(options.mode, snaplen, show_hex, link_level)
         if path is not None:
             file = stack.enter_context(output(path))
-            sink = writer_for(file, path, form, link.mode, snaplen)
+            sink = writer_for(file, path, form, options.mode, snaplen)
             file.flush()  # whoever reads along sees at once that we are there
         # The interface closes before the file: what it receives can be written.
-        interface = stack.enter_context(link.open(**told(say)))
-        say(f"listening on {link.shown}")
-        if link.timeout:
-            link.wait(interface)
-        _record(interface, link.queues, count, sink, file or sys.stdout)
+        interface = stack.enter_context(options.open(**told(say)))
+        say(f"listening on {options.shown}")
+        if options.timeout:
+            options.wait(interface)
+        _record(interface, options.queues, count, sink, file or sys.stdout)
 
 
 def _record(

@@ -22,7 +22,7 @@ EXAMPLES_FIRST = {"help_option_names": ["-h", "--help"], "max_content_width": 10
 DEFAULT_SOCKET = "/run/vpp/memif.sock"
 MOST_QUEUES = 256
 MOST_SLOTS = 16384
-MOST_BYTES = 65535
+MOST_BYTES = wire.UINT16_MAX
 _SECRET_SIZE = 24
 _OUR_END = "interface deleted"
 """Why a link went down when it was we who closed it."""
@@ -40,7 +40,7 @@ class NoAnswer(click.ClickException):
 
 
 @dataclass(frozen=True)
-class Link:
+class InterfaceOptions:
     """One end of a memif as asked for on the command line."""
 
     socket: str
@@ -190,17 +190,17 @@ def _common(role: str, timeout: float) -> list[Callable]:
     ]
 
 
-def link_options(
+def interface_options(
     role: str = "slave", timeout: float = 10.0, *, with_socket: bool = True
 ) -> Callable[[Callable], Callable]:
-    """Decorate a command: it gets a Link named `link` in place of the common options."""
+    """Decorate a command: it gets an InterfaceOptions named `options`."""
 
     def decorate(function: Callable) -> Callable:
         @functools.wraps(function)
         def command(**values: Any) -> Any:
             values.setdefault("socket", "")
-            fields = {name: values.pop(name) for name in Link.__dataclass_fields__}
-            return function(link=Link(**fields), **values)
+            fields = {name: values.pop(name) for name in InterfaceOptions.__dataclass_fields__}
+            return function(options=InterfaceOptions(**fields), **values)
 
         own = [_socket_option()] if with_socket else []
         for option in reversed([*own, *_common(role, timeout)]):
@@ -246,8 +246,8 @@ _KEYS = {
 _SETTING = re.compile(r",([a-z-]+)=([^,]*)$")
 
 
-def link_of(word: str, defaults: Link) -> Link:
-    """A Link from SOCKET[,role=...][,id=...]..., the rest from the common options."""
+def options_of(word: str, defaults: InterfaceOptions) -> InterfaceOptions:
+    """InterfaceOptions from SOCKET[,role=...][,id=...]..., the rest from the common options."""
     path, values = word, {}
     while found := _SETTING.search(path):
         key, value = found.groups()

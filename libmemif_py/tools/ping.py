@@ -9,13 +9,14 @@ import math
 import os
 import time
 from dataclasses import dataclass, field
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from libmemif_py import MemifError, Timeout, errors
 
+from .addresses import Ipv4, Mac, mac_of, neighbour
 from .formats.icmp import (
     HEADERS,
     EchoReply,
@@ -31,7 +32,15 @@ from .formats.icmp import (
     read_echo_reply,
     read_ip_echo_reply,
 )
-from .options import EXAMPLES_FIRST, MOST_BYTES, Link, NoAnswer, link_options, say, told
+from .options import (
+    EXAMPLES_FIRST,
+    MOST_BYTES,
+    InterfaceOptions,
+    NoAnswer,
+    interface_options,
+    say,
+    told,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,58 +50,6 @@ if TYPE_CHECKING:
 _ARP_INTERVAL = 1.0
 _ROOM = 1.0  # seconds to wait for room in the ring
 _BURST = 64
-
-
-class Ipv4(click.ParamType):
-    """An address such as 192.168.1.2."""
-
-    name = "address"
-
-    def convert(
-        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
-    ) -> IPv4Address:
-        """From text."""
-        try:
-            return IPv4Address(value)
-        except AddressValueError:
-            self.fail(
-                f"{value!r}, expected an IPv4 address such as 192.168.1.2", parameter, context
-            )
-
-
-class Mac(click.ParamType):
-    """Six bytes such as 02:fe:00:00:00:01."""
-
-    name = "mac"
-
-    def convert(
-        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
-    ) -> bytes:
-        """From text."""
-        if isinstance(value, bytes):
-            return value
-        try:
-            mac = bytes(int(part, 16) for part in value.split(":"))
-        except ValueError:
-            mac = b""
-        if len(mac) != 6 or mac[0] & 1:
-            self.fail(
-                f"{value!r}, expected a MAC address of one host such as 02:fe:00:00:00:01",
-                parameter,
-                context,
-            )
-        return mac
-
-
-def mac_of(ip: IPv4Address) -> bytes:
-    """A locally administered address that tells hosts with different IP addresses apart."""
-    return b"\x02\xfe" + ip.packed
-
-
-def neighbour(ip: IPv4Address) -> IPv4Address:
-    """An address beside another one."""
-    number = int(ip)
-    return IPv4Address(number - 1 if number & 255 > 1 else number + 1)
 
 
 @dataclass
@@ -372,9 +329,9 @@ def _print_summary(target: IPv4Address, statistics: Statistics, seconds: float) 
 @click.option("--from", "source", type=Ipv4(), help="Our address; without it one beside ADDR.")
 @click.option("--mac", type=Mac(), help="Our MAC address; without it 02:fe and our address.")
 @click.option("--json", "as_json", is_flag=True, help="Only the statistics, as JSON.")
-@link_options()
+@interface_options()
 def command(
-    link: Link,
+    options: InterfaceOptions,
     target: IPv4Address,
     count: int | None,
     interval: float,
@@ -401,20 +358,20 @@ def command(
     """
     source = source or neighbour(target)
     host: _Ethernet | _Ip
-    if link.mode == "ip":
+    if options.mode == "ip":
         if mac is not None:
             raise click.UsageError("--mac: packets have no MAC addresses with --mode ip")
         host = _Ip(source, target)
     else:
         host = _Ethernet(Host(mac or mac_of(source), source), target)
-    with link.open(**told(say)) as interface:
-        link.wait(interface)
+    with options.open(**told(say)) as interface:
+        options.wait(interface)
         ping = _Ping(interface, host, target, size, not as_json)
         if not as_json:
             click.echo(f"PING {target} from {source}: {size} data bytes")
         start = time.monotonic()
         try:
-            ping.run(count, interval, patience, max(patience, link.timeout or math.inf))
+            ping.run(count, interval, patience, max(patience, options.timeout or math.inf))
         finally:
             if as_json:
                 click.echo(json.dumps({"target": str(target), **ping.statistics.summary()}))

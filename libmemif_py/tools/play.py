@@ -17,7 +17,15 @@ import click
 from libmemif_py import MemifError, Timeout
 
 from .formats import pcapng
-from .options import EXAMPLES_FIRST, MOST_BYTES, Link, NoAnswer, link_options, say, told
+from .options import (
+    EXAMPLES_FIRST,
+    MOST_BYTES,
+    InterfaceOptions,
+    NoAnswer,
+    interface_options,
+    say,
+    told,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,10 +89,12 @@ class Pace:
 class _Player:
     """Sends one file, once or again and again."""
 
-    def __init__(self, path: str, link: Link, pace: Pace, progress: Callable[[int], None]) -> None:
+    def __init__(
+        self, path: str, options: InterfaceOptions, pace: Pace, progress: Callable[[int], None]
+    ) -> None:
         self.packets = self.bytes = self.cut = 0
         self._path = path
-        self._link = link
+        self._options = options
         self._pace = pace
         self._progress = progress
 
@@ -107,14 +117,14 @@ class _Player:
         return click.UsageError(f"{self._path}: {text}{sent}")
 
     def _packets(self, records: Iterator[pcapng.Record]) -> Iterator[bytes]:
-        expected = _LINK_TYPES[self._link.mode]
+        expected = _LINK_TYPES[self._options.mode]
         for number, record in enumerate(records, 1):
             if record.link_type not in expected:
-                other = "ethernet" if self._link.mode == "ip" else "ip"
+                other = "ethernet" if self._options.mode == "ip" else "ip"
                 advice = f"try --mode {other}" if record.link_type in _LINK_TYPES[other] else ""
                 raise self._bad(
                     f"packet {number} has link type {record.link_type}, expected "
-                    f"{expected[0]} for --mode {self._link.mode}; {advice}".rstrip("; ")
+                    f"{expected[0]} for --mode {self._options.mode}; {advice}".rstrip("; ")
                 )
             if not 0 < len(record.data) <= MOST_BYTES:
                 raise self._bad(
@@ -127,15 +137,15 @@ class _Player:
         sent = 0
         while sent < len(burst):
             try:
-                step = interface.send_burst(burst[sent:], self._link.patience)
+                step = interface.send_burst(burst[sent:], self._options.patience)
             except Timeout as error:
                 raise NoAnswer(
-                    f"{self._link.shown}: the ring stays full for {self._link.timeout:g} s, does "
-                    f"the other end receive? {self.packets} packets were sent"
+                    f"{self._options.shown}: the ring stays full for {self._options.timeout:g} s, "
+                    f"does the other end receive? {self.packets} packets were sent"
                 ) from error
             except MemifError as error:
                 raise NoAnswer(
-                    f"{self._link.shown}: {error}; {self.packets} packets were sent"
+                    f"{self._options.shown}: {error}; {self.packets} packets were sent"
                 ) from error
             self.packets += step
             self.bytes += sum(map(len, burst[sent : sent + step]))
@@ -166,9 +176,9 @@ def _progress_bar(path: str, loops: int, wanted: bool) -> Iterator[Callable[[int
 )  # fmt: skip
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.option("--json", "as_json", is_flag=True, help="The counts at the end as JSON.")
-@link_options()
+@interface_options()
 def command(
-    link: Link, path: str, rate: float | None, loops: int, quiet: bool, as_json: bool
+    options: InterfaceOptions, path: str, rate: float | None, loops: int, quiet: bool, as_json: bool
 ) -> None:
     """Send the packets of a pcap or pcapng FILE, in order, as fast as they go or at a rate.
 
@@ -181,13 +191,13 @@ def command(
       memif play packets.pcapng -S /tmp/memif.sock
       memif play packets.pcap -S /tmp/memif.sock --rate 1000 --loop 10
     """
-    with link.open(**told(say)) as interface:
-        link.wait(interface)
+    with options.open(**told(say)) as interface:
+        options.wait(interface)
         start = time.monotonic()
         with _progress_bar(path, loops, not quiet) as progress:
             rounds = itertools.count() if loops == 0 else range(loops)
             round_ = 0
-            player = _Player(path, link, Pace(rate), lambda place: progress(round_, place))
+            player = _Player(path, options, Pace(rate), lambda place: progress(round_, place))
             left = 0
             try:
                 for round_ in rounds:  # noqa: B007 - the bar looks at it
@@ -197,7 +207,9 @@ def command(
                 seconds = time.monotonic() - start
                 _print_result(player, seconds, as_json)
         if left:
-            raise NoAnswer(f"{link.shown}: {left} packets were left in the ring by the other end")
+            raise NoAnswer(
+                f"{options.shown}: {left} packets were left in the ring by the other end"
+            )
 
 
 def _print_result(player: _Player, seconds: float, as_json: bool) -> None:

@@ -15,13 +15,12 @@ import click
 
 from libmemif_py import MemifError
 
-from .options import Link, NoAnswer, link_of, told
+from .options import MOST_BYTES, InterfaceOptions, NoAnswer, options_of, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 BURST = 256
-_MOST = 65535
 _NAME_SIZE = 15
 # <linux/if_tun.h>, <linux/if.h>, <linux/if_packet.h>
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI, _IFF_UP = 0x400454CA, 0x0002, 0x1000, 0x1
@@ -63,15 +62,15 @@ class Port:
 class MemifPort(Port):
     """A memif interface. Its packets are handed over where they lie in shared memory."""
 
-    def __init__(self, link: Link, tell: Callable[[str], None]) -> None:
+    def __init__(self, options: InterfaceOptions, tell: Callable[[str], None]) -> None:
         """Connects or listens; `tell` hears of connections."""
-        super().__init__(link.shown)
-        self.link = link
-        self.interface = link.open(**told(tell, link.shown))
+        super().__init__(options.shown)
+        self.options = options
+        self.interface = options.open(**told(tell, options.shown))
 
     def fds(self) -> list[int]:
         """See Port."""
-        return [self.interface.fileno(queue) for queue in range(self.link.queues)]
+        return [self.interface.fileno(queue) for queue in range(self.options.queues)]
 
     def pass_on(self, queue: int, consume: Callable[[list], None]) -> None:
         """See Port. `consume` must not keep the packets: their slots go back to the peer."""
@@ -89,7 +88,7 @@ class MemifPort(Port):
 
     def _send(self, packets: list, queue: int) -> int:
         try:
-            return self.interface.send_burst(packets, 0, queue=queue % self.link.queues)
+            return self.interface.send_burst(packets, 0, queue=queue % self.options.queues)
         except MemifError:
             return 0  # no link, or no room
 
@@ -112,7 +111,7 @@ class _FilePort(Port):
         packets: list[bytes] = []
         with contextlib.suppress(BlockingIOError):
             while len(packets) < BURST:
-                packets.append(os.read(self._fd, _MOST))
+                packets.append(os.read(self._fd, MOST_BYTES))
         self.received += len(packets)
         if packets:
             consume(packets)
@@ -191,8 +190,8 @@ def _bring_up(device: str) -> None:
         fcntl.ioctl(sock, _SIOCSIFFLAGS, request)
 
 
-def open_port(word: str, defaults: Link, tell: Callable[[str], None]) -> Port:
-    """From the command line: tap:NAME, if:NAME, or a memif as options.link_of has it."""
+def open_port(word: str, defaults: InterfaceOptions, tell: Callable[[str], None]) -> Port:
+    """From the command line: tap:NAME, if:NAME, or a memif as options.options_of has it."""
     for prefix, kind in (("tap:", TapPort), ("if:", PacketPort)):
         if word.startswith(prefix):
             device = word.removeprefix(prefix)
@@ -201,4 +200,4 @@ def open_port(word: str, defaults: Link, tell: Callable[[str], None]) -> Port:
                     f"{word!r}, expected {prefix}NAME with a name of 1 to {_NAME_SIZE} bytes"
                 )
             return kind(word, device)
-    return MemifPort(link_of(word, defaults), tell)
+    return MemifPort(options_of(word, defaults), tell)

@@ -11,9 +11,9 @@ import click
 
 from libmemif_py import MemifError
 
+from .addresses import Ipv4, Mac, mac_of
 from .formats.icmp import Host, answer, answer_ip
-from .options import EXAMPLES_FIRST, Link, link_options, say, told
-from .ping import Ipv4, Mac, mac_of
+from .options import EXAMPLES_FIRST, InterfaceOptions, interface_options, say, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,8 +66,10 @@ class _Responder:
 @click.argument("address", metavar="ADDR", type=Ipv4())
 @click.option("--mac", type=Mac(), help="Our MAC address; without it 02:fe and ADDR.")
 @click.option("--json", "as_json", is_flag=True, help="The counts at the end as JSON.")
-@link_options(role="master", timeout=0)
-def command(link: Link, address: IPv4Address, mac: bytes | None, as_json: bool) -> None:
+@interface_options(role="master", timeout=0)
+def command(
+    options: InterfaceOptions, address: IPv4Address, mac: bytes | None, as_json: bool
+) -> None:
     """Be ADDR behind a memif: answer ARP requests and pings until Ctrl+C.
 
     \b
@@ -76,16 +78,16 @@ def command(link: Link, address: IPv4Address, mac: bytes | None, as_json: bool) 
       memif respond 192.168.1.2 -S /run/vpp/memif.sock --role slave --queues 2
     """
     host = Host(mac or mac_of(address), address)
-    if link.mode == "ip":
+    if options.mode == "ip":
         respond = lambda packet: answer_ip(packet, address)  # noqa: E731
     else:
         respond = lambda frame: answer(frame, host)  # noqa: E731
-    with link.open(**told(say)) as interface:
-        responder = _Responder(interface, link.queues, respond)
-        say(f"{address} at {host.mac.hex(':')} on {link.shown}")
+    with options.open(**told(say)) as interface:
+        responder = _Responder(interface, options.queues, respond)
+        say(f"{address} at {host.mac.hex(':')} on {options.shown}")
         try:
-            if link.timeout:
-                link.wait(interface)
+            if options.timeout:
+                options.wait(interface)
             responder.run()
         finally:
             _print_counts(responder, as_json)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from libmemif_py import MemifError, errors
+from libmemif_py.counters import each_queue
 
-from .options import EXAMPLES_FIRST, Link, link_of, link_options, printable
+from .options import EXAMPLES_FIRST, InterfaceOptions, interface_options, options_of, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,14 +28,14 @@ _BURST = 256
 class _Watched:
     """One interface, with threads that take its packets if wanted."""
 
-    def __init__(self, link: Link, what: str) -> None:
-        self.link = link
-        self.interface = link.open()
+    def __init__(self, options: InterfaceOptions, what: str) -> None:
+        self.options = options
+        self.interface = options.open()
         self._before = self.interface.counters()
         self._then = time.monotonic()
         self._threads = [
             threading.Thread(target=self._take, args=(queue, what == "echo"), daemon=True)
-            for queue in range(link.queues if what != "keep" else 0)
+            for queue in range(options.queues if what != "keep" else 0)
         ]
         for thread in self._threads:
             thread.start()
@@ -62,30 +63,28 @@ class _Watched:
         span, self._then = now - self._then, now
         details = self.interface.details()
         before, self._before = self._before, self.interface.counters()
-        for queue, tx in itertools.product(range(self.link.queues), (False, True)):
-            total = (self._before.tx if tx else self._before.rx)[queue]
-            last = (before.tx if tx else before.rx)[queue]
-            rings = details.tx_rings if tx else details.rx_rings
-            slots = self.interface.tx_slots if tx else self.interface.rx_slots
-            fill = self.interface.tx_fill if tx else self.interface.rx_fill
+        for direction, queue in each_queue(self.options.queues, self.options.queues):
+            total = getattr(self._before, direction)[queue]
+            last = getattr(before, direction)[queue]
+            rings = getattr(details, f"{direction}_rings")
             yield {
-                "socket": self.link.socket,
-                "id": self.link.id,
-                "role": self.link.role,
+                "socket": self.options.socket,
+                "id": self.options.id,
+                "role": self.options.role,
                 "connected": details.connected,
                 "peer": f"{details.remote_app_name} {details.remote_name}".strip(),
                 "version": details.version,
                 "queue": queue,
-                "direction": "tx" if tx else "rx",
+                "direction": direction,
                 "packets": total.packets,
                 "bytes": total.bytes,
-                "full": total.full if tx else 0,
-                "interrupts": total.interrupts if tx else 0,
+                "full": getattr(total, "full", 0),
+                "interrupts": getattr(total, "interrupts", 0),
                 "packets_per_second": (total.packets - last.packets) / span if span else 0.0,
                 "bits_per_second": (total.bytes - last.bytes) * 8 / span if span else 0.0,
                 "ring_size": rings[queue] if queue < len(rings) else 0,
-                "ring_fill": slots(queue),
-                "ring_packets": fill(queue),
+                "ring_fill": getattr(self.interface, f"{direction}_slots")(queue),
+                "ring_packets": getattr(self.interface, f"{direction}_fill")(queue),
             }
 
 
@@ -155,9 +154,14 @@ def _screen(as_json: bool) -> Iterator[Any]:
     show_default=True, help="What becomes of what is received; keep: it stays in the ring.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON for each look.")
-@link_options(timeout=0, with_socket=False)
+@interface_options(timeout=0, with_socket=False)
 def command(
-    link: Link, words: tuple[str, ...], delay: float, count: int | None, what: str, as_json: bool
+    options: InterfaceOptions,
+    words: tuple[str, ...],
+    delay: float,
+    count: int | None,
+    what: str,
+    as_json: bool,
 ) -> None:
     """Be the other end of each SOCKET and show its queues: rates, totals, how full the rings are.
 
@@ -174,11 +178,11 @@ def command(
     with contextlib.ExitStack() as stack:
         watched = []
         for word in words:
-            watched.append(_Watched(link_of(word, link), what))
+            watched.append(_Watched(options_of(word, options), what))
             stack.callback(watched[-1].close)
-        if link.timeout:
+        if options.timeout:
             for one in watched:
-                one.link.wait(one.interface)
+                one.options.wait(one.interface)
         show = stack.enter_context(_screen(as_json))
         for number in itertools.count(1):
             time.sleep(delay)

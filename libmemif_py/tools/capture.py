@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files that commands record packets into."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from .formats import pcapng
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+
+def writer_for(
+    file: BinaryIO,
+    path: str,
+    form: str | None,
+    mode: str,
+    snaplen: int,
+    names: tuple[str, ...] = ("memif",),
+) -> pcapng.Writer:
+    """By --format, else by the suffix: .pcap and .cap are pcap, all else pcapng."""
+    link_type = pcapng.RAW_IP if mode == "ip" else pcapng.ETHERNET
+    form = form or ("pcap" if path.endswith((".pcap", ".cap")) else "pcapng")
+    if form == "pcap":
+        return pcapng.PcapWriter(file, link_type, snaplen)
+    return pcapng.PcapngWriter(file, link_type, snaplen, names)
+
+
+@contextlib.contextmanager
+def output(path: str) -> Iterator[BinaryIO]:
+    """The file to record into; - is stdout, which must not be a terminal."""
+    if path == "-":
+        if sys.stdout.isatty():
+            raise click.UsageError(
+                "-w - would write a capture to the terminal: send it on, as in "
+                "`| wireshark -k -i -`"
+            )
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        file = open(path, "wb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise click.UsageError(
+            f"-w {path}: {error.strerror}, expected a file that can be written"
+        ) from error
+    with file:
+        yield file
