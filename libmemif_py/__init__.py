@@ -8,8 +8,8 @@
         memif.send(b"...")
         packet = memif.recv(timeout=1)
 
-The names are loaded when they are first used: the interpreter inside libmemif.so imports this
-package too, and its start must stay short.
+A name is loaded when it is first used, because the interpreter inside libmemif.so imports this
+package too, and has to start quickly.
 """
 
 from __future__ import annotations
@@ -60,8 +60,14 @@ _HOMES = {
 }
 
 
+# Modules that a build makes.
+_BUILT = ("_install", "_native")
+
+
 def __getattr__(name: str) -> object:
     """Load a public name from its module."""
+    if name in _BUILT:
+        _check_built(name)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # Not importlib: this also runs for `from . import errors` in a cold start.
@@ -69,6 +75,19 @@ def __getattr__(name: str) -> object:
     value = module if name == "errors" else getattr(module, name)
     globals()[name] = value
     return value
+
+
+def _check_built(name: str) -> None:
+    """Python asks for the attribute before it imports the module, so this can say what is wrong."""
+    from importlib.util import find_spec
+
+    if find_spec(f"{__name__}.{name}") is None:
+        package = __path__[0]
+        raise ImportError(
+            f"{package} holds only the sources of {__name__}, without what a build adds ({name}): "
+            f"run ./bootstrap demo in {package.rpartition('/')[0]}, then .venv/bin/python -P",
+            name=f"{__name__}.{name}",
+        )
 
 
 def __dir__() -> list[str]:

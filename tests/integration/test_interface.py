@@ -178,6 +178,9 @@ except AttributeError as error:
 """
 
 
+MODULE = "import runpy; runpy.run_module('libmemif_py', run_name='__main__')"
+
+
 def test_all_public_names_load_without_what_is_optional(tmp_path, tmp_path_factory):
     optional = "OPTIONAL = ['numpy', 'scapy', 'prometheus_client', 'uvloop']\n"
     assert run_script(optional + STAR, tmp_path, tmp_path_factory)[0] == "[]\n"
@@ -190,6 +193,17 @@ def test_asyncio_is_loaded_only_when_asked_for(tmp_path, tmp_path_factory):
 def test_an_unknown_name_is_an_attribute_error(tmp_path, tmp_path_factory):
     stdout, _ = run_script(UNKNOWN, tmp_path, tmp_path_factory)
     assert stdout == "module 'libmemif_py' has no attribute 'Interfaces'\n"
+
+
+@pytest.mark.parametrize("program", ["import libmemif_py; libmemif_py.Interface", MODULE])
+def test_sources_that_are_not_built_say_so(program, tmp_path):
+    """The error names the folder, and what to do there."""
+    variables = {"PYTHONPATH": str(builds.ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-P", "-c", program]
+    result = builds.run(command, env=builds.environment(**variables), cwd=tmp_path, status=1)
+    said = f"ImportError: {builds.ROOT}/libmemif_py holds only the sources of libmemif_py"
+    assert result.stderr.splitlines()[-1].startswith(said)
+    assert f"run ./bootstrap demo in {builds.ROOT}, then .venv/bin/python -P" in result.stderr
 
 
 def test_the_stub_of_the_compiled_part_names_all_it_has(tmp_path, tmp_path_factory):
