@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 
 from . import stop
@@ -20,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     except stop.Stopped as stopped:
         return stopped.status
     except BrokenPipeError:
-        # Whoever read our output has left, as `head` does; what is buffered has to go nowhere.
+        # The reader of our output has closed it, as `head` does. Discard what is still buffered.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_ANSWER
 
@@ -32,7 +33,8 @@ def _run(arguments: list[str] | None) -> int:
     except ModuleNotFoundError as error:
         if error.name not in _EXTRAS:
             raise
-        return _fail(f"{error.name} is missing: pip install 'libmemif-py[tools]'", USAGE)
+        install = shlex.join([sys.executable, "-m", "pip", "install", *_EXTRAS])
+        return _fail(f"{error.name} is missing. Install it: {install}", USAGE)
     from libmemif_py import MemifError
 
     from .cli import cli

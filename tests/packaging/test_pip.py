@@ -111,7 +111,8 @@ def test_a_wheel_of_each_python_has_the_same_files(wheel):
 def test_the_command_says_what_to_install_where_its_extra_is_missing(pip_venv):
     result = run([pip_venv.parent / "memif", "--version"], status=2)
     assert result.stdout == ""
-    assert result.stderr == "memif: click is missing: pip install 'libmemif-py[tools]'\n"
+    install = f"{pip_venv.parent}/python -m pip install click rich"
+    assert result.stderr == f"memif: click is missing. Install it: {install}\n"
 
 
 def test_all_that_is_compiled_in_a_wheel_is_hardened(wheel, tmp_path):
