@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m libmemif_py`: what a C build needs to use this package's copy of the library."""
+"""`python -m libmemif_py` prints what a C build needs to use this package's copy of the library."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from . import _install
 _PACKAGE = Path(__file__).resolve().parent
 
 
-# By generation of the interface: the folders of headers and library, below those of the
-# installation, and what links a program with the library.
-_GENERATIONS = {
+# By C interface: the folder of its headers and the folder of its library, below those of the
+# installation, and the linker argument for the library.
+_INTERFACES = {
     "1.0": ("libmemif1", ".", _install.LINK_V1),
     "4.0": ("libmemif4", "libmemif4", "-lmemif"),
 }
 
 
 def cflags(api: str = "1.0") -> list[str]:
-    """Compiler arguments for a generation of the interface, "1.0" or "4.0"."""
-    folder = (_PACKAGE / _install.INCLUDEDIR / _GENERATIONS[api][0]).resolve()
+    """Compiler arguments for the C interface "1.0" or "4.0"."""
+    folder = (_PACKAGE / _install.INCLUDEDIR / _INTERFACES[api][0]).resolve()
     return [f"-I{folder}"]
 
 
 def libs(api: str = "1.0") -> list[str]:
-    """Linker arguments, with a run path so that the program finds the library."""
-    _, below, link = _GENERATIONS[api]
+    """Linker arguments. They include a run path, with which the program finds the library."""
+    _, below, link = _INTERFACES[api]
     folder = (_PACKAGE / _install.LIBDIR / below).resolve()
     return [f"-L{folder}", f"-Wl,-rpath,{folder}", link]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print what was asked for; returns the exit status."""
+    """Print what the arguments ask for. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m libmemif_py", description=__doc__)
     parser.add_argument(
-        "--api", choices=_GENERATIONS, default="1.0", help="generation of the C interface"
+        "--api", choices=_INTERFACES, default="1.0", help="C interface of the program"
     )
     parser.add_argument("--cflags", action="store_true", help="print compiler arguments")
     parser.add_argument("--libs", action="store_true", help="print linker arguments")
     parser.add_argument("--version", action="version", version=f"libmemif-py {_install.VERSION}")
     options = parser.parse_args(arguments)
     if not (options.cflags or options.libs):
-        parser.error("say --cflags, --libs or both")
+        parser.error("nothing to print, expected --cflags, --libs or both")
     words = cflags(options.api) if options.cflags else []
     words += libs(options.api) if options.libs else []
     print(shlex.join(words))

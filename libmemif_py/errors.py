@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The errors of libmemif as exceptions, one class for each error code of the C interface.
 
-The class says which code it is (`code`, the name without the prefix `MEMIF_ERR_`) and is also the
-builtin exception that fits, so `except ConnectionError` and the like work as usual.
+`code` of a class is the name of its error code without the prefix `MEMIF_ERR_`. Each class also
+inherits from a builtin exception, so `except ConnectionError` and the like work as usual.
 """
 
 from __future__ import annotations
 
 
 class MemifError(Exception):
-    """Anything that the library reports. `code` names the error code of the C interface."""
+    """Base of all errors of the library. `code` names the error code of the C interface."""
 
     code = "SYSCALL"
 
@@ -55,7 +55,7 @@ class AlreadyError(MemifError, OSError):
 
 
 class ForkedError(MemifError, RuntimeError):
-    """The object belongs to the process that this one was forked from. Make one in this process."""
+    """The object belongs to the parent of this forked process. Make one in this process."""
 
 
 class AgainError(MemifError, BlockingIOError):
@@ -101,7 +101,7 @@ class CallbackError(MemifError, RuntimeError):
 
 
 class CookieError(MemifError, ConnectionError):
-    """A ring of the peer has no cookie."""
+    """A ring of the peer lacks the cookie, a number that marks its start."""
 
     code = "COOKIE"
 
@@ -137,7 +137,7 @@ class QueueError(MemifError, IndexError):
 
 
 class ProtocolMismatchError(MemifError, ConnectionError):
-    """The peers have no protocol version in common, or one spoke out of turn."""
+    """The peers have no protocol version in common, or one sent an unexpected message."""
 
     code = "PROTO"
 
@@ -193,14 +193,14 @@ BY_CODE["SYSCALL"] = SystemCallError
 
 
 def make(code: str, text: str) -> MemifError:
-    """The exception for an error code's name."""
+    """The exception for the name of an error code."""
     error = BY_CODE.get(code, MemifError)(text)
     error.code = code
     return error
 
 
-# Below BY_CODE: for the code AGAIN itself `make` returns AgainError.
+# After BY_CODE, in which AGAIN stands for AgainError.
 class Timeout(MemifError, TimeoutError):
-    """Nothing came, or nothing could be sent, within the given time."""
+    """No packet came, no room to send, or no link within the given time."""
 
     code = "AGAIN"

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adapters to other packages, which are optional: one module for each."""
+"""Adapters to optional packages, one module for each."""

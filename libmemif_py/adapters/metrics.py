@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..interface import Interface
 
 _INTERFACE = ("role", "path", "id", "name")
-# By metric: direction, field of the counters, help.
+# For each metric: direction, field of the counters, help text.
 _COUNTERS = {
     "rx_packets": ("rx", "packets", "Packets received"),
     "rx_bytes": ("rx", "bytes", "Bytes received"),
@@ -40,7 +40,7 @@ class InterfaceCollector(Collector):
     """Reads the counters of interfaces at each scrape, without stopping their traffic.
 
     Args:
-        interfaces: read anew at each scrape; it may be a list that changes.
+        interfaces: iterated at each scrape, so it may be a list that changes.
         prefix: of the names of the metrics.
     """
 
@@ -50,11 +50,11 @@ class InterfaceCollector(Collector):
         self._prefix = prefix
 
     def describe(self) -> Iterable[Metric]:
-        """The metrics without their values, for the registry to see clashes."""
+        """The metrics without values. The registry uses them to find duplicate names."""
         return [self._connected(), *self._families().values()]
 
     def collect(self) -> Iterator[Metric]:
-        """The values at this moment."""
+        """The metrics with their values at this moment."""
         connected, families = self._connected(), self._families()
         for interface in list(self._interfaces):
             details = interface.details()

@@ -33,13 +33,14 @@ if TYPE_CHECKING:
 
 
 class MemifSocket(SuperSocket):
-    """One queue of an interface as a socket of Scapy. Packets are Ether, in mode "ip" they are IP.
+    """One queue of an interface as a Scapy socket. Packets are Ether, or IP in mode "ip".
 
     Args:
-        interface: an interface, which stays the caller's, or the path for one of our own.
+        interface: an interface, which the caller closes; or a path, for an interface that this
+            socket makes and closes.
         queue: the queue to receive from and to send on.
-        send_timeout: seconds to wait for the link and for room.
-        options: see Interface.
+        send_timeout: seconds to wait for the link and for room; None for no limit.
+        options: the other arguments of Interface, if `interface` is a path.
     """
 
     desc = "send and receive packets over memif"
@@ -68,11 +69,11 @@ class MemifSocket(SuperSocket):
         self.basecls = IP if self.interface.details().mode == "ip" else Ether
 
     def fileno(self) -> int:
-        """For select; may be ready without a packet, see Interface.fileno."""
+        """A descriptor for select. It may be ready without a packet; see Interface.fileno."""
         return self.interface.fileno(self._queue)
 
     def recv_raw(self, x: int = MTU) -> tuple[type[Packet] | None, bytes | None, float | None]:
-        """The next packet, cut to `x` bytes, and when it was taken; Nones when nothing waits."""
+        """Class, bytes (at most `x`) and time of the next packet; Nones if there is none."""
         try:
             packet = self.interface.recv(0, queue=self._queue)
         except (Timeout, errors.Disconnected):
@@ -80,7 +81,7 @@ class MemifSocket(SuperSocket):
         return self.basecls, packet[:x], time.time()
 
     def send(self, x: Packet | bytes) -> int:
-        """Send a packet; returns how many bytes it has. Raises Timeout, Disconnected."""
+        """Send a packet. Returns its length in bytes. Raises Timeout, Disconnected."""
         data = bytes(x)
         if not isinstance(x, bytes):
             x.sent_time = time.time()
@@ -88,7 +89,7 @@ class MemifSocket(SuperSocket):
         return len(data)
 
     def close(self) -> None:
-        """Close the interface if it is ours."""
+        """Close the interface if this socket made it."""
         self.closed = True
         if self._owns:
             self.interface.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m libmemif_py.tools`: the command `memif` where no script was installed."""
+"""`python -m libmemif_py.tools`: the command `memif` without its script."""
 
 import sys
 

@@ -10,14 +10,14 @@ import click
 
 
 class Ipv4(click.ParamType):
-    """An address such as 192.168.1.2."""
+    """An IPv4 address such as 192.168.1.2."""
 
     name = "address"
 
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> IPv4Address:
-        """From text."""
+        """Convert text. Calls `fail` if it is wrong."""
         try:
             return IPv4Address(value)
         except AddressValueError:
@@ -27,14 +27,14 @@ class Ipv4(click.ParamType):
 
 
 class Mac(click.ParamType):
-    """Six bytes such as 02:fe:00:00:00:01."""
+    """A MAC address of one host, such as 02:fe:00:00:00:01."""
 
     name = "mac"
 
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> bytes:
-        """From text."""
+        """Convert text. Calls `fail` if it is wrong."""
         if isinstance(value, bytes):
             return value
         try:
@@ -51,11 +51,11 @@ class Mac(click.ParamType):
 
 
 def mac_of(ip: IPv4Address) -> bytes:
-    """A locally administered address that tells hosts with different IP addresses apart."""
+    """A locally administered MAC address, different for each IP address."""
     return b"\x02\xfe" + ip.packed
 
 
 def neighbour(ip: IPv4Address) -> IPv4Address:
-    """An address beside another one."""
+    """The IP address before `ip`, or the one after it where there is none before."""
     number = int(ip)
     return IPv4Address(number - 1 if number & 255 > 1 else number + 1)

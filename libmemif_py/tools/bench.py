@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`memif bench`: rates and latency."""
+"""`memif bench`: measures rates and latency."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ _PERCENTS = (50, 90, 99, 99.9)
 
 
 def _growth(before: tuple[Any, ...], now: tuple[Any, ...], name: str) -> int:
-    """What all queues of a direction have counted since."""
+    """How much a counter grew, over all queues of a direction."""
     return sum(
         getattr(new, name) - getattr(old, name) for old, new in zip(before, now, strict=True)
     )
 
 
 def frame(size: int, sequence: int = 0) -> bytes:
-    """A test packet."""
+    """A test packet of `size` bytes. `sequence` tells packets apart."""
     head = _THEM + _US + _ETHERTYPE + sequence.to_bytes(8, "big")
     return head + bytes(size - len(head))
 
 
 @dataclass
 class Result:
-    """Of one run."""
+    """The result of one run."""
 
     role: str
     size: int
@@ -62,7 +62,7 @@ class Result:
     """Round trips in microseconds."""
 
     def record(self) -> dict[str, Any]:
-        """As `--json` shows it."""
+        """The result as `--json` shows it."""
         values = asdict(self)
         samples = values.pop("samples")
         for way in ("rx", "tx"):
@@ -74,7 +74,7 @@ class Result:
 
 
 def percentiles(samples: list[float]) -> dict[str, float]:
-    """Least, middle, tail and most."""
+    """Minimum, mean, percentiles and maximum."""
     ordered = sorted(samples)
     found = {"min": ordered[0], "mean": statistics.fmean(ordered)}
     for percent in _PERCENTS:
@@ -83,10 +83,10 @@ def percentiles(samples: list[float]) -> dict[str, float]:
 
 
 class Run:
-    """One role at work on all queues of an interface, from one thread."""
+    """One role, on all queues of an interface, in one thread."""
 
     def __init__(self, interface: Interface, options: InterfaceOptions, result: Result) -> None:
-        """Counts go into `result`."""
+        """`result` says what to do, and receives the counts."""
         self.result = result
         self._interface = interface
         self._options = options
@@ -100,7 +100,7 @@ class Run:
         }[result.role]
 
     def run(self, seconds: float, report: Callable[[Result], None]) -> None:
-        """For so long; `report` is called each second with the result so far."""
+        """Work for this many seconds. Calls `report` each second with the result so far."""
         start = time.monotonic()
         before = self._interface.counters()
         due = start + _REPORT
@@ -126,7 +126,7 @@ class Run:
         result.tx_full = _growth(before.tx, now.tx, "full")
 
     def _patience(self) -> float:
-        """With several queues nobody waits on one while another has something."""
+        """Seconds to wait on a queue. None with several queues: another may have packets."""
         return _TURN if self._options.queues == 1 else 0
 
     def _receive(self, queue: int) -> None:
@@ -134,7 +134,7 @@ class Run:
             contextlib.suppress(Timeout),
             self._interface.rx_burst(self.result.burst, self._patience(), queue=queue),
         ):
-            pass  # the slots go back unread: the core counts them
+            pass  # the slots go back unread; the core counts the packets
 
     def _send(self, queue: int) -> None:
         with contextlib.suppress(Timeout):
@@ -152,7 +152,7 @@ class Run:
             )
 
     def _round_trip(self, queue: int) -> None:
-        """One packet there and back."""
+        """Send one packet, and wait until it comes back."""
         self._sequence += 1
         packet = frame(self.result.size, self._sequence)
         before = time.perf_counter()
@@ -175,7 +175,7 @@ def _rate(packets: int, seconds: float) -> str:
 
 
 def _progress(last: dict[str, int]) -> Callable[[Result], None]:
-    """Prints a line each second, of that second only."""
+    """A function that prints the rates since its last call."""
 
     def report(result: Result) -> None:
         then = last.get("seconds_ms", 0) / 1000
@@ -234,13 +234,13 @@ def _rates(results: list[Result]) -> tuple[list[str], list[list]]:
 
 
 def plot(results: list[Result], path: str) -> None:
-    """Rate over burst size, or a histogram of latency."""
+    """Draw rate over burst size, or a histogram of latency."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     if results[0].role == "latency":
-        # The tail would press all else together; it is in the table.
+        # The slowest 1 % would stretch the axis. The table has them.
         for result in results:
             most = percentiles(result.samples)["p99"] if result.samples else 1
             kept = [sample for sample in result.samples if sample <= most]
@@ -259,7 +259,7 @@ def plot(results: list[Result], path: str) -> None:
 
 
 class _Numbers(click.ParamType):
-    """One number or several: 1,32,256."""
+    """One or several numbers: 1,32,256."""
 
     name = "numbers"
 
@@ -269,7 +269,7 @@ class _Numbers(click.ParamType):
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> list[int]:
-        """From text."""
+        """Convert text. Calls `fail` if it is wrong."""
         try:
             numbers = [int(part) for part in value.split(",")]
         except ValueError:
@@ -285,7 +285,7 @@ class _Numbers(click.ParamType):
 
 
 def _check_plot(path: str | None) -> None:
-    """Before anything is measured."""
+    """Check that matplotlib is there before anything is measured."""
     if path is None:
         return
     try:
@@ -302,19 +302,21 @@ def _check_plot(path: str | None) -> None:
 )
 @click.option(
     "--seconds", type=click.FloatRange(0, min_open=True), default=5.0, show_default=True,
-    help="Of each measurement.",
+    help="Duration of each measurement.",
 )  # fmt: skip
 @click.option(
     "--size", "sizes", type=_Numbers(_SMALLEST, MOST_BYTES), default="64", show_default=True,
-    help="Bytes of a packet that we send; several with commas.",
+    help="Bytes of a sent packet; several numbers with commas.",
 )  # fmt: skip
 @click.option(
     "--burst", "burst_sizes", type=_Numbers(1, 4096), default="256", show_default=True,
-    help="Packets of a burst; several with commas.",
+    help="Packets of a burst; several numbers with commas.",
 )  # fmt: skip
-@click.option("--polling", is_flag=True, help="Poll for packets and let the peer not signal.")
-@click.option("--plot", "picture", metavar="FILE", help="Draw into FILE, such as out.svg.")
-@click.option("--json", "as_json", is_flag=True, help="The results as JSON.")
+@click.option("--polling", is_flag=True, help="Poll for packets; the peer sends no signals.")
+@click.option(
+    "--plot", "picture", metavar="FILE", help="Draw a diagram into FILE, such as out.svg."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @interface_options(timeout=30.0)
 def command(
     options: InterfaceOptions,
@@ -326,19 +328,20 @@ def command(
     picture: str | None,
     as_json: bool,
 ) -> int:
-    """Measure with a peer: what this end does, for some seconds.
+    """Measure rates or latency together with a peer. This end does one of
 
     \b
-      rxonly   receives all and looks at nothing
-      txonly   sends as fast as there is room
-      macswap  sends back what comes, addresses exchanged
-      latency  sends one packet and waits for it to come back, again and again
+      rxonly   receive all packets, without looking at them
+      txonly   send as fast as there is room
+      macswap  send back all packets, with their MAC addresses exchanged
+      latency  send one packet, wait until it comes back, and repeat
 
-    When the other end goes, the measurement ends: what comes after a pause would say nothing. The
-    status is 0 if packets moved, or answers came.
+    When the other end leaves, the measurement ends: a pause would make its figures useless.
 
-    The peer is another `memif bench`, dpdk-testpmd, VPP. What is measured is Python with bursts in
-    C; the C library has a bench of its own (`./bootstrap bench`).
+    Exit status: 0 if packets moved or, for latency, came back.
+
+    The peer can be another `memif bench`, dpdk-testpmd or VPP. This measures Python, with bursts in
+    C. `./bootstrap bench` in the source tree measures the C library.
 
     \b
     Examples, each pair in two terminals:

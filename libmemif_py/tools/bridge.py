@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`memif bridge`: what comes in on one side goes out on the other."""
+"""`memif bridge`: passes packets from each of two sides to the other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _Bridge:
-    """Two ports, served in turn by one thread."""
+    """Two ports, which one thread serves in turn."""
 
     def __init__(self, ports: list[Port], record: Callable[[list, int], None] | None) -> None:
         self._record = record
@@ -36,7 +36,7 @@ class _Bridge:
                 self._ready.register(fd, select.EPOLLIN)
 
     def run(self) -> None:
-        """Until stopped."""
+        """Pass packets on until a signal ends the command."""
         while True:
             for fd, _ in self._ready.poll():
                 self._serve[fd]()
@@ -65,12 +65,12 @@ def _recorder(
 @click.command("bridge", context_settings=EXAMPLES_FIRST)
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
-@click.option("-w", "path", metavar="FILE", help="Record what passes; -: to stdout.")
+@click.option("-w", "path", metavar="FILE", help="Record packets into FILE; -: stdout.")
 @click.option(
     "--format", "form", type=click.Choice(["pcapng", "pcap"]),
-    help="Of FILE; without it by its suffix, else pcapng, which tells the sides apart.",
+    help="Format of FILE. Without it: by the suffix, else pcapng, which records the side too.",
 )  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="The counts at the end as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the counts at the end as JSON.")
 @interface_options(role="master", timeout=0, with_socket=False)
 def command(
     options: InterfaceOptions,
@@ -80,7 +80,7 @@ def command(
     form: str | None,
     as_json: bool,
 ) -> None:
-    """Splice A and B until Ctrl+C: what comes in on one goes out on the other.
+    """Join A and B until Ctrl+C: pass the packets of each to the other.
 
     \b
     Each is one of
@@ -89,10 +89,10 @@ def command(
       tap:NAME                    a TAP device, made if it is not there
       if:NAME                     a network interface, by a packet socket
 
-    The options apply to every memif that does not say otherwise. What finds no room on the other
-    side, or nobody there, is dropped and counted. Packets of a memif are copied once, from ring to
-    ring. For if:NAME turn segmentation and checksum offload off (`ethtool -K NAME tx off gso off
-    gro off`), or half-made packets arrive.
+    The options apply to each memif that does not name its own. A packet for which the other side
+    has no room or no peer is dropped and counted. Packets of a memif are copied once, from ring to
+    ring. For if:NAME, turn segmentation and checksum offload off (`ethtool -K NAME tx off gso off
+    gro off`); otherwise packets lack their checksums or are too large.
 
     \b
     Examples:

@@ -24,7 +24,7 @@ def writer_for(
     snaplen: int,
     names: tuple[str, ...] = ("memif",),
 ) -> pcapng.Writer:
-    """By --format, else by the suffix: .pcap and .cap are pcap, all else pcapng."""
+    """A writer for --format, else for the suffix: .pcap and .cap mean pcap, all others pcapng."""
     link_type = pcapng.RAW_IP if mode == "ip" else pcapng.ETHERNET
     form = form or ("pcap" if path.endswith((".pcap", ".cap")) else "pcapng")
     if form == "pcap":
@@ -34,11 +34,11 @@ def writer_for(
 
 @contextlib.contextmanager
 def output(path: str) -> Iterator[BinaryIO]:
-    """The file to record into; - is stdout, which must not be a terminal."""
+    """The file to record into. "-" is stdout, unless that is a terminal. Raises UsageError."""
     if path == "-":
         if sys.stdout.isatty():
             raise click.UsageError(
-                "-w - would write a capture to the terminal: send it on, as in "
+                "-w - would write a capture to the terminal: pipe it to a program, as in "
                 "`| wireshark -k -i -`"
             )
         yield sys.stdout.buffer

@@ -13,13 +13,13 @@ from .options import EXAMPLES_FIRST
 
 _COMMANDS = {
     "bench": "Measure rates and latency.",
-    "bridge": "Splice two memif sockets, or one and a network interface.",
+    "bridge": "Join two memif sockets, or one and a network interface.",
     "dump": "Show or record the packets that a peer sends.",
-    "info": "Say who listens on a socket.",
-    "ping": "Ask an address behind a memif for echo.",
+    "info": "Show which master listens on a socket.",
+    "ping": "Send ICMP echo requests over a memif.",
     "play": "Send the packets of a pcap or pcapng file.",
-    "respond": "Answer ARP and ping for an address.",
-    "top": "Show queues, rates and ring fill, live.",
+    "respond": "Answer ARP requests and pings for an address.",
+    "top": "Show queues, rates and the fill of rings, live.",
 }
 _VERSION = f"""libmemif-py {_install.VERSION}
 C interfaces: 1.0 (libmemif.so.0), 4.0 (libmemif4/libmemif.so)
@@ -27,14 +27,14 @@ protocol versions: 256 (1.0), 512 (2.0)"""
 
 
 class _Commands(click.Group):
-    """Loads a command when it is named: `memif ping` need not wait for what `memif bench` needs."""
+    """Imports a command when it is named, so that no command waits for the imports of another."""
 
     def list_commands(self, _context: click.Context) -> list[str]:
-        """All of them."""
+        """The names of all commands."""
         return list(_COMMANDS)
 
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
-        """One of them."""
+        """The command of this name."""
         if name not in _COMMANDS:
             return None
         return importlib.import_module(f"{__package__}.{name}").command
@@ -42,7 +42,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, context: click.Context, arguments: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """An unknown name gets the names that there are."""
+        """The error for an unknown name lists all names."""
         if arguments and arguments[0] not in _COMMANDS and not arguments[0].startswith("-"):
             known = ", ".join(_COMMANDS)
             raise click.UsageError(
@@ -51,7 +51,7 @@ class _Commands(click.Group):
         return super().resolve_command(context, arguments)
 
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
-        """From the table above, without loading any."""
+        """Print the table above, without importing the commands."""
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 
@@ -59,7 +59,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings=EXAMPLES_FIRST)
 @click.version_option(message=_VERSION, version=_install.VERSION)
 def cli() -> None:
-    """Tools for memif, the packet interface in shared memory of VPP, DPDK and libmemif.
+    """Tools for memif, the shared memory packet interface of VPP, DPDK and libmemif.
 
     \b
     Who listens here, and does it answer?
@@ -67,12 +67,12 @@ def cli() -> None:
       memif ping 192.168.1.1 -S /run/vpp/memif.sock -c 3
 
     \b
-    Two of us, in two terminals:
+    Two of these commands, in two terminals:
       memif respond 192.168.1.2 -S /tmp/memif.sock
       memif ping 192.168.1.2 -S /tmp/memif.sock
 
     A memif has two ends: the master listens on a socket, the slave connects to it and provides the
-    memory. Each of these commands is one end; `memif bridge` sits between two others.
+    memory. Each of these commands is one end. `memif bridge` stands between two other programs.
 
-    Exit status: 0 good, 1 no answer or not reached, 2 wrong usage, 130 after Ctrl+C.
+    Exit status: 0 success, 1 no answer or no connection, 2 wrong usage, 130 after Ctrl+C.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`memif dump`: show or record what a peer sends."""
+"""`memif dump`: shows or records the packets that a peer sends."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _BURST = 256
 
 
 class _Printer:
-    """A line for each packet."""
+    """Prints a line for each packet."""
 
     def __init__(self, mode: str, snaplen: int, show_hex: bool, link_level: bool) -> None:
         self._line = _line_of(mode, link_level)
@@ -57,7 +57,7 @@ def _line_of(mode: str, link_level: bool) -> Callable[[bytes], str]:
 
 
 def _receive(interface: Interface, queues: int, count: int | None) -> Iterator[list[bytes]]:
-    """Bursts of all queues, until there were `count` packets (None: for ever)."""
+    """Bursts of all queues, until `count` packets came (None: no limit)."""
     ready = select.epoll()
     queue_of = {interface.fileno(queue): queue for queue in range(queues)}
     for fd in queue_of:
@@ -71,25 +71,25 @@ def _receive(interface: Interface, queues: int, count: int | None) -> Iterator[l
             try:
                 packets = interface.recv_burst(most, 0, queue=queue_of[fd])
             except MemifError:
-                continue  # the link came or went
+                continue  # the link went up or down
             if left is not None:
                 left -= len(packets)
             yield packets
 
 
 @click.command("dump", context_settings=EXAMPLES_FIRST)
-@click.option("-w", "path", metavar="FILE", help="Record into FILE; -: to stdout.")
+@click.option("-w", "path", metavar="FILE", help="Record packets into FILE; -: stdout.")
 @click.option(
     "--format", "form", type=click.Choice(["pcapng", "pcap"]),
-    help="Of FILE; without it by its suffix, else pcapng.",
+    help="Format of FILE. Without it: by the suffix, else pcapng.",
 )  # fmt: skip
-@click.option("-c", "count", type=click.IntRange(1), help="End after so many packets.")
+@click.option("-c", "count", type=click.IntRange(1), help="End after this many packets.")
 @click.option(
     "-s", "snaplen", type=click.IntRange(1, pcapng.WHOLE), default=pcapng.WHOLE,
-    help=f"Keep so many bytes of a packet; without it all ({MOST_BYTES} at most).",
+    help=f"Keep this many bytes of a packet. Without it: all (at most {MOST_BYTES}).",
 )  # fmt: skip
-@click.option("-x", "show_hex", is_flag=True, help="Show the bytes as well.")
-@click.option("-e", "link_level", is_flag=True, help="Show the Ethernet addresses as well.")
+@click.option("-x", "show_hex", is_flag=True, help="Show the bytes too.")
+@click.option("-e", "link_level", is_flag=True, help="Show the Ethernet addresses too.")
 @interface_options(timeout=0)
 def command(
     options: InterfaceOptions,
@@ -100,10 +100,10 @@ def command(
     show_hex: bool,
     link_level: bool,
 ) -> None:
-    """Show a line for each packet that the other end sends, or record them, until Ctrl+C.
+    """Print a line for each packet that the other end sends, or record packets, until Ctrl+C.
 
-    This is the other end of the memif: it takes the packets and answers nothing. To look at what
-    two others say to each other, put `memif bridge -w FILE` between them.
+    This command is one end of the memif: it receives the packets and answers none. To see the
+    packets between two other programs, put `memif bridge -w FILE` between them.
 
     \b
     Examples:
@@ -119,8 +119,8 @@ def command(
         if path is not None:
             file = stack.enter_context(output(path))
             sink = writer_for(file, path, form, options.mode, snaplen)
-            file.flush()  # whoever reads along sees at once that we are there
-        # The interface closes before the file: what it receives can be written.
+            file.flush()  # a program that reads the file sees the header at once
+        # The interface closes before the file, so that all it received can be written.
         interface = stack.enter_context(options.open(**told(say)))
         say(f"listening on {options.shown}")
         if options.timeout:

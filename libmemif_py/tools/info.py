@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`memif info`: who listens on a socket."""
+"""`memif info`: which master listens on a socket."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .options import DEFAULT_SOCKET, EXAMPLES_FIRST, NoAnswer
 
 _FAULTS = {
     FileNotFoundError: "there is no such socket: start the master first, or correct the path",
-    ConnectionRefusedError: "nobody listens: the master that made it is gone, or (with @) is not",
-    PermissionError: "not allowed: the socket's owner decides who may connect",
+    ConnectionRefusedError: "nobody listens: the master has ended, or (with @) has not started",
+    PermissionError: "permission denied: the permissions of the socket file say who may connect",
 }
 
 
@@ -37,20 +37,20 @@ def _connect(path: str) -> channel.Channel:
 
 def _hello(path: str, peer: channel.Channel, timeout: float) -> wire.Hello:
     if not select.select([peer], [], [], timeout or None)[0]:
-        raise NoAnswer(f"{path}: no HELLO within {timeout:g} s, so it is no memif master")
+        raise NoAnswer(f"{path}: no HELLO within {timeout:g} s, expected one from a memif master")
     try:
         data, fds = peer.receive()
         channel.close_fds(fds)
         message = wire.decode(data, wire.VERSION_2)
     except (channel.FdsWaiting, OSError, wire.WireError) as error:
-        raise NoAnswer(f"{path}: no memif master: {error}") from error
+        raise NoAnswer(f"{path}: not a memif master: {error}") from error
     if not isinstance(message, wire.Hello):
-        raise NoAnswer(f"{path}: said {message.label}, expected HELLO of a memif master")
+        raise NoAnswer(f"{path}: sent {message.label}, expected HELLO of a memif master")
     return message
 
 
 def _program_of(pid: int) -> str:
-    """Empty when it cannot be seen from here."""
+    """The name of a process; empty if we may not see it."""
     try:
         return wire.printable(Path(f"/proc/{pid}/comm").read_bytes().removesuffix(b"\n"))
     except OSError:
@@ -58,14 +58,14 @@ def _program_of(pid: int) -> str:
 
 
 def _leave(peer: channel.Channel) -> None:
-    """With a word: a VPP that has greeted does not survive a guest who leaves without one."""
-    with contextlib.suppress(OSError):  # it has left first
+    """Send DISCONNECT, then close. VPP crashes if a peer leaves after HELLO without it."""
+    with contextlib.suppress(OSError):  # the peer has closed first
         peer.send(wire.encode(wire.Disconnect(0, b"only looking"), wire.VERSION_2))
     peer.close()
 
 
 def look(path: str, timeout: float) -> dict[str, Any]:
-    """Connect, read the first message, take leave. Raises NoAnswer, UsageError."""
+    """Connect, read HELLO, disconnect. Raises NoAnswer, UsageError."""
     peer = None
     try:
         with stop.held():
@@ -95,14 +95,14 @@ def look(path: str, timeout: float) -> dict[str, Any]:
 @click.argument("socket", default=DEFAULT_SOCKET, envvar="MEMIF_SOCKET")
 @click.option(
     "--timeout", type=click.FloatRange(0), default=5.0, show_default=True,
-    help="Seconds to wait for its first word; 0: for ever.",
+    help="Seconds to wait for HELLO; 0: no limit.",
 )  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(socket: str, timeout: float, as_json: bool) -> None:
-    """Say who listens on SOCKET: connects, reads what the master says of itself, and leaves.
+    """Show which master listens on SOCKET: connect, read its HELLO message, and disconnect.
 
-    SOCKET is /run/vpp/memif.sock unless given, here or in MEMIF_SOCKET. Interfaces that are
-    connected are not disturbed, and no secret is needed.
+    Without SOCKET: MEMIF_SOCKET if set, else /run/vpp/memif.sock. This does not disturb connected
+    interfaces and needs no secret.
 
     \b
     Examples:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options that all commands have in common, and the interfaces that they describe."""
+"""Options that all commands share, and the interfaces that they describe."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ MOST_SLOTS = 16384
 MOST_BYTES = wire.UINT16_MAX
 _SECRET_SIZE = 24
 _OUR_END = "interface deleted"
-"""Why a link went down when it was we who closed it."""
+"""The reason of a link that went down because we closed it."""
 
 
 def printable(text: str) -> str:
-    """The same, without what would move the cursor of a terminal."""
+    """`text` with characters that would control the terminal escaped."""
     return wire.printable(text.encode("utf-8", "surrogateescape"))
 
 
 class NoAnswer(click.ClickException):
-    """Nobody there, or no answer: exit status 1."""
+    """Nobody listens, or nobody answers: exit status 1."""
 
     exit_code = 1
 
 
 @dataclass(frozen=True)
 class InterfaceOptions:
-    """One end of a memif as asked for on the command line."""
+    """The interface that the command line asks for."""
 
     socket: str
     role: str
@@ -56,16 +56,16 @@ class InterfaceOptions:
 
     @property
     def patience(self) -> float | None:
-        """Seconds to wait for the other end; None for ever."""
+        """Seconds to wait for the other end; None for no limit."""
         return self.timeout or None
 
     @property
     def shown(self) -> str:
-        """For messages."""
+        """The interface as messages name it."""
         return f"{self.socket} (id {self.id}, {self.role})"
 
     def open(self, **settings: Any) -> Interface:
-        """The interface, which connects or listens from now on."""
+        """Make the interface. It connects or listens from now on. Raises UsageError, NoAnswer."""
         try:
             return Interface(
                 self.socket,
@@ -90,11 +90,11 @@ class InterfaceOptions:
             raise NoAnswer(f"{self.shown}: {error}") from error
 
     def wait(self, interface: Interface) -> None:
-        """Until the link is up. Raises NoAnswer when the time is over."""
+        """Wait until the link is up. Raises NoAnswer after `timeout` seconds."""
         try:
             interface.wait_connected(self.patience)
         except Timeout:
-            reason = printable(interface.details().last_error) or "nobody came"
+            reason = printable(interface.details().last_error) or "no peer connected"
             advice = (
                 f"see `memif info {self.socket}`"
                 if self.role == "slave"
@@ -106,7 +106,7 @@ class InterfaceOptions:
 
 
 def _secret(file: str | None) -> bytes | None:
-    """From a file without its last line end, or from the environment; never shown."""
+    """The secret from a file, without its line end, or from MEMIF_SECRET. No message quotes it."""
     if file is None:
         value = os.environb.get(b"MEMIF_SECRET")
         where = "MEMIF_SECRET"
@@ -124,14 +124,14 @@ def _secret(file: str | None) -> bytes | None:
 
 
 class _RingSize(click.ParamType):
-    """A power of two."""
+    """The slots of a ring, a power of two."""
 
     name = "slots"
 
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> int:
-        """From text."""
+        """Convert text. Calls `fail` if it is wrong."""
         try:
             number = int(value)
         except ValueError:
@@ -151,40 +151,52 @@ def _socket_option() -> Callable:
         envvar="MEMIF_SOCKET",
         show_default=True,
         metavar="SOCKET",
-        help="Control socket; @NAME is an abstract one. Also from MEMIF_SOCKET.",
+        help="Control socket; @NAME is an abstract one. Default from MEMIF_SOCKET, if set.",
     )
 
 
 def _common(role: str, timeout: float) -> list[Callable]:
     number = click.IntRange
     option = functools.partial(click.option, show_default=True)
-    waiting = "Seconds to wait for the other end; 0: for ever."
+    waiting = "Seconds to wait for the other end; 0: no limit."
     return [
-        option("--role", type=click.Choice(["master", "slave"]), default=role, help="Which end."),
-        option("--id", type=number(0, 2**32 - 1), default=0, help="Interface id, as the peer's."),
+        option(
+            "--role",
+            type=click.Choice(["master", "slave"]),
+            default=role,
+            help="Listen (master) or connect (slave).",
+        ),
+        option(
+            "--id",
+            type=number(0, 2**32 - 1),
+            default=0,
+            help="Interface id, the same as the peer's.",
+        ),
         option(
             "--secret-file",
             metavar="FILE",
-            help="Secret, at most 24 bytes; without this MEMIF_SECRET, without that none.",
+            help="File with the secret, at most 24 bytes. Without it: MEMIF_SECRET, if set.",
         ),
-        option("--queues", type=number(1, MOST_QUEUES), default=1, help="Queues each way."),
-        option("--ring-size", type=_RingSize(), default=1024, help="Slots of a ring (slave)."),
+        option(
+            "--queues", type=number(1, MOST_QUEUES), default=1, help="Queues in each direction."
+        ),
+        option("--ring-size", type=_RingSize(), default=1024, help="Slots of a ring (slave only)."),
         option(
             "--buffer-size",
             type=number(1, MOST_BYTES),
             default=2048,
-            help="Bytes of a buffer (slave); longer packets take several.",
+            help="Bytes of a buffer (slave only). Longer packets take several.",
         ),
         option(
             "--protocol",
             type=click.Choice(["256", "512"]),
-            help="Speak only this version; without it the best in common.",
+            help="Speak only this protocol version. Without it: the best in common.",
         ),
         option(
             "--mode",
             type=click.Choice(["ethernet", "ip"]),
             default="ethernet",
-            help="What packets begin with, as the peer's.",
+            help="Header that packets begin with, the same as the peer's.",
         ),
         option("--timeout", type=click.FloatRange(min=0), default=timeout, help=waiting),
     ]
@@ -211,7 +223,7 @@ def interface_options(
 
 
 def told(tell: Callable[[str], None], name: str = "") -> dict[str, Callable]:
-    """Settings of an interface, so that `tell` hears of its peers; `name` is which interface."""
+    """Callbacks for an interface that tell of its peers. `name` is the interface in the texts."""
     prefix = f"{name}: " if name else ""
 
     def came(interface: Interface) -> None:
@@ -227,7 +239,7 @@ def told(tell: Callable[[str], None], name: str = "") -> dict[str, Callable]:
 
 
 def say(text: str) -> None:
-    """A line on stderr, where it is in nobody's way."""
+    """Print a line on stderr, apart from the output."""
     click.echo(printable(text), err=True)
 
 
@@ -247,7 +259,7 @@ _SETTING = re.compile(r",([a-z-]+)=([^,]*)$")
 
 
 def options_of(word: str, defaults: InterfaceOptions) -> InterfaceOptions:
-    """InterfaceOptions from SOCKET[,role=...][,id=...]..., the rest from the common options."""
+    """The options in SOCKET[,role=...][,id=...]...; `defaults` has those that it does not name."""
     path, values = word, {}
     while found := _SETTING.search(path):
         key, value = found.groups()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`memif ping`: ARP, then ICMP echo, over a memif."""
+"""`memif ping`: sends ARP and ICMP echo requests over a memif."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ _BURST = 64
 
 @dataclass
 class Statistics:
-    """What a ping has seen."""
+    """The counts and times of a ping."""
 
     sent: int = 0
     received: int = 0
     duplicates: int = 0
     wrong: int = 0
     times: list[float] = field(default_factory=list)
-    """Seconds, of each answer."""
+    """Round trip of each answer in seconds."""
 
     def summary(self) -> dict[str, Any]:
-        """As `--json` shows it; times in milliseconds."""
+        """The statistics as `--json` shows them; times in milliseconds."""
         lost = self.sent - self.received
         result = {
             "transmitted": self.sent,
@@ -86,7 +86,7 @@ class Statistics:
 
 
 class _Ethernet:
-    """Packets to a host whose MAC address ARP has to find, and may have to find again."""
+    """Packets to a host whose MAC address ARP finds, once or again."""
 
     def __init__(self, us: Host, target: IPv4Address) -> None:
         self._us = us
@@ -99,7 +99,7 @@ class _Ethernet:
         return self._target is not None
 
     def forget(self) -> None:
-        """The host may have come back with another address, as a VPP does that starts again."""
+        """Ask for the MAC address again. VPP has another one after a restart."""
         self._target = None
 
     def question(self) -> bytes:
@@ -121,12 +121,12 @@ class _Ethernet:
         return read_echo_reply(frame, self._us)
 
     def reply_to(self, frame: bytes) -> bytes | None:
-        """The other end may have to ask for us first."""
+        """The answer if the other end asks for us, by ARP or ping; else None."""
         return answer(frame, self._us)
 
 
 class _Ip:
-    """Packets that begin with their IP header: nothing has to be found."""
+    """Packets that begin with their IP header: there is no ARP."""
 
     is_ready = was_found = True
 
@@ -148,7 +148,7 @@ class _Ip:
 
 
 class _Ping:
-    """One conversation with one address. Links may come and go meanwhile: requests get lost."""
+    """Pings one address. While there is no link, requests are lost."""
 
     def __init__(
         self,
@@ -169,10 +169,10 @@ class _Ping:
         self._unsent: list[int] = []
 
     def run(self, count: int | None, interval: float, patience: float, give_up: float) -> None:
-        """Send `count` requests (None: for ever), then wait for the last answers.
+        """Send `count` requests (None: no limit), then wait for the last answers.
 
-        Requests wait for ARP, `patience` seconds at most, and without a `count` all of them until
-        it was answered once within `give_up` seconds. Raises NoAnswer.
+        A request waits for the answer to ARP, up to `patience` seconds. Raises NoAnswer if without
+        a `count` nobody answers ARP within `give_up` seconds.
         """
         due = time.monotonic()
         end_of_search = math.inf if count else due + give_up
@@ -212,7 +212,7 @@ class _Ping:
         self._send_waiting()
 
     def _send_waiting(self) -> None:
-        """What has to wait for ARP, and may be late by then."""
+        """Send the requests that waited for ARP, except those that are too late by now."""
         if not self._host.is_ready:
             self._put(self._host.question())
             return
@@ -222,13 +222,15 @@ class _Ping:
         self._unsent.clear()
 
     def _put(self, packet: bytes) -> None:
-        """Without a link it is lost, as on a wire. With one that is new, a slave may have to post
-        buffers yet."""
+        """Send a packet. Without a link it is lost, as on a wire.
+
+        On a new link, wait for room: a slave may not have posted its buffers yet.
+        """
         with contextlib.suppress(MemifError):
             self._interface.send(packet, _ROOM if self._interface.connected else 0)
 
     def _forget(self, patience: float) -> None:
-        """Answers that come later than this do not count."""
+        """Give up requests that were sent more than `patience` seconds ago."""
         now = time.perf_counter()
         late = [sequence for sequence, then in self._unanswered.items() if now - then > patience]
         for sequence in late:
@@ -313,10 +315,10 @@ def _print_summary(target: IPv4Address, statistics: Statistics, seconds: float) 
 
 @click.command("ping", context_settings=EXAMPLES_FIRST)
 @click.argument("target", metavar="ADDR", type=Ipv4())
-@click.option("-c", "count", type=click.IntRange(1), help="End after so many requests.")
+@click.option("-c", "count", type=click.IntRange(1), help="End after this many requests.")
 @click.option(
     "-i", "interval", type=click.FloatRange(0), default=1.0, show_default=True,
-    help="Seconds between requests; 0: each as soon as the one before was answered.",
+    help="Seconds between requests; 0: send each when the one before is answered.",
 )  # fmt: skip
 @click.option(
     "-s", "size", type=click.IntRange(0, MOST_BYTES - HEADERS), default=56, show_default=True,
@@ -326,9 +328,15 @@ def _print_summary(target: IPv4Address, statistics: Statistics, seconds: float) 
     "-W", "patience", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True,
     help="Seconds to wait for an answer.",
 )  # fmt: skip
-@click.option("--from", "source", type=Ipv4(), help="Our address; without it one beside ADDR.")
-@click.option("--mac", type=Mac(), help="Our MAC address; without it 02:fe and our address.")
-@click.option("--json", "as_json", is_flag=True, help="Only the statistics, as JSON.")
+@click.option(
+    "--from", "source", type=Ipv4(), help="Our IPv4 address. Without it: one next to ADDR."
+)
+@click.option(
+    "--mac",
+    type=Mac(),
+    help="Our MAC address. Without it: 02:fe, then the bytes of our IPv4 address.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print only the statistics, as JSON.")
 @interface_options()
 def command(
     options: InterfaceOptions,
@@ -341,11 +349,11 @@ def command(
     mac: bytes | None,
     as_json: bool,
 ) -> int:
-    """Ask ADDR, an IPv4 address behind a memif, for echo: ARP first, then ICMP.
+    """Send ICMP echo requests to the IPv4 address ADDR over a memif. ARP finds its MAC address.
 
-    With --mode ip, as of a VPP interface in that mode, there is no ARP. When the other end goes,
-    ping goes on: requests get lost until it is back. Without -c it gives up when nobody answers ARP
-    within --timeout.
+    With --mode ip there is no ARP; a VPP interface may be in this mode. When the other end leaves,
+    ping goes on, and requests are lost until it comes back. Without -c, ping ends if nobody answers
+    ARP within --timeout.
 
     \b
     Examples:
@@ -354,7 +362,7 @@ def command(
       memif ping 10.0.0.1 --from 10.0.0.9 -s 8000 -S @abstract --id 1
       memif ping 192.168.1.1 --mode ip
 
-    Exit status: 0 when answers came, 1 when none did or nobody was reached.
+    Exit status: 0 if answers came, 1 if none came or there was no connection.
     """
     source = source or neighbour(target)
     host: _Ethernet | _Ip

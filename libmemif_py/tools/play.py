@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`memif play`: send the packets of a capture."""
+"""`memif play`: sends the packets of a capture."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def bursts(records: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
 
 
 def drain(interface: Interface, queue: int, patience: float = _DRAIN) -> int:
-    """Wait until the peer has taken what was sent, as long as it goes on; returns what is left.
+    """Wait until the peer has taken all packets, or takes none for `patience` seconds.
 
-    Not every peer takes what still lies in the ring when an interface closes. Of a peer that has
-    left nobody knows what it took.
+    Returns how many packets it left. Not every peer takes what lies in the ring when an interface
+    closes. If the peer has disconnected, nobody knows what it took, and the result is 0.
     """
     left = interface.tx_fill(queue) or 0
     while left:
@@ -60,7 +60,7 @@ def drain(interface: Interface, queue: int, patience: float = _DRAIN) -> int:
 
 
 class Pace:
-    """So many packets a second; None: as fast as they go."""
+    """Limits the packets per second to `rate`; None for no limit."""
 
     def __init__(self, rate: float | None) -> None:
         """The clock starts with the first packet."""
@@ -70,11 +70,11 @@ class Pace:
 
     @property
     def burst(self) -> int:
-        """Packets that make a burst: at low rates they go one by one."""
+        """Packets of a burst: at low rates one, so that they are spread evenly."""
         return _BURST if self._rate is None else max(1, min(_BURST, int(self._rate / 1000)))
 
     def wait(self, count: int) -> None:
-        """Until the next `count` packets are due."""
+        """Sleep until the next `count` packets are due."""
         if self._rate is None:
             return
         now = time.monotonic()
@@ -87,7 +87,7 @@ class Pace:
 
 
 class _Player:
-    """Sends one file, once or again and again."""
+    """Sends the packets of a file."""
 
     def __init__(
         self, path: str, options: InterfaceOptions, pace: Pace, progress: Callable[[int], None]
@@ -99,7 +99,7 @@ class _Player:
         self._progress = progress
 
     def play(self, interface: Interface) -> None:
-        """All packets of the file. Raises NoAnswer when they do not go, UsageError for the file."""
+        """Send the file once. Raises NoAnswer if nobody takes it, UsageError for a bad file."""
         before = self.packets
         with open(self._path, "rb") as file:
             try:
@@ -154,7 +154,7 @@ class _Player:
 
 @contextlib.contextmanager
 def _progress_bar(path: str, loops: int, wanted: bool) -> Iterator[Callable[[int, int], None]]:
-    """Calls of (round, place in the file); a bar on a terminal, nothing elsewhere."""
+    """A function that takes the round and the place in the file. Shows a bar on a terminal."""
     if not wanted or not sys.stderr.isatty():
         yield lambda _round, _place: None
         return
@@ -172,19 +172,19 @@ def _progress_bar(path: str, loops: int, wanted: bool) -> Iterator[Callable[[int
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Packets per second.")
 @click.option(
     "--loop", "loops", type=click.IntRange(0), default=1, show_default=True,
-    help="Send the file so many times; 0: until Ctrl+C.",
+    help="Send the file this many times; 0: until Ctrl+C.",
 )  # fmt: skip
-@click.option("--quiet", is_flag=True, help="No progress bar.")
-@click.option("--json", "as_json", is_flag=True, help="The counts at the end as JSON.")
+@click.option("--quiet", is_flag=True, help="Show no progress bar.")
+@click.option("--json", "as_json", is_flag=True, help="Print the counts at the end as JSON.")
 @interface_options()
 def command(
     options: InterfaceOptions, path: str, rate: float | None, loops: int, quiet: bool, as_json: bool
 ) -> None:
-    """Send the packets of a pcap or pcapng FILE, in order, as fast as they go or at a rate.
+    """Send the packets of a pcap or pcapng FILE in order, as fast as possible or at a rate.
 
-    Waits for room when the ring is full, so that nothing is dropped, and at the end until the
-    other end has taken all. When the other end goes, waits for it to come back, up to --timeout;
-    what lay in the ring then may be lost.
+    When the ring is full, this waits for room, so no packet is dropped. At the end it waits until
+    the other end has taken all packets. When the other end leaves, it waits up to --timeout for it
+    to come back; packets that lay in the ring may be lost.
 
     \b
     Examples:
@@ -200,7 +200,7 @@ def command(
             player = _Player(path, options, Pace(rate), lambda place: progress(round_, place))
             left = 0
             try:
-                for round_ in rounds:  # noqa: B007 - the bar looks at it
+                for round_ in rounds:  # noqa: B007 - the progress bar reads it
                     player.play(interface)
                 left = drain(interface, 0)
             finally:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `memif bridge` can join: memif interfaces, TAP devices, network interfaces."""
+"""What `memif bridge` joins: memif interfaces, TAP devices, network interfaces."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ _PACKET_MR_PROMISC, _ETH_P_ALL = 1, 3
 
 
 class Port:
-    """One side of a bridge. Counts what came in, what went out, what found no room."""
+    """One side of a bridge. Counts the packets that it received, sent and dropped."""
 
     def __init__(self, name: str) -> None:
-        """`name` is as given on the command line."""
+        """`name` is the word of the command line."""
         self.name = name
         self.received = self.sent = self.dropped = 0
 
     def fds(self) -> list[int]:
-        """Readable when there is something to pass on; one for each queue."""
+        """A descriptor for each queue; readable when the queue has packets."""
         raise NotImplementedError
 
     def pass_on(self, queue: int, consume: Callable[[list], None]) -> None:
-        """Receive one burst of a queue, never waiting, and hand it over."""
+        """Receive one burst of a queue without waiting, and pass it to `consume`."""
         raise NotImplementedError
 
     def take(self, packets: list, queue: int) -> None:
-        """Send what there is room for, never waiting; the rest is dropped, as on a wire."""
+        """Send packets without waiting. Those that find no room are dropped, as on a wire."""
         sent = self._send(packets, queue)
         self.sent += sent
         self.dropped += len(packets) - sent
@@ -55,15 +55,15 @@ class Port:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Release it."""
+        """Release the port."""
         raise NotImplementedError
 
 
 class MemifPort(Port):
-    """A memif interface. Its packets are handed over where they lie in shared memory."""
+    """A memif interface. It passes packets on in place, in shared memory."""
 
     def __init__(self, options: InterfaceOptions, tell: Callable[[str], None]) -> None:
-        """Connects or listens; `tell` hears of connections."""
+        """Connect or listen. `tell` gets a line for each connection."""
         super().__init__(options.shown)
         self.options = options
         self.interface = options.open(**told(tell, options.shown))
@@ -77,7 +77,7 @@ class MemifPort(Port):
         try:
             burst = self.interface.rx_burst(BURST, 0, queue=queue)
         except MemifError:
-            return  # the link came or went, or somebody woke us for nothing
+            return  # no link, or no packets after all
         with burst:
             self.received += len(burst)
             packets = list(burst)
@@ -98,7 +98,7 @@ class MemifPort(Port):
 
 
 class _FilePort(Port):
-    """A descriptor that gives and takes one packet for each call."""
+    """A descriptor that reads or writes one packet with each call."""
 
     _fd: int
 
@@ -136,10 +136,10 @@ class _FilePort(Port):
 
 
 class TapPort(_FilePort):
-    """A TAP device of the kernel: made, or taken if it is there, and brought up."""
+    """A TAP device of the kernel, made unless it exists, and brought up."""
 
     def __init__(self, word: str, device: str) -> None:
-        """Needs the right to administer the network."""
+        """Needs CAP_NET_ADMIN. Raises NoAnswer."""
         super().__init__(word)
         try:
             self._fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -155,10 +155,10 @@ class TapPort(_FilePort):
 
 
 class PacketPort(_FilePort):
-    """A network interface, by a packet socket: all that it receives, and none of what we send."""
+    """A packet socket: gets all that a network interface receives, nothing that we send."""
 
     def __init__(self, word: str, device: str) -> None:
-        """Needs the right to open packet sockets."""
+        """Needs CAP_NET_RAW. Raises NoAnswer."""
         super().__init__(word)
         try:
             sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
@@ -191,7 +191,7 @@ def _bring_up(device: str) -> None:
 
 
 def open_port(word: str, defaults: InterfaceOptions, tell: Callable[[str], None]) -> Port:
-    """From the command line: tap:NAME, if:NAME, or a memif as options.options_of has it."""
+    """The port for tap:NAME, if:NAME, or a memif as in options_of. Raises UsageError."""
     for prefix, kind in (("tap:", TapPort), ("if:", PacketPort)):
         if word.startswith(prefix):
             device = word.removeprefix(prefix)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`memif respond`: a host that answers ARP and ping."""
+"""`memif respond`: a host that answers ARP requests and pings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BURST = 256
 
 
 class _Responder:
-    """Answers on the queue that a request came in on."""
+    """Answers each request on the queue on which it came."""
 
     def __init__(
         self, interface: Interface, queues: int, answer_to: Callable[[bytes], bytes | None]
@@ -36,7 +36,7 @@ class _Responder:
         self._answer_to = answer_to
 
     def run(self) -> None:
-        """Until stopped."""
+        """Answer until a signal ends the command."""
         ready = select.epoll()
         queue_of = {self._interface.fileno(queue): queue for queue in range(self._queues)}
         for fd in queue_of:
@@ -49,7 +49,7 @@ class _Responder:
         try:
             frames = self._interface.recv_burst(_BURST, 0, queue=queue)
         except MemifError:
-            return  # the link came or went
+            return  # the link went up or down
         self.received += len(frames)
         answers = [reply for frame in frames if (reply := self._answer_to(frame)) is not None]
         sent = 0
@@ -57,20 +57,22 @@ class _Responder:
             try:
                 sent = self._interface.send_burst(answers, 0, queue=queue)
             except MemifError:
-                sent = 0  # no room, or the link went down: as a wire would lose them
+                sent = 0  # no room or no link: lost, as on a wire
         self.answered += sent
         self.dropped += len(answers) - sent
 
 
 @click.command("respond", context_settings=EXAMPLES_FIRST)
 @click.argument("address", metavar="ADDR", type=Ipv4())
-@click.option("--mac", type=Mac(), help="Our MAC address; without it 02:fe and ADDR.")
-@click.option("--json", "as_json", is_flag=True, help="The counts at the end as JSON.")
+@click.option(
+    "--mac", type=Mac(), help="Our MAC address. Without it: 02:fe, then the bytes of ADDR."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the counts at the end as JSON.")
 @interface_options(role="master", timeout=0)
 def command(
     options: InterfaceOptions, address: IPv4Address, mac: bytes | None, as_json: bool
 ) -> None:
-    """Be ADDR behind a memif: answer ARP requests and pings until Ctrl+C.
+    """Answer ARP requests and pings for the IPv4 address ADDR, until Ctrl+C.
 
     \b
     Examples:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ctrl+C and SIGTERM end a command in peace: `finally` and `with` run, no traceback is seen."""
+"""Ctrl+C and SIGTERM end a command in order: `finally` and `with` run, without a traceback."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(BaseException):
-    """Raised in the main thread wherever it is, so that nothing has to be asked in loops."""
+    """Raised in the main thread wherever it runs, so that no loop has to check a flag."""
 
     def __init__(self, number: int) -> None:
-        """`number` is that of the signal."""
+        """`number` is the number of the signal."""
         super().__init__(f"stopped by signal {number}")
         self.status = 128 + number
 
 
 def install() -> None:
-    """From now on those signals raise Stopped; the second one ends the process at once."""
+    """From now on these signals raise Stopped. A second one ends the process at once."""
     for number in _SIGNALS:
         signal.signal(number, _stop)
 
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """In the block no signal comes between making a thing and knowing of it."""
+    """Hold the signals back in the block, so that what it makes is also noted for clean-up."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`memif top`: queues, rates and ring fill of interfaces, live."""
+"""`memif top`: queues, rates and the fill of rings, live."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BURST = 256
 
 
 class _Watched:
-    """One interface, with threads that take its packets if wanted."""
+    """One interface, with threads that receive its packets unless they stay in the ring."""
 
     def __init__(self, options: InterfaceOptions, what: str) -> None:
         self.options = options
@@ -46,7 +46,7 @@ class _Watched:
             thread.join()
 
     def _take(self, queue: int, send_back: bool) -> None:
-        """Until the interface is closed."""
+        """Receive until the interface is closed."""
         while True:
             try:
                 packets = self.interface.recv_burst(_BURST, queue=queue)
@@ -55,10 +55,10 @@ class _Watched:
             except errors.NoConnectionError:
                 return
             except MemifError:
-                continue  # no room, or the link went down: it may come back
+                continue  # no room, or no link for now
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """One for each queue and direction, with rates since the last call."""
+        """One row for each queue and direction, with rates since the last call."""
         now = time.monotonic()
         span, self._then = now - self._then, now
         details = self.interface.details()
@@ -89,7 +89,7 @@ class _Watched:
 
 
 def _tables(rows: list[dict[str, Any]]) -> Any:
-    """One for each interface."""
+    """One table for each interface."""
     from rich.console import Group
 
     by_interface = itertools.groupby(rows, key=lambda row: (row["socket"], row["id"]))
@@ -126,7 +126,7 @@ def _table(rows: list[dict[str, Any]]) -> Any:
 
 @contextlib.contextmanager
 def _screen(as_json: bool) -> Iterator[Any]:
-    """A function that shows rows: in place on a terminal, else one after the other."""
+    """A function that shows rows: on a terminal it replaces the last ones, else it appends."""
     if as_json:
         yield lambda rows: click.echo(json.dumps(rows))
         return
@@ -146,14 +146,14 @@ def _screen(as_json: bool) -> Iterator[Any]:
 @click.argument("words", metavar="SOCKET...", nargs=-1, required=True)
 @click.option(
     "-d", "delay", type=click.FloatRange(0.05), default=1.0, show_default=True,
-    help="Seconds between looks.",
+    help="Seconds between updates.",
 )  # fmt: skip
-@click.option("-n", "count", type=click.IntRange(1), help="End after so many looks.")
+@click.option("-n", "count", type=click.IntRange(1), help="End after this many updates.")
 @click.option(
     "--packets", "what", type=click.Choice(["drop", "echo", "keep"]), default="drop",
-    show_default=True, help="What becomes of what is received; keep: it stays in the ring.",
+    show_default=True, help="Drop packets, send them back, or keep them in the ring.",
 )  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="One line of JSON for each look.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each update.")
 @interface_options(timeout=0, with_socket=False)
 def command(
     options: InterfaceOptions,
@@ -163,11 +163,11 @@ def command(
     what: str,
     as_json: bool,
 ) -> None:
-    """Be the other end of each SOCKET and show its queues: rates, totals, how full the rings are.
+    """Be the other end of each SOCKET, and show its queues: rates, totals, fill of the rings.
 
-    A SOCKET may say its own options: SOCKET,role=master,id=1,queues=2. The counts are those of this
-    end: nobody can look into a memif between two others. How full a ring is counts its slots, of
-    which a long packet takes several; `--json` has the packets as well.
+    A SOCKET may have its own options: SOCKET,role=master,id=1,queues=2. The counts are those of
+    this end: no third program can see a memif between two others. The fill of a ring is in slots; a
+    long packet takes several. `--json` shows the packets in the ring too.
 
     \b
     Examples:

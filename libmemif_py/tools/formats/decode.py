@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A packet as one line, as tcpdump has it. What is cut or broken is shown as far as it goes."""
+"""A packet as one line, in the style of tcpdump. A cut or broken packet is shown in part."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ECHOES = (0, 8, 128, 129)
 
 
 def line(packet: bytes, *, link_level: bool = False) -> str:
-    """An Ethernet frame; with its addresses if `link_level`."""
+    """The line for an Ethernet frame; with its addresses if `link_level`."""
     try:
         text, kind, rest = _ethernet(packet)
     except struct.error:
@@ -42,14 +42,14 @@ def line(packet: bytes, *, link_level: bool = False) -> str:
 
 
 def ip_line(packet: bytes) -> str:
-    """A packet that begins with an IP header."""
+    """The line for a packet that begins with an IP header."""
     version = packet[0] >> 4 if packet else 0
     kind = {4: _IP, 6: _IP6}.get(version, 0)
     return _network(kind, packet) or f"IP version {version}, length {len(packet)}"
 
 
 def hex_dump(packet: bytes) -> str:
-    """Offsets, bytes and text, sixteen a line."""
+    """Offsets, bytes and text, sixteen bytes a line."""
     lines = []
     for start in range(0, len(packet), 16):
         part = packet[start : start + 16]
@@ -73,7 +73,7 @@ def _ethernet(packet: bytes) -> tuple[str, int, bytes]:
 
 
 def _network(kind: int, packet: bytes) -> str | None:
-    """None for what is not decoded."""
+    """None for a protocol that is not decoded."""
     readers: dict[int, tuple[str, Callable[[bytes], str]]] = {
         _IP: ("ip", _ip), _IP6: ("ip6", _ip6), _ARP: ("arp", _arp),
     }  # fmt: skip
@@ -160,7 +160,7 @@ def _tcp(ends: tuple[str, str], body: bytes, length: int) -> str:
     flags = "".join(letter for bit, letter in _FLAGS if where & bit) or "none"
     data = max(0, length - header)
     text = f"{ends[0]}.{source} > {ends[1]}.{target}: Flags [{flags}]"
-    if data or where & 7:  # a number is of use when something is counted
+    if data or where & 7:  # only data, SYN, FIN and RST have a sequence number to show
         span = f"{sequence}:{(sequence + data) % 2**32}" if data else f"{sequence}"
         text += f", seq {span}"
     if where & 16:

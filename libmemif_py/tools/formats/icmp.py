@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ARP and ICMP echo: requests and answers as bytes, answers read with every field checked."""
+"""ARP and ICMP echo: makes requests and answers, and reads answers with every field checked."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _TTL = 64
 
 
 class PacketError(ValueError):
-    """A packet that is not what it should be."""
+    """A packet that is not the expected one."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """One end of a conversation."""
+    """A host: its MAC and its IPv4 address."""
 
     mac: bytes
     ip: IPv4Address
@@ -39,7 +39,7 @@ class Host:
 
 @dataclass(frozen=True)
 class EchoReply:
-    """What an ICMP echo reply says."""
+    """The fields of an ICMP echo reply."""
 
     source: IPv4Address
     target: IPv4Address
@@ -50,14 +50,14 @@ class EchoReply:
 
 
 def checksum(data: bytes) -> int:
-    """The internet checksum; 0 for data that holds its right checksum."""
+    """The Internet checksum of `data`; 0 if the data contains its own checksum and it is right."""
     total = int.from_bytes(data + b"\0" if len(data) % 2 else data, "big")
-    # Each carry is added back in, so the words add up modulo 0xffff; only zeroes add up to 0.
+    # Carries are added back, so the sum of the words is modulo 0xffff. Only zeros have the sum 0.
     return 0xFFFF - (total % 0xFFFF or (0xFFFF if total else 0))
 
 
 def arp_request(source: Host, wanted: IPv4Address) -> bytes:
-    """Ask everybody for the MAC address of `wanted`."""
+    """A broadcast that asks for the MAC address of `wanted`."""
     return _ETHERNET.pack(_BROADCAST, source.mac, _TYPE_ARP) + _ARP.pack(
         *_ARP_IPV4_OVER_ETHERNET,
         _ARP_REQUEST,
@@ -74,7 +74,7 @@ def is_arp(frame: bytes) -> bool:
 
 
 def read_arp_reply(frame: bytes, asker: Host) -> Host:
-    """Who answered. Raises PacketError for anything but an answer to `asker`."""
+    """The host that answered. Raises PacketError unless the frame is an answer to `asker`."""
     source = _read_ethernet(frame, asker.mac, _TYPE_ARP)
     if len(frame) < _ETHERNET.size + _ARP.size:
         raise PacketError(f"ARP packet of {len(frame)} bytes")
@@ -99,7 +99,7 @@ def echo_request(
 def ip_echo_request(
     source: IPv4Address, target: IPv4Address, identifier: int, sequence: int, payload: bytes
 ) -> bytes:
-    """A ping that begins with its IP header."""
+    """An echo request that begins with its IP header."""
     icmp = _ICMP.pack(_ECHO_REQUEST, 0, 0, identifier, sequence) + payload
     icmp = _with_checksum(icmp, 2)
     length = _IP.size + len(icmp)
@@ -109,13 +109,13 @@ def ip_echo_request(
 
 
 def read_echo_reply(frame: bytes, asker: Host) -> EchoReply:
-    """An answer to a ping of `asker`. Raises PacketError, for a wrong checksum as well."""
+    """The reply to a request of `asker`. Raises PacketError, also for a wrong checksum."""
     _read_ethernet(frame, asker.mac, _TYPE_IP)
     return read_ip_echo_reply(frame[_ETHERNET.size :], asker.ip)
 
 
 def read_ip_echo_reply(packet: bytes, asker: IPv4Address) -> EchoReply:
-    """The same of a packet that begins with its IP header."""
+    """The same for a packet that begins with its IP header."""
     if len(packet) < _IP.size + _ICMP.size:
         raise PacketError(f"echo reply of {len(packet)} bytes")
     ip = packet[: _IP.size]
@@ -139,9 +139,9 @@ def read_ip_echo_reply(packet: bytes, asker: IPv4Address) -> EchoReply:
 
 
 def answer(frame: bytes, host: Host) -> bytes | None:
-    """What `host` answers to an ARP request for it or a ping of it; None to all else.
+    """The answer of `host` to an ARP request or an echo request for it; None for other frames.
 
-    The answer to a ping is as long as the ping, padding included.
+    The answer to an echo request has the length of the request, padding included.
     """
     kind = frame[12:14]
     if kind == _TYPE_ARP.to_bytes(2, "big"):
@@ -163,7 +163,7 @@ def _arp_answer(frame: bytes, host: Host) -> bytes | None:
 
 
 def answer_ip(packet: bytes, ip: IPv4Address) -> bytes | None:
-    """The answer of `ip` to a ping that begins with its IP header; None to all else."""
+    """The answer of `ip` to an echo request that begins with its IP header, else None."""
     if len(packet) < _IP.size:
         return None
     version, _, length, _, fragment, _, protocol, _, source, target = _IP.unpack_from(packet)
@@ -190,7 +190,7 @@ def _with_checksum(data: bytes, at: int) -> bytes:
 
 
 def _read_ethernet(frame: bytes, target: bytes, kind: int) -> bytes:
-    """The sender's address."""
+    """Check the header of a frame. Returns the MAC address of the sender."""
     if len(frame) < _ETHERNET.size:
         raise PacketError(f"frame of {len(frame)} bytes")
     found_target, source, found_kind = _ETHERNET.unpack_from(frame)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Captures of packets: pcap and pcapng, written and read.
+"""Reads and writes captures of packets, in the formats pcap and pcapng.
 
-Read is what every other program writes: both byte orders, microseconds and nanoseconds, several
-sections and interfaces, and blocks that are not known are passed over. A file that breaks the
-format raises CaptureError with the place; nothing in it is trusted.
+The reader takes what other programs write: both byte orders, microseconds and nanoseconds, several
+sections and interfaces. It skips unknown blocks. It trusts nothing in a file: one that breaks the
+format raises CaptureError with the place.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 ETHERNET, RAW_IP = 1, 101
-# Packets that begin with an IP header have several numbers.
+# Several numbers stand for packets that begin with an IP header.
 IP_LINK_TYPES = (RAW_IP, 12, 14, 228, 229)
 WHOLE = 262_144
-"""Bytes of a packet that are kept when all are wanted, as tcpdump has it."""
+"""The snapshot length that means whole packets, the same as in tcpdump."""
 
-_PCAP_MAGICS = {0xA1B2C3D4: 1000, 0xA1B23C4D: 1}  # nanoseconds of a fraction
+_PCAP_MAGICS = {0xA1B2C3D4: 1000, 0xA1B23C4D: 1}  # unit of the fraction, in nanoseconds
 _PCAP_HEADER = "IHHiIII"
 _PCAP_RECORD = "IIII"
 _SECTION, _INTERFACE, _PACKET, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, 6
@@ -34,7 +34,7 @@ _SECOND = 1_000_000_000
 
 
 class CaptureError(ValueError):
-    """A file that is no capture, or a broken one."""
+    """The file is no capture, or a broken one."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Record:
 
     data: bytes
     time_ns: int
-    """Nanoseconds since 1970; 0 where the capture has none."""
+    """Nanoseconds since 1970; 0 if the capture has no times."""
     length: int
-    """Bytes on the wire; more than in `data` when the capture cut it."""
+    """Bytes on the wire; more than in `data` if the capture cut the packet."""
     link_type: int
 
 
@@ -53,16 +53,16 @@ class Record:
 
 
 class PcapWriter:
-    """The old format, with nanoseconds."""
+    """Writes pcap, with nanoseconds."""
 
     def __init__(self, file: BinaryIO, link_type: int = ETHERNET, snaplen: int = WHOLE) -> None:
-        """Writes the header. The file stays the caller's."""
+        """Write the header. The caller closes the file."""
         self._file = file
         self._snaplen = snaplen
         file.write(struct.pack("<" + _PCAP_HEADER, 0xA1B23C4D, 2, 4, 0, 0, snaplen, link_type))
 
     def write(self, data: bytes, time_ns: int, interface: int = 0) -> None:
-        """One packet; the format knows no interfaces."""
+        """Write one packet. The format has no interfaces."""
         kept = data[: self._snaplen]
         seconds, rest = divmod(time_ns, _SECOND)
         self._file.write(
@@ -72,7 +72,7 @@ class PcapWriter:
 
 
 class PcapngWriter:
-    """The format of Wireshark, one section, nanoseconds."""
+    """Writes pcapng: one section, with nanoseconds."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class PcapngWriter:
         snaplen: int = WHOLE,
         names: tuple[str, ...] = ("memif",),
     ) -> None:
-        """Writes the section and its interfaces. The file stays the caller's."""
+        """Write the section and its interfaces. The caller closes the file."""
         self._file = file
         self._snaplen = snaplen
         section = struct.pack("<IHHq", _BYTE_ORDER, 1, 0, -1) + _option(_APPLICATION, b"memif")
@@ -94,7 +94,7 @@ class PcapngWriter:
             self._block(_INTERFACE, fixed + options + _option(_END, b""))
 
     def write(self, data: bytes, time_ns: int, interface: int = 0) -> None:
-        """One packet."""
+        """Write one packet of the interface with this index in `names`."""
         kept = data[: self._snaplen]
         high, low = divmod(time_ns, 2**32)
         fixed = struct.pack("<IIIII", interface, high, low, len(kept), len(data))
@@ -120,7 +120,7 @@ def _padded(data: bytes) -> bytes:
 
 
 def read(file: BinaryIO) -> Iterator[Record]:
-    """The packets of a capture, whichever format it has. Raises CaptureError."""
+    """The packets of a capture in either format. Raises CaptureError."""
     start = file.read(4)
     for order in "<>":
         if len(start) == 4:
@@ -143,7 +143,7 @@ def _exactly(file: BinaryIO, count: int, what: str) -> bytes:
 def _read_pcap(file: BinaryIO, order: str, fraction: int) -> Iterator[Record]:
     header = struct.Struct(order + _PCAP_HEADER[1:])
     *_, link_type = header.unpack(_exactly(file, header.size, "the header"))
-    link_type &= 0x0FFFFFFF  # above it the length of a check sequence may be told
+    link_type &= 0x0FFFFFFF  # the bits above may hold the length of the frame check sequence
     record = struct.Struct(order + _PCAP_RECORD)
     number = 0
     while start := file.read(record.size):
@@ -159,13 +159,13 @@ def _read_pcap(file: BinaryIO, order: str, fraction: int) -> Iterator[Record]:
 
 
 class _PcapngReader:
-    """Behind the first four bytes."""
+    """Reads a file whose first four bytes were read already."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._order = "<"
         self._number = 0
-        # Of the current section: link type, bytes kept at most, and ticks of a second.
+        # Of the current section: link type, snapshot length, ticks per second.
         self._interfaces: list[tuple[int, int, int]] = []
         self._read = {
             _ENHANCED: self._enhanced,
@@ -199,7 +199,7 @@ class _PcapngReader:
         return CaptureError(f"block {self._number}: {text}")
 
     def _body(self, length: int, read: int = 8) -> bytes:
-        """What is left of a block of which `read` bytes were taken already."""
+        """The rest of a block of which `read` bytes were read already."""
         if not read + 4 <= length <= _LARGEST_BLOCK or length % 4:
             raise self._fail(
                 f"length {length}, expected a multiple of 4 from {read + 4} to {_LARGEST_BLOCK}"
@@ -245,7 +245,7 @@ class _PcapngReader:
         return self._record(index, (high << 32) + low, body[20:], kept, length)
 
     def _packet(self, body: bytes) -> Record:
-        """The block of old that enhanced packets replaced."""
+        """The obsolete packet block, which enhanced packet blocks replaced."""
         index, _, high, low, kept, length = self._fields("HHIIII", body)
         return self._record(index, (high << 32) + low, body[20:], kept, length)
 
