@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the entry face does off the fast paths (run.h, entry_run.h): packets of several slots,
- * regions that change, moving buffers without a copy.
+ * The slow paths of the entry face: packets of several slots, buffers whose region changes from one
+ * to the next, and moving buffers without a copy. Its fast paths: entry_run.h.
  */
 #define MIF_FACE_CALLS static const struct mif_face_calls entry_calls
 #include "datapath/entry_run.h"
@@ -10,7 +10,7 @@
 
 /* ---- receive ---- */
 
-/* The whole ring is one packet, and still it goes on. */
+/* True if all slots of the ring belong to one packet and its end is not among them. */
 static bool chain_is_endless(const struct mif_queue *q)
 {
     return q->done == q->next && q->limit - q->next == mif_capacity(q, (enum mif_kind)q->kind);
@@ -26,7 +26,7 @@ static bool read_entry(struct mif_queue *q, uint64_t counter, memif_buffer_t *bu
     return data != NULL;
 }
 
-/* Hands out `entries` of one packet; `whole` if its end is among them. */
+/* Hands out `entries` entries of one packet. `whole`: they contain its end. */
 static void hand_out(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t entries, bool whole)
 {
     uint64_t bytes = 0;
@@ -41,11 +41,11 @@ static void hand_out(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t e
     mif_store(&q->extra_slots, q->extra_slots + entries - (whole ? 1 : 0));
 }
 
-/* A packet that is longer than all of bufs goes out in pieces. */
+/* A packet that has more segments than bufs has entries is handed out in pieces. */
 enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count, uint32_t *n)
 {
     memif_buffer_t *first = &bufs[*n];
-    uint64_t bytes = 0; /* of one that goes out in pieces, of a piece */
+    uint64_t bytes = 0; /* of the packet, or of the piece of it */
     for (uint32_t i = 0; q->next + i != q->limit; i++) {
         if (*n + i == count) {
             if (*n > 0)
@@ -70,15 +70,15 @@ enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t
 
 /* ---- transmit ---- */
 
-/* The most entries of a packet, so that an array that was sized by the interface's own buffer size
- * is never outgrown, whatever a peer posts. */
+/* How many entries a packet may have. Programs size their arrays by the interface's own buffer
+ * size, so there are no more than that takes, whatever buffers a peer posts. */
 static uint32_t entries_allowed(const struct mif_queue *q, uint32_t size)
 {
     return size > q->buffer_size ? (size + q->buffer_size - 1) / q->buffer_size : 1;
 }
 
-/* Entry i of a packet in memory of ours: as if it lay in buffers of the interface's own size. There
- * are fewer entries than slots, and each has the index of one. */
+/* Entry i of a packet in our own memory, divided as if into buffers of the interface's own size.
+ * The packet has fewer entries than slots, and each entry has the index of one of its slots. */
 static memif_buffer_t bounced_entry(struct mif_queue *q, uint16_t first, uint32_t i)
 {
     const struct mif_chain *chain = &q->chain_of[first];
@@ -119,7 +119,7 @@ enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *bufs, uint3
     return MIF_STEP_OK;
 }
 
-/* As is_sendable, for one that lies in its slot's buffer and the tail room behind it. */
+/* The same as is_sendable, but the entry may reach into the tail room behind its slot's buffer. */
 static bool is_sendable_with_tailroom(const memif_buffer_t *buf, const struct mif_queue *q,
                                       uint32_t slot, enum mif_kind kind)
 {
@@ -128,7 +128,7 @@ static bool is_sendable_with_tailroom(const memif_buffer_t *buf, const struct mi
            mif_slot_holds(q, own, (uintptr_t)buf->data - (uintptr_t)own->data, buf->len);
 }
 
-/* True if buf is entry i of the packet from counter `first` on, and inside its buffer. */
+/* True if buf is entry i of the packet that starts at counter `first`, and inside its buffer. */
 static bool is_entry_of(struct mif_queue *q, uint64_t first, uint32_t i, const memif_buffer_t *buf)
 {
     uint16_t begin = mif_slot_of(q, first), slot = mif_slot_of(q, first + i);
@@ -143,7 +143,7 @@ static bool is_entry_of(struct mif_queue *q, uint64_t first, uint32_t i, const m
            buf->len <= own.len;
 }
 
-/* A packet that lies where it is next: its descriptors are all that is to be written. */
+/* Sends a packet that is in the slots that are sent next: only descriptors need to be written. */
 static void fill_in_place(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t n)
 {
     enum mif_kind kind = (enum mif_kind)q->kind;
@@ -172,7 +172,7 @@ static void scatter_packet(struct mif_queue *q, uint64_t first, const memif_buff
     mif_scatter_end(&scatter, own);
 }
 
-/* Nothing is written before all entries were found good: what is refused must leave the buffers
+/* Writes nothing before all entries are checked: a packet that is refused must leave the buffers
  * that a peer has posted as they are. */
 uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, int *err)
 {
@@ -207,7 +207,7 @@ static int set_next_free(struct mif_queue *q, const memif_buffer_t *buf)
         return MIF_ERR_INVAL_ARG;
     uint64_t at = q->done + ((uint16_t)(buf->desc_index - q->done) & q->mask);
     if (!mif_begins_unsent(q, at))
-        return MIF_ERR_INVAL_ARG; /* sent already, or inside a packet in memory of ours */
+        return MIF_ERR_INVAL_ARG; /* sent already, or inside a packet in our own memory */
     mif_unreserve(q, at);
     return MIF_ERR_SUCCESS;
 }
@@ -226,8 +226,8 @@ static int locate(const struct mif_queue *q, const struct mif_slot *slot)
     return -1;
 }
 
-/* Two slots change their buffers. Between interfaces that works only for memory which both share,
- * that is an external region, and for buffers of one size. False: it does not. */
+/* Exchanges the buffers of two slots. Between interfaces both must have mapped the memory, which is
+ * so for external regions, and the buffers must have one size. Otherwise returns false. */
 static bool swap_slots(struct mif_queue *qa, uint16_t a, struct mif_queue *qb, uint16_t b)
 {
     struct mif_slot to_a = qb->slots[b], to_b = qa->slots[a];
@@ -244,15 +244,16 @@ static bool swap_slots(struct mif_queue *qa, uint16_t a, struct mif_queue *qb, u
     return true;
 }
 
-/* False for an entry whose buffer is in another slot by now, or who reaches out of it. */
+/* False for an entry whose buffer belongs to another slot now, or that reaches out of its buffer.
+ */
 static bool is_in_its_slot(const struct mif_queue *q, const memif_buffer_t *buf)
 {
     const struct mif_slot *own = &q->slots[buf->desc_index];
     return mif_slot_holds(q, own, (uintptr_t)buf->data - (uintptr_t)own->data, buf->len);
 }
 
-/* The queue that an entry came from, entered; NULL when it is none of a slave of version 512 or the
- * entry is not held. */
+/* Enters the queue that an entry came from. NULL if it is not the queue of a version 512 slave, or
+ * if the program does not hold the entry. */
 static struct mif_queue *enter_source(const memif_buffer_t *buf)
 {
     struct mif_queue *q = mif_enter_queue(buf->queue);
@@ -271,7 +272,7 @@ static int enqueue_one(struct mif_queue *q, memif_buffer_t *buf)
         step = MIF_STEP_OK;
     if (step != MIF_STEP_OK)
         return mif_step_error(step, MIF_ERR_NOBUF_RING);
-    /* What waits to be sent is no received buffer, and q must not be entered twice. */
+    /* An entry that waits to be sent is no received buffer, and q must not be entered twice. */
     if (mif_direction_of(buf->queue) != MIF_RX)
         return MIF_ERR_INVAL_ARG;
     struct mif_queue *source = enter_source(buf);

@@ -1,4 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compiled for processors with AVX2; entry.c asks before it goes here. */
+/* The fast paths, compiled for AVX2. entry.c uses them if the processor has it. */
 #define MIF_FACE_CALLS const struct mif_face_calls mif_entry_calls_avx2
 #include "datapath/entry_run.h"

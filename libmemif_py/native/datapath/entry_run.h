@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The entry face's part of the fast paths (run.h): what an entry looks like, and refilling. Defines
- * MIF_FACE_CALLS, the table of the instances. */
+/* The entry face's part of the fast paths (run.h): the layout of an entry, and memif_refill_queue.
+ * Defines MIF_FACE_CALLS, the table of the instances. */
 #include "datapath/entry.h"
 
 /* An entry in 64-bit words: index:16 unused:48 | queue | length:32 flags:8 unused:24 | data. */
@@ -9,7 +9,7 @@ _Static_assert(sizeof(memif_buffer_t) == 4 * sizeof(mif_word) &&
                    offsetof(memif_buffer_t, flags) == 20 && offsetof(memif_buffer_t, data) == 24,
                "entry layout");
 
-/* Whole words: a processor has room for so many stores on their way, not for so many bytes. */
+/* Writes whole words, because the store buffer limits the number of stores, not bytes. */
 MIF_INLINE void set_entry(memif_buffer_t *buf, struct mif_queue *q, uint32_t slot, uint32_t length,
                           uint8_t flags, uint8_t *data)
 {
@@ -32,8 +32,8 @@ MIF_INLINE void set_reserved(memif_buffer_t *buf, struct mif_queue *q, uint32_t 
     set_entry(buf, q, slot, size > 0 ? size : capacity, 0, data);
 }
 
-/* True if an entry is the reserved one of a slot and lies in its buffer. Only a slave of version
- * 512 may have moved the data forward: other buffers stay where the peer has them. */
+/* True if an entry is the reserved one of a slot and inside its buffer. Only a slave of version 512
+ * may move the start of the data forward: all other buffers have the place that the peer knows. */
 MIF_INLINE bool is_sendable(const memif_buffer_t *buf, const struct mif_queue *q, uint32_t slot,
                             const struct mif_slot *own, enum mif_kind kind)
 {
@@ -44,8 +44,8 @@ MIF_INLINE bool is_sendable(const memif_buffer_t *buf, const struct mif_queue *q
     return MIF_LIKELY(buf->desc_index == slot && buf->queue == q && placed);
 }
 
-/* Tells the peer where the data of an entry begins, which the application may have moved. As long
- * as it never has, all buffers are where the descriptors say. */
+/* Tells the peer where the data of an entry begins, which the application may have moved. If it
+ * never has moved any, all descriptors name the right place already. */
 MIF_INLINE void place(struct mif_queue *q, uint32_t slot, const memif_buffer_t *buf,
                       enum mif_kind kind)
 {
@@ -105,7 +105,8 @@ MIF_INLINE void set_reserved_vectors(memif_buffer_t *bufs, struct mif_queue *q, 
     set_received_vectors(bufs, q, slots, size > 0 ? mif_vec_all(size) : capacity, data);
 }
 
-/* Of a slave whose buffers form an array: from entry to entry all differ by the same. */
+/* For a slave whose buffers form an array: each entry differs from the one before by the same step.
+ */
 MIF_INLINE uint32_t reserve_own(struct mif_queue *q, memif_buffer_t *bufs, uint32_t first,
                                 uint32_t run, uint32_t size)
 {
@@ -148,17 +149,19 @@ MIF_INLINE __m256i get_plain_vectors(const memif_buffer_t *bufs, const struct mi
 
 /* ---- giving back ---- */
 
-/* Says of buffers that are about to be posted how far in the packets shall begin. */
+/* Sets how many bytes the peer is to leave free at the start of buffers that are about to be
+ * posted.
+ */
 static __attribute__((noinline)) void set_headroom(struct mif_queue *q, uint32_t count,
                                                    uint32_t headroom)
 {
     for (uint32_t i = 0; i < count; i++)
         mif_slot_set_headroom(&q->slots[mif_slot_of(q, q->done + i)], (uint16_t)headroom);
-    q->buffers.data = NULL; /* they are not all alike any more */
+    q->buffers.data = NULL; /* the buffers are not all alike any more */
 }
 
-/* As slave of version 512 the buffers are posted, `headroom` bytes in; otherwise the slots are
- * given back as they are: in version 256 they keep their places for good. */
+/* A slave of version 512 posts the buffers, with `headroom` bytes left free at the start. The
+ * others give the slots back as they are: in version 256 each slot keeps its buffer for good. */
 MIF_INLINE int refill_burst(struct mif_queue *q, uint32_t headroom, memif_buffer_t *bufs,
                             uint32_t count, uint16_t *out, enum mif_kind kind)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the packet face does off the fast path (packet_run.h): packets of several slots, buffers in
- * regions that change.
+ * The slow paths of the packet face: packets of several slots, and buffers whose region changes
+ * from one to the next. Its fast paths: packet_run.h.
  */
 #define MIF_FACE_CALLS static const struct mif_face_calls packet_calls
 #include "datapath/packet_run.h"
@@ -10,8 +10,8 @@
 
 /* ---- receive ---- */
 
-/* Notes each segment of the chain that starts at q->next. MIF_STEP_WAIT: its end is not there yet.
- */
+/* Records address and length of each segment of the chain that starts at q->next. MIF_STEP_WAIT:
+ * the peer has not published its end yet. */
 static enum mif_step measure_rx_chain(struct mif_queue *q, uint16_t *count, uint32_t *length,
                                       bool *contiguous, enum mif_kind kind)
 {
@@ -106,7 +106,7 @@ enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *buf, uint32
     struct mif_room room;
     enum mif_step step = mif_chain_measure(q, size, &room);
     if (step == MIF_STEP_OK && room.count > 1) {
-        /* A receiver accepts no more; the last buffer stays short. */
+        /* A receiver accepts no longer packet, so the last buffer is not used to its end. */
         room.length = room.length < MIF_MAX_PACKET ? room.length : MIF_MAX_PACKET;
         step = mif_chain_begin(q, first, room.count, (uint32_t)room.length, room.contiguous);
     }

@@ -23,20 +23,21 @@
 
 extern const struct mif_face_calls mif_packet_calls_avx2;
 
-/* Takes back all that is reserved and not sent, on a queue that was entered. */
+/* Frees all slots that are reserved and not sent. The caller has entered the queue. */
 void mif_packet_cancel(struct mif_queue *q);
 
-/* What the fast paths leave to packet.c. */
+/* The slow paths: packet.c. */
 
-/* Receives the one packet that a run stopped at into entry *n. */
+/* Receives into entry *n the packet at which a fast path stopped. */
 enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
                              uint32_t *n);
-/* Reserves the one packet that a run stopped at, and looks for free slots. */
+/* Looks for free slots and reserves the packet at which a fast path stopped. */
 enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *buf, uint32_t size,
                                 uint32_t *entries);
-/* Sends the packet of an entry, cut to what it has room for; returns 0 when it is not next. */
+/* Sends the packet of an entry, cut to the room that the entry has. Returns 0 if another packet has
+ * to be sent first. */
 uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *buf, uint32_t count, int *err);
-/* The oldest received packet is given back: returns the slots that it took. */
+/* Ends the oldest received packet, which is given back. Returns how many slots it took. */
 uint32_t mif_packet_end(struct mif_queue *q);
 
 #endif

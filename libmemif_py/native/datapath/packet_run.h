@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The packet face's part of the fast paths (run.h): what an entry looks like, and freeing. Defines
- * MIF_FACE_CALLS, the table of the instances. */
+/* The packet face's part of the fast paths (run.h): the layout of an entry, and memif_buffer_free.
+ * Defines MIF_FACE_CALLS, the table of the instances. */
 #include "datapath/packet.h"
 
 /* An entry in 64-bit words: index:16 unused:16 capacity:32 | length:32 unused:32 | data. */
@@ -9,7 +9,7 @@ _Static_assert(sizeof(memif_buffer_t) == 3 * sizeof(mif_word) &&
                    offsetof(memif_buffer_t, data_len) == 8 && offsetof(memif_buffer_t, data) == 16,
                "entry layout");
 
-/* Whole words: a processor has room for so many stores on their way, not for so many bytes. */
+/* Writes whole words, because the store buffer limits the number of stores, not bytes. */
 MIF_INLINE void set_entry(memif_buffer_t *buf, uint32_t slot, uint32_t capacity, uint32_t length,
                           uint8_t *data)
 {
@@ -57,7 +57,8 @@ MIF_INLINE uint32_t packet_entries(const memif_buffer_t *bufs, uint32_t count)
 }
 
 #ifdef MIF_VEC_SLOTS
-/* Each but the last of four is written with one store, whose end the next one overwrites. */
+/* Writes four entries of 24 bytes. All but the last are stores of 32 bytes, whose last 8 bytes the
+ * next store overwrites. */
 MIF_INLINE void put_entries(memif_buffer_t *bufs, __m256i e0, __m256i e1, __m256i e2, __m256i e3)
 {
     mif_vec_store(&bufs[0], e0);
@@ -96,7 +97,8 @@ MIF_INLINE void set_reserved_vectors(memif_buffer_t *bufs, struct mif_queue *q, 
     set_vectors(bufs, slots, capacity, mif_vec_all(0), data);
 }
 
-/* Of a slave whose buffers form an array: from entry to entry all differ by the same. */
+/* For a slave whose buffers form an array: each entry differs from the one before by the same step.
+ */
 MIF_INLINE uint32_t reserve_own(struct mif_queue *q, memif_buffer_t *bufs, uint32_t first,
                                 uint32_t run, uint32_t size)
 {
@@ -121,14 +123,14 @@ MIF_INLINE uint32_t reserve_own(struct mif_queue *q, memif_buffer_t *bufs, uint3
     return mif_vec_slots(run);
 }
 
-/* The first two words of two entries. */
+/* Loads the first two words of two entries. */
 MIF_INLINE __m256i get_two(const memif_buffer_t *bufs)
 {
     return _mm256_loadu2_m128i((const __m128i *)(const void *)&bufs[1],
                                (const __m128i *)(const void *)&bufs[0]);
 }
 
-/* Not zero where an entry is not that of its slot. */
+/* Not zero in each element whose entry is not the one of its slot. */
 MIF_INLINE __m256i misplaced(__m256i heads, __m256i slots)
 {
     return mif_vec_differ(heads, slots, mif_vec_all(0xFFFF));
@@ -166,7 +168,8 @@ MIF_INLINE uint32_t forget_vectors(memif_buffer_t *bufs, uint32_t first, uint32_
 }
 #endif
 
-/* Takes the data away from entries that are in order from a slot on; returns how many. */
+/* Clears the data pointers of the entries that are in ring order, starting with slot `first`;
+ * returns how many. */
 MIF_INLINE uint32_t forget_run(memif_buffer_t *bufs, uint32_t first, uint32_t count)
 {
     uint32_t n = 0;
@@ -184,7 +187,7 @@ MIF_INLINE int free_end(struct mif_queue *q, uint32_t n, uint32_t count, uint16_
 {
     *freed = (uint16_t)n;
     mif_publish(q, true, kind);
-    /* Not the oldest packet that was received and not freed. */
+    /* An entry that is not the oldest one received and not freed ends the burst. */
     return mif_end(q, MIF_LIKELY(n == count) ? MIF_ERR_SUCCESS : MIF_ERR_INVAL_ARG);
 }
 
