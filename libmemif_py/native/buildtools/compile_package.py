@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Install step: byte-compiles the package, for the embedded interpreter never writes bytecode.
+"""Install step: compiles the package to bytecode, which the embedded interpreter never writes.
 
 Usage: compile_package.py FOLDER (as installed; DESTDIR is added here).
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 installed = Path(sys.argv[1])
 destdir = os.environ.get("DESTDIR", "")
 staged = Path(destdir) / installed.relative_to("/") if destdir else installed
-# By content and not by time: copies and packages often do not keep the times of files.
+# Checked by content, not by time: copies and packages often lose the times of files.
 mode = py_compile.PycInvalidationMode.CHECKED_HASH
 good = compileall.compile_dir(
     str(staged), quiet=1, ddir=str(installed), invalidation_mode=mode, force=True

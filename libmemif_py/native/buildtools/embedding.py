@@ -22,7 +22,7 @@ int mif_embed_start_cffi(void)
 }}
 """
 
-# Nothing may escape from here: cffi would print a traceback and its search path.
+# No exception may leave this code: cffi would print a traceback and its search path.
 _INIT = """
 from {module} import ffi, lib
 try:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dist step: takes from a source distribution what no build of it needs.
+"""Dist step: removes from a source distribution what builds do not need.
 
-What is taken away is listed, and not what stays, so that nothing new is lost by being forgotten.
+It lists what it removes, not what it keeps: a new file that nobody lists is kept.
 """
 
 import os

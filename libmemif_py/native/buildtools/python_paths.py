@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build step: where, under a prefix, the interpreter looks for packages.
+"""Build step: where the interpreter looks for packages under a prefix.
 
-Usage: python_paths.py PREFIX. Prints the folder for the package, and the folder of the cffi
-runtime if it belongs to that same place or to the interpreter's own packages (else an empty line:
-a copy is installed then, so that the library does not lean on the environment it was built in).
+Usage: python_paths.py PREFIX. Prints two lines: the folder for the package, and the folder of the
+cffi runtime. The second is empty if cffi is neither in the first folder nor among the interpreter's
+own packages: then a copy is installed, so that the library does not need the environment that it was
+built in.
 """
 
 import json
@@ -15,7 +16,7 @@ import _cffi_backend
 
 
 def site_folders() -> list[Path]:
-    """What this interpreter, and the one that its virtual environment stands on, search."""
+    """Where this interpreter searches, and the one from which its virtual environment was made."""
     folders: list[Path] = []
     base = getattr(sys, "_base_executable", sys.executable)
     for program in dict.fromkeys([sys.executable, base]):
@@ -26,7 +27,7 @@ def site_folders() -> list[Path]:
 
 
 def package_folder(prefix: Path, known: list[Path]) -> Path:
-    """The searched folder right under the prefix, or the usual one for a prefix of its own."""
+    """The searched folder under the prefix; if there is none, the usual folder of a prefix."""
     for folder in known:
         if folder.is_relative_to(prefix / "lib") or folder.is_relative_to(prefix / "lib64"):
             return folder

@@ -24,8 +24,8 @@ struct mif_poller *mif_native_poller_new(void)
     return poller;
 }
 
-/* The slots [end - slots, end) of a ring are in use. Whatever the peer writes to its index, a ring
- * has no more than its size. */
+/* How many slots of a ring are in use: those from *end - n on. Never more than the ring has,
+ * whatever the peer writes to its index. */
 static uint32_t slots_in_use(const struct mif_queue *q, bool is_tx, uint16_t *end)
 {
     enum mif_kind kind = (enum mif_kind)q->kind;
@@ -39,8 +39,8 @@ static uint32_t slots_in_use(const struct mif_queue *q, bool is_tx, uint16_t *en
         distance = size;
     if (mif_kind_is_slave(kind) == is_tx)
         return distance;
-    /* Master to slave: between tail and head are buffers that wait to be filled. Those before tail
-     * are in use, but for those that the slave has not posted yet. */
+    /* Master to slave: the buffers between tail and head wait to be filled. The slots before tail
+     * are in use, except those that the slave has not posted yet. */
     uint64_t sent = is_tx ? __atomic_load_n(&q->done, __ATOMIC_RELAXED) : size;
     *end = tail;
     return size - distance < sent ? size - distance : (uint32_t)sent;
