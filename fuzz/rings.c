@@ -2,8 +2,8 @@
 
 /*
  * A fuzzing target: the input is a program of our bursts and of the peer's writes into the shared
- * memory. What must hold is checked after every burst, in c_tests/rig.c. Compiled once for each
- * face.
+ * memory. What must hold is checked after every burst, in c_tests/support/rig.c. Compiled once for
+ * each face.
  */
 
 #include "rig.h"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A peer that cheats, through the whole library; what it can do to the rings alone is in
-c_tests/test_hostile.c."""
+c_tests/hostile."""
 
 import os
 import re

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-HARNESS = Path(__file__).parents[2] / "c_tests"
+HARNESS = Path(__file__).parents[2] / "c_tests" / "support"
 MAIN = 'MEMIF_TEST_MAIN("sample")\n'
 
 
@@ -16,12 +16,13 @@ class Sample:
 
     def __init__(self, pytester: pytest.Pytester):
         self.pytester = pytester
-        self.source = pytester.mkdir("c_tests") / "test_sample.c"
+        self.source = pytester.path / "c_tests" / "v1" / "test_sample.c"
+        self.source.parent.mkdir(parents=True)
         self.source.touch()
 
     def build(self, code: str, directory: str = "build") -> None:
         self.source.write_text(f'#include "harness.h"\n#include <unistd.h>\n{code}')
-        program = self.pytester.path / directory / "c_tests" / "test_sample"
+        program = self.pytester.path / directory / "c_tests" / "v1" / "test_sample"
         program.parent.mkdir(parents=True)
         pkg_config = ["pkg-config", "--cflags", "--libs", "check"]
         flags = subprocess.run(pkg_config, check=True, capture_output=True, text=True).stdout
@@ -29,7 +30,7 @@ class Sample:
         subprocess.run(
             ["cc", "-Wall", "-Werror", f"-I{HARNESS}", source, "-o", program, *shlex.split(flags)],
             check=True,
-            cwd=program.parent.parent,
+            cwd=self.pytester.path / directory,
         )
 
     def run(self, *arguments: str) -> pytest.RunResult:
@@ -48,7 +49,7 @@ def test_a_test_that_holds_passes(sample):
     sample.build("MEMIF_TEST(holds) { ck_assert(1); }" + MAIN)
     result = sample.run()
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["c_tests/test_sample.c::holds PASSED*"])
+    result.stdout.fnmatch_lines(["c_tests/v1/test_sample.c::holds PASSED*"])
 
 
 def test_a_failure_shows_the_line_the_iteration_and_the_message(sample):
@@ -61,7 +62,7 @@ def test_a_failure_shows_the_line_the_iteration_and_the_message(sample):
     )
     result = sample.run()
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["c_tests/test_sample.c:6: iteration 3: no <3> here"])
+    result.stdout.fnmatch_lines(["c_tests/v1/test_sample.c:6: iteration 3: no <3> here"])
 
 
 def test_a_crash_fails_its_test_only_and_names_the_signal(sample):
@@ -106,7 +107,7 @@ def test_a_file_without_tests_fails(sample):
     sample.build(MAIN)
     result = sample.run()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*/build/c_tests/test_sample holds no test"])
+    result.stdout.fnmatch_lines(["*/build/c_tests/v1/test_sample holds no test"])
 
 
 def test_a_program_that_was_not_built_fails_and_says_how_to_build_it(sample):
@@ -157,7 +158,7 @@ def test_labelled_build_directories_give_labelled_tests(sample):
     result = sample.run("--c-build-dir", "build", "--c-build-dir", "asan=elsewhere")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
-        ["c_tests/test_sample.c::holds PASSED*", "c_tests/test_sample.c::holds?asan? PASSED*"]
+        ["c_tests/v1/test_sample.c::holds PASSED*", "c_tests/v1/test_sample.c::holds?asan? PASSED*"]
     )
 
 
@@ -166,4 +167,4 @@ def test_build_directories_come_from_the_configuration(sample):
     sample.pytester.makeini("[pytest]\nc_build_dirs = asan=elsewhere\n")
     result = sample.run()
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["c_tests/test_sample.c::holds?asan? PASSED*"])
+    result.stdout.fnmatch_lines(["c_tests/v1/test_sample.c::holds?asan? PASSED*"])

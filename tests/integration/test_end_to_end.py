@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two processes and all that goes between them, byte by byte.
 
-The programs are c_tests/traffic.c and tests/support/traffic.py. Either plays either role.
+The programs are c_tests/peers/traffic_v1.c and tests/support/traffic.py. Either plays either role.
 Each checks what comes from the other, so a test has little more to do than to choose, to start, and
 to look at the exit status.
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a peer had sent when a link ended is received, whoever ended it and however.
 
-C programs receive it in `on_disconnect`, where the queues still work (c_tests/drain.c); Python
-programs at any time afterwards.
+C programs receive it in `on_disconnect`, where the queues still work (c_tests/peers/drain.c);
+Python programs at any time afterwards.
 """
 
 import asyncio

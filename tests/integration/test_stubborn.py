@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs that say of their packets what is not so, and go on: c_tests/stubborn.c, stubborn4.c."""
+"""Programs that say of their packets what is not so, and go on: c_tests/peers/stubborn_*.c."""
 
 import pytest
 from support.c_collector import build_directories

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No wake-up is ever lost: c_tests/pingpong.c plays until one is, or until the last round.
+"""No wake-up is ever lost: c_tests/peers/pingpong.c plays until one is, or until the last round.
 
 With `--wakeup-rounds=10000000` the games are long.
 """

@@ -7,7 +7,7 @@ import pytest
 from support.c_collector import build_directories
 
 
-@pytest.mark.parametrize("program", ["layout_1_0", "headers_cxx", "layout_4_0", "headers4_cxx"])
+@pytest.mark.parametrize("program", ["v1/layout", "v1/headers", "v4/layout", "v4/headers"])
 def test_a_program_against_the_public_headers_runs(program, pytestconfig):
     for build in build_directories(pytestconfig):
         path = build.path / "c_tests" / program

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pytest plugin: the tests of `c_tests/test*_*.c` as pytest items, one for each Check test.
+"""pytest plugin: the tests of `c_tests/*/test_*.c` as pytest items, one for each Check test.
 
-The programs are not built here. `c_tests/test_x.c` is looked for as `c_tests/test_x` in each build
-directory; a program lists its tests with `--list` and runs one of them with CK_RUN_CASE (see
-c_tests/harness.h). Every item is a process of its own, without Check's fork mode: an interpreter
-that the program embeds must not be forked, and a crash is that test's failure and no other's.
+The programs are not built here. `c_tests/v1/test_x.c` is looked for as `c_tests/v1/test_x` in each
+build directory; a program lists its tests with `--list` and runs one of them with CK_RUN_CASE (see
+c_tests/support/harness.h). Every item is a process of its own, without Check's fork mode: an
+interpreter that the program embeds must not be forked, and a crash is that test's failure and no
+other's.
 """
 
 import os
@@ -21,10 +22,8 @@ import pytest
 
 CHECK_XML = {"check": "http://check.sourceforge.net/ns"}
 LIST_TIMEOUT = 30.0
-# The beginnings of their names, for the 1.0 and the 4.0 interface.
-PROGRAMS = ("test_", "test4_")
 # Those that are about threads, and run in c_thread_build_dirs too.
-THREADS = ("test_foreign", "test_teardown", "test_threads", "test4_threads")
+THREADS = ("core/test_foreign", "core/test_teardown", "v1/test_threads", "v4/test_threads")
 
 SANITIZER_OPTIONS = {
     # An embedded interpreter never frees all it has.
@@ -67,8 +66,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "CTestFile | None":
-    named_as_test = file_path.suffix == ".c" and file_path.name.startswith(PROGRAMS)
-    if named_as_test and file_path.parent.name == "c_tests":
+    named_as_test = file_path.suffix == ".c" and file_path.name.startswith("test_")
+    if named_as_test and file_path.is_relative_to(parent.config.rootpath / "c_tests"):
         return CTestFile.from_parent(parent, path=file_path)
     return None
 
@@ -86,8 +85,9 @@ def build_directories(config: pytest.Config, program: str = "") -> list[BuildDir
 
 class CTestFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
-        for build in build_directories(self.config, self.path.stem):
-            program = build.path / "c_tests" / self.path.stem
+        place = self.path.relative_to(self.config.rootpath / "c_tests").with_suffix("")
+        for build in build_directories(self.config, str(place)):
+            program = build.path / "c_tests" / place
             try:
                 names = list_tests(program, build)
             except CTestFailure as failure:

@@ -22,8 +22,8 @@ OTHER_ROLE = {"master": "slave", "slave": "master"}
 
 
 def c_program(build: Path, name: str, api: str) -> Path:
-    """A program of c_tests/ by one of the C interfaces, "v1" or "v4"."""
-    return build / "c_tests" / (name if api == "v1" else f"{name}4")
+    """A program of c_tests/peers/ by one of the C interfaces, "v1" or "v4"."""
+    return build / "c_tests" / "peers" / f"{name}_{api}"
 
 
 def wait_until_listening(path: str) -> None:

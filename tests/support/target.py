@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""c_tests/victim.h in Python, a program."""
+"""c_tests/peers/victim.h in Python, a program."""
 
 import sys
 import threading

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traffic for end-to-end tests, a program: c_tests/traffic.c in Python, with the same options.
+"""Traffic for end-to-end tests, a program: c_tests/peers/traffic_v1.c in Python.
 
-What a packet is made of is said there; both programs agree byte for byte. LIBMEMIF_PROTOCOL
+Options and packets are the same there; both programs agree byte for byte. LIBMEMIF_PROTOCOL
 restricts the version of the protocol as it does for C programs.
 """
 

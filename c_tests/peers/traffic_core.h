@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What traffic_v1.c and traffic_v4.c share: command line, packets, counts, the loop and the report.
+ * They themselves move packets through either generation of the C interface, by the functions with
+ * link_ in their names.
+ */
+
+#ifndef MEMIF_C_TESTS_TRAFFIC_CORE_H
+#define MEMIF_C_TESTS_TRAFFIC_CORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    BURST = 64,
+    MAX_QUEUES = 16,
+    LARGEST = 65535,
+    MAX_LOG2_RING_SIZE = 14,
+    NOTHING_TO_SEND = -1
+};
+
+struct options {
+    char *socket;
+    bool is_master;
+    uint32_t interface_id;
+    uint8_t num_s2m_rings;
+    uint8_t num_m2s_rings;
+    uint16_t buffer_size;
+    uint8_t log2_ring_size;
+    char secret[24];
+    bool is_polling;
+    bool is_continuous;
+    bool is_echo;
+    bool expects_echo;
+    uint32_t send;
+    uint32_t expect;
+    uint32_t window;
+    uint32_t jumbo_every; /* 0: never */
+    uint32_t huge_every;
+    uint32_t fixed_size; /* 0: mixed */
+    uint16_t headroom;
+};
+
+struct tx_queue {
+    uint32_t sent;
+    uint64_t bytes;
+    uint32_t moved; /* of the packets sent, those that were not copied */
+};
+
+struct rx_queue {
+    bool has_run;
+    uint32_t run;
+    uint32_t next;
+    uint32_t received;
+    uint64_t bytes;
+};
+
+struct program {
+    struct options options;
+    uint32_t connections;
+    uint16_t tx_count; /* queues of this connection */
+    uint16_t rx_count;
+    bool is_connected;
+    struct tx_queue tx[MAX_QUEUES];
+    struct rx_queue rx[MAX_QUEUES];
+};
+
+extern struct program program;
+
+__attribute__((format(printf, 1, 2))) void fault(const char *format, ...);
+
+uint16_t size_of(uint32_t number);
+/* Writes `size` bytes. */
+void make_packet(uint8_t *at, uint32_t number, uint16_t size, uint16_t qid);
+void check_packet(struct rx_queue *queue, uint16_t qid, const uint8_t *packet, uint32_t len);
+/* The next packets of a queue that may go out now, BURST at most; or NOTHING_TO_SEND. */
+int wanted_to_send(uint16_t qid);
+
+/* For the callbacks. */
+void connected(uint16_t rx_count, uint16_t tx_count);
+void disconnected(void);
+
+/* ---- of the generation ---- */
+
+/* Creates the interface; link_close follows also when it failed. */
+bool link_open(void);
+void link_close(void);
+/* One turn of the library's polling. */
+void link_poll(int timeout);
+void link_cancel(void);
+
+/* What is received and waits for room to be sent back gets no interrupt. */
+bool link_is_holding(uint16_t qid);
+/* Both return how many packets, or pieces of packets, they moved. */
+uint16_t link_receive(uint16_t qid);
+uint16_t link_send(uint16_t qid, uint16_t wanted);
+
+#endif
