@@ -2,11 +2,11 @@
 
 /*
  * A fuzzing target: the input is a program of our bursts and of the peer's writes into the shared
- * memory. What must hold is checked after every burst, in c_tests/support/rig.c. Compiled once for
- * each face.
+ * memory. What must hold is checked after every burst, in devtools/datapath/testbed.c. Compiled
+ * once for each face.
  */
 
-#include "rig.h"
+#include "datapath/testbed.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -36,20 +36,20 @@ static uint32_t take_count(struct input *input)
     return counts[take(input, 1) % 16];
 }
 
-static uint32_t take_size(struct input *input, const struct rig *rig)
+static uint32_t take_size(struct input *input, const struct testbed *bed)
 {
-    uint32_t own = rig->shape.buffer_size;
+    uint32_t own = bed->shape.buffer_size;
     const uint32_t sizes[] = {0, 1, own, own + 1, 3 * own, 65535, own - 1, 2 * own};
     uint32_t which = (uint32_t)take(input, 1);
     return which < 128 ? sizes[which % 8] : (uint32_t)take(input, 2);
 }
 
-static struct rig_shape take_shape(struct input *input)
+static struct testbed_shape take_shape(struct input *input)
 {
     uint32_t bits = (uint32_t)take(input, 2);
-    return (struct rig_shape){
+    return (struct testbed_shape){
         .kind = (enum mif_kind)(bits % 4),
-        .vectors = (bits & 4) != 0 && rig_has_vectors(),
+        .vectors = (bits & 4) != 0 && testbed_has_vectors(),
         .interrupt = (bits & 8) != 0,
         .untrusted = (bits & 16) != 0,
         .log2_ring_size = (uint8_t)(1 + (bits >> 5) % MOST_LOG2),
@@ -58,140 +58,140 @@ static struct rig_shape take_shape(struct input *input)
 }
 
 /* A descriptor of which each field is good, or near an edge, or anything. */
-static void write_descriptor(struct input *input, struct rig *rig, enum mif_direction direction)
+static void write_descriptor(struct input *input, struct testbed *bed, enum mif_direction direction)
 {
-    uint32_t slot = (uint32_t)take(input, 1) & (rig_slots(rig) - 1);
-    struct rig_desc desc = rig_honest(rig, direction, slot, (uint32_t)take(input, 1));
+    uint32_t slot = (uint32_t)take(input, 1) & (testbed_slots(bed) - 1);
+    struct testbed_desc desc = testbed_honest(bed, direction, slot, (uint32_t)take(input, 1));
     uint32_t odd = (uint32_t)take(input, 1);
     if (odd & 1)
         desc.flags = (uint16_t)take(input, 1);
     if (odd & 2)
-        desc.region = (uint16_t)(take(input, 1) % (RIG_REGIONS + 2));
+        desc.region = (uint16_t)(take(input, 1) % (TESTBED_REGIONS + 2));
     if (odd & 4)
         desc.length = (uint32_t)take(input, odd & 64 ? 4 : 2);
     if (odd & 8)
         desc.offset = take(input, odd & 128 ? 8 : 2);
-    if (odd & 16 && desc.region < RIG_REGIONS)
-        desc.offset = rig->regions[desc.region].size - desc.length + take(input, 1) - 128;
+    if (odd & 16 && desc.region < TESTBED_REGIONS)
+        desc.offset = bed->regions[desc.region].size - desc.length + take(input, 1) - 128;
     if (odd & 32)
         desc.length = (uint32_t)0 - (uint32_t)take(input, 1);
-    rig_peer_write(rig, direction, slot, &desc);
+    testbed_peer_write(bed, direction, slot, &desc);
 }
 
 /* Any word of the rings, our own indices and the headers among them. */
-static void write_word(struct input *input, struct rig *rig)
+static void write_word(struct input *input, struct testbed *bed)
 {
-    size_t words = rig->regions[RIG_RINGS].size / sizeof(uint64_t);
-    uint64_t *at = (uint64_t *)(void *)rig->regions[RIG_RINGS].base + take(input, 2) % words;
+    size_t words = bed->regions[TESTBED_RINGS].size / sizeof(uint64_t);
+    uint64_t *at = (uint64_t *)(void *)bed->regions[TESTBED_RINGS].base + take(input, 2) % words;
     __atomic_store_n(at, take(input, 8), __ATOMIC_RELAXED);
 }
 
-static void peer_acts(struct input *input, struct rig *rig, uint32_t what)
+static void peer_acts(struct input *input, struct testbed *bed, uint32_t what)
 {
     enum mif_direction direction = what & 1 ? MIF_TX : MIF_RX;
-    uint32_t room = rig_peer_room(rig, direction);
+    uint32_t room = testbed_peer_room(bed, direction);
     switch (what / 2 % 8) {
     case 0:
-        rig_peer_turn(rig, (uint32_t)take(input, 1));
+        testbed_peer_turn(bed, (uint32_t)take(input, 1));
         break;
     case 1:
-        rig_peer_move(rig, direction, room > 0 ? (uint32_t)take(input, 1) % (room + 1) : 0);
+        testbed_peer_move(bed, direction, room > 0 ? (uint32_t)take(input, 1) % (room + 1) : 0);
         break;
     case 2:
-        rig_peer_move(rig, direction, (uint32_t)take(input, 2));
+        testbed_peer_move(bed, direction, (uint32_t)take(input, 2));
         break;
     case 3:
-        write_word(input, rig);
+        write_word(input, bed);
         break;
     default:
-        write_descriptor(input, rig, direction);
+        write_descriptor(input, bed, direction);
         break;
     }
 }
 
-#ifdef RIG_ENTRY_FACE
+#ifdef TESTBED_ENTRY_FACE
 /* What only the 4.0 interface can do. Entries may be any that are held. */
-static void move_buffers(struct input *input, struct rig *rig, uint32_t what)
+static void move_buffers(struct input *input, struct testbed *bed, uint32_t what)
 {
-    uint32_t received = rig->held_count[MIF_RX], reserved = rig->held_count[MIF_TX];
+    uint32_t received = bed->held_count[MIF_RX], reserved = bed->held_count[MIF_TX];
     uint16_t n;
     if (what & 1 && received > 0) {
-        memif_buffer_t *buf = &rig->held[MIF_RX][take(input, 1) % received];
-        (void)mif_entry_enqueue(rig->handle, 0, buf, 1, &n);
+        memif_buffer_t *buf = &bed->held[MIF_RX][take(input, 1) % received];
+        (void)mif_entry_enqueue(bed->handle, 0, buf, 1, &n);
     } else if (what & 2 && received > 0 && reserved > 0) {
-        (void)mif_entry_requeue(rig->handle, &rig->held[MIF_RX][take(input, 1) % received],
-                                &rig->held[MIF_TX][take(input, 1) % reserved]);
+        (void)mif_entry_requeue(bed->handle, &bed->held[MIF_RX][take(input, 1) % received],
+                                &bed->held[MIF_TX][take(input, 1) % reserved]);
     } else if (reserved > 0) {
-        (void)mif_entry_set_next_free(rig->handle, 0,
-                                      &rig->held[MIF_TX][take(input, 1) % reserved]);
+        (void)mif_entry_set_next_free(bed->handle, 0,
+                                      &bed->held[MIF_TX][take(input, 1) % reserved]);
     }
-    rig_moved(rig);
+    testbed_moved(bed);
 }
 #endif
 
-static void we_act(struct input *input, struct rig *rig, uint32_t what)
+static void we_act(struct input *input, struct testbed *bed, uint32_t what)
 {
     uint16_t n;
     switch (what % 8) {
     case 0:
     case 1:
-        (void)rig_receive(rig, take_count(input), &n);
+        (void)testbed_receive(bed, take_count(input), &n);
         break;
     case 2:
-        (void)rig_give_back(rig, take_count(input), 0);
+        (void)testbed_give_back(bed, take_count(input), 0);
         break;
     case 3:
     case 4:
-        (void)rig_reserve(rig, take_count(input), take_size(input, rig), &n);
+        (void)testbed_reserve(bed, take_count(input), take_size(input, bed), &n);
         break;
     case 5:
-        (void)rig_send(rig, take_count(input), take_size(input, rig), &n);
+        (void)testbed_send(bed, take_count(input), take_size(input, bed), &n);
         break;
     case 6:
-        (void)mif_queue_set_polling(rig->handle, 0, (int)take(input, 1) & 1);
+        (void)mif_queue_set_polling(bed->handle, 0, (int)take(input, 1) & 1);
         break;
     default:
-#ifdef RIG_ENTRY_FACE
+#ifdef TESTBED_ENTRY_FACE
         if (what & 8)
-            move_buffers(input, rig, what / 16);
+            move_buffers(input, bed, what / 16);
         else
-            (void)rig_give_back(rig, take_count(input), (uint32_t)take(input, 1) % 128);
+            (void)testbed_give_back(bed, take_count(input), (uint32_t)take(input, 1) % 128);
 #endif
         break;
     }
 }
 
 /* Mapping memory takes far longer than running a program: it stays for the next ones. */
-static struct rig *connect_one(const struct rig_shape *shape)
+static struct testbed *connect_one(const struct testbed_shape *shape)
 {
-    static struct rig rigs[4][2][MOST_LOG2 + 1];
-    struct rig *rig = &rigs[shape->kind][shape->buffer_size == LARGE][shape->log2_ring_size];
-    if (rig->held[0] == NULL) {
-        rig_open(rig, shape);
-        return rig;
+    static struct testbed beds[4][2][MOST_LOG2 + 1];
+    struct testbed *bed = &beds[shape->kind][shape->buffer_size == LARGE][shape->log2_ring_size];
+    if (bed->held[0] == NULL) {
+        testbed_open(bed, shape);
+        return bed;
     }
-    rig->shape = *shape;
-    memset(rig->regions[RIG_RINGS].base, 0, rig->regions[RIG_RINGS].size);
-    rig_connect(rig);
-    return rig;
+    bed->shape = *shape;
+    memset(bed->regions[TESTBED_RINGS].base, 0, bed->regions[TESTBED_RINGS].size);
+    testbed_connect(bed);
+    return bed;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input input = {.at = data, .end = data + size};
-    struct rig_shape shape = take_shape(&input);
-    struct rig *rig = connect_one(&shape);
+    struct testbed_shape shape = take_shape(&input);
+    struct testbed *bed = connect_one(&shape);
     while (input.at != input.end) {
         uint32_t what = (uint32_t)take(&input, 1);
         if (what & 128)
-            peer_acts(&input, rig, what & 127);
+            peer_acts(&input, bed, what & 127);
         else
-            we_act(&input, rig, what & 127);
-        if (rig_fault(rig) != NULL && what % 3 == 0) {
-            rig_disconnect(rig);
-            rig_connect(rig);
+            we_act(&input, bed, what & 127);
+        if (testbed_fault(bed) != NULL && what % 3 == 0) {
+            testbed_disconnect(bed);
+            testbed_connect(bed);
         }
     }
-    rig_disconnect(rig);
+    testbed_disconnect(bed);
     return 0;
 }

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "beside.h"
+#include "environment.h"
 #include "harness.h"
-#include "testbed.h"
 
 extern char **environ;
 

@@ -11,8 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "cable.h"
 #include "harness.h"
+#include "loopback.h"
 
 enum { VERSIONS = 2 };
 
@@ -39,7 +39,7 @@ long __wrap_syscall(long number, ...)
 static void open_and_raise(int i)
 {
     at_barrier = NULL;
-    open_cable(i == 0 ? 256 : 512);
+    open_loopback(i == 0 ? 256 : 512);
     raise_side(SLAVE);
     raise_side(MASTER);
 }
@@ -49,7 +49,7 @@ static void lower_and_close(void)
     at_barrier = NULL;
     lower_side(MASTER);
     lower_side(SLAVE);
-    close_cable();
+    close_loopback();
 }
 
 static struct mif_queue *queue;
@@ -71,12 +71,12 @@ MEMIF_TEST_LOOP(the_end_of_polling_is_seen_by_senders_before_the_receiver_looks,
     uint64_t signals;
 
     open_and_raise(_i);
-    queue = mif_queue_at(cable.handles[SLAVE], 0, MIF_RX);
-    ck_assert_int_eq(mif_queue_set_polling(cable.handles[SLAVE], 0, 1), MIF_ERR_SUCCESS);
+    queue = mif_queue_at(loopback.handles[SLAVE], 0, MIF_RX);
+    ck_assert_int_eq(mif_queue_set_polling(loopback.handles[SLAVE], 0, 1), MIF_ERR_SUCCESS);
     ck_assert_uint_eq(queue->ring->flags, MIF_RING_MASK_INT | MIF_RING_FENCED);
     at_barrier = expect_unmasked_and_unsignalled;
     barriers = 0;
-    ck_assert_int_eq(mif_queue_set_polling(cable.handles[SLAVE], 0, 0), MIF_ERR_SUCCESS);
+    ck_assert_int_eq(mif_queue_set_polling(loopback.handles[SLAVE], 0, 0), MIF_ERR_SUCCESS);
     ck_assert_uint_eq(barriers, 1);
     ck_assert_int_eq(read(queue->efd, &signals, sizeof(signals)), sizeof(signals));
     lower_and_close();
@@ -86,8 +86,8 @@ static void expect_nobody_enters(int command)
 {
     ck_assert_int_eq(command, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
     for (uint32_t qid = 0; qid < QUEUES; qid++) {
-        ck_assert_ptr_null(mif_enter(cable.handles[SLAVE], qid, MIF_RX));
-        ck_assert_ptr_null(mif_enter(cable.handles[SLAVE], qid, MIF_TX));
+        ck_assert_ptr_null(mif_enter(loopback.handles[SLAVE], qid, MIF_RX));
+        ck_assert_ptr_null(mif_enter(loopback.handles[SLAVE], qid, MIF_TX));
     }
     ck_assert_ptr_nonnull(queue->slots);
     barriers++;
@@ -97,7 +97,7 @@ static void expect_nobody_enters(int command)
 MEMIF_TEST_LOOP(the_end_of_a_connection_is_seen_by_bursts_before_its_memory_goes, 0, VERSIONS)
 {
     open_and_raise(_i);
-    queue = mif_queue_at(cable.handles[SLAVE], 0, MIF_RX);
+    queue = mif_queue_at(loopback.handles[SLAVE], 0, MIF_RX);
     at_barrier = expect_nobody_enters;
     barriers = 0;
     lower_side(SLAVE);

@@ -12,8 +12,8 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-#include "cable.h"
 #include "harness.h"
+#include "loopback.h"
 
 #include "datapath/engine.h"
 
@@ -59,7 +59,7 @@ static bool is_woken(int efd)
 
 static void begin(int i)
 {
-    open_cable(i == 0 ? 256 : 512);
+    open_loopback(i == 0 ? 256 : 512);
     raise_side(SLAVE);
     game.answered = 0;
     game.is_lost = false;
@@ -68,24 +68,25 @@ static void begin(int i)
 static void end(void)
 {
     lower_side(SLAVE);
-    close_cable();
+    close_loopback();
 }
 
 static struct mif_ring *ring_of(enum mif_direction direction)
 {
-    return mif_queue_at(cable.handles[SLAVE], 0, direction)->ring;
+    return mif_queue_at(loopback.handles[SLAVE], 0, direction)->ring;
 }
 
 /* Whether there is something after so many packets: 256 counts slots, 512 counts on. */
 static bool has_come(const _Atomic uint16_t *index, uint32_t seen)
 {
-    uint16_t mask = cable.version == MIF_VERSION_256 ? (1 << LOG2_SLOTS) - 1 : UINT16_MAX;
+    uint16_t mask = loopback.version == MIF_VERSION_256 ? (1 << LOG2_SLOTS) - 1 : UINT16_MAX;
     return (atomic_load_explicit(index, memory_order_acquire) & mask) != (seen & mask);
 }
 
 static uint16_t shown(uint32_t count)
 {
-    return (uint16_t)(cable.version == MIF_VERSION_256 ? count & ((1 << LOG2_SLOTS) - 1) : count);
+    return (uint16_t)(loopback.version == MIF_VERSION_256 ? count & ((1 << LOG2_SLOTS) - 1)
+                                                          : count);
 }
 
 /* Polls with the signals masked, or unmasks them, looks once more, and sleeps. */
@@ -110,7 +111,7 @@ static void *receive_as_foreigner(void *argument)
 
     for (uint32_t seen = 0; seen < rounds() && !game.is_lost; seen++) {
         if (!has_come(&ring->head, seen))
-            wait_as_foreigner(ring, cable.efds[0], seen, &random);
+            wait_as_foreigner(ring, loopback.efds[0], seen, &random);
         atomic_store_explicit(&ring->tail, shown(seen + 1), memory_order_release);
         game.answered = seen + 1;
     }
@@ -123,9 +124,10 @@ static void send_one(enum side side)
     uint16_t count = 0;
 
     ck_assert_int_eq(
-        mif_call(cable.handles[side], 0, MIF_TX, MIF_CALL_RESERVE, 64, &buf, 1, &count), 0);
+        mif_call(loopback.handles[side], 0, MIF_TX, MIF_CALL_RESERVE, 64, &buf, 1, &count), 0);
     buf.data_len = 64;
-    ck_assert_int_eq(mif_call(cable.handles[side], 0, MIF_TX, MIF_CALL_TX, 0, &buf, 1, &count), 0);
+    ck_assert_int_eq(mif_call(loopback.handles[side], 0, MIF_TX, MIF_CALL_TX, 0, &buf, 1, &count),
+                     0);
 }
 
 MEMIF_TEST_LOOP(a_receiver_that_promises_no_barrier_is_woken, 0, VERSIONS)
@@ -150,14 +152,14 @@ MEMIF_TEST_LOOP(a_receiver_that_promises_no_barrier_is_woken, 0, VERSIONS)
 static void *send_as_foreigner(void *argument)
 {
     struct mif_ring *ring = ring_of(MIF_RX);
-    _Atomic uint16_t *own = cable.version == MIF_VERSION_256 ? &ring->head : &ring->tail;
+    _Atomic uint16_t *own = loopback.version == MIF_VERSION_256 ? &ring->head : &ring->tail;
     uint32_t random = 3;
 
     for (uint32_t sent = 1; sent <= rounds() && !game.is_lost; sent++) {
         linger(&random);
         (void)atomic_exchange(own, shown(sent)); /* with a full barrier */
         if (!(atomic_load_explicit(&ring->flags, memory_order_relaxed) & MIF_RING_MASK_INT))
-            (void)mif_efd_signal(cable.efds[QUEUES]);
+            (void)mif_efd_signal(loopback.efds[QUEUES]);
         wait_for_answer(sent);
     }
     return argument;
@@ -167,7 +169,7 @@ static bool receive_one(void)
 {
     memif_buffer_t buf;
     uint16_t count = 0, freed = 0;
-    void *handle = cable.handles[SLAVE];
+    void *handle = loopback.handles[SLAVE];
 
     ck_assert_int_eq(mif_call(handle, 0, MIF_RX, MIF_CALL_RX, 0, &buf, 1, &count), 0);
     if (count == 1)
@@ -185,14 +187,14 @@ MEMIF_TEST_LOOP(a_sender_that_knows_of_no_promise_wakes_us_after_polling, 0, VER
     while (game.answered < rounds()) {
         bool came = receive_one();
         if (!came && at_random(&random, 2) == 0) {
-            ck_assert_int_eq(mif_queue_set_polling(cable.handles[SLAVE], 0, 1), 0);
+            ck_assert_int_eq(mif_queue_set_polling(loopback.handles[SLAVE], 0, 1), 0);
             for (uint32_t looks = at_random(&random, 100); looks > 0 && !came; looks--)
                 came = receive_one();
-            ck_assert_int_eq(mif_queue_set_polling(cable.handles[SLAVE], 0, 0), 0);
+            ck_assert_int_eq(mif_queue_set_polling(loopback.handles[SLAVE], 0, 0), 0);
         }
         if (came)
             game.answered++;
-        else if (!is_woken(cable.efds[QUEUES]))
+        else if (!is_woken(loopback.efds[QUEUES]))
             break;
     }
     game.is_lost = game.answered < rounds();

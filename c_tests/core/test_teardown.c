@@ -9,8 +9,8 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-#include "cable.h"
 #include "harness.h"
+#include "loopback.h"
 
 enum { BURST = 9, FEW_TEAR_DOWNS = 60, VERSIONS = 2 };
 
@@ -52,7 +52,7 @@ static int judge(struct worker *worker, int err)
 
 static void send_burst(struct worker *worker)
 {
-    void *handle = cable.handles[worker->side];
+    void *handle = loopback.handles[worker->side];
     memif_buffer_t bufs[BURST];
     uint16_t count = 0, sent = 0;
 
@@ -65,7 +65,7 @@ static void send_burst(struct worker *worker)
 
 static void receive_burst(struct worker *worker)
 {
-    void *handle = cable.handles[worker->side];
+    void *handle = loopback.handles[worker->side];
     memif_buffer_t bufs[BURST];
     uint16_t count = 0, freed = 0;
 
@@ -93,7 +93,7 @@ static void *change_modes_to_the_end(void *argument)
 {
     struct worker *worker = argument;
     for (uint32_t i = 0; !is_over; i++) {
-        void *handle = cable.handles[i % SIDES];
+        void *handle = loopback.handles[i % SIDES];
         int fd;
         judge(worker, mif_error_to_v1(mif_queue_set_polling(handle, i / 2 % QUEUES, i / 4 % 2)));
         judge(worker, mif_error_to_v1(mif_queue_efd(handle, i % QUEUES, &fd)));
@@ -152,7 +152,7 @@ static void wait_for_traffic(void)
 /* The handles stay: what goes down comes back under the same ones. */
 MEMIF_TEST_LOOP(bursts_outlive_their_connection, 0, VERSIONS)
 {
-    open_cable(_i == 0 ? 256 : 512);
+    open_loopback(_i == 0 ? 256 : 512);
     start_workers();
     for (uint32_t i = 0; i < tear_downs(); i++) {
         raise_side(SLAVE);
@@ -163,13 +163,13 @@ MEMIF_TEST_LOOP(bursts_outlive_their_connection, 0, VERSIONS)
         change_memory();
     }
     join_workers();
-    close_cable();
+    close_loopback();
 }
 
 /* Handles end as well, and their slots are used again. */
 MEMIF_TEST_LOOP(bursts_outlive_their_handle, 0, VERSIONS)
 {
-    open_cable(_i == 0 ? 256 : 512);
+    open_loopback(_i == 0 ? 256 : 512);
     start_workers();
     for (uint32_t i = 0; i < tear_downs(); i++) {
         raise_side(SLAVE);
@@ -178,37 +178,37 @@ MEMIF_TEST_LOOP(bursts_outlive_their_handle, 0, VERSIONS)
         for (uint32_t j = 0; j < SIDES; j++) {
             enum side side = (enum side)((i + j) % SIDES);
             lower_side(side);
-            mif_connection_close(cable.handles[side]);
+            mif_connection_close(loopback.handles[side]);
             open_side(side);
         }
         change_memory();
     }
     join_workers();
-    close_cable();
+    close_loopback();
 }
 
 /* One that comes and goes next to it, in neighbouring slots, does not disturb a connection. */
 MEMIF_TEST_LOOP(a_connection_is_unharmed_by_the_end_of_its_neighbours, 0, VERSIONS)
 {
-    open_cable(_i == 0 ? 256 : 512);
+    open_loopback(_i == 0 ? 256 : 512);
     raise_side(SLAVE);
     raise_side(MASTER);
     start_workers();
     for (uint32_t i = 0; i < tear_downs(); i++) {
         void *neighbour = NULL;
         ck_assert_int_eq(mif_connection_open(&neighbour, NULL, NULL, NULL), MIF_ERR_SUCCESS);
-        raise_as(neighbour, SLAVE, cable.spare_memory);
+        raise_as(neighbour, SLAVE, loopback.spare_memory);
         wait_for_traffic();
         mif_connection_down(neighbour);
         mif_connection_release(neighbour);
         mif_connection_close(neighbour);
     }
-    ck_assert_ptr_null(mif_connection_fault(cable.handles[MASTER]));
-    ck_assert_ptr_null(mif_connection_fault(cable.handles[SLAVE]));
+    ck_assert_ptr_null(mif_connection_fault(loopback.handles[MASTER]));
+    ck_assert_ptr_null(mif_connection_fault(loopback.handles[SLAVE]));
     join_workers();
     lower_side(SLAVE);
     lower_side(MASTER);
-    close_cable();
+    close_loopback();
 }
 
 static void expect_no_such_handle(void *handle)
@@ -254,7 +254,7 @@ static void expect_no_garbage_handle(void)
 MEMIF_TEST(whatever_is_no_handle_names_no_connection)
 {
     expect_no_garbage_handle(); /* before there is an arena */
-    open_cable(512);
+    open_loopback(512);
     raise_side(SLAVE);
     void *stale[100];
     for (int i = 0; i < 100; i++) {
@@ -268,7 +268,7 @@ MEMIF_TEST(whatever_is_no_handle_names_no_connection)
         expect_no_such_handle(stale[i]);
     expect_no_garbage_handle();
     lower_side(SLAVE);
-    close_cable();
+    close_loopback();
 }
 
 MEMIF_TEST_MAIN("tear-down")

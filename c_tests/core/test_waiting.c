@@ -14,8 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cable.h"
 #include "harness.h"
+#include "loopback.h"
 
 enum { MOST_YIELDS = 10000 };
 
@@ -114,15 +114,15 @@ MEMIF_TEST(who_takes_queues_down_sleeps_until_the_bursts_have_left)
 {
     pthread_t thread;
 
-    open_cable(512);
+    open_loopback(512);
     raise_side(SLAVE);
     raise_side(MASTER);
-    begin(&thread, stay_in_a_burst, cable.handles[MASTER]);
-    mif_connection_down(cable.handles[MASTER]);
+    begin(&thread, stay_in_a_burst, loopback.handles[MASTER]);
+    mif_connection_down(loopback.handles[MASTER]);
     end(thread);
     lower_side(MASTER);
     lower_side(SLAVE);
-    close_cable();
+    close_loopback();
 }
 
 MEMIF_TEST_MAIN("waiting")

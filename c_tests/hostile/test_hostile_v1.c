@@ -3,14 +3,14 @@
 /*
  * A peer that writes into the shared memory what it likes, while packets flow: before a burst, with
  * the outcome that is promised, and during bursts, where all that counts is that nothing outside of
- * the connection is touched (rig.h checks that after every burst).
+ * the connection is touched (testbed.h checks that after every burst).
  *
  * Loop tests run over the kinds of connections and, where the processor has them, the instances
  * with vectors.
  */
 
+#include "datapath/testbed.h"
 #include "harness.h"
-#include "rig.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -28,100 +28,100 @@ static const uint32_t bursts[] = {1, 8, 32, 256};
 enum { BURSTS = sizeof(bursts) / sizeof(*bursts) };
 
 /* False: this processor has no such instance. */
-static bool shape_of(int way, struct rig_shape *shape)
+static bool shape_of(int way, struct testbed_shape *shape)
 {
-    *shape = (struct rig_shape){
+    *shape = (struct testbed_shape){
         .kind = (enum mif_kind)(way % KINDS),
         .vectors = way >= KINDS,
         .log2_ring_size = LOG2_SLOTS,
         .buffer_size = BUFFER,
     };
-    return !shape->vectors || rig_has_vectors();
+    return !shape->vectors || testbed_has_vectors();
 }
 
 /* ---- honest traffic ---- */
 
 /* A turn of the peer, and one of ours that takes, sends and reserves all there is. */
-static void exchange(struct rig *rig, uint32_t burst)
+static void exchange(struct testbed *bed, uint32_t burst)
 {
     uint16_t n, total = 0;
 
-    rig_peer_turn(rig, 60);
+    testbed_peer_turn(bed, 60);
     do {
-        ck_assert_int_ne(rig_receive(rig, burst, &n), MIF_FACE_ERROR(MIF_ERR_DISCONNECTED));
+        ck_assert_int_ne(testbed_receive(bed, burst, &n), MIF_FACE_ERROR(MIF_ERR_DISCONNECTED));
         total = (uint16_t)(total + n);
-        ck_assert_int_eq(rig_give_back(rig, burst, 0), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+        ck_assert_int_eq(testbed_give_back(bed, burst, 0), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
     } while (n > 0);
-    ck_assert_uint_eq(total, mif_capacity(rig->queue[MIF_RX], rig->shape.kind));
+    ck_assert_uint_eq(total, mif_capacity(bed->queue[MIF_RX], bed->shape.kind));
     do {
-        (void)rig_reserve(rig, burst, BUFFER, &n);
-        ck_assert_int_eq(rig_send(rig, burst, 60, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+        (void)testbed_reserve(bed, burst, BUFFER, &n);
+        ck_assert_int_eq(testbed_send(bed, burst, 60, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
     } while (n > 0);
-    ck_assert_ptr_null(rig_fault(rig));
+    ck_assert_ptr_null(testbed_fault(bed));
 }
 
 /* Two connections of which the second must not hear of what happens to the first. */
 struct scene {
-    struct rig rig;
-    struct rig other;
+    struct testbed bed;
+    struct testbed other;
 };
 
-static void scene_open(struct scene *scene, const struct rig_shape *shape)
+static void scene_open(struct scene *scene, const struct testbed_shape *shape)
 {
-    rig_open(&scene->rig, shape);
-    rig_open(&scene->other, shape);
-    exchange(&scene->rig, 32);
+    testbed_open(&scene->bed, shape);
+    testbed_open(&scene->other, shape);
+    exchange(&scene->bed, 32);
 }
 
 static void scene_close(struct scene *scene)
 {
     exchange(&scene->other, 32);
-    rig_close(&scene->rig);
-    rig_close(&scene->other);
+    testbed_close(&scene->bed);
+    testbed_close(&scene->other);
 }
 
 /* Another connection, whose indices are not at the beginning. */
-static void start_anew(struct rig *rig)
+static void start_anew(struct testbed *bed)
 {
-    rig_disconnect(rig);
-    rig_connect(rig);
-    exchange(rig, 256);
+    testbed_disconnect(bed);
+    testbed_connect(bed);
+    exchange(bed, 256);
 }
 
 /* Bursts until the peer is found out, or there is no more to do; what they came to. */
-static uint32_t receive_all(struct rig *rig, uint32_t burst)
+static uint32_t receive_all(struct testbed *bed, uint32_t burst)
 {
     uint32_t total = 0;
     uint16_t n;
     int err;
 
     do {
-        err = rig_receive(rig, burst, &n);
+        err = testbed_receive(bed, burst, &n);
         total += n;
     } while (n > 0 && err != MIF_FACE_ERROR(MIF_ERR_DISCONNECTED));
-    if (rig_fault(rig) != NULL)
+    if (testbed_fault(bed) != NULL)
         ck_assert_int_eq(err, MIF_FACE_ERROR(MIF_ERR_DISCONNECTED));
     return total;
 }
 
-static uint32_t reserve_all(struct rig *rig, uint32_t burst, uint32_t size)
+static uint32_t reserve_all(struct testbed *bed, uint32_t burst, uint32_t size)
 {
     uint32_t total = 0;
     uint16_t n;
     int err;
 
     do {
-        err = rig_reserve(rig, burst, size, &n);
+        err = testbed_reserve(bed, burst, size, &n);
         total += n;
     } while (n > 0 && err != MIF_FACE_ERROR(MIF_ERR_DISCONNECTED));
-    if (rig_fault(rig) != NULL)
+    if (testbed_fault(bed) != NULL)
         ck_assert_int_eq(err, MIF_FACE_ERROR(MIF_ERR_DISCONNECTED));
     return total;
 }
 
-static void expect_fault(const struct rig *rig, const char *reason)
+static void expect_fault(const struct testbed *bed, const char *reason)
 {
-    const char *found = rig_fault(rig);
+    const char *found = testbed_fault(bed);
 
     if (reason == NULL)
         ck_assert_msg(found == NULL, "found fault with an honest peer: %s", found);
@@ -136,47 +136,47 @@ static void expect_fault(const struct rig *rig, const char *reason)
 #define MOST_64 0xFFFFFFFFFFFFFFFFu
 
 /* Offsets are cut to 32 bits in version 512. */
-static const struct rig_desc table[] = {
-    {.region = RIG_HOLE, .length = 60},
-    {.region = RIG_REGIONS, .length = 60},
+static const struct testbed_desc table[] = {
+    {.region = TESTBED_HOLE, .length = 60},
+    {.region = TESTBED_REGIONS, .length = 60},
     {.region = 255, .length = 60},
     {.region = 65535, .length = 60},
-    {.region = RIG_SMALL, .length = 60, .offset = 4096},
-    {.region = RIG_SMALL, .length = 60, .offset = 4096 - 59},
-    {.region = RIG_SMALL, .length = 60, .offset = 4096 - 60},
-    {.region = RIG_SMALL, .length = 4097, .offset = 0},
-    {.region = RIG_SMALL, .length = 4096, .offset = 0},
-    {.region = RIG_SMALL, .length = 60, .offset = MOST_64},
-    {.region = RIG_SMALL, .length = 60, .offset = MOST_64 - 59},
-    {.region = RIG_SMALL, .length = 60, .offset = (uint64_t)1 << 63},
-    {.region = RIG_SMALL, .length = 60, .offset = (uint64_t)1 << 32},
-    {.region = RIG_SMALL, .length = MOST_32, .offset = 0},
-    {.region = RIG_SMALL, .length = MOST_32, .offset = 1},
-    {.region = RIG_SMALL, .length = MOST_32, .offset = MOST_64},
-    {.region = RIG_SMALL, .length = MOST_32, .offset = MOST_32},
-    {.region = RIG_SMALL, .length = 1u << 31, .offset = 1u << 31},
-    {.region = RIG_SMALL, .length = 0, .offset = 0},
-    {.region = RIG_SMALL, .length = 0, .offset = 4096},
-    {.region = RIG_SMALL, .length = 0, .offset = 4097},
-    {.region = RIG_SMALL, .length = 1, .offset = 4095},
-    {.region = RIG_RINGS, .length = 1000, .offset = 3},
-    {.region = RIG_BUFFERS, .length = BUFFER, .offset = 0},
-    {.region = RIG_BUFFERS, .length = BUFFER + 1, .offset = 0},
-    {.region = RIG_HOLE, .length = 0, .offset = 0},
-    {.flags = 0xFFFE, .region = RIG_BUFFERS, .length = 60, .offset = 0},
+    {.region = TESTBED_SMALL, .length = 60, .offset = 4096},
+    {.region = TESTBED_SMALL, .length = 60, .offset = 4096 - 59},
+    {.region = TESTBED_SMALL, .length = 60, .offset = 4096 - 60},
+    {.region = TESTBED_SMALL, .length = 4097, .offset = 0},
+    {.region = TESTBED_SMALL, .length = 4096, .offset = 0},
+    {.region = TESTBED_SMALL, .length = 60, .offset = MOST_64},
+    {.region = TESTBED_SMALL, .length = 60, .offset = MOST_64 - 59},
+    {.region = TESTBED_SMALL, .length = 60, .offset = (uint64_t)1 << 63},
+    {.region = TESTBED_SMALL, .length = 60, .offset = (uint64_t)1 << 32},
+    {.region = TESTBED_SMALL, .length = MOST_32, .offset = 0},
+    {.region = TESTBED_SMALL, .length = MOST_32, .offset = 1},
+    {.region = TESTBED_SMALL, .length = MOST_32, .offset = MOST_64},
+    {.region = TESTBED_SMALL, .length = MOST_32, .offset = MOST_32},
+    {.region = TESTBED_SMALL, .length = 1u << 31, .offset = 1u << 31},
+    {.region = TESTBED_SMALL, .length = 0, .offset = 0},
+    {.region = TESTBED_SMALL, .length = 0, .offset = 4096},
+    {.region = TESTBED_SMALL, .length = 0, .offset = 4097},
+    {.region = TESTBED_SMALL, .length = 1, .offset = 4095},
+    {.region = TESTBED_RINGS, .length = 1000, .offset = 3},
+    {.region = TESTBED_BUFFERS, .length = BUFFER, .offset = 0},
+    {.region = TESTBED_BUFFERS, .length = BUFFER + 1, .offset = 0},
+    {.region = TESTBED_HOLE, .length = 0, .offset = 0},
+    {.flags = 0xFFFE, .region = TESTBED_BUFFERS, .length = 60, .offset = 0},
 };
 enum { TABLE = sizeof(table) / sizeof(*table), HOSTILE = 2 * TABLE };
 
 /* What is near the end of the small region is so in the small one, and then in that of the buffers,
  * which is the one that was used last. */
-static struct rig_desc hostile(const struct rig *rig, size_t i)
+static struct testbed_desc hostile(const struct testbed *bed, size_t i)
 {
-    struct rig_desc desc = table[i % TABLE];
-    uint64_t size = rig->regions[RIG_BUFFERS].size;
+    struct testbed_desc desc = table[i % TABLE];
+    uint64_t size = bed->regions[TESTBED_BUFFERS].size;
 
-    if (i < TABLE || desc.region != RIG_SMALL)
+    if (i < TABLE || desc.region != TESTBED_SMALL)
         return desc;
-    desc.region = RIG_BUFFERS;
+    desc.region = TESTBED_BUFFERS;
     if (desc.offset >= 4000 && desc.offset <= 4200)
         desc.offset += size - 4096;
     if (desc.length >= 4000 && desc.length <= 4200)
@@ -184,13 +184,13 @@ static struct rig_desc hostile(const struct rig *rig, size_t i)
     return desc;
 }
 
-static bool is_in_region(const struct rig *rig, const struct rig_desc *desc)
+static bool is_in_region(const struct testbed *bed, const struct testbed_desc *desc)
 {
-    uint64_t offset = rig_is_256(rig) ? desc->offset : desc->offset & MOST_32;
+    uint64_t offset = testbed_is_256(bed) ? desc->offset : desc->offset & MOST_32;
     unsigned __int128 end = (unsigned __int128)offset + desc->length;
 
-    return desc->region < RIG_REGIONS && rig->regions[desc->region].size > 0 &&
-           end <= rig->regions[desc->region].size;
+    return desc->region < TESTBED_REGIONS && bed->regions[desc->region].size > 0 &&
+           end <= bed->regions[desc->region].size;
 }
 
 static const char *too_long(uint64_t length, uint32_t most)
@@ -203,32 +203,33 @@ static const char *too_long(uint64_t length, uint32_t most)
 }
 
 /* What must be found wrong with a packet in such a slot. */
-static const char *wrong_with_packet(const struct rig *rig, const struct rig_desc *desc)
+static const char *wrong_with_packet(const struct testbed *bed, const struct testbed_desc *desc)
 {
-    bool good = rig_is_slave(rig) ? desc->length <= BUFFER : is_in_region(rig, desc);
+    bool good = testbed_is_slave(bed) ? desc->length <= BUFFER : is_in_region(bed, desc);
 
     if (desc->length > MIF_MAX_PACKET)
         return too_long(desc->length, MIF_MAX_PACKET);
     return good ? NULL : "descriptor out of range";
 }
 
-static const char *wrong_with_buffer(const struct rig *rig, const struct rig_desc *desc)
+static const char *wrong_with_buffer(const struct testbed *bed, const struct testbed_desc *desc)
 {
-    bool good = rig_is_slave(rig) || (desc->length > 0 && is_in_region(rig, desc));
+    bool good = testbed_is_slave(bed) || (desc->length > 0 && is_in_region(bed, desc));
 
     return good ? NULL : "posted buffer out of range or empty";
 }
 
 /* Has the peer fill its ring honestly, but for the slot that is `at` ahead. */
-static void spoil(const struct rig *rig, enum mif_direction direction, uint32_t at,
-                  const struct rig_desc *desc)
+static void spoil(const struct testbed *bed, enum mif_direction direction, uint32_t at,
+                  const struct testbed_desc *desc)
 {
-    uint16_t index = atomic_load(rig_peer_index(rig, direction));
-    uint32_t ours =
-        direction == MIF_TX && rig_is_256(rig) ? atomic_load(rig_our_index(rig, direction)) : index;
+    uint16_t index = atomic_load(testbed_peer_index(bed, direction));
+    uint32_t ours = direction == MIF_TX && testbed_is_256(bed)
+                        ? atomic_load(testbed_our_index(bed, direction))
+                        : index;
 
-    rig_peer_turn(rig, 60);
-    rig_peer_write(rig, direction, (ours + at) & (SLOTS - 1), desc);
+    testbed_peer_turn(bed, 60);
+    testbed_peer_write(bed, direction, (ours + at) & (SLOTS - 1), desc);
 }
 
 static const uint32_t places[] = {0, 1, 6, 37, SLOTS - 2};
@@ -236,7 +237,7 @@ enum { PLACES = sizeof(places) / sizeof(*places) };
 
 MEMIF_TEST_LOOP(no_packet_is_handed_out_that_lies_outside_the_regions, 0, WAYS)
 {
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
 
     if (!shape_of(_i, &shape))
@@ -245,16 +246,16 @@ MEMIF_TEST_LOOP(no_packet_is_handed_out_that_lies_outside_the_regions, 0, WAYS)
     for (size_t i = 0; i < HOSTILE * PLACES; i++) {
         uint32_t at = places[i % PLACES];
 
-        start_anew(&scene.rig);
-        struct rig_desc desc = hostile(&scene.rig, i / PLACES);
-        const char *wrong = wrong_with_packet(&scene.rig, &desc);
-        spoil(&scene.rig, MIF_RX, at, &desc);
-        uint32_t received = receive_all(&scene.rig, bursts[(i + i / PLACES) % BURSTS]);
-        expect_fault(&scene.rig, wrong);
+        start_anew(&scene.bed);
+        struct testbed_desc desc = hostile(&scene.bed, i / PLACES);
+        const char *wrong = wrong_with_packet(&scene.bed, &desc);
+        spoil(&scene.bed, MIF_RX, at, &desc);
+        uint32_t received = receive_all(&scene.bed, bursts[(i + i / PLACES) % BURSTS]);
+        expect_fault(&scene.bed, wrong);
         if (wrong != NULL)
             ck_assert_uint_eq(received, at);
         else
-            ck_assert_uint_eq(received, mif_capacity(scene.rig.queue[MIF_RX], shape.kind));
+            ck_assert_uint_eq(received, mif_capacity(scene.bed.queue[MIF_RX], shape.kind));
         exchange(&scene.other, 256);
     }
     scene_close(&scene);
@@ -262,7 +263,7 @@ MEMIF_TEST_LOOP(no_packet_is_handed_out_that_lies_outside_the_regions, 0, WAYS)
 
 MEMIF_TEST_LOOP(no_buffer_is_reserved_that_lies_outside_the_regions, 0, WAYS)
 {
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
 
     if (!shape_of(_i, &shape))
@@ -271,16 +272,16 @@ MEMIF_TEST_LOOP(no_buffer_is_reserved_that_lies_outside_the_regions, 0, WAYS)
     for (size_t i = 0; i < HOSTILE * PLACES; i++) {
         uint32_t at = places[i % PLACES];
 
-        start_anew(&scene.rig);
-        struct rig_desc desc = hostile(&scene.rig, i / PLACES);
-        const char *wrong = wrong_with_buffer(&scene.rig, &desc);
-        spoil(&scene.rig, MIF_TX, at, &desc);
-        uint32_t reserved = reserve_all(&scene.rig, bursts[(i + i / PLACES) % BURSTS], 0);
-        expect_fault(&scene.rig, wrong);
+        start_anew(&scene.bed);
+        struct testbed_desc desc = hostile(&scene.bed, i / PLACES);
+        const char *wrong = wrong_with_buffer(&scene.bed, &desc);
+        spoil(&scene.bed, MIF_TX, at, &desc);
+        uint32_t reserved = reserve_all(&scene.bed, bursts[(i + i / PLACES) % BURSTS], 0);
+        expect_fault(&scene.bed, wrong);
         if (wrong != NULL)
             ck_assert_uint_eq(reserved, at);
         else
-            ck_assert_uint_eq(reserved, mif_capacity(scene.rig.queue[MIF_TX], shape.kind));
+            ck_assert_uint_eq(reserved, mif_capacity(scene.bed.queue[MIF_TX], shape.kind));
         exchange(&scene.other, 256);
     }
     scene_close(&scene);
@@ -288,37 +289,38 @@ MEMIF_TEST_LOOP(no_buffer_is_reserved_that_lies_outside_the_regions, 0, WAYS)
 
 /* ---- indices and headers ---- */
 
-static void put_index(const struct rig *rig, enum mif_direction direction, uint32_t value)
+static void put_index(const struct testbed *bed, enum mif_direction direction, uint32_t value)
 {
-    atomic_store(rig_peer_index(rig, direction), (uint16_t)value);
+    atomic_store(testbed_peer_index(bed, direction), (uint16_t)value);
 }
 
 /* The peer says that it has moved on by `jump`, from where it is after its turn. */
-static void check_jump(const struct rig_shape *shape, enum mif_direction direction, uint32_t jump)
+static void check_jump(const struct testbed_shape *shape, enum mif_direction direction,
+                       uint32_t jump)
 {
     struct scene scene;
 
     scene_open(&scene, shape);
-    struct rig *rig = &scene.rig;
-    rig_peer_turn(rig, 60);
+    struct testbed *bed = &scene.bed;
+    testbed_peer_turn(bed, 60);
     if (direction == MIF_TX)
-        (void)reserve_all(rig, 256, 0);
+        (void)reserve_all(bed, 256, 0);
     /* In version 256 any index of less than a ring is a good one, whatever it was before. */
-    put_index(rig, direction,
-              rig_is_256(rig) ? SLOTS + jump % (65536 - SLOTS)
-                              : atomic_load(rig_peer_index(rig, direction)) + jump);
+    put_index(bed, direction,
+              testbed_is_256(bed) ? SLOTS + jump % (65536 - SLOTS)
+                                  : atomic_load(testbed_peer_index(bed, direction)) + jump);
     if (direction == MIF_RX)
-        (void)receive_all(rig, 32);
+        (void)receive_all(bed, 32);
     else
-        (void)reserve_all(rig, 32, 0);
-    expect_fault(rig, "ring index out of range");
+        (void)reserve_all(bed, 32, 0);
+    expect_fault(bed, "ring index out of range");
     scene_close(&scene);
 }
 
 MEMIF_TEST_LOOP(an_index_that_jumps_closes_the_connection, 0, WAYS)
 {
     static const uint32_t jumps[] = {1, SLOTS, SLOTS + 1, 32767, 32768, 65535 - SLOTS};
-    struct rig_shape shape;
+    struct testbed_shape shape;
 
     for (size_t i = 0; shape_of(_i, &shape) && i < sizeof(jumps) / sizeof(*jumps); i++) {
         check_jump(&shape, MIF_RX, jumps[i]);
@@ -328,26 +330,26 @@ MEMIF_TEST_LOOP(an_index_that_jumps_closes_the_connection, 0, WAYS)
 
 MEMIF_TEST_LOOP(an_index_that_goes_back_closes_the_connection, 0, WAYS)
 {
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
     uint16_t n;
 
     if (!shape_of(_i, &shape))
         return;
     scene_open(&scene, &shape);
-    rig_peer_turn(&scene.rig, 60);
-    (void)rig_receive(&scene.rig, 8, &n);
+    testbed_peer_turn(&scene.bed, 60);
+    (void)testbed_receive(&scene.bed, 8, &n);
     ck_assert_uint_eq(n, 8);
-    rig_peer_move(&scene.rig, MIF_RX, (uint32_t)-1);
+    testbed_peer_move(&scene.bed, MIF_RX, (uint32_t)-1);
     /* What is known to wait comes first. */
-    (void)receive_all(&scene.rig, 256);
-    expect_fault(&scene.rig, "ring index out of range");
+    (void)receive_all(&scene.bed, 256);
+    expect_fault(&scene.bed, "ring index out of range");
     scene_close(&scene);
 }
 
 MEMIF_TEST_LOOP(headers_and_our_own_index_are_not_believed, 0, WAYS)
 {
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
 
     if (!shape_of(_i, &shape))
@@ -355,16 +357,16 @@ MEMIF_TEST_LOOP(headers_and_our_own_index_are_not_believed, 0, WAYS)
     scene_open(&scene, &shape);
     for (uint32_t i = 0; i < 64; i++) {
         for (int d = MIF_RX; d <= MIF_TX; d++) {
-            atomic_store(&scene.rig.ring[d]->cookie, i * 0x01010101u);
-            atomic_store(&scene.rig.ring[d]->flags, (uint16_t)(1u << i % 16));
+            atomic_store(&scene.bed.ring[d]->cookie, i * 0x01010101u);
+            atomic_store(&scene.bed.ring[d]->flags, (uint16_t)(1u << i % 16));
         }
-        exchange(&scene.rig, 32);
+        exchange(&scene.bed, 32);
     }
     for (int d = MIF_RX; d <= MIF_TX; d++)
-        atomic_store(rig_our_index(&scene.rig, (enum mif_direction)d), (uint16_t)0xDEAD);
-    rig_peer_turn(&scene.rig, 60);
-    (void)receive_all(&scene.rig, 32);
-    (void)reserve_all(&scene.rig, 32, 0);
+        atomic_store(testbed_our_index(&scene.bed, (enum mif_direction)d), (uint16_t)0xDEAD);
+    testbed_peer_turn(&scene.bed, 60);
+    (void)receive_all(&scene.bed, 32);
+    (void)reserve_all(&scene.bed, 32, 0);
     scene_close(&scene);
 }
 
@@ -372,7 +374,7 @@ MEMIF_TEST_LOOP(headers_and_our_own_index_are_not_believed, 0, WAYS)
  * has not been given, or into the places of its own, changes nothing for us. */
 MEMIF_TEST_LOOP(a_slave_hands_out_its_own_buffers_whatever_the_master_writes, 0, WAYS)
 {
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
 
     if (!shape_of(_i, &shape) || !mif_kind_is_slave(shape.kind))
@@ -380,82 +382,82 @@ MEMIF_TEST_LOOP(a_slave_hands_out_its_own_buffers_whatever_the_master_writes, 0,
     scene_open(&scene, &shape);
     for (uint32_t turn = 0; turn < 16; turn++) {
         for (uint32_t i = 0; i < SLOTS; i++) {
-            struct rig_desc desc = {.region = (uint16_t)(i * 7 + turn),
-                                    .offset = i * 0x10001u * 99};
-            rig_peer_write(&scene.rig, MIF_TX, i, &desc);
+            struct testbed_desc desc = {.region = (uint16_t)(i * 7 + turn),
+                                        .offset = i * 0x10001u * 99};
+            testbed_peer_write(&scene.bed, MIF_TX, i, &desc);
         }
-        rig_peer_move(&scene.rig, MIF_TX, rig_peer_room(&scene.rig, MIF_TX));
+        testbed_peer_move(&scene.bed, MIF_TX, testbed_peer_room(&scene.bed, MIF_TX));
         for (uint32_t i = 0; i < SLOTS; i++) {
-            struct rig_desc desc = {.flags = i % 2 ? 0 : 0xFFFE,
-                                    .region = (uint16_t)(i + turn),
-                                    .length = i % BUFFER,
-                                    .offset = MOST_64 - i};
-            rig_peer_write(&scene.rig, MIF_RX, i, &desc);
+            struct testbed_desc desc = {.flags = i % 2 ? 0 : 0xFFFE,
+                                        .region = (uint16_t)(i + turn),
+                                        .length = i % BUFFER,
+                                        .offset = MOST_64 - i};
+            testbed_peer_write(&scene.bed, MIF_RX, i, &desc);
         }
-        rig_peer_move(&scene.rig, MIF_RX, rig_peer_room(&scene.rig, MIF_RX));
+        testbed_peer_move(&scene.bed, MIF_RX, testbed_peer_room(&scene.bed, MIF_RX));
         uint16_t n;
-        ck_assert_uint_gt(receive_all(&scene.rig, 32), 0);
-        ck_assert_int_eq(rig_give_back(&scene.rig, SLOTS, 0), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
-        ck_assert_uint_gt(reserve_all(&scene.rig, 32, 0), 0);
-        ck_assert_int_eq(rig_send(&scene.rig, SLOTS, 60, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
-        expect_fault(&scene.rig, NULL);
+        ck_assert_uint_gt(receive_all(&scene.bed, 32), 0);
+        ck_assert_int_eq(testbed_give_back(&scene.bed, SLOTS, 0), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+        ck_assert_uint_gt(reserve_all(&scene.bed, 32, 0), 0);
+        ck_assert_int_eq(testbed_send(&scene.bed, SLOTS, 60, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+        expect_fault(&scene.bed, NULL);
     }
     scene_close(&scene);
 }
 
-#ifdef RIG_ENTRY_FACE
+#ifdef TESTBED_ENTRY_FACE
 /* Fills all that is posted, without a look at how long it is. */
-static void overfill(const struct rig *rig)
+static void overfill(const struct testbed *bed)
 {
     for (uint32_t i = 0; i < SLOTS; i++) {
-        struct rig_desc desc = rig_honest(rig, MIF_RX, i, BUFFER);
-        rig_peer_write(rig, MIF_RX, i, &desc);
+        struct testbed_desc desc = testbed_honest(bed, MIF_RX, i, BUFFER);
+        testbed_peer_write(bed, MIF_RX, i, &desc);
     }
-    rig_peer_move(rig, MIF_RX, SLOTS);
+    testbed_peer_move(bed, MIF_RX, SLOTS);
 }
 
 /* DPDK's driver does that. The packets are whole, and none lies over another one's headroom. */
 MEMIF_TEST_LOOP(a_master_that_does_not_see_the_headroom_fills_the_tail_room, 0, WAYS)
 {
-    static const uint32_t headrooms[] = {1, RIG_TAILROOM, RIG_TAILROOM + 1};
-    struct rig_shape shape;
+    static const uint32_t headrooms[] = {1, TESTBED_TAILROOM, TESTBED_TAILROOM + 1};
+    struct testbed_shape shape;
     struct scene scene;
 
     if (!shape_of(_i, &shape) || shape.kind != MIF_KIND_512_SLAVE)
         return;
     scene_open(&scene, &shape);
-    rig_peer_turn(&scene.rig, BUFFER);
+    testbed_peer_turn(&scene.bed, BUFFER);
     for (size_t i = 0; i < sizeof(headrooms) / sizeof(*headrooms); i++) {
-        ck_assert_uint_eq(receive_all(&scene.rig, 32), SLOTS);
+        ck_assert_uint_eq(receive_all(&scene.bed, 32), SLOTS);
         for (uint32_t n = 0; n < SLOTS; n++)
-            ck_assert_uint_eq(scene.rig.held[MIF_RX][n].len, BUFFER);
-        ck_assert_int_eq(rig_give_back(&scene.rig, SLOTS, headrooms[i]), MEMIF_ERR_SUCCESS);
-        overfill(&scene.rig);
+            ck_assert_uint_eq(scene.bed.held[MIF_RX][n].len, BUFFER);
+        ck_assert_int_eq(testbed_give_back(&scene.bed, SLOTS, headrooms[i]), MEMIF_ERR_SUCCESS);
+        overfill(&scene.bed);
     }
-    (void)receive_all(&scene.rig, 32);
-    expect_fault(&scene.rig, "descriptor out of range");
+    (void)receive_all(&scene.bed, 32);
+    expect_fault(&scene.bed, "descriptor out of range");
     scene_close(&scene);
 }
 
 MEMIF_TEST_LOOP(what_reaches_into_the_tail_room_can_be_sent_on_without_a_copy, 0, WAYS)
 {
     enum { COUNT = 32 };
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
     uint16_t done;
 
     if (!shape_of(_i, &shape) || shape.kind != MIF_KIND_512_SLAVE)
         return;
     scene_open(&scene, &shape);
-    rig_peer_turn(&scene.rig, BUFFER);
-    (void)receive_all(&scene.rig, COUNT);
-    ck_assert_int_eq(rig_give_back(&scene.rig, SLOTS, RIG_TAILROOM), MEMIF_ERR_SUCCESS);
-    overfill(&scene.rig);
-    (void)receive_all(&scene.rig, COUNT);
-    memif_buffer_t *bufs = scene.rig.held[MIF_RX];
-    ck_assert_int_eq(mif_entry_enqueue(scene.rig.handle, 0, bufs, COUNT, &done), MEMIF_ERR_SUCCESS);
+    testbed_peer_turn(&scene.bed, BUFFER);
+    (void)receive_all(&scene.bed, COUNT);
+    ck_assert_int_eq(testbed_give_back(&scene.bed, SLOTS, TESTBED_TAILROOM), MEMIF_ERR_SUCCESS);
+    overfill(&scene.bed);
+    (void)receive_all(&scene.bed, COUNT);
+    memif_buffer_t *bufs = scene.bed.held[MIF_RX];
+    ck_assert_int_eq(mif_entry_enqueue(scene.bed.handle, 0, bufs, COUNT, &done), MEMIF_ERR_SUCCESS);
     bufs[COUNT - 1].len++;
-    ck_assert_int_eq(mif_call(scene.rig.handle, 0, MIF_TX, MIF_CALL_TX, 0, bufs, COUNT, &done),
+    ck_assert_int_eq(mif_call(scene.bed.handle, 0, MIF_TX, MIF_CALL_TX, 0, bufs, COUNT, &done),
                      MEMIF_ERR_INVAL_ARG);
     ck_assert_uint_eq(done, COUNT - 1);
     scene_close(&scene);
@@ -465,36 +467,36 @@ MEMIF_TEST_LOOP(what_reaches_into_the_tail_room_can_be_sent_on_without_a_copy, 0
 /* ---- chains ---- */
 
 /* Fills `count` slots, `length` bytes each, all of which say that the packet goes on. */
-static void begin_endless(const struct rig *rig, uint32_t count, uint32_t length)
+static void begin_endless(const struct testbed *bed, uint32_t count, uint32_t length)
 {
-    uint16_t at = atomic_load(rig_peer_index(rig, MIF_RX));
+    uint16_t at = atomic_load(testbed_peer_index(bed, MIF_RX));
 
     for (uint32_t i = 0; i < count; i++) {
         uint32_t slot = (at + i) & (SLOTS - 1);
-        struct rig_desc desc = rig_honest(rig, MIF_RX, slot, length);
+        struct testbed_desc desc = testbed_honest(bed, MIF_RX, slot, length);
         desc.flags = MIF_DESC_NEXT;
-        rig_peer_write(rig, MIF_RX, slot, &desc);
+        testbed_peer_write(bed, MIF_RX, slot, &desc);
     }
-    rig_peer_move(rig, MIF_RX, count);
+    testbed_peer_move(bed, MIF_RX, count);
 }
 
 MEMIF_TEST_LOOP(a_chain_that_never_ends_closes_the_connection, 0, WAYS)
 {
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
 
     for (uint32_t length = 0; shape_of(_i, &shape) && length < 2; length++) {
         scene_open(&scene, &shape);
-        begin_endless(&scene.rig, rig_peer_room(&scene.rig, MIF_RX), length);
-        ck_assert_uint_eq(receive_all(&scene.rig, SLOTS), 0);
-        expect_fault(&scene.rig, "chain without an end");
+        begin_endless(&scene.bed, testbed_peer_room(&scene.bed, MIF_RX), length);
+        ck_assert_uint_eq(receive_all(&scene.bed, SLOTS), 0);
+        expect_fault(&scene.bed, "chain without an end");
         scene_close(&scene);
     }
 }
 
 MEMIF_TEST_LOOP(nothing_is_read_of_a_chain_beyond_what_is_there, 0, 2 * WAYS)
 {
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
     uint16_t n;
 
@@ -503,65 +505,66 @@ MEMIF_TEST_LOOP(nothing_is_read_of_a_chain_beyond_what_is_there, 0, 2 * WAYS)
     shape.interrupt = _i >= WAYS;
     scene_open(&scene, &shape);
     for (uint32_t i = 0; i < 9; i++) {
-        begin_endless(&scene.rig, 1, 7);
-        ck_assert_uint_eq(receive_all(&scene.rig, 32), 0);
-        expect_fault(&scene.rig, NULL);
+        begin_endless(&scene.bed, 1, 7);
+        ck_assert_uint_eq(receive_all(&scene.bed, 32), 0);
+        expect_fault(&scene.bed, NULL);
     }
-    rig_peer_turn(&scene.rig, 7); /* its end, and others behind it */
-    ck_assert_int_ne(rig_receive(&scene.rig, 32, &n), MIF_FACE_ERROR(MIF_ERR_DISCONNECTED));
+    testbed_peer_turn(&scene.bed, 7); /* its end, and others behind it */
+    ck_assert_int_ne(testbed_receive(&scene.bed, 32, &n), MIF_FACE_ERROR(MIF_ERR_DISCONNECTED));
     ck_assert_uint_eq(n, 32);
-#ifndef RIG_ENTRY_FACE
-    ck_assert_uint_eq(scene.rig.held[MIF_RX][0].data_len, 70);
-    ck_assert_uint_eq(scene.rig.held[MIF_RX][1].data_len, 7);
+#ifndef TESTBED_ENTRY_FACE
+    ck_assert_uint_eq(scene.bed.held[MIF_RX][0].data_len, 70);
+    ck_assert_uint_eq(scene.bed.held[MIF_RX][1].data_len, 7);
 #endif
-    expect_fault(&scene.rig, NULL);
+    expect_fault(&scene.bed, NULL);
     scene_close(&scene);
 }
 
 MEMIF_TEST_LOOP(a_chain_longer_than_a_packet_can_be, 0, WAYS)
 {
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
 
     if (!shape_of(_i, &shape))
         return;
     scene_open(&scene, &shape);
-    begin_endless(&scene.rig, 257, BUFFER); /* 65536 bytes are 256 */
-    rig_peer_turn(&scene.rig, 60);
-    (void)receive_all(&scene.rig, SLOTS);
-    expect_fault(&scene.rig, too_long(65536, MIF_MAX_PACKET));
+    begin_endless(&scene.bed, 257, BUFFER); /* 65536 bytes are 256 */
+    testbed_peer_turn(&scene.bed, 60);
+    (void)receive_all(&scene.bed, SLOTS);
+    expect_fault(&scene.bed, too_long(65536, MIF_MAX_PACKET));
     scene_close(&scene);
 }
 
 /* Around the limit, and around the power of two below it, to which vectors can see. */
 static const uint32_t limits[] = {1, 200, 255, 256, 1000, 65535, 65536, 1u << 20, MOST_32};
 
-static void check_limit(const struct rig_shape *shape, uint32_t most, uint32_t length, size_t burst)
+static void check_limit(const struct testbed_shape *shape, uint32_t most, uint32_t length,
+                        size_t burst)
 {
     struct scene scene;
-    struct rig_desc desc = {.region = RIG_SMALL, .length = length, .offset = 4096};
+    struct testbed_desc desc = {.region = TESTBED_SMALL, .length = length, .offset = 4096};
     uint32_t at = places[burst % PLACES];
 
     scene_open(&scene, shape);
-    rig_disconnect(&scene.rig);
-    scene.rig.shape.max_packet = most;
-    rig_connect(&scene.rig);
-    rig_peer_turn(&scene.rig, 1);
-    rig_peer_write(&scene.rig, MIF_RX, at, &desc);
-    rig_peer_write(&scene.rig, MIF_RX, at + 1, &desc); /* now the region was used before */
-    uint32_t received = receive_all(&scene.rig, bursts[burst]);
+    testbed_disconnect(&scene.bed);
+    scene.bed.shape.max_packet = most;
+    testbed_connect(&scene.bed);
+    testbed_peer_turn(&scene.bed, 1);
+    testbed_peer_write(&scene.bed, MIF_RX, at, &desc);
+    testbed_peer_write(&scene.bed, MIF_RX, at + 1, &desc); /* now the region was used before */
+    uint32_t received = receive_all(&scene.bed, bursts[burst]);
     if (length > most)
         ck_assert_uint_eq(received, at);
     else
-        ck_assert_uint_eq(received, mif_capacity(scene.rig.queue[MIF_RX], shape->kind));
-    expect_fault(&scene.rig, length > most ? too_long(length, most) : NULL);
+        ck_assert_uint_eq(received, mif_capacity(scene.bed.queue[MIF_RX], shape->kind));
+    expect_fault(&scene.bed, length > most ? too_long(length, most) : NULL);
     scene_close(&scene);
 }
 
 /* In a region of 5 GiB, so that it is the limit alone that keeps a packet out. */
 MEMIF_TEST_LOOP(no_packet_is_received_that_is_longer_than_the_limit, 0, WAYS)
 {
-    struct rig_shape shape;
+    struct testbed_shape shape;
 
     if (!shape_of(_i, &shape) || mif_kind_is_slave(shape.kind))
         return; /* a slave's packets lie in its own buffers */
@@ -581,7 +584,7 @@ MEMIF_TEST_LOOP(no_packet_is_received_that_is_longer_than_the_limit, 0, WAYS)
 MEMIF_TEST_LOOP(a_packet_in_the_usual_region_is_no_longer_than_the_limit, 0, WAYS)
 {
     static const uint32_t most = 200;
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
 
     if (!shape_of(_i, &shape) || mif_kind_is_slave(shape.kind))
@@ -589,17 +592,17 @@ MEMIF_TEST_LOOP(a_packet_in_the_usual_region_is_no_longer_than_the_limit, 0, WAY
     for (uint32_t i = 0; i < 2 * BURSTS * PLACES; i++) {
         uint32_t at = places[i / BURSTS % PLACES], length = most + i % 2;
         scene_open(&scene, &shape);
-        rig_disconnect(&scene.rig);
-        scene.rig.shape.max_packet = most;
-        rig_connect(&scene.rig);
-        rig_peer_turn(&scene.rig, most);
-        struct rig_desc desc = rig_honest(&scene.rig, MIF_RX, at, length);
-        rig_peer_write(&scene.rig, MIF_RX, at, &desc);
-        uint32_t received = receive_all(&scene.rig, bursts[i / 2 % BURSTS]);
+        testbed_disconnect(&scene.bed);
+        scene.bed.shape.max_packet = most;
+        testbed_connect(&scene.bed);
+        testbed_peer_turn(&scene.bed, most);
+        struct testbed_desc desc = testbed_honest(&scene.bed, MIF_RX, at, length);
+        testbed_peer_write(&scene.bed, MIF_RX, at, &desc);
+        uint32_t received = receive_all(&scene.bed, bursts[i / 2 % BURSTS]);
         ck_assert_uint_eq(
             received,
-            length > most ? at : mif_capacity(scene.rig.queue[MIF_RX], scene.rig.shape.kind));
-        expect_fault(&scene.rig, length > most ? too_long(length, most) : NULL);
+            length > most ? at : mif_capacity(scene.bed.queue[MIF_RX], scene.bed.shape.kind));
+        expect_fault(&scene.bed, length > most ? too_long(length, most) : NULL);
         scene_close(&scene);
     }
 }
@@ -607,35 +610,35 @@ MEMIF_TEST_LOOP(a_packet_in_the_usual_region_is_no_longer_than_the_limit, 0, WAY
 /* ---- posted buffers ---- */
 
 /* Has the peer give out buffers of `length` bytes only. */
-static void post_small(const struct rig *rig, uint32_t length)
+static void post_small(const struct testbed *bed, uint32_t length)
 {
-    uint32_t room = rig_is_256(rig) ? SLOTS : rig_peer_room(rig, MIF_TX);
-    uint16_t at = atomic_load(rig_peer_index(rig, MIF_TX));
+    uint32_t room = testbed_is_256(bed) ? SLOTS : testbed_peer_room(bed, MIF_TX);
+    uint16_t at = atomic_load(testbed_peer_index(bed, MIF_TX));
 
     for (uint32_t i = 0; i < room; i++) {
         uint32_t slot = (at + i) & (SLOTS - 1);
-        struct rig_desc desc = rig_honest(rig, MIF_TX, slot, length);
-        rig_peer_write(rig, MIF_TX, slot, &desc);
+        struct testbed_desc desc = testbed_honest(bed, MIF_TX, slot, length);
+        testbed_peer_write(bed, MIF_TX, slot, &desc);
     }
-    rig_peer_move(rig, MIF_TX, rig_is_256(rig) ? rig_peer_room(rig, MIF_TX) : room);
+    testbed_peer_move(bed, MIF_TX, testbed_is_256(bed) ? testbed_peer_room(bed, MIF_TX) : room);
 }
 
 /* The caller's array ends where access ends. */
 MEMIF_TEST_LOOP(tiny_buffers_do_not_outgrow_the_array, 0, WAYS)
 {
     static const uint32_t sizes[] = {0, 1, 2, BUFFER, BUFFER + 1, 10 * BUFFER, 65535};
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
 
     for (uint32_t i = 0; shape_of(_i, &shape) && i < 7 * BURSTS * 2; i++) {
         uint32_t size = sizes[i / BURSTS / 2], length = 1 + i % 2;
 
         scene_open(&scene, &shape);
-        post_small(&scene.rig, length);
-        (void)reserve_all(&scene.rig, bursts[i / 2 % BURSTS], size);
+        post_small(&scene.bed, length);
+        (void)reserve_all(&scene.bed, bursts[i / 2 % BURSTS], size);
         uint16_t sent;
-        (void)rig_send(&scene.rig, SLOTS, size, &sent);
-        expect_fault(&scene.rig, NULL);
+        (void)testbed_send(&scene.bed, SLOTS, size, &sent);
+        expect_fault(&scene.bed, NULL);
         scene_close(&scene);
     }
 }
@@ -643,23 +646,23 @@ MEMIF_TEST_LOOP(tiny_buffers_do_not_outgrow_the_array, 0, WAYS)
 /* What was reserved stays as large as it was, whatever the peer makes of its descriptors. */
 MEMIF_TEST_LOOP(buffers_that_shrink_after_they_were_reserved, 0, WAYS)
 {
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
 
     for (size_t i = 0; shape_of(_i, &shape) && i < HOSTILE; i++) {
         for (uint32_t length = 1; length <= BUFFER; length *= 4) {
             uint16_t sent;
             scene_open(&scene, &shape);
-            post_small(&scene.rig, length);
-            (void)reserve_all(&scene.rig, 32, 3 * length / 2);
-            const struct rig_desc desc = hostile(&scene.rig, i);
+            post_small(&scene.bed, length);
+            (void)reserve_all(&scene.bed, 32, 3 * length / 2);
+            const struct testbed_desc desc = hostile(&scene.bed, i);
             for (uint32_t slot = 0; slot < SLOTS; slot++)
-                rig_peer_write(&scene.rig, MIF_TX, slot, &desc);
-            uint32_t held = scene.rig.held_count[MIF_TX];
-            ck_assert_int_eq(rig_send(&scene.rig, SLOTS, BUFFER, &sent),
+                testbed_peer_write(&scene.bed, MIF_TX, slot, &desc);
+            uint32_t held = scene.bed.held_count[MIF_TX];
+            ck_assert_int_eq(testbed_send(&scene.bed, SLOTS, BUFFER, &sent),
                              MIF_FACE_ERROR(MIF_ERR_SUCCESS));
             ck_assert_uint_eq(sent, held);
-            expect_fault(&scene.rig, NULL);
+            expect_fault(&scene.bed, NULL);
             scene_close(&scene);
         }
     }
@@ -681,7 +684,7 @@ static void mistake(memif_buffer_t *entry, uint32_t *random)
     case 0:
         entry->desc_index = (uint16_t)value;
         return;
-#ifdef RIG_ENTRY_FACE
+#ifdef TESTBED_ENTRY_FACE
     case 1:
         entry->len = value;
         return;
@@ -697,28 +700,28 @@ static void mistake(memif_buffer_t *entry, uint32_t *random)
 }
 
 /* Sends entries that are held, from one of them on, as they are or spoiled. */
-static void send_spoiled(struct rig *rig, uint32_t *random)
+static void send_spoiled(struct testbed *bed, uint32_t *random)
 {
     static memif_buffer_t bufs[SLOTS];
-    uint32_t held = rig->held_count[MIF_TX];
+    uint32_t held = bed->held_count[MIF_TX];
     uint32_t from = held > 0 && random_below(random, 3) == 0 ? random_below(random, held) : 0;
     uint32_t count = random_below(random, held - from + 1), spoiled = random_below(random, 3);
     uint16_t sent;
 
-    memcpy(bufs, rig->held[MIF_TX] + from, count * sizeof(*bufs));
+    memcpy(bufs, bed->held[MIF_TX] + from, count * sizeof(*bufs));
     while (count > 0 && spoiled-- > 0)
         mistake(&bufs[random_below(random, count)], random);
-    (void)mif_call(rig->handle, 0, MIF_TX, MIF_CALL_TX, 0, bufs, count, &sent);
+    (void)mif_call(bed->handle, 0, MIF_TX, MIF_CALL_TX, 0, bufs, count, &sent);
     ck_assert_uint_le(sent, count);
     /* And it forgets them, or tries again what it may have sent. */
     if (random_below(random, 2) == 0)
-        rig->held_count[MIF_TX] = 0;
+        bed->held_count[MIF_TX] = 0;
 }
 
 MEMIF_TEST_LOOP(spoiled_entries_leave_the_ring_as_it_was, 0, WAYS)
 {
     static const memif_buffer_t none = {.desc_index = UINT16_MAX};
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
     uint32_t random = (uint32_t)_i;
     uint16_t n;
@@ -726,36 +729,36 @@ MEMIF_TEST_LOOP(spoiled_entries_leave_the_ring_as_it_was, 0, WAYS)
     for (uint32_t i = 0; shape_of(_i, &shape) && i < 50; i++) {
         scene_open(&scene, &shape);
         for (uint32_t round = 0; round < 100; round++) {
-            (void)rig_reserve(&scene.rig, random_below(&random, 40), random_below(&random, 700),
-                              &n);
-            send_spoiled(&scene.rig, &random);
+            (void)testbed_reserve(&scene.bed, random_below(&random, 40), random_below(&random, 700),
+                                  &n);
+            send_spoiled(&scene.bed, &random);
             if (random_below(&random, 4) == 0)
-                rig_peer_turn(&scene.rig, 60);
+                testbed_peer_turn(&scene.bed, 60);
         }
         memif_buffer_t bad = none; /* so that all may be left out */
-        (void)mif_call(scene.rig.handle, 0, MIF_TX, MIF_CALL_TX, 0, &bad, 1, &n);
-        scene.rig.held_count[MIF_TX] = 0;
-        rig_peer_turn(&scene.rig, 60);
+        (void)mif_call(scene.bed.handle, 0, MIF_TX, MIF_CALL_TX, 0, &bad, 1, &n);
+        scene.bed.held_count[MIF_TX] = 0;
+        testbed_peer_turn(&scene.bed, 60);
         ck_assert_int_eq(
-            rig_reserve(&scene.rig, mif_capacity(scene.rig.queue[MIF_TX], shape.kind), 0, &n),
+            testbed_reserve(&scene.bed, mif_capacity(scene.bed.queue[MIF_TX], shape.kind), 0, &n),
             MIF_FACE_ERROR(MIF_ERR_SUCCESS));
-        exchange(&scene.rig, 32);
+        exchange(&scene.bed, 32);
         scene_close(&scene);
     }
 }
 
 MEMIF_TEST_LOOP(an_empty_posted_buffer_closes_the_connection, 0, WAYS)
 {
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
 
     if (!shape_of(_i, &shape) || mif_kind_is_slave(shape.kind))
         return;
     for (uint32_t size = 0; size < 2; size++) {
         scene_open(&scene, &shape);
-        post_small(&scene.rig, 0);
-        ck_assert_uint_eq(reserve_all(&scene.rig, 32, size), 0);
-        expect_fault(&scene.rig, "posted buffer out of range or empty");
+        post_small(&scene.bed, 0);
+        ck_assert_uint_eq(reserve_all(&scene.bed, 32, size), 0);
+        expect_fault(&scene.bed, "posted buffer out of range or empty");
         scene_close(&scene);
     }
 }
@@ -763,8 +766,8 @@ MEMIF_TEST_LOOP(an_empty_posted_buffer_closes_the_connection, 0, WAYS)
 /* Together they are longer than 32 bits can say. */
 MEMIF_TEST_LOOP(buffers_of_gigabytes_are_counted_right, 0, WAYS)
 {
-    const struct rig_desc giant = {.region = RIG_SMALL, .length = MOST_32};
-    struct rig_shape shape;
+    const struct testbed_desc giant = {.region = TESTBED_SMALL, .length = MOST_32};
+    struct testbed_shape shape;
     struct scene scene;
     uint16_t n;
 
@@ -772,12 +775,13 @@ MEMIF_TEST_LOOP(buffers_of_gigabytes_are_counted_right, 0, WAYS)
         return;
     shape.giant = true;
     scene_open(&scene, &shape);
-    rig_peer_turn(&scene.rig, 60);
-    uint16_t first = mif_slot_of(scene.rig.queue[MIF_TX], scene.rig.queue[MIF_TX]->next);
-    rig_peer_write(&scene.rig, MIF_TX, (first + 1u) & (SLOTS - 1), &giant);
-    ck_assert_int_eq(rig_reserve(&scene.rig, 1, 2 * BUFFER, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
-    ck_assert_uint_eq(scene.rig.queue[MIF_TX]->next - scene.rig.queue[MIF_TX]->done, 2);
-    ck_assert_int_eq(rig_send(&scene.rig, n, 2 * BUFFER, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+    testbed_peer_turn(&scene.bed, 60);
+    uint16_t first = mif_slot_of(scene.bed.queue[MIF_TX], scene.bed.queue[MIF_TX]->next);
+    testbed_peer_write(&scene.bed, MIF_TX, (first + 1u) & (SLOTS - 1), &giant);
+    ck_assert_int_eq(testbed_reserve(&scene.bed, 1, 2 * BUFFER, &n),
+                     MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+    ck_assert_uint_eq(scene.bed.queue[MIF_TX]->next - scene.bed.queue[MIF_TX]->done, 2);
+    ck_assert_int_eq(testbed_send(&scene.bed, n, 2 * BUFFER, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
     scene_close(&scene);
 }
 
@@ -808,7 +812,7 @@ static void saturate(int efd)
 
 MEMIF_TEST_LOOP(an_eventfd_that_blocks_holds_no_stranger_up, 0, WAYS)
 {
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
 
     if (!shape_of(_i, &shape))
@@ -817,20 +821,20 @@ MEMIF_TEST_LOOP(an_eventfd_that_blocks_holds_no_stranger_up, 0, WAYS)
     scene_open(&scene, &shape);
     for (uint32_t turn = 0; turn < 200; turn++) { /* more than requests go unanswered */
         uint16_t n;
-        make_blocking(scene.rig.efd[MIF_RX], true);
-        ck_assert_int_eq(rig_receive(&scene.rig, 32, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
-        rig_peer_turn(&scene.rig, 60);
-        saturate(scene.rig.efd[MIF_TX]);
-        (void)rig_reserve(&scene.rig, 1, 0, &n);
-        ck_assert_int_eq(rig_send(&scene.rig, 1, 60, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+        make_blocking(scene.bed.efd[MIF_RX], true);
+        ck_assert_int_eq(testbed_receive(&scene.bed, 32, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+        testbed_peer_turn(&scene.bed, 60);
+        saturate(scene.bed.efd[MIF_TX]);
+        (void)testbed_reserve(&scene.bed, 1, 0, &n);
+        ck_assert_int_eq(testbed_send(&scene.bed, 1, 60, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
         ck_assert_uint_eq(n, 1);
-        saturate(scene.rig.efd[MIF_RX]);
-        ck_assert_int_eq(mif_queue_set_polling(scene.rig.handle, 0, 1), MIF_ERR_SUCCESS);
-        mif_queue_drop_signal(scene.rig.handle, 0);
-        saturate(scene.rig.efd[MIF_RX]);
-        ck_assert_int_eq(mif_queue_set_polling(scene.rig.handle, 0, 0), MIF_ERR_SUCCESS);
-        (void)receive_all(&scene.rig, 32);
-        (void)rig_give_back(&scene.rig, SLOTS, 0);
+        saturate(scene.bed.efd[MIF_RX]);
+        ck_assert_int_eq(mif_queue_set_polling(scene.bed.handle, 0, 1), MIF_ERR_SUCCESS);
+        mif_queue_drop_signal(scene.bed.handle, 0);
+        saturate(scene.bed.efd[MIF_RX]);
+        ck_assert_int_eq(mif_queue_set_polling(scene.bed.handle, 0, 0), MIF_ERR_SUCCESS);
+        (void)receive_all(&scene.bed, 32);
+        (void)testbed_give_back(&scene.bed, SLOTS, 0);
     }
     scene_close(&scene);
 }
@@ -856,7 +860,7 @@ static void *send_one(void *argument)
     uint16_t n;
 
     atomic_store(&sender_task, gettid());
-    (void)rig_send(argument, 1, 60, &n);
+    (void)testbed_send(argument, 1, 60, &n);
     return NULL;
 }
 
@@ -876,23 +880,23 @@ static bool sender_sleeps(void)
 /* A peer that is trusted not to do so can hold a sender up, but not the end of its connection. */
 MEMIF_TEST(a_sender_that_is_held_up_is_let_go_at_the_end)
 {
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
     pthread_t sender;
     uint16_t n;
 
     (void)shape_of(MIF_KIND_512_SLAVE, &shape);
     scene_open(&scene, &shape);
-    rig_peer_turn(&scene.rig, 60);
-    (void)rig_reserve(&scene.rig, 1, 0, &n);
+    testbed_peer_turn(&scene.bed, 60);
+    (void)testbed_reserve(&scene.bed, 1, 0, &n);
     ck_assert_uint_eq(n, 1);
-    saturate(scene.rig.efd[MIF_TX]);
-    ck_assert_int_eq(pthread_create(&sender, NULL, send_one, &scene.rig), 0);
+    saturate(scene.bed.efd[MIF_TX]);
+    ck_assert_int_eq(pthread_create(&sender, NULL, send_one, &scene.bed), 0);
     while (!sender_sleeps())
         sched_yield();
-    mif_connection_down(scene.rig.handle);
+    mif_connection_down(scene.bed.handle);
     ck_assert_int_eq(pthread_join(sender, NULL), 0);
-    rig_connect(&scene.rig);
+    testbed_connect(&scene.bed);
     scene_close(&scene);
 }
 
@@ -913,7 +917,7 @@ static void *receive_nothing(void *argument)
     uint16_t n;
 
     atomic_store(&sender_task, gettid());
-    (void)rig_receive(argument, 1, &n);
+    (void)testbed_receive(argument, 1, &n);
     atomic_store(&receiver_is_back, true);
     return NULL;
 }
@@ -921,21 +925,21 @@ static void *receive_nothing(void *argument)
 /* Only where the system denies every read that does not wait is it held up at all. */
 MEMIF_TEST(a_receiver_that_is_held_up_is_let_go_at_the_end)
 {
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
     pthread_t receiver;
 
     (void)shape_of(MIF_KIND_512_SLAVE, &shape);
     shape.interrupt = true;
     scene_open(&scene, &shape);
-    make_blocking(scene.rig.efd[MIF_RX], true);
+    make_blocking(scene.bed.efd[MIF_RX], true);
     atomic_store(&peer_takes_it, true);
-    ck_assert_int_eq(pthread_create(&receiver, NULL, receive_nothing, &scene.rig), 0);
+    ck_assert_int_eq(pthread_create(&receiver, NULL, receive_nothing, &scene.bed), 0);
     while (!sender_sleeps() && !atomic_load(&receiver_is_back))
         sched_yield();
-    mif_connection_down(scene.rig.handle);
+    mif_connection_down(scene.bed.handle);
     ck_assert_int_eq(pthread_join(receiver, NULL), 0);
-    rig_connect(&scene.rig);
+    testbed_connect(&scene.bed);
     scene_close(&scene);
 }
 
@@ -944,7 +948,7 @@ MEMIF_TEST(a_receiver_that_is_held_up_is_let_go_at_the_end)
 enum theme { DESCRIPTORS, INDICES, HEADERS, ALL_OF_IT, THEMES };
 
 struct flipper {
-    struct rig *rig;
+    struct testbed *bed;
     enum theme theme;
     uint32_t burst;
     uint64_t state;
@@ -962,33 +966,34 @@ static uint32_t some(struct flipper *flipper)
 /* A slot that is likely to be looked at soon. */
 static uint32_t near(struct flipper *flipper, enum mif_direction direction)
 {
-    uint16_t ours = atomic_load(rig_our_index(flipper->rig, direction));
+    uint16_t ours = atomic_load(testbed_our_index(flipper->bed, direction));
     return (ours + some(flipper) % (flipper->burst + 8)) & (SLOTS - 1);
 }
 
 static void flip_descriptor(struct flipper *flipper, enum mif_direction direction)
 {
-    const struct rig *rig = flipper->rig;
+    const struct testbed *bed = flipper->bed;
     uint32_t slot = near(flipper, direction), length = some(flipper) % (BUFFER + 1);
-    struct rig_desc good = rig_honest(rig, direction, slot, direction == MIF_RX ? length : BUFFER);
-    struct rig_desc bad = hostile(rig, some(flipper) % HOSTILE);
+    struct testbed_desc good =
+        testbed_honest(bed, direction, slot, direction == MIF_RX ? length : BUFFER);
+    struct testbed_desc bad = hostile(bed, some(flipper) % HOSTILE);
 
     /* Mostly what must not get through. */
-    while (some(flipper) % 8 > 0 && wrong_with_packet(rig, &bad) == NULL)
-        bad = hostile(rig, some(flipper) % HOSTILE);
+    while (some(flipper) % 8 > 0 && wrong_with_packet(bed, &bad) == NULL)
+        bad = hostile(bed, some(flipper) % HOSTILE);
     if (some(flipper) % 8 == 0)
         bad.flags = MIF_DESC_NEXT;
     for (int i = 0; i < 64; i++) {
-        rig_peer_write(rig, direction, slot, &bad);
-        rig_peer_write(rig, direction, slot, &good);
+        testbed_peer_write(bed, direction, slot, &bad);
+        testbed_peer_write(bed, direction, slot, &good);
     }
 }
 
 static void flip_index(struct flipper *flipper, enum mif_direction direction)
 {
-    const struct rig *rig = flipper->rig;
-    _Atomic uint16_t *index =
-        some(flipper) % 4 > 0 ? rig_peer_index(rig, direction) : rig_our_index(rig, direction);
+    const struct testbed *bed = flipper->bed;
+    _Atomic uint16_t *index = some(flipper) % 4 > 0 ? testbed_peer_index(bed, direction)
+                                                    : testbed_our_index(bed, direction);
     uint16_t was = atomic_load(index);
 
     atomic_store(index, (uint16_t)(was + some(flipper) % (2 * SLOTS)));
@@ -997,14 +1002,14 @@ static void flip_index(struct flipper *flipper, enum mif_direction direction)
 
 static void flip_header(struct flipper *flipper, enum mif_direction direction)
 {
-    struct mif_ring *ring = flipper->rig->ring[direction];
+    struct mif_ring *ring = flipper->bed->ring[direction];
 
     atomic_store(&ring->cookie, some(flipper));
     atomic_store(&ring->flags, (uint16_t)some(flipper));
     if (some(flipper) % 64 == 0)
-        saturate(flipper->rig->efd[direction]);
+        saturate(flipper->bed->efd[direction]);
     else if (some(flipper) % 64 == 0)
-        make_blocking(flipper->rig->efd[direction], false);
+        make_blocking(flipper->bed->efd[direction], false);
 }
 
 static void flip(struct flipper *flipper)
@@ -1031,14 +1036,14 @@ static void *flip_on(void *argument)
 }
 
 /* One turn of all four calls; true if something was received or reserved. */
-static bool work(struct rig *rig, uint32_t burst, uint32_t size)
+static bool work(struct testbed *bed, uint32_t burst, uint32_t size)
 {
     uint16_t received, reserved, sent;
 
-    (void)rig_receive(rig, burst, &received);
-    (void)rig_give_back(rig, burst, 0);
-    (void)rig_reserve(rig, burst, size, &reserved);
-    (void)rig_send(rig, burst, size, &sent);
+    (void)testbed_receive(bed, burst, &received);
+    (void)testbed_give_back(bed, burst, 0);
+    (void)testbed_reserve(bed, burst, size, &reserved);
+    (void)testbed_send(bed, burst, size, &sent);
     return received + reserved > 0;
 }
 
@@ -1046,45 +1051,45 @@ enum { ROUNDS = 150, TURNS = 16 };
 
 /* Adds to the number of times that the peer was found out; not before it is `wanted`, for then it
  * has met us at work. */
-static void race(struct rig *rig, enum theme theme, uint32_t burst, uint32_t *faults,
+static void race(struct testbed *bed, enum theme theme, uint32_t burst, uint32_t *faults,
                  uint32_t wanted)
 {
     static const uint32_t sizes[] = {0, 1, BUFFER, 3 * BUFFER, 65535};
     struct flipper flipper = {
-        .rig = rig, .theme = theme, .burst = burst, .state = 0x9E3779B97F4A7C15u + burst};
+        .bed = bed, .theme = theme, .burst = burst, .state = 0x9E3779B97F4A7C15u + burst};
     pthread_t peer;
 
     ck_assert_int_eq(pthread_create(&peer, NULL, flip_on, &flipper), 0);
     for (uint32_t round = 0; round < ROUNDS || *faults < wanted; round++) {
-        rig_peer_turn(rig, round % (BUFFER + 1));
-        for (int i = 0; i < TURNS && rig_fault(rig) == NULL; i++)
-            if (!work(rig, burst, sizes[round % 5]))
+        testbed_peer_turn(bed, round % (BUFFER + 1));
+        for (int i = 0; i < TURNS && testbed_fault(bed) == NULL; i++)
+            if (!work(bed, burst, sizes[round % 5]))
                 break;
-        if (rig_fault(rig) != NULL) {
+        if (testbed_fault(bed) != NULL) {
             (*faults)++;
-            rig_disconnect(rig);
-            rig_connect(rig);
+            testbed_disconnect(bed);
+            testbed_connect(bed);
         } else if (round % 64 == 0) {
             sched_yield();
         }
     }
     atomic_store(&flipper.stop, true);
     ck_assert_int_eq(pthread_join(peer, NULL), 0);
-    start_anew(rig);
+    start_anew(bed);
 }
 
 static void race_all(int way, enum theme theme)
 {
     /* Headers have no wrong values that anybody looks at. */
     uint32_t faults = 0, wanted = theme == HEADERS ? 0 : 1;
-    struct rig_shape shape;
+    struct testbed_shape shape;
     struct scene scene;
 
     for (size_t i = 0; shape_of(way, &shape) && i < BURSTS; i++) {
         shape.interrupt = i % 2;
         shape.untrusted = true;
         scene_open(&scene, &shape);
-        race(&scene.rig, theme, bursts[i], &faults, i == BURSTS - 1 ? wanted : 0);
+        race(&scene.bed, theme, bursts[i], &faults, i == BURSTS - 1 ? wanted : 0);
         scene_close(&scene);
     }
 }
@@ -1123,17 +1128,17 @@ static void (*at_look)(void);
 
 static void guard(int protection)
 {
-    const struct rig_memory *rings = &watcher.rig->regions[RIG_RINGS];
-    RIG_CHECK(mprotect(rings->base, rings->size, protection) == 0);
+    const struct testbed_memory *rings = &watcher.bed->regions[TESTBED_RINGS];
+    TESTBED_CHECK(mprotect(rings->base, rings->size, protection) == 0);
 }
 
 static void on_access(int signal, siginfo_t *info, void *context)
 {
-    const struct rig_memory *rings = &watcher.rig->regions[RIG_RINGS];
+    const struct testbed_memory *rings = &watcher.bed->regions[TESTBED_RINGS];
     ucontext_t *interrupted = context;
 
     (void)signal;
-    RIG_CHECK((uintptr_t)info->si_addr - (uintptr_t)rings->base < rings->size);
+    TESTBED_CHECK((uintptr_t)info->si_addr - (uintptr_t)rings->base < rings->size);
     guard(PROT_READ | PROT_WRITE);
     interrupted->uc_mcontext.gregs[REG_EFL] |= TRAP_FLAG;
     looked_at = info->si_addr;
@@ -1142,15 +1147,15 @@ static void on_access(int signal, siginfo_t *info, void *context)
 
 static void put_other(enum mif_direction direction, uint32_t slot, bool good)
 {
-    const struct rig *rig = watcher.rig;
+    const struct testbed *bed = watcher.bed;
     uint32_t length = direction == MIF_RX ? some(&watcher) % BUFFER : BUFFER;
-    struct rig_desc desc = rig_honest(rig, direction, slot, length);
+    struct testbed_desc desc = testbed_honest(bed, direction, slot, length);
 
     if (!good && some(&watcher) % 2)
-        desc = hostile(rig, some(&watcher) % HOSTILE);
+        desc = hostile(bed, some(&watcher) % HOSTILE);
     if (some(&watcher) % 16 == 0)
         desc.flags = MIF_DESC_NEXT;
-    rig_peer_write(rig, direction, slot, &desc);
+    testbed_peer_write(bed, direction, slot, &desc);
 }
 
 /* Mostly all good, so that the next look does not end it, and then next to nothing is. */
@@ -1158,7 +1163,7 @@ static void put_others(void)
 {
     bool good = some(&watcher) % 4 > 0;
 
-    for (uint32_t slot = 0; slot < rig_slots(watcher.rig); slot++) {
+    for (uint32_t slot = 0; slot < testbed_slots(watcher.bed); slot++) {
         put_other(MIF_RX, slot, good);
         put_other(MIF_TX, slot, good);
     }
@@ -1182,9 +1187,9 @@ static void handle(int signal, void (*handler)(int, siginfo_t *, void *))
     ck_assert_int_eq(sigaction(signal, &action, NULL), 0);
 }
 
-static void watch(struct rig *rig, void (*hook)(void))
+static void watch(struct testbed *bed, void (*hook)(void))
 {
-    watcher = (struct flipper){.rig = rig, .state = 0x9E3779B97F4A7C15u};
+    watcher = (struct flipper){.bed = bed, .state = 0x9E3779B97F4A7C15u};
     looks = 0;
     at_look = hook;
     handle(SIGSEGV, on_access);
@@ -1193,54 +1198,55 @@ static void watch(struct rig *rig, void (*hook)(void))
 
 MEMIF_TEST_LOOP(every_look_at_a_ring_sees_something_else, 0, WAYS)
 {
-    struct rig_shape shape;
-    struct rig rig;
+    struct testbed_shape shape;
+    struct testbed bed;
 
     if (!shape_of(_i, &shape))
         return;
     shape.log2_ring_size = LOOKS_LOG2;
     shape.interrupt = shape.untrusted = true;
-    rig_open(&rig, &shape);
-    watch(&rig, put_others);
+    testbed_open(&bed, &shape);
+    watch(&bed, put_others);
     for (uint32_t i = 0; i < LOOKS; i++) {
-        rig_peer_turn(&rig, i % BUFFER);
+        testbed_peer_turn(&bed, i % BUFFER);
         guard(PROT_NONE);
-        for (int turn = 0; turn < 4 && rig_fault(&rig) == NULL; turn++)
-            (void)work(&rig, bursts[i % 3], i % 2 ? BUFFER : 3 * BUFFER);
+        for (int turn = 0; turn < 4 && testbed_fault(&bed) == NULL; turn++)
+            (void)work(&bed, bursts[i % 3], i % 2 ? BUFFER : 3 * BUFFER);
         guard(PROT_READ | PROT_WRITE);
-        rig_disconnect(&rig);
-        rig_connect(&rig);
+        testbed_disconnect(&bed);
+        testbed_connect(&bed);
     }
     ck_assert_uint_gt(looks, LOOKS);
-    rig_close(&rig);
+    testbed_close(&bed);
 }
 
 static void grow(void)
 {
-    if (looked_at == rig_peer_index(watcher.rig, MIF_RX) && rig_peer_room(watcher.rig, MIF_RX) > 0)
-        begin_endless(watcher.rig, 1, 0);
+    if (looked_at == testbed_peer_index(watcher.bed, MIF_RX) &&
+        testbed_peer_room(watcher.bed, MIF_RX) > 0)
+        begin_endless(watcher.bed, 1, 0);
 }
 
 /* Otherwise all of it is looked at again for each slot that it grows by. */
 MEMIF_TEST_LOOP(a_packet_that_grows_whenever_it_is_looked_at_holds_nobody_up, 0, WAYS)
 {
-    struct rig_shape shape;
-    struct rig rig;
+    struct testbed_shape shape;
+    struct testbed bed;
     uint16_t n;
 
     if (!shape_of(_i, &shape))
         return;
     shape.interrupt = true;
-    rig_open(&rig, &shape);
-    begin_endless(&rig, 1, 0);
-    watch(&rig, grow);
+    testbed_open(&bed, &shape);
+    begin_endless(&bed, 1, 0);
+    watch(&bed, grow);
     guard(PROT_NONE);
-    (void)rig_receive(&rig, 32, &n);
+    (void)testbed_receive(&bed, 32, &n);
     guard(PROT_READ | PROT_WRITE);
     ck_assert_uint_eq(n, 0);
     ck_assert_uint_lt(looks, SLOTS * SLOTS / 16);
-    ck_assert_ptr_null(rig_fault(&rig));
-    rig_close(&rig);
+    ck_assert_ptr_null(testbed_fault(&bed));
+    testbed_close(&bed);
 }
 
 static uint32_t looks_to_come;
@@ -1250,45 +1256,45 @@ static void finish(void)
 {
     const uint64_t one = 1;
 
-    if (looked_at != rig_peer_index(watcher.rig, MIF_RX) || looks_to_come == 0)
+    if (looked_at != testbed_peer_index(watcher.bed, MIF_RX) || looks_to_come == 0)
         return;
     if (--looks_to_come > 0)
         return;
-    uint16_t at = atomic_load(rig_peer_index(watcher.rig, MIF_RX)) & (SLOTS - 1);
-    struct rig_desc desc = rig_honest(watcher.rig, MIF_RX, at, 7);
-    rig_peer_write(watcher.rig, MIF_RX, at, &desc);
-    rig_peer_move(watcher.rig, MIF_RX, 1);
-    RIG_CHECK(write(watcher.rig->efd[MIF_RX], &one, sizeof(one)) == sizeof(one));
+    uint16_t at = atomic_load(testbed_peer_index(watcher.bed, MIF_RX)) & (SLOTS - 1);
+    struct testbed_desc desc = testbed_honest(watcher.bed, MIF_RX, at, 7);
+    testbed_peer_write(watcher.bed, MIF_RX, at, &desc);
+    testbed_peer_move(watcher.bed, MIF_RX, 1);
+    TESTBED_CHECK(write(watcher.bed->efd[MIF_RX], &one, sizeof(one)) == sizeof(one));
 }
 
 MEMIF_TEST_LOOP(the_end_of_a_packet_wakes_its_receiver_whenever_it_comes, 0, WAYS)
 {
-    struct rig_shape shape;
-    struct rig rig;
+    struct testbed_shape shape;
+    struct testbed bed;
 
     if (!shape_of(_i, &shape))
         return;
     shape.interrupt = true;
-    rig_open(&rig, &shape);
+    testbed_open(&bed, &shape);
     for (uint32_t look = 1; look < 8; look++) {
         uint32_t calls = 0;
         uint16_t n = 0;
-        rig_disconnect(&rig);
-        rig_connect(&rig);
-        begin_endless(&rig, 1, 7);
-        watch(&rig, finish);
+        testbed_disconnect(&bed);
+        testbed_connect(&bed);
+        begin_endless(&bed, 1, 7);
+        watch(&bed, finish);
         looks_to_come = look;
         /* Before its end is there, nobody calls but for other reasons. */
         do {
             guard(PROT_NONE);
-            (void)rig_receive(&rig, 32, &n);
+            (void)testbed_receive(&bed, 32, &n);
             guard(PROT_READ | PROT_WRITE);
             calls++;
-        } while (n == 0 && (looks_to_come > 0 || is_signalled(rig.efd[MIF_RX])));
+        } while (n == 0 && (looks_to_come > 0 || is_signalled(bed.efd[MIF_RX])));
         ck_assert_uint_gt(n, 0);
         ck_assert_uint_le(calls, 2 + look);
     }
-    rig_close(&rig);
+    testbed_close(&bed);
 }
 #endif
 

@@ -18,7 +18,7 @@
 #ifndef MEMIF_C_TESTS_PAIR_V4_H
 #define MEMIF_C_TESTS_PAIR_V4_H
 
-#include "testbed.h"
+#include "environment.h"
 
 #include <libmemif.h>
 

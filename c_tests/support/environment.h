@@ -5,8 +5,8 @@
  * packets. No library is needed for it.
  */
 
-#ifndef MEMIF_C_TESTS_TESTBED_H
-#define MEMIF_C_TESTS_TESTBED_H
+#ifndef MEMIF_C_TESTS_ENVIRONMENT_H
+#define MEMIF_C_TESTS_ENVIRONMENT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "testbed.h"
+#include "environment.h"
 
 #include <check.h>
 #include <dirent.h>

@@ -6,8 +6,8 @@
  * it are linked with the core and the packet face themselves.
  */
 
-#ifndef MEMIF_C_TESTS_CABLE_H
-#define MEMIF_C_TESTS_CABLE_H
+#ifndef MEMIF_C_TESTS_LOOPBACK_H
+#define MEMIF_C_TESTS_LOOPBACK_H
 
 #include "core/poller.h"
 #include "datapath/packet.h"
@@ -15,18 +15,18 @@
 enum { QUEUES = 2, LOG2_SLOTS = 4, BUFFER = 128, REGION_BYTES = 1 << 20, RING_BYTES = 1 << 12 };
 enum side { MASTER, SLAVE, SIDES };
 
-struct cable {
+struct loopback {
     int memory;
     int spare_memory;
     int efds[2 * QUEUES]; /* by ring: S2M first */
     uint16_t version;
     _Atomic(void *) handles[SIDES];
 };
-extern struct cable cable;
+extern struct loopback loopback;
 
 /* Two handles, both down. */
-void open_cable(uint16_t version);
-void close_cable(void);
+void open_loopback(uint16_t version);
+void close_loopback(void);
 void open_side(enum side side);
 /* The slave first, since it writes the rings. */
 void raise_side(enum side side);
