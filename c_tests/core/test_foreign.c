@@ -14,6 +14,7 @@
 
 #include "harness.h"
 #include "loopback.h"
+#include "random.h"
 
 #include "datapath/engine.h"
 
@@ -24,15 +25,9 @@ static uint32_t rounds(void)
     return memif_times("WAKEUP_ROUNDS", FEW_ROUNDS);
 }
 
-static uint32_t at_random(uint32_t *state, uint32_t most)
+static void linger(uint64_t *state)
 {
-    *state = *state * 1664525 + 1013904223;
-    return (*state >> 8) % most;
-}
-
-static void linger(uint32_t *state)
-{
-    for (uint32_t left = at_random(state, 2000); left > 0; left--)
+    for (uint32_t left = random_below(state, 2000); left > 0; left--)
         atomic_signal_fence(memory_order_seq_cst);
 }
 
@@ -90,10 +85,10 @@ static uint16_t shown(uint32_t count)
 }
 
 /* Polls with the signals masked, or unmasks them, looks once more, and sleeps. */
-static void wait_as_foreigner(struct mif_ring *ring, int efd, uint32_t seen, uint32_t *random)
+static void wait_as_foreigner(struct mif_ring *ring, int efd, uint32_t seen, uint64_t *random)
 {
     atomic_store_explicit(&ring->flags, MIF_RING_MASK_INT, memory_order_relaxed);
-    for (uint32_t looks = at_random(random, 2000); looks > 0; looks--)
+    for (uint32_t looks = random_below(random, 2000); looks > 0; looks--)
         if (has_come(&ring->head, seen))
             return;
     (void)atomic_exchange(&ring->flags, 0); /* with a full barrier */
@@ -107,7 +102,7 @@ static void wait_as_foreigner(struct mif_ring *ring, int efd, uint32_t seen, uin
 static void *receive_as_foreigner(void *argument)
 {
     struct mif_ring *ring = ring_of(MIF_TX);
-    uint32_t random = 1;
+    uint64_t random = RANDOM_SEED + 1;
 
     for (uint32_t seen = 0; seen < rounds() && !game.is_lost; seen++) {
         if (!has_come(&ring->head, seen))
@@ -133,7 +128,7 @@ static void send_one(enum side side)
 MEMIF_TEST_LOOP(a_receiver_that_promises_no_barrier_is_woken, 0, VERSIONS)
 {
     pthread_t thread;
-    uint32_t random = 2;
+    uint64_t random = RANDOM_SEED + 2;
 
     begin(_i);
     ck_assert_int_eq(pthread_create(&thread, NULL, receive_as_foreigner, NULL), 0);
@@ -153,7 +148,7 @@ static void *send_as_foreigner(void *argument)
 {
     struct mif_ring *ring = ring_of(MIF_RX);
     _Atomic uint16_t *own = loopback.version == MIF_VERSION_256 ? &ring->head : &ring->tail;
-    uint32_t random = 3;
+    uint64_t random = RANDOM_SEED + 3;
 
     for (uint32_t sent = 1; sent <= rounds() && !game.is_lost; sent++) {
         linger(&random);
@@ -180,15 +175,15 @@ static bool receive_one(void)
 MEMIF_TEST_LOOP(a_sender_that_knows_of_no_promise_wakes_us_after_polling, 0, VERSIONS)
 {
     pthread_t thread;
-    uint32_t random = 4;
+    uint64_t random = RANDOM_SEED + 4;
 
     begin(_i);
     ck_assert_int_eq(pthread_create(&thread, NULL, send_as_foreigner, NULL), 0);
     while (game.answered < rounds()) {
         bool came = receive_one();
-        if (!came && at_random(&random, 2) == 0) {
+        if (!came && random_below(&random, 2) == 0) {
             ck_assert_int_eq(mif_queue_set_polling(loopback.handles[SLAVE], 0, 1), 0);
-            for (uint32_t looks = at_random(&random, 100); looks > 0 && !came; looks--)
+            for (uint32_t looks = random_below(&random, 100); looks > 0 && !came; looks--)
                 came = receive_one();
             ck_assert_int_eq(mif_queue_set_polling(loopback.handles[SLAVE], 0, 0), 0);
         }

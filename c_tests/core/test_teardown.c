@@ -11,6 +11,7 @@
 
 #include "harness.h"
 #include "loopback.h"
+#include "random.h"
 
 enum { BURST = 9, FEW_TEAR_DOWNS = 60, VERSIONS = 2 };
 
@@ -237,16 +238,13 @@ static void expect_no_such_handle(void *handle)
 
 static void expect_no_garbage_handle(void)
 {
-    uint64_t random = 1;
+    uint64_t random = RANDOM_SEED;
 
     expect_no_such_handle(NULL);
     expect_no_such_handle(&random);
     expect_no_such_handle((void *)UINTPTR_MAX);
     for (uint32_t i = memif_times("HANDLES", MIF_MAX_CELLS / 16); i-- > 0;) {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        expect_no_such_handle((void *)(uintptr_t)random);
+        expect_no_such_handle((void *)(uintptr_t)random_next(&random));
         expect_no_such_handle((void *)(uintptr_t)(1ull << 40 << MIF_CELL_BITS | i));
     }
 }

@@ -14,6 +14,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "random.h"
+
 enum { DEADLINE_SECONDS = 40 };
 
 /* ---- folder ---- */
@@ -92,6 +94,17 @@ size_t shared_mappings(void)
     return count;
 }
 
+size_t address_space_bytes(void)
+{
+    FILE *statm = fopen("/proc/self/statm", "re");
+    size_t pages;
+
+    ck_assert_ptr_nonnull(statm);
+    ck_assert_int_eq(fscanf(statm, "%zu", &pages), 1);
+    ck_assert_int_eq(fclose(statm), 0);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
 void raise_fd_limit(void)
 {
     struct rlimit limit;
@@ -157,14 +170,10 @@ static uint8_t pattern[PATTERN_STARTS + PATTERN_LENGTH];
 
 static void make_pattern(void)
 {
-    uint64_t state = 0x9E3779B97F4A7C15u;
+    uint64_t state = RANDOM_SEED;
 
-    for (size_t i = 0; i < sizeof(pattern); i++) {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        pattern[i] = (uint8_t)(state >> 24);
-    }
+    for (size_t i = 0; i < sizeof(pattern); i++)
+        pattern[i] = (uint8_t)(random_next(&state) >> 24);
 }
 
 const uint8_t *pattern_of(uint32_t seed)

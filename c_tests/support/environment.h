@@ -25,6 +25,7 @@ size_t files_in_folder(void);
 size_t open_fds(void);
 /* Mappings of memory that was made to be shared. */
 size_t shared_mappings(void);
+size_t address_space_bytes(void);
 /* Makes room for tests that need more than the usual 1024. */
 void raise_fd_limit(void);
 

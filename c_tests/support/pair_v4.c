@@ -5,7 +5,6 @@
 #include <check.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -81,17 +80,6 @@ static int on_control_fd_update(memif_fd_event_t event, void *private_ctx)
 
 /* ---- control sockets ---- */
 
-void restrict_protocol(int version)
-{
-    char text[8];
-
-    (void)snprintf(text, sizeof(text), "%d", version);
-    if (version == ANY_VERSION)
-        ck_assert_int_eq(unsetenv("LIBMEMIF_PROTOCOL"), 0);
-    else
-        ck_assert_int_eq(setenv("LIBMEMIF_PROTOCOL", text, 1), 0);
-}
-
 static void link_control(struct control *control)
 {
     control->next = controls;
@@ -163,17 +151,6 @@ void control_close(struct control *control)
     control_forget(control);
 }
 
-static memif_fd_event_type_t from_epoll(uint32_t events)
-{
-    unsigned bits = 0;
-
-    if (events & EPOLLIN)
-        bits |= MEMIF_FD_EVENT_READ;
-    if (events & (EPOLLERR | EPOLLHUP))
-        bits |= MEMIF_FD_EVENT_ERROR;
-    return (memif_fd_event_type_t)bits;
-}
-
 int control_turn(struct control *control, int timeout)
 {
     struct epoll_event event;
@@ -184,7 +161,8 @@ int control_turn(struct control *control, int timeout)
     ck_assert_int_ge(ready, 0);
     if (ready == 0)
         return MEMIF_ERR_SUCCESS;
-    int err = memif_control_fd_handler(event.data.ptr, from_epoll(event.events));
+    int err =
+        memif_control_fd_handler(event.data.ptr, (memif_fd_event_type_t)memif_events(event.events));
     check_rules(control);
     return err;
 }
@@ -203,64 +181,17 @@ int turn(void)
 
 /* ---- one end ---- */
 
-static int on_connect(memif_conn_handle_t conn, void *private_ctx)
-{
-    struct end *end = private_ctx;
-
-    (void)conn;
-    end->connects++;
-    if (end->at_connect != NULL)
-        end->at_connect(end);
-    return 0;
-}
-
-static int on_disconnect(memif_conn_handle_t conn, void *private_ctx)
-{
-    struct end *end = private_ctx;
-
-    (void)conn;
-    end->disconnects++;
-    if (end->at_disconnect != NULL)
-        end->at_disconnect(end);
-    return 0;
-}
-
-static int on_interrupt(memif_conn_handle_t conn, void *private_ctx, uint16_t qid)
-{
-    struct end *end = private_ctx;
-
-    (void)conn;
-    end->interrupts++;
-    end->at_interrupt(end, qid);
-    return 0;
-}
-
-void count_interrupt(struct end *end, uint16_t qid)
-{
-    (void)end;
-    (void)qid;
-}
-
 int end_create(struct end *end, const struct control *control)
 {
     memif_conn_args_t args = end->args;
 
     args.socket = control->handle;
-    int err = memif_create(&end->conn, &args, on_connect, on_disconnect,
-                           end->at_interrupt == NULL ? NULL : on_interrupt, end);
-    memset(&args, 0xff, sizeof(args));
-    return err;
+    return end_create_with(end, &args);
 }
 
 void end_must_create(struct end *end, const struct control *control)
 {
     ck_assert_int_eq(end_create(end, control), MEMIF_ERR_SUCCESS);
-}
-
-void end_delete(struct end *end)
-{
-    ck_assert_int_eq(memif_delete(&end->conn), MEMIF_ERR_SUCCESS);
-    ck_assert_ptr_null(end->conn);
 }
 
 memif_details_t details_of(memif_conn_handle_t conn)
@@ -274,17 +205,6 @@ memif_details_t details_of(memif_conn_handle_t conn)
 }
 
 /* ---- a pair ---- */
-
-static void apply(struct end *end, const struct shape *shape, bool is_master)
-{
-    end->args.is_master = is_master;
-    end->args.num_s2m_rings = shape->s2m_rings;
-    end->args.num_m2s_rings = shape->m2s_rings;
-    end->args.log2_ring_size = shape->log2_ring_size;
-    end->args.buffer_size = shape->buffer_size;
-    if (!is_master && shape->slave_buffer_size > 0)
-        end->args.buffer_size = shape->slave_buffer_size;
-}
 
 static void fill_receive_queues(const struct pair *pair, const struct shape *shape)
 {
@@ -305,8 +225,8 @@ void pair_open_sockets(struct pair *pair, const struct shape *shape)
 
 void pair_connect(struct pair *pair, const struct shape *shape)
 {
-    apply(&pair->master, shape, true);
-    apply(&pair->slave, shape, false);
+    shape_end(&pair->master, shape, true);
+    shape_end(&pair->slave, shape, false);
     end_must_create(&pair->master, &pair->master_control);
     end_must_create(&pair->slave, &pair->slave_control);
     RUN_UNTIL(end_is_up(&pair->master) && end_is_up(&pair->slave));
@@ -330,14 +250,7 @@ void pair_close(struct pair *pair)
 
 struct flow flow_of(const struct pair *pair, const struct shape *shape, int i)
 {
-    bool from_master = i / VERSIONS % 2 == 1;
-    uint32_t slots = 1u << (shape->log2_ring_size == 0 ? 10 : shape->log2_ring_size);
-
-    return (struct flow){
-        .from = from_master ? pair->master.conn : pair->slave.conn,
-        .to = from_master ? pair->slave.conn : pair->master.conn,
-        .capacity = shape->version == 256 ? slots - 1 : slots,
-    };
+    return flow_between(&pair->master, &pair->slave, shape, i);
 }
 
 /* ---- packets ---- */

@@ -347,23 +347,12 @@ MEMIF_TEST_LOOP(all_five_and_six_argument_forms_of_alloc_reserve, 0, WAYS)
 
 /* ---- rings of all shapes ---- */
 
-/* Bursts that do not divide the ring, so that each begins in another slot. */
-static void wrap(const struct flow *flow, uint32_t packets, uint32_t length)
-{
-    uint16_t size = (uint16_t)(flow->capacity > 3 ? flow->capacity / 2 + 1 : 1);
-
-    for (uint32_t sent = 0; sent < packets; sent += size) {
-        send_packets(flow->from, 0, size, length, sent);
-        expect_packets(flow->to, 0, size, length, sent);
-    }
-}
-
 MEMIF_TEST_LOOP(contents_survive_when_indices_wrap_around, 0, WAYS)
 {
     struct pair pair = {0};
     struct flow flow = open_way(&pair, _i, 6);
 
-    wrap(&flow, 3 * 65536, 64);
+    send_around(&flow, 3 * 65536, 64);
     pair_close(&pair);
 }
 
@@ -376,7 +365,7 @@ MEMIF_TEST_LOOP(rings_of_every_size_carry_packets, WAYS *SMALLEST_RING, WAYS *(L
 
     send_packets(flow.from, 0, (uint16_t)flow.capacity, 64, 9);
     expect_packets(flow.to, 0, (uint16_t)flow.capacity, 64, 9);
-    wrap(&flow, 3 * flow.capacity, 64);
+    send_around(&flow, 3 * flow.capacity, 64);
     pair_close(&pair);
 }
 
@@ -392,7 +381,7 @@ MEMIF_TEST_LOOP(buffers_of_every_size_carry_packets, 0,
 
     pair_open(&pair, &shape);
     struct flow flow = flow_of(&pair, &shape, _i);
-    wrap(&flow, 50, shape.buffer_size);
+    send_around(&flow, 50, shape.buffer_size);
     pair_close(&pair);
 }
 

@@ -2,6 +2,7 @@
 
 #include "harness.h"
 #include "pair_v1.h"
+#include "random.h"
 
 enum { BUFFER = 2048, LONGEST = 65535 };
 
@@ -238,27 +239,19 @@ struct fuzz {
     uint32_t lengths[FUZZ_IN_FLIGHT]; /* of packet number i at i modulo the size */
 };
 
-static uint32_t random_below(struct fuzz *fuzz, uint32_t end)
-{
-    fuzz->state ^= fuzz->state << 13;
-    fuzz->state ^= fuzz->state >> 7;
-    fuzz->state ^= fuzz->state << 17;
-    return (uint32_t)(fuzz->state >> 16) % end;
-}
-
 /* Mostly a few buffers, sometimes the longest there is. */
 static uint16_t random_size(struct fuzz *fuzz)
 {
-    uint32_t kind = random_below(fuzz, 64);
+    uint32_t kind = random_below(&fuzz->state, 64);
 
     if (kind == 0)
-        return (uint16_t)random_below(fuzz, LONGEST + 1);
-    return (uint16_t)random_below(fuzz, kind < 16 ? 9001 : 512);
+        return (uint16_t)random_below(&fuzz->state, LONGEST + 1);
+    return (uint16_t)random_below(&fuzz->state, kind < 16 ? 9001 : 512);
 }
 
 static void fuzz_send(struct fuzz *fuzz)
 {
-    uint16_t count = (uint16_t)random_below(fuzz, FUZZ_BURST + 1);
+    uint16_t count = (uint16_t)random_below(&fuzz->state, FUZZ_BURST + 1);
     uint16_t size = random_size(fuzz);
     uint16_t reserved, done;
     int err = memif_buffer_alloc(fuzz->flow.from, 0, buffers, count, &reserved, size);
@@ -267,7 +260,8 @@ static void fuzz_send(struct fuzz *fuzz)
         ck_abort_msg("alloc of %u times %u gave %u and code %d", count, size, reserved, err);
     for (uint16_t i = 0; i < reserved; i++) {
         /* Also less than reserved; a single buffer may hold more. */
-        uint32_t length = random_below(fuzz, 4) == 0 ? random_below(fuzz, size + 1u) : size;
+        uint32_t length =
+            random_below(&fuzz->state, 4) == 0 ? random_below(&fuzz->state, size + 1u) : size;
 
         write_pattern(buffers[i].data, length, fuzz->sent);
         buffers[i].data_len = length;
@@ -281,7 +275,7 @@ static void fuzz_receive(struct fuzz *fuzz)
 {
     uint16_t count, done;
     int err = memif_rx_burst(fuzz->flow.to, 0, buffers,
-                             (uint16_t)random_below(fuzz, FUZZ_BURST + 1), &count);
+                             (uint16_t)random_below(&fuzz->state, FUZZ_BURST + 1), &count);
 
     if (err != MEMIF_ERR_SUCCESS && err != MEMIF_ERR_NOBUF)
         ck_abort_msg("packet %u could not be received: %d", fuzz->received, err);
@@ -304,7 +298,7 @@ MEMIF_TEST_LOOP(packets_of_mixed_sizes_arrive_with_every_byte, 0, WAYS)
     static struct fuzz fuzz;
     struct pair pair = {0};
 
-    fuzz = (struct fuzz){.flow = open_way(&pair, _i, 11, 512), .state = 0x9E3779B97F4A7C15u};
+    fuzz = (struct fuzz){.flow = open_way(&pair, _i, 11, 512), .state = RANDOM_SEED};
     while (fuzz.received < FUZZ_PACKETS) {
         fuzz_send(&fuzz);
         fuzz_receive(&fuzz);

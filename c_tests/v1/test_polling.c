@@ -406,25 +406,9 @@ MEMIF_TEST(several_cancels_before_a_poll_event_are_one)
     stop();
 }
 
-static char state_of_thread(pid_t thread)
-{
-    char path[64];
-    char state = '?';
-
-    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/stat", thread);
-    FILE *stat = fopen(path, "re");
-    if (stat != NULL) {
-        if (fscanf(stat, "%*d (%*[^)]) %c", &state) != 1)
-            state = '?';
-        (void)fclose(stat);
-    }
-    return state;
-}
-
 static void *cancel_once_asleep(void *poller)
 {
-    while (state_of_thread(*(const pid_t *)poller) != 'S')
-        sched_yield();
+    wait_until_asleep(*(const pid_t *)poller);
     return (void *)(intptr_t)memif_cancel_poll_event();
 }
 

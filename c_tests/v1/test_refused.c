@@ -4,6 +4,7 @@
 
 #include "harness.h"
 #include "pair_v1.h"
+#include "random.h"
 
 enum { LOG2_RING = 6, RING = 1 << LOG2_RING, BUFFER = 64, COUNT = 12, LONG = 3 * BUFFER - 10 };
 
@@ -278,13 +279,7 @@ MEMIF_TEST_LOOP(slots_that_a_packet_does_not_need_are_free_again, 0, WAYS)
 
 enum { ROUNDS = 30000, MOST_PACKETS = 6, MOST_LENGTH = 5 * BUFFER };
 
-static uint32_t random_below(uint32_t *state, uint32_t end)
-{
-    *state = *state * 1664525u + 1013904223u;
-    return (*state >> 8) % end;
-}
-
-static void send_some(const struct flow *flow, uint32_t packets, uint32_t seed, uint32_t *random)
+static void send_some(const struct flow *flow, uint32_t packets, uint32_t seed, uint64_t *random)
 {
     for (uint32_t i = 0; i < packets; i++) {
         bool is_bad = random_below(random, 4) == 0;
@@ -305,7 +300,7 @@ MEMIF_TEST_LOOP(refusals_cost_what_they_refuse, 0, WAYS)
 {
     struct pair pair = {0};
     struct flow flow = open_way(&pair, _i);
-    uint32_t random = (uint32_t)_i;
+    uint64_t random = RANDOM_SEED + (uint64_t)_i;
 
     for (uint32_t round = 0; round < ROUNDS; round++) {
         uint16_t packets = (uint16_t)(1 + random_below(&random, MOST_PACKETS));

@@ -370,23 +370,12 @@ MEMIF_TEST_LOOP(only_reserved_buffers_are_taken_back, 0, WAYS)
 
 /* ---- rings of all shapes ---- */
 
-/* Bursts that do not divide the ring, so that each begins in another slot. */
-static void wrap(const struct flow *flow, uint32_t packets, uint32_t length)
-{
-    uint16_t size = (uint16_t)(flow->capacity > 3 ? flow->capacity / 2 + 1 : 1);
-
-    for (uint32_t sent = 0; sent < packets; sent += size) {
-        send_packets(flow->from, 0, size, length, sent);
-        expect_packets(flow->to, 0, size, length, sent);
-    }
-}
-
 MEMIF_TEST_LOOP(contents_survive_when_indices_wrap_around, 0, WAYS)
 {
     struct pair pair = {0};
     struct flow flow = open_way(&pair, _i, 6);
 
-    wrap(&flow, 3 * 65536, BUFFER);
+    send_around(&flow, 3 * 65536, BUFFER);
     pair_close(&pair);
 }
 
@@ -399,7 +388,7 @@ MEMIF_TEST_LOOP(rings_of_every_size_carry_packets, WAYS *SMALLEST_RING, WAYS *(L
 
     send_packets(flow.from, 0, (uint16_t)flow.capacity, BUFFER, 9);
     expect_packets(flow.to, 0, (uint16_t)flow.capacity, BUFFER, 9);
-    wrap(&flow, 3 * flow.capacity, BUFFER);
+    send_around(&flow, 3 * flow.capacity, BUFFER);
     pair_close(&pair);
 }
 
@@ -414,7 +403,7 @@ MEMIF_TEST_LOOP(buffers_of_every_size_carry_packets, 0,
     shape.buffer_size = buffer_sizes[_i / WAYS];
     pair_open(&pair, &shape);
     struct flow flow = flow_of(&pair, &shape, _i);
-    wrap(&flow, 50, shape.buffer_size);
+    send_around(&flow, 50, shape.buffer_size);
     pair_close(&pair);
 }
 

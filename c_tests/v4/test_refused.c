@@ -4,6 +4,7 @@
 
 #include "burst_v4.h"
 #include "harness.h"
+#include "random.h"
 
 enum { LOG2_RING = 6, RING = 1 << LOG2_RING, COUNT = 12, LONG = 3 * BUFFER - 10 };
 
@@ -393,15 +394,9 @@ enum { ROUNDS = 30000, MOST_PACKETS = 6, MOST_LENGTH = 5 * BUFFER };
 
 struct fuzz {
     struct flow flow;
-    uint32_t state;
+    uint64_t state;
     uint32_t seed;
 };
-
-static uint32_t random_below(struct fuzz *fuzz, uint32_t end)
-{
-    fuzz->state = fuzz->state * 1664525u + 1013904223u;
-    return (fuzz->state >> 8) % end;
-}
 
 /* Sends what can be sent of `packets` that begin at bufs; where one is refused it goes on behind it
  * or gives up. Then it looks whether all that was sent arrives, and nothing else. */
@@ -409,15 +404,15 @@ static void send_some(struct fuzz *fuzz, memif_buffer_t *bufs, uint32_t length, 
 {
     for (uint32_t i = 0; i < packets; i++) {
         uint16_t entries = entries_of_packet(bufs, RING), sent;
-        bool is_bad = random_below(fuzz, 4) == 0;
+        bool is_bad = random_below(&fuzz->state, 4) == 0;
         if (is_bad)
-            spoil[random_below(fuzz, FAULTS)](&bufs[random_below(fuzz, entries)]);
+            spoil[random_below(&fuzz->state, FAULTS)](&bufs[random_below(&fuzz->state, entries)]);
         int err = memif_tx_burst(fuzz->flow.from, 0, bufs, entries, &sent);
         ck_assert_int_eq(err, is_bad ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_SUCCESS);
         ck_assert_uint_eq(sent, is_bad ? 0 : entries);
         if (!is_bad)
             expect_packets(fuzz->flow.to, 0, 1, length, fuzz->seed + i);
-        else if (random_below(fuzz, 2) == 0)
+        else if (random_below(&fuzz->state, 2) == 0)
             return;
         bufs += entries;
     }
@@ -428,10 +423,11 @@ MEMIF_TEST_LOOP(refusals_of_all_sorts_cost_what_they_refuse, 0, WAYS)
     static struct fuzz fuzz;
     struct pair pair = {0};
 
-    fuzz = (struct fuzz){.flow = open_way(&pair, _i, LOG2_RING), .state = (uint32_t)_i};
+    fuzz =
+        (struct fuzz){.flow = open_way(&pair, _i, LOG2_RING), .state = RANDOM_SEED + (uint64_t)_i};
     for (uint32_t round = 0; round < ROUNDS; round++) {
-        uint16_t packets = (uint16_t)(1 + random_below(&fuzz, MOST_PACKETS));
-        uint32_t length = 1 + random_below(&fuzz, MOST_LENGTH);
+        uint16_t packets = (uint16_t)(1 + random_below(&fuzz.state, MOST_PACKETS));
+        uint32_t length = 1 + random_below(&fuzz.state, MOST_LENGTH);
         (void)reserve_packets(fuzz.flow.from, 0, buffers, packets, length, fuzz.seed);
         send_some(&fuzz, buffers, length, packets);
         fuzz.seed += packets;

@@ -6,6 +6,7 @@
 
 #include "burst_v4.h"
 #include "harness.h"
+#include "random.h"
 
 enum { QUEUES = 2 };
 
@@ -352,29 +353,23 @@ MEMIF_TEST(an_entry_may_be_requeued_with_itself)
 
 enum { ALL_BUFFERS = 2 * QUEUES * SLOTS };
 
-static uint32_t next_random(uint32_t *state)
-{
-    *state = *state * 1664525u + 1013904223u;
-    return *state >> 16;
-}
-
 /* Receives on one queue, moves some of it to another, and gives the rest back. */
-static void move_some(struct pair *pair, uint32_t *random, uint32_t seed)
+static void move_some(struct pair *pair, uint64_t *random, uint32_t seed)
 {
-    uint16_t rx_qid = (uint16_t)(next_random(random) % QUEUES);
-    uint16_t tx_qid = (uint16_t)(next_random(random) % QUEUES);
-    uint16_t count = (uint16_t)(1 + next_random(random) % SLOTS);
+    uint16_t rx_qid = (uint16_t)(random_below(random, QUEUES));
+    uint16_t tx_qid = (uint16_t)(random_below(random, QUEUES));
+    uint16_t count = (uint16_t)(1 + random_below(random, SLOTS));
     uint16_t moved = 0, sent;
     memif_buffer_t to_send[SLOTS];
 
     send_packets(pair->master.conn, rx_qid, count, BUFFER, seed);
     (void)receive_packets(pair->slave.conn, rx_qid, others, count, BUFFER, seed);
     for (uint16_t i = 0; i + 1 < count; i += 2) {
-        if (next_random(random) % 3 == 0)
+        if (random_below(random, 3) == 0)
             swap_all(pair->slave.conn, &others[i], &others[i + 1], 1);
     }
     for (uint32_t i = 0; i < count; i++) {
-        if (next_random(random) % 2 == 0)
+        if (random_below(random, 2) == 0)
             continue;
         uint16_t done;
         ck_assert_int_eq(memif_buffer_enq_tx(pair->slave.conn, tx_qid, &others[i], 1, &done),
@@ -415,7 +410,7 @@ static void expect_all_buffers_once(struct pair *pair)
 MEMIF_TEST_LOOP(every_buffer_stays_in_exactly_one_place, 0, 8)
 {
     struct pair pair = {0};
-    uint32_t random = (uint32_t)_i;
+    uint64_t random = RANDOM_SEED + (uint64_t)_i;
 
     open_queues(&pair);
     for (uint32_t round = 0; round < 500; round++)
@@ -427,7 +422,7 @@ MEMIF_TEST_LOOP(every_buffer_stays_in_exactly_one_place, 0, 8)
 MEMIF_TEST(a_new_connection_begins_with_every_buffer_in_its_own_place)
 {
     struct pair pair = {0};
-    uint32_t random = 1;
+    uint64_t random = RANDOM_SEED;
 
     open_queues(&pair);
     for (uint32_t round = 0; round < 20; round++)
