@@ -9,7 +9,7 @@
  *
  * Says "ready", "up" and for each end of a link "drained PACKETS joined THREADS", and before that
  * what was not as on_disconnect may expect it. Ends after a line on stdin: "delete" or "cleanup"
- * says how. DRAIN_API is 1 or 4 and comes from the build.
+ * says how. MEMIF_API is 1 or 4 and comes from the build.
  */
 
 #include <poll.h>
@@ -23,7 +23,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <libmemif.h>
+#include "api.h"
 
 enum { MOST_QUEUES = 16, BURST = 32, TEXT = 8192 };
 
@@ -53,20 +53,7 @@ static void check(const char *call, int err)
 
 /* ---- what differs between the interfaces ---- */
 
-#if DRAIN_API == 1
-static bool is_end(const memif_buffer_t *buf)
-{
-    (void)buf;
-    return true;
-}
-
-static void give_back(memif_conn_handle_t from, uint16_t qid, memif_buffer_t *bufs, uint16_t count)
-{
-    uint16_t freed;
-
-    check("memif_buffer_free", memif_buffer_free(from, qid, bufs, count, &freed));
-}
-
+#if MEMIF_API == 1
 static void fill_queue(memif_conn_handle_t at, uint16_t qid)
 {
     (void)at;
@@ -92,17 +79,6 @@ static void end_all(bool is_cleanup)
 }
 #else
 static memif_socket_handle_t sock;
-
-static bool is_end(const memif_buffer_t *buf)
-{
-    return (buf->flags & MEMIF_BUFFER_FLAG_NEXT) == 0;
-}
-
-static void give_back(memif_conn_handle_t from, uint16_t qid, memif_buffer_t *bufs, uint16_t count)
-{
-    (void)bufs;
-    check("memif_refill_queue", memif_refill_queue(from, qid, count, 0));
-}
 
 static void fill_queue(memif_conn_handle_t at, uint16_t qid)
 {
@@ -146,9 +122,9 @@ static int receive(memif_conn_handle_t from, uint16_t qid)
     if (err != MEMIF_ERR_NOBUF)
         check("memif_rx_burst", err);
     for (uint16_t i = 0; i < count; i++)
-        packets += is_end(&bufs[i]);
+        packets += !api_continues(&bufs[i]);
     if (count > 0)
-        give_back(from, qid, bufs, count);
+        check("giving back", api_give_back(from, qid, bufs, count));
     return packets;
 }
 

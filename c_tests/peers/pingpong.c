@@ -12,6 +12,7 @@
  */
 
 #include "pingpong_link.h"
+#include "random.h"
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -74,7 +75,7 @@ static struct {
     uint32_t waits;
     uint32_t switches;
     uint64_t random;
-} game = {.efd = -1, .doing = "nothing", .random = 1};
+} game = {.efd = -1, .doing = "nothing", .random = RANDOM_SEED};
 
 /* What comes in: for the player, or for on_interrupt on another thread. */
 static struct {
@@ -83,7 +84,8 @@ static struct {
     uint32_t bursts; /* received, not all of them of balls */
     bool is_whole;   /* the last ball before our turn has come */
     uint64_t random;
-} intake = {.lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER, .random = 1};
+} intake = {
+    .lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER, .random = RANDOM_SEED};
 
 void fail(const char *format, ...)
 {
@@ -101,10 +103,7 @@ void fail(const char *format, ...)
 /* 1 to most */
 static uint32_t at_random(uint64_t *state, uint32_t most)
 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return 1 + (uint32_t)(*state >> 32) % most;
+    return 1 + random_below(state, most);
 }
 
 /* ---- what a stall looks like ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a game of ping-pong needs of an interface with one queue each way, over either generation of
- * the C interface: pingpong_link_v1.c, pingpong_link_v4.c. What must not go wrong ends the
+ * What a game of ping-pong needs of an interface with one queue each way, over either C
+ * interface. What must not go wrong ends the
  * program through fail.
  */
 

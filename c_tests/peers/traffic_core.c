@@ -75,6 +75,14 @@ void fault(const char *format, ...)
     fprintf(stderr, "traffic: %s\n", first_fault);
 }
 
+bool check(const char *call, int err)
+{
+    if (err == MEMIF_ERR_SUCCESS)
+        return true;
+    fault("%s: %s", call, memif_strerror(err));
+    return false;
+}
+
 /* ---- packets ---- */
 
 static void make_pattern(void)
@@ -258,9 +266,21 @@ void connected(uint16_t rx_count, uint16_t tx_count)
     program.is_connected = true;
 }
 
-void disconnected(void)
+int on_disconnect(memif_conn_handle_t handle, void *private_ctx)
 {
+    (void)handle;
+    (void)private_ctx;
     program.is_connected = false;
+    return 0;
+}
+
+int on_interrupt(memif_conn_handle_t handle, void *private_ctx, uint16_t qid)
+{
+    (void)handle;
+    (void)private_ctx;
+    if (program.is_connected)
+        link_receive(qid);
+    return 0;
 }
 
 /* ---- the end ---- */

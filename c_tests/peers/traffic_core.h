@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What traffic_v1.c and traffic_v4.c share: command line, packets, counts, the loop and the report.
- * They themselves move packets through either generation of the C interface, by the functions with
- * link_ in their names.
+ * They themselves move packets through either C interface, by the functions with link_ in their
+ * names.
  */
 
 #ifndef MEMIF_C_TESTS_TRAFFIC_CORE_H
@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include <libmemif.h>
 
 enum {
     BURST = 64,
@@ -68,6 +70,8 @@ struct program {
 extern struct program program;
 
 __attribute__((format(printf, 1, 2))) void fault(const char *format, ...);
+/* True for a success; else a fault. */
+bool check(const char *call, int err);
 
 uint16_t size_of(uint32_t number);
 /* Writes `size` bytes. */
@@ -76,11 +80,12 @@ void check_packet(struct rx_queue *queue, uint16_t qid, const uint8_t *packet, u
 /* The next packets of a queue that may go out now, BURST at most; or NOTHING_TO_SEND. */
 int wanted_to_send(uint16_t qid);
 
-/* For the callbacks. */
+/* For on_connect, and the other callbacks themselves. */
 void connected(uint16_t rx_count, uint16_t tx_count);
-void disconnected(void);
+int on_disconnect(memif_conn_handle_t handle, void *private_ctx);
+int on_interrupt(memif_conn_handle_t handle, void *private_ctx, uint16_t qid);
 
-/* ---- of the generation ---- */
+/* ---- by either interface ---- */
 
 /* Creates the interface; link_close follows also when it failed. */
 bool link_open(void);

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#include <libmemif.h>
-
 /* What was received and is not yet checked or sent back. */
 struct intake {
     memif_buffer_t held[BURST];
@@ -15,14 +13,6 @@ struct intake {
 
 static memif_conn_handle_t conn;
 static struct intake intakes[MAX_QUEUES];
-
-static bool check(const char *call, int err)
-{
-    if (err == MEMIF_ERR_SUCCESS)
-        return true;
-    fault("%s: %s", call, memif_strerror(err));
-    return false;
-}
 
 /* ---- bursts ---- */
 
@@ -157,23 +147,6 @@ static int on_connect(memif_conn_handle_t handle, void *private_ctx)
     for (uint16_t qid = 0; qid < MAX_QUEUES; qid++)
         intakes[qid].held_count = 0;
     connected(details.rx_queues_num, details.tx_queues_num);
-    return 0;
-}
-
-static int on_disconnect(memif_conn_handle_t handle, void *private_ctx)
-{
-    (void)handle;
-    (void)private_ctx;
-    disconnected();
-    return 0;
-}
-
-static int on_interrupt(memif_conn_handle_t handle, void *private_ctx, uint16_t qid)
-{
-    (void)handle;
-    (void)private_ctx;
-    if (program.is_connected)
-        link_receive(qid);
     return 0;
 }
 

@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#include <libmemif.h>
-
 enum { MAX_RING = 1 << MAX_LOG2_RING_SIZE, RETRY_NS = 100000000 };
 
 /* A receive queue. */
@@ -33,14 +31,6 @@ static memif_conn_handle_t conn;
 static struct intake intakes[MAX_QUEUES];
 static struct outlet outlets[MAX_QUEUES];
 static bool cannot_move; /* as master, and in version 256 */
-
-static bool check(const char *call, int err)
-{
-    if (err == MEMIF_ERR_SUCCESS)
-        return true;
-    fault("%s: %s", call, memif_strerror(err));
-    return false;
-}
 
 static void check_unless_down(const char *call, int err)
 {
@@ -321,23 +311,6 @@ static int on_connect(memif_conn_handle_t handle, void *private_ctx)
     for (uint16_t qid = 0; qid < MAX_QUEUES; qid++)
         outlets[qid].count = 0;
     connected(details.rx_queues_num, details.tx_queues_num);
-    return 0;
-}
-
-static int on_disconnect(memif_conn_handle_t handle, void *private_ctx)
-{
-    (void)handle;
-    (void)private_ctx;
-    disconnected();
-    return 0;
-}
-
-static int on_interrupt(memif_conn_handle_t handle, void *private_ctx, uint16_t qid)
-{
-    (void)handle;
-    (void)private_ctx;
-    if (program.is_connected)
-        link_receive(qid);
     return 0;
 }
 

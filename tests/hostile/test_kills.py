@@ -2,7 +2,7 @@
 """Whoever is killed takes nothing along: peers die by SIGKILL in every state of the handshake and
 in the middle of traffic, and the other side goes on.
 
-A survivor (c_tests/peers/echo_*.c, tests/support/echo.py) has a steady connection, over
+A survivor (c_tests/peers/echo.c, tests/support/echo.py) has a steady connection, over
 which packets are sent back and checked all the while, and others, whose peers are killed.
 Afterwards those connect again, and the survivor holds as many descriptors and mappings as before.
 `--kills=1000` says how many die in each test.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sends back whatever comes, a program: c_tests/peers/echo_v1.c in Python, same options."""
+"""Sends back whatever comes, a program: c_tests/peers/echo.c in Python, same options."""
 
 import argparse
 import os

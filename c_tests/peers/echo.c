@@ -5,7 +5,8 @@
  * stdout: "ready" when the interfaces are there, "up N" and "down N" for each change, and for each
  * line of stdin the number of packets that each interface sent back. The end of stdin ends it.
  */
-#include "echo_core.h"
+#include "echo_link.h"
+#include "random.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -19,7 +20,7 @@ static const char usage[] = "usage: echo -s SOCKET -S STEADY-SOCKET -r master|sl
 
 static struct echo_options options = {.interfaces = 2, .queues = 1};
 static struct interface interfaces[MOST_INTERFACES];
-static uint32_t random_state = 1;
+static uint64_t random_state = RANDOM_SEED;
 
 _Noreturn void echo_fail(const char *call, const char *why)
 {
@@ -29,10 +30,7 @@ _Noreturn void echo_fail(const char *call, const char *why)
 
 bool echo_wants_switch(void)
 {
-    if (options.switch_every == 0)
-        return false;
-    random_state = random_state * 1664525 + 1013904223;
-    return (random_state >> 8) % options.switch_every == 0;
+    return options.switch_every != 0 && random_below(&random_state, options.switch_every) == 0;
 }
 
 static void tell(const char *what, const struct interface *interface)

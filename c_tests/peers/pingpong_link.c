@@ -5,9 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#include <libmemif.h>
+#include "api.h"
 
-static memif_socket_handle_t sock;
 static memif_conn_handle_t conn;
 static struct link_events game;
 
@@ -17,10 +16,80 @@ static void check(const char *call, int err)
         fail("%s: %s", call, memif_strerror(err));
 }
 
+/* ---- what differs between the interfaces ---- */
+
+#if MEMIF_API == 1
+static void open_socket(char *path, memif_conn_args_t *args)
+{
+    char app_name[] = "pingpong";
+
+    args->socket_filename = (uint8_t *)path;
+    check("memif_init", memif_init(NULL, app_name));
+}
+
+static void close_socket(void)
+{
+    check("memif_cleanup", memif_cleanup());
+}
+
+static void fill_queue(memif_conn_handle_t handle)
+{
+    (void)handle;
+}
+
+static int poll_event(void)
+{
+    return memif_poll_event(-1);
+}
+
+static int cancel_poll_event(void)
+{
+    return memif_cancel_poll_event();
+}
+#else
+static memif_socket_handle_t sock;
+
+static void open_socket(char *path, memif_conn_args_t *args)
+{
+    memif_socket_args_t socket_args = {
+        .app_name = "pingpong",
+        .connection_request_timer = {.it_value.tv_sec = 2, .it_interval.tv_sec = 2},
+    };
+
+    if (strlen(path) >= sizeof(socket_args.path))
+        fail("%s: too long", path);
+    memcpy(socket_args.path, path, strlen(path) + 1);
+    check("memif_create_socket", memif_create_socket(&sock, &socket_args, NULL));
+    args->socket = sock;
+}
+
+static void close_socket(void)
+{
+    check("memif_delete_socket", memif_delete_socket(&sock));
+}
+
+static void fill_queue(memif_conn_handle_t handle)
+{
+    check("memif_refill_queue", memif_refill_queue(handle, 0, UINT16_MAX, 0));
+}
+
+static int poll_event(void)
+{
+    return memif_poll_event(sock, -1);
+}
+
+static int cancel_poll_event(void)
+{
+    return memif_cancel_poll_event(sock);
+}
+#endif
+
+/* ---- the link ---- */
+
 static int on_connect(memif_conn_handle_t handle, void *private_ctx)
 {
     (void)private_ctx;
-    check("memif_refill_queue", memif_refill_queue(handle, 0, UINT16_MAX, 0));
+    fill_queue(handle);
     game.connected();
     return 0;
 }
@@ -42,19 +111,6 @@ static int on_interrupt(memif_conn_handle_t handle, void *private_ctx, uint16_t 
     return 0;
 }
 
-static void open_socket(const char *path)
-{
-    memif_socket_args_t args = {
-        .app_name = "pingpong",
-        .connection_request_timer = {.it_value.tv_sec = 2, .it_interval.tv_sec = 2},
-    };
-
-    if (strlen(path) >= sizeof(args.path))
-        fail("%s: too long", path);
-    memcpy(args.path, path, strlen(path) + 1);
-    check("memif_create_socket", memif_create_socket(&sock, &args, NULL));
-}
-
 void link_open(const struct link_options *options, const struct link_events *events)
 {
     memif_conn_args_t args = {
@@ -63,8 +119,7 @@ void link_open(const struct link_options *options, const struct link_events *eve
     };
 
     game = *events;
-    open_socket(options->socket);
-    args.socket = sock;
+    open_socket(options->socket, &args);
     check("memif_create", memif_create(&conn, &args, on_connect, on_disconnect,
                                        events->interrupted != NULL ? on_interrupt : NULL, NULL));
 }
@@ -72,12 +127,12 @@ void link_open(const struct link_options *options, const struct link_events *eve
 void link_close(void)
 {
     check("memif_delete", memif_delete(&conn));
-    check("memif_delete_socket", memif_delete_socket(&sock));
+    close_socket();
 }
 
 void link_poll(void)
 {
-    int err = memif_poll_event(sock, -1);
+    int err = poll_event();
 
     if (err > 0 && err != MEMIF_ERR_POLL_CANCEL)
         check("memif_poll_event", err);
@@ -85,7 +140,7 @@ void link_poll(void)
 
 void link_cancel(void)
 {
-    check("memif_cancel_poll_event", memif_cancel_poll_event(sock));
+    check("memif_cancel_poll_event", cancel_poll_event());
 }
 
 int link_efd(void)
@@ -113,7 +168,7 @@ uint16_t link_send(const struct ball *balls, uint16_t count)
         check("memif_buffer_alloc", err);
     for (uint16_t i = 0; i < reserved; i++) {
         memcpy(buffers[i].data, &balls[i], sizeof(*balls));
-        buffers[i].len = sizeof(*balls);
+        api_set_length(&buffers[i], sizeof(*balls));
     }
     if (reserved == 0)
         return 0;
@@ -132,11 +187,11 @@ uint16_t link_receive(struct ball *balls, uint16_t most)
     if (err != MEMIF_ERR_NOBUF)
         check("memif_rx_burst", err);
     for (uint16_t i = 0; i < received; i++) {
-        if (buffers[i].len != sizeof(*balls))
-            fail("a packet of %u bytes", buffers[i].len);
+        if (api_length(&buffers[i]) != sizeof(*balls))
+            fail("a packet of %u bytes", api_length(&buffers[i]));
         memcpy(&balls[i], buffers[i].data, sizeof(*balls));
     }
     if (received > 0)
-        check("memif_refill_queue", memif_refill_queue(conn, 0, received, 0));
+        check("giving back", api_give_back(conn, 0, buffers, received));
     return received;
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A program with many interfaces that sends back whatever comes, for tests of what it survives.
- * echo_v1.c and echo_v4.c are it for the two generations of the C interface, tests/support/echo.py for
- * Python.
+ * Built for both C interfaces, of which echo_link.c knows; tests/support/echo.py is the same in Python.
  */
-#ifndef MEMIF_C_TESTS_ECHO_CORE_H
-#define MEMIF_C_TESTS_ECHO_CORE_H
+#ifndef MEMIF_C_TESTS_ECHO_LINK_H
+#define MEMIF_C_TESTS_ECHO_LINK_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -35,7 +34,7 @@ bool echo_wants_switch(void);
 void echo_up(struct interface *interface);
 void echo_down(struct interface *interface);
 
-/* ---- of the generation ---- */
+/* ---- the interfaces ---- */
 
 void link_open(const struct echo_options *options, struct interface *interfaces);
 void link_close(unsigned interfaces);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What differs between the two C interfaces, so that every program here has one
- * source. BENCH_API is 1 or 4 and comes from the build. The calls are the program's own, inlined:
+ * What differs between the two C interfaces, so that a program for both has one source. MEMIF_API
+ * is 1 or 4 and comes from the build. The calls are the program's own, inlined: in a benchmark
  * nothing stands between the loop that is measured and the library.
  */
-#ifndef BENCH_API_H
-#define BENCH_API_H
+#ifndef MEMIF_DEVTOOLS_API_H
+#define MEMIF_DEVTOOLS_API_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,12 +13,12 @@
 
 #include <libmemif.h>
 
-#if BENCH_API == 1
-#define BENCH_INTERFACE "1.0"
-#elif BENCH_API == 4
-#define BENCH_INTERFACE "4.0"
+#if MEMIF_API == 1
+#define MEMIF_INTERFACE "1.0"
+#elif MEMIF_API == 4
+#define MEMIF_INTERFACE "4.0"
 #else
-#error "BENCH_API must be 1 or 4"
+#error "MEMIF_API must be 1 or 4"
 #endif
 
 static inline bool api_ok(int err)
@@ -28,7 +28,7 @@ static inline bool api_ok(int err)
 
 static inline uint32_t api_length(const memif_buffer_t *buf)
 {
-#if BENCH_API == 1
+#if MEMIF_API == 1
     return buf->data_len;
 #else
     return buf->len;
@@ -37,7 +37,7 @@ static inline uint32_t api_length(const memif_buffer_t *buf)
 
 static inline void api_set_length(memif_buffer_t *buf, uint32_t length)
 {
-#if BENCH_API == 1
+#if MEMIF_API == 1
     buf->data_len = length;
 #else
     buf->len = length;
@@ -47,7 +47,7 @@ static inline void api_set_length(memif_buffer_t *buf, uint32_t length)
 /* Bytes that may be written at `data` of a reserved entry. */
 static inline uint32_t api_room(const memif_buffer_t *buf)
 {
-#if BENCH_API == 1
+#if MEMIF_API == 1
     return buf->buffer_len;
 #else
     return buf->len;
@@ -57,7 +57,7 @@ static inline uint32_t api_room(const memif_buffer_t *buf)
 /* The packet goes on in the next entry; in 1.0 an entry is always a whole packet. */
 static inline bool api_continues(const memif_buffer_t *buf)
 {
-#if BENCH_API == 1
+#if MEMIF_API == 1
     (void)buf;
     return false;
 #else
@@ -87,7 +87,7 @@ static inline int api_rx(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t 
 static inline int api_give_back(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
                                 uint16_t count)
 {
-#if BENCH_API == 1
+#if MEMIF_API == 1
     uint16_t given;
     return memif_buffer_free(conn, qid, bufs, count, &given);
 #else
