@@ -16,7 +16,7 @@
 enum {
     BURST = 64,
     MAX_QUEUES = 16,
-    LARGEST = 65535,
+    LARGEST = UINT16_MAX, /* bytes of a packet */
     MAX_LOG2_RING_SIZE = 14,
     NOTHING_TO_SEND = -1
 };

@@ -68,7 +68,7 @@ void pair_close(struct pair *pair);
 
 /* ---- packets ---- */
 
-enum { MAX_BURST = 65535 };
+enum { MAX_BURST = UINT16_MAX };
 
 /* Contents that can be told apart by their seed. */
 void write_pattern(void *data, size_t length, uint32_t seed);

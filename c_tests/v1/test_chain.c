@@ -4,7 +4,7 @@
 #include "pair_v1.h"
 #include "random.h"
 
-enum { BUFFER = 2048, LONGEST = 65535 };
+enum { BUFFER = 2048, LONGEST = UINT16_MAX };
 
 static memif_buffer_t buffers[MAX_BURST];
 
