@@ -30,6 +30,7 @@ def load(path):
     return module
 
 
+corpus = load(FUZZ / "corpus.py")
 protocol = load(FUZZ / "protocol.py")
 
 
@@ -63,7 +64,7 @@ def run_fuzzer(command, corpora, seconds, artifacts, capsys):
     pytest.fail(f"exit status {result.returncode}\n{tail}")
 
 
-@pytest.mark.parametrize("face", ["packet", "entry"])
+@pytest.mark.parametrize("face", corpus.TARGETS)
 def test_no_peer_and_no_order_of_calls_breaks_the_rings(face, seconds, tmp_path, capsys):
     program = BUILD / "fuzz" / f"fuzz_{face}"
     assert program.exists(), f"{program} does not exist: ./bootstrap test builds it"
@@ -72,8 +73,9 @@ def test_no_peer_and_no_order_of_calls_breaks_the_rings(face, seconds, tmp_path,
     artifacts = tmp_path / "artifacts"
     for folder in (own, artifacts, FOUND):
         folder.mkdir(parents=True, exist_ok=True)
-    corpora = [own, FUZZ / "corpus" / face]
-    run_fuzzer([program], corpora, seconds // 3 if long_run else SHORT, artifacts, capsys)
+    begin = tmp_path / "begin"
+    corpus.unpack(corpus.archive_of(face), begin)
+    run_fuzzer([program], [own, begin], seconds // 3 if long_run else SHORT, artifacts, capsys)
 
 
 states = Counter()
