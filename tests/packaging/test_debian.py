@@ -53,7 +53,7 @@ def build_tools(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory) -> dict[str, Path]:
-    """The packages by name, from `dpkg-buildpackage` in a copy of the sources."""
+    """The packages by name, from `dpkg-buildpackage` in a copy of the sources, with its C tests."""
     folder = tmp_path_factory.mktemp("debian")
     unwanted = ("build", "build-*", ".venv*", ".git", ".*_cache", "__pycache__", "dist")
     ignore = shutil.ignore_patterns(*unwanted)
@@ -62,7 +62,7 @@ def packages(tmp_path_factory) -> dict[str, Path]:
     options = "noautodbgsym parallel=2"
     path = f"{build_tools(folder)}:{os.environ['PATH']}"
     command = ["dpkg-buildpackage", "-us", "-uc", "-b"]
-    run(command, cwd=sources, env=environment(PATH=path, DEB_BUILD_OPTIONS=options), timeout=500)
+    run(command, cwd=sources, env=environment(PATH=path, DEB_BUILD_OPTIONS=options), timeout=900)
     return {name: next(folder.glob(f"{name}_*.deb")) for name in PACKAGES}
 
 
