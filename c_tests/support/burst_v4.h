@@ -55,9 +55,47 @@ static inline void expect_rx(memif_conn_handle_t to, memif_buffer_t *bufs, uint1
     ck_assert_uint_eq(done, entries);
 }
 
+static inline void expect_enq(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
+                              uint16_t count, int err, uint16_t entries)
+{
+    uint16_t done = UINT16_MAX;
+
+    ck_assert_int_eq(memif_buffer_enq_tx(conn, qid, bufs, count, &done), err);
+    ck_assert_uint_eq(done, entries);
+}
+
 static inline void expect_refill(memif_conn_handle_t to, uint16_t count, uint16_t headroom, int err)
 {
     ck_assert_int_eq(memif_refill_queue(to, 0, count, headroom), err);
+}
+
+/* What all calls of a direction say of a queue. */
+static inline void expect_from_tx_calls(memif_conn_handle_t conn, uint16_t qid, int err)
+{
+    uint16_t done = 1;
+
+    ck_assert_int_eq(memif_buffer_alloc(conn, qid, buffers, 1, &done, 0), err);
+    ck_assert_uint_eq(done, 0);
+    done = 1;
+    ck_assert_int_eq(memif_tx_burst(conn, qid, buffers, 1, &done), err);
+    ck_assert_uint_eq(done, 0);
+    done = 1;
+    ck_assert_int_eq(memif_buffer_enq_tx(conn, qid, buffers, 1, &done), err);
+    ck_assert_uint_eq(done, 0);
+    ck_assert_int_eq(memif_set_next_free_buffer(conn, qid, buffers), err);
+}
+
+static inline void expect_from_rx_calls(memif_conn_handle_t conn, uint16_t qid, int err)
+{
+    uint16_t done = 1;
+    int fd = 0;
+
+    ck_assert_int_eq(memif_rx_burst(conn, qid, buffers, 1, &done), err);
+    ck_assert_uint_eq(done, 0);
+    ck_assert_int_eq(memif_refill_queue(conn, qid, 1, 0), err);
+    ck_assert_int_eq(memif_get_queue_efd(conn, qid, &fd), err);
+    ck_assert_int_eq(fd, -1);
+    ck_assert_int_eq(memif_set_rx_mode(conn, MEMIF_RX_MODE_POLLING, qid), err);
 }
 
 /* Version 512, with nothing posted to receive into. */

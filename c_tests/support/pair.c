@@ -89,6 +89,16 @@ void end_delete(struct end *end)
     ck_assert_ptr_null(end->conn);
 }
 
+memif_details_t details_of(memif_conn_handle_t conn)
+{
+    static char strings[32768];
+    memif_details_t details;
+
+    ck_assert_int_eq(memif_get_details(conn, &details, strings, sizeof(strings)),
+                     MEMIF_ERR_SUCCESS);
+    return details;
+}
+
 /* ---- a pair ---- */
 
 void shape_end(struct end *end, const struct shape *shape, bool is_master)

@@ -68,6 +68,9 @@ static inline bool end_is_up(const struct end *end)
 /* An interrupt hook that does nothing more than be counted. */
 void count_interrupt(struct end *end, uint16_t qid);
 
+/* What memif_get_details says, which must be all. The strings last until the next call. */
+memif_details_t details_of(memif_conn_handle_t conn);
+
 /* ---- a connected pair ---- */
 
 struct shape {

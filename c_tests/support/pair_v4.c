@@ -151,6 +151,14 @@ void control_close(struct control *control)
     control_forget(control);
 }
 
+void start_library(void)
+{
+    struct control control = {0};
+
+    control_must_open(&control, "first.sock");
+    control_close(&control);
+}
+
 int control_turn(struct control *control, int timeout)
 {
     struct epoll_event event;
@@ -179,6 +187,26 @@ int turn(void)
     return failure;
 }
 
+void expect_fd_log(const struct control *control, const char *expected)
+{
+    char text[64] = "", letters[1024] = {0};
+    char next = 'a';
+    size_t used = 0;
+
+    ck_assert_uint_gt(sizeof(text), 2 * control->log.count);
+    for (size_t i = 0; i < control->log.count; i++) {
+        const memif_fd_event_t *event = &control->log.events[i];
+        bool gone = event->type == MEMIF_FD_EVENT_DEL;
+
+        ck_assert_int_lt(event->fd, (int)sizeof(letters));
+        if (!gone)
+            letters[event->fd] = next++;
+        text[used++] = gone ? '-' : '+';
+        text[used++] = letters[event->fd];
+    }
+    ck_assert_str_eq(text, expected);
+}
+
 /* ---- one end ---- */
 
 int end_create(struct end *end, const struct control *control)
@@ -192,16 +220,6 @@ int end_create(struct end *end, const struct control *control)
 void end_must_create(struct end *end, const struct control *control)
 {
     ck_assert_int_eq(end_create(end, control), MEMIF_ERR_SUCCESS);
-}
-
-memif_details_t details_of(memif_conn_handle_t conn)
-{
-    static char strings[32768];
-    memif_details_t details;
-
-    ck_assert_int_eq(memif_get_details(conn, &details, strings, sizeof(strings)),
-                     MEMIF_ERR_SUCCESS);
-    return details;
 }
 
 /* ---- a pair ---- */
@@ -238,6 +256,14 @@ void pair_open(struct pair *pair, const struct shape *shape)
 {
     pair_open_sockets(pair, shape);
     pair_connect(pair, shape);
+}
+
+void pair_open_with_interrupts(struct pair *pair)
+{
+    struct shape shape = {.polling = APPLICATION_POLLS, .log2_ring_size = 2, .buffer_size = 64};
+
+    pair->master.at_interrupt = pair->slave.at_interrupt = count_interrupt;
+    pair_open(pair, &shape);
 }
 
 void pair_close(struct pair *pair)

@@ -50,6 +50,8 @@ int control_open(struct control *control, const char *name);
 /* The same on any path. */
 int control_open_at(struct control *control, const char *path);
 void control_must_open(struct control *control, const char *name);
+/* The first use of the library starts it, and what it opens then stays. */
+void start_library(void);
 /* memif_delete_socket, which must leave no descriptor watched. */
 void control_close(struct control *control);
 /* For one that a callback of the test has deleted, with the same demand. */
@@ -61,13 +63,17 @@ int turn(void);
 
 #define RUN_UNTIL(condition) RUN_BY(turn(), condition)
 
+/*
+ * The log as text: "+a" a descriptor was announced, "-a" taken back. The letters name descriptors
+ * in the order of their appearance, for numbers are used again.
+ */
+void expect_fd_log(const struct control *control, const char *expected);
+
 /* ---- one end ---- */
 
 /* memif_create; what it returned. */
 int end_create(struct end *end, const struct control *control);
 void end_must_create(struct end *end, const struct control *control);
-/* What memif_get_details says, which must be all. The strings last until the next call. */
-memif_details_t details_of(memif_conn_handle_t conn);
 
 /* ---- a connected pair ---- */
 
@@ -83,6 +89,8 @@ void pair_open_sockets(struct pair *pair, const struct shape *shape);
 /* Creates both ends and runs until they are connected. */
 void pair_connect(struct pair *pair, const struct shape *shape);
 void pair_open(struct pair *pair, const struct shape *shape);
+/* The program polls, for interrupts too. */
+void pair_open_with_interrupts(struct pair *pair);
 void pair_close(struct pair *pair);
 
 /* ---- packets ---- */

@@ -20,7 +20,7 @@ static void name_ends(struct pair *pair)
     memcpy(pair->slave.args.secret, "open sesame", 12);
 }
 
-static memif_details_t details_of(memif_conn_handle_t conn)
+static memif_details_t guarded_details_of(memif_conn_handle_t conn)
 {
     static char strings[ROOM];
     memif_details_t details;
@@ -60,7 +60,7 @@ MEMIF_TEST_LOOP(a_connected_master_is_described, 0, VERSIONS)
     shape.version = version_of(_i);
     name_ends(&pair);
     pair_open(&pair, &shape);
-    memif_details_t details = details_of(pair.master.conn);
+    memif_details_t details = guarded_details_of(pair.master.conn);
     expect_strings(&details, "master interface", MEMIF_DEFAULT_APP_NAME, "slave interface",
                    "slave instance");
     ck_assert_uint_eq(details.id, 0xfedcba98);
@@ -85,7 +85,7 @@ MEMIF_TEST_LOOP(a_connected_slave_is_described, 0, VERSIONS)
     shape.version = version_of(_i);
     name_ends(&pair);
     pair_open(&pair, &shape);
-    memif_details_t details = details_of(pair.slave.conn);
+    memif_details_t details = guarded_details_of(pair.slave.conn);
     expect_strings(&details, "slave interface", "slave instance", "master interface",
                    MEMIF_DEFAULT_APP_NAME);
     ck_assert_uint_eq(details.id, 0xfedcba98);
@@ -107,7 +107,7 @@ MEMIF_TEST_LOOP(an_unconnected_interface_is_described_without_a_peer, 0, 2)
     end->args.is_master = (uint8_t)_i;
     start(LIBRARY_POLLS, ANY_VERSION);
     ck_assert_int_eq(end_create(end, "a.sock"), MEMIF_ERR_SUCCESS);
-    memif_details_t details = details_of(end->conn);
+    memif_details_t details = guarded_details_of(end->conn);
     expect_strings(&details, _i == 0 ? "slave interface" : "master interface",
                    _i == 0 ? "slave instance" : MEMIF_DEFAULT_APP_NAME, "", "");
     ck_assert_uint_eq(details.id, 0xfedcba98);
@@ -128,7 +128,7 @@ MEMIF_TEST(details_follow_the_connection)
     pair_open(&pair, &distinct);
     end_delete(&pair.slave);
     RUN_UNTIL(pair.master.disconnects == 1);
-    memif_details_t details = details_of(pair.master.conn);
+    memif_details_t details = guarded_details_of(pair.master.conn);
     ck_assert_uint_eq(details.link_up_down, 0);
     ck_assert_uint_eq(details.rx_queues_num, 0);
     ck_assert_str_eq((char *)details.remote_if_name, "slave interface");
@@ -150,7 +150,7 @@ MEMIF_TEST(the_smaller_of_both_ends_decides_on_the_rings)
     ck_assert_int_eq(end_create(&pair.master, "a.sock"), MEMIF_ERR_SUCCESS);
     ck_assert_int_eq(end_create(&pair.slave, "a.sock"), MEMIF_ERR_SUCCESS);
     RUN_UNTIL(end_is_up(&pair.master) && end_is_up(&pair.slave));
-    memif_details_t details = details_of(pair.master.conn);
+    memif_details_t details = guarded_details_of(pair.master.conn);
     ck_assert_uint_eq(details.rx_queues_num, 2);
     ck_assert_uint_eq(details.tx_queues_num, 1);
     ck_assert_uint_eq(details.rx_queues[1].ring_size, 16);
