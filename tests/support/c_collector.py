@@ -23,7 +23,13 @@ import pytest
 CHECK_XML = {"check": "http://check.sourceforge.net/ns"}
 LIST_TIMEOUT = 30.0
 # Those that are about threads, and run in c_thread_build_dirs too.
-THREADS = ("core/test_foreign", "core/test_teardown", "v1/test_threads", "v4/test_threads")
+THREADS = (
+    "core/test_foreign",
+    "core/test_teardown",
+    "v1/test_threads",
+    "v1/test_threads_at_the_end",
+    "v4/test_threads",
+)
 
 SANITIZER_OPTIONS = {
     # An embedded interpreter never frees all it has.
