@@ -190,7 +190,7 @@ def test_untrusted_peers_are_refused_with_the_name_of_what_is_lacking(
 def hostile(case: str, denied: str, config: pytest.Config) -> None:
     (build,) = [build for build in build_directories(config) if build.label == ""]
     wrapper = [*FILTERED, "--deny", denied]
-    program = build.path / "c_tests" / "hostile" / "test_hostile_v1"
+    program = build.path / "c_tests" / "hostile" / "test_eventfds_v1"
     run([*wrapper, program], env=environment(CK_RUN_CASE=case), timeout=120)
 
 

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Packets of many slots: without an end, or longer than may be. */
+
+#include "scene.h"
+
+MEMIF_TEST_LOOP(a_chain_that_never_ends_closes_the_connection, 0, WAYS)
+{
+    struct testbed_shape shape;
+    struct scene scene;
+
+    for (uint32_t length = 0; shape_of(_i, &shape) && length < 2; length++) {
+        scene_open(&scene, &shape);
+        begin_endless(&scene.bed, testbed_peer_room(&scene.bed, MIF_RX), length);
+        ck_assert_uint_eq(receive_all(&scene.bed, SLOTS), 0);
+        expect_fault(&scene.bed, "chain without an end");
+        scene_close(&scene);
+    }
+}
+
+MEMIF_TEST_LOOP(nothing_is_read_of_a_chain_beyond_what_is_there, 0, 2 * WAYS)
+{
+    struct testbed_shape shape;
+    struct scene scene;
+    uint16_t n;
+
+    if (!shape_of(_i % WAYS, &shape))
+        return;
+    shape.interrupt = _i >= WAYS;
+    scene_open(&scene, &shape);
+    for (uint32_t i = 0; i < 9; i++) {
+        begin_endless(&scene.bed, 1, 7);
+        ck_assert_uint_eq(receive_all(&scene.bed, 32), 0);
+        expect_fault(&scene.bed, NULL);
+    }
+    testbed_peer_turn(&scene.bed, 7); /* its end, and others behind it */
+    ck_assert_int_ne(testbed_receive(&scene.bed, 32, &n), MIF_FACE_ERROR(MIF_ERR_DISCONNECTED));
+    ck_assert_uint_eq(n, 32);
+#ifndef TESTBED_ENTRY_FACE
+    ck_assert_uint_eq(scene.bed.held[MIF_RX][0].data_len, 70);
+    ck_assert_uint_eq(scene.bed.held[MIF_RX][1].data_len, 7);
+#endif
+    expect_fault(&scene.bed, NULL);
+    scene_close(&scene);
+}
+
+MEMIF_TEST_LOOP(a_chain_longer_than_a_packet_can_be, 0, WAYS)
+{
+    struct testbed_shape shape;
+    struct scene scene;
+
+    if (!shape_of(_i, &shape))
+        return;
+    scene_open(&scene, &shape);
+    begin_endless(&scene.bed, 257, BUFFER); /* 65536 bytes are 256 */
+    testbed_peer_turn(&scene.bed, 60);
+    (void)receive_all(&scene.bed, SLOTS);
+    expect_fault(&scene.bed, too_long(65536, MIF_MAX_PACKET));
+    scene_close(&scene);
+}
+
+/* Around the limit, and around the power of two below it, to which vectors can see. */
+static const uint32_t limits[] = {1, 200, 255, 256, 1000, 65535, 65536, 1u << 20, MOST_32};
+
+static void check_limit(const struct testbed_shape *shape, uint32_t most, uint32_t length,
+                        size_t burst)
+{
+    struct scene scene;
+    struct testbed_desc desc = {.region = TESTBED_SMALL, .length = length, .offset = 4096};
+    uint32_t at = places[burst % PLACES];
+
+    scene_open(&scene, shape);
+    testbed_disconnect(&scene.bed);
+    scene.bed.shape.max_packet = most;
+    testbed_connect(&scene.bed);
+    testbed_peer_turn(&scene.bed, 1);
+    testbed_peer_write(&scene.bed, MIF_RX, at, &desc);
+    testbed_peer_write(&scene.bed, MIF_RX, at + 1, &desc); /* now the region was used before */
+    uint32_t received = receive_all(&scene.bed, bursts[burst]);
+    if (length > most)
+        ck_assert_uint_eq(received, at);
+    else
+        ck_assert_uint_eq(received, mif_capacity(scene.bed.queue[MIF_RX], shape->kind));
+    expect_fault(&scene.bed, length > most ? too_long(length, most) : NULL);
+    scene_close(&scene);
+}
+
+/* In a region of 5 GiB, so that it is the limit alone that keeps a packet out. */
+MEMIF_TEST_LOOP(no_packet_is_received_that_is_longer_than_the_limit, 0, WAYS)
+{
+    struct testbed_shape shape;
+
+    if (!shape_of(_i, &shape) || mif_kind_is_slave(shape.kind))
+        return; /* a slave's packets lie in its own buffers */
+    shape.giant = true;
+    for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++)
+        for (size_t burst = 0; burst < BURSTS; burst++) {
+            check_limit(&shape, limits[i], limits[i] - 1, burst);
+            check_limit(&shape, limits[i], limits[i], burst);
+            if (limits[i] < MOST_32)
+                check_limit(&shape, limits[i], limits[i] + 1, burst);
+            if (limits[i] < MOST_32)
+                check_limit(&shape, limits[i], MOST_32, burst);
+        }
+}
+
+/* The same region as that of the packets before it: no look at another one comes in between. */
+MEMIF_TEST_LOOP(a_packet_in_the_usual_region_is_no_longer_than_the_limit, 0, WAYS)
+{
+    static const uint32_t most = 200;
+    struct testbed_shape shape;
+    struct scene scene;
+
+    if (!shape_of(_i, &shape) || mif_kind_is_slave(shape.kind))
+        return;
+    for (uint32_t i = 0; i < 2 * BURSTS * PLACES; i++) {
+        uint32_t at = places[i / BURSTS % PLACES], length = most + i % 2;
+        scene_open(&scene, &shape);
+        testbed_disconnect(&scene.bed);
+        scene.bed.shape.max_packet = most;
+        testbed_connect(&scene.bed);
+        testbed_peer_turn(&scene.bed, most);
+        struct testbed_desc desc = testbed_honest(&scene.bed, MIF_RX, at, length);
+        testbed_peer_write(&scene.bed, MIF_RX, at, &desc);
+        uint32_t received = receive_all(&scene.bed, bursts[i / 2 % BURSTS]);
+        ck_assert_uint_eq(
+            received,
+            length > most ? at : mif_capacity(scene.bed.queue[MIF_RX], scene.bed.shape.kind));
+        expect_fault(&scene.bed, length > most ? too_long(length, most) : NULL);
+        scene_close(&scene);
+    }
+}
+
+MEMIF_TEST_MAIN("hostile chains")
