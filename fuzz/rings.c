@@ -2,11 +2,11 @@
 
 /*
  * A fuzzing target: the input is a program of our bursts and of the peer's writes into the shared
- * memory. What must hold is checked after every burst, in devtools/datapath/testbed.c. Compiled
+ * memory. What must hold is checked after every burst, in devtools/testbed/testbed.c. Compiled
  * once for each face.
  */
 
-#include "datapath/testbed.h"
+#include "testbed/testbed.h"
 
 #include <stddef.h>
 #include <string.h>

@@ -12,8 +12,8 @@
 #ifndef MEMIF_C_TESTS_SCENE_H
 #define MEMIF_C_TESTS_SCENE_H
 
-#include "datapath/testbed.h"
 #include "harness.h"
+#include "testbed/testbed.h"
 
 enum { KINDS = 4, WAYS = 2 * KINDS, LOG2_SLOTS = 9, SLOTS = 1 << LOG2_SLOTS, BUFFER = 256 };
 enum { BURSTS = 4, HOSTILE = 54, PLACES = 5 };

@@ -15,6 +15,7 @@
 
 enum {
     BURST = 64,
+    HEADER = 12, /* bytes, of each packet */
     MAX_QUEUES = 16,
     LARGEST = UINT16_MAX, /* bytes of a packet */
     MAX_LOG2_RING_SIZE = 14,
@@ -68,6 +69,9 @@ struct program {
 };
 
 extern struct program program;
+
+/* From the command line; ends the program when it cannot be understood. */
+void take_options(struct options *options, int argc, char **argv);
 
 __attribute__((format(printf, 1, 2))) void fault(const char *format, ...);
 /* True for a success; else a fault. */

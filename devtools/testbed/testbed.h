@@ -111,6 +111,9 @@ static inline uint32_t testbed_slots(const struct testbed *bed)
     return 1u << bed->shape.log2_ring_size;
 }
 
+/* Where the buffer of a slot lies in the region of buffers. */
+uint64_t testbed_buffer_offset(const struct testbed *bed, enum mif_direction direction,
+                               uint32_t slot);
 /* The index that the peer writes, and the one that it reads. */
 _Atomic uint16_t *testbed_peer_index(const struct testbed *bed, enum mif_direction direction);
 _Atomic uint16_t *testbed_our_index(const struct testbed *bed, enum mif_direction direction);
