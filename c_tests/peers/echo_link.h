@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A program with many interfaces that sends back whatever comes, for tests of what it survives.
- * Built for both C interfaces, of which echo_link.c knows; tests/support/echo.py is the same in Python.
+ * Built for both C interfaces, of which echo_link.c knows; tests/support/echo.py is the same in
+ * Python.
  */
 #ifndef MEMIF_C_TESTS_ECHO_LINK_H
 #define MEMIF_C_TESTS_ECHO_LINK_H
