@@ -36,7 +36,7 @@ class Sample:
     def run(self, *arguments: str) -> pytest.RunResult:
         # Without the plugin of hypothesis, which every inner run would import anew.
         return self.pytester.runpytest(
-            "-p", "no:hypothesispytest", "-p", "c_collector", "-v", *arguments
+            "-p", "no:hypothesispytest", "-p", "support.c_collector", "-v", *arguments
         )
 
 

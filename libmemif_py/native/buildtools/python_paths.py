@@ -3,8 +3,8 @@
 
 Usage: python_paths.py PREFIX. Prints two lines: the folder for the package, and the folder of the
 cffi runtime. The second is empty if cffi is neither in the first folder nor among the interpreter's
-own packages: then a copy is installed, so that the library does not need the environment that it was
-built in.
+own packages: then a copy is installed, so that the library does not need the environment that it
+was built in.
 """
 
 import json
