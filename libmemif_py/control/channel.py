@@ -8,9 +8,9 @@ the whole control plane.
 from __future__ import annotations
 
 import _socket
+import _stat
 import errno
-import os
-import stat
+import posix
 import struct
 
 from .. import errors
@@ -98,11 +98,11 @@ class Channel:
             return None
         found = _stat_and_close(fd)
         try:
-            of_any = _stat_and_close(system.eventfd(0, os.EFD_CLOEXEC))
+            of_any = _stat_and_close(system.eventfd(0, posix.EFD_CLOEXEC))
         except OSError:
             return None  # out of descriptors
         # Before Linux 6.9 pidfds share one inode with each other and with eventfds.
-        return None if os.path.samestat(found, of_any) else f"pidfd {found.st_ino}"
+        return None if _is_same_file(found, of_any) else f"pidfd {found.st_ino}"
 
     def close(self) -> None:
         """Close the socket. May be called twice.
@@ -140,17 +140,21 @@ class Channel:
             self._lib.mif_untrusted_close(self._socket.detach())
 
 
-def _stat_and_close(fd: int) -> os.stat_result:
+def _stat_and_close(fd: int) -> posix.stat_result:
     try:
         return system.fstat(fd)
     finally:
-        os.close(fd)
+        posix.close(fd)
+
+
+def _is_same_file(one: posix.stat_result, other: posix.stat_result) -> bool:
+    return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 
 
 def _started(pid: int) -> str | None:
     """A process number is used again; together with the time of its start it is not."""
     try:
-        fd = system.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        fd = system.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:
         return None
     try:
@@ -158,7 +162,7 @@ def _started(pid: int) -> str | None:
     except OSError:
         return None  # it has ended meanwhile
     finally:
-        os.close(fd)
+        posix.close(fd)
     return f"pid {pid} started {int(fields[_START_TIME])}"
 
 
@@ -202,7 +206,7 @@ class UntrustedMessage:
             raise OSError(errno.EIO, "a message with descriptors could not be received")
         error, count, length = self._REPLY.unpack_from(data)
         if error:
-            raise system.named(OSError(error, os.strerror(error)), "recvmsg")
+            raise system.named(OSError(error, posix.strerror(error)), "recvmsg")
         return data[self._REPLY.size :][:length], fds, count
 
     def close(self) -> None:
@@ -268,7 +272,7 @@ def check_eventfd(fd: int) -> None:
     try:
         what = system.readlink(f"/proc/self/fd/{fd}")
     except OSError:  # no /proc, or denied: at least it is no pipe, socket, device or file
-        kind = stat.S_IFMT(system.fstat(fd).st_mode)
+        kind = _stat.S_IFMT(system.fstat(fd).st_mode)
         what = _EVENTFD if kind == 0 else f"a file of type {kind:#o}"
     if what != _EVENTFD:
         raise errors.BadFileError(f"the fd of a ring is {what}, expected an eventfd")
@@ -283,7 +287,7 @@ def close_fds(fds: Sequence[int]) -> None:
     for fd in fds:
         _end_lingering(fd)
         try:
-            os.close(fd)
+            posix.close(fd)
         except OSError:
             continue
 

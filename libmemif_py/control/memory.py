@@ -7,7 +7,7 @@ ours (`External`): as slave it provides region 1, as master it maps those above 
 
 from __future__ import annotations
 
-import os
+import posix
 
 from .. import errors
 from . import regions, system
@@ -232,7 +232,7 @@ class Memory:
         """The queues of one direction: the region, offset and eventfd of each."""
         made = []
         for qid, place in enumerate(places):
-            efd = system.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            efd = system.eventfd(0, posix.EFD_CLOEXEC | posix.EFD_NONBLOCK)
             self._efds.append(efd)  # at once: what follows may fail
             self._add_queue(
                 is_tx=is_tx,

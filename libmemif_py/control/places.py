@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
+import posix
 
 from .. import errors
 from . import system
@@ -56,9 +56,17 @@ def check(path: bytes) -> None:
     if b"\0" in path and not is_abstract(path):
         text = f"socket path {shown(path)} has a NUL byte at {path.index(0)}, expected none"
         raise errors.ArgumentError(text)
-    if len(path) > MAX_ADDRESS and not os.path.isdir(_PROC):
+    if len(path) > MAX_ADDRESS and not _is_there(_PROC):
         text = f"socket path {shown(path)} has {len(path)} bytes, expected 1 to {MAX_ADDRESS}"
         raise errors.ArgumentError(f"{text}: longer ones need /proc, which is not mounted")
+
+
+def _is_there(path: bytes) -> bool:
+    try:
+        system.stat(path)
+    except OSError:
+        return False
+    return True
 
 
 class Found:
@@ -76,13 +84,13 @@ class Found:
             return b"\0" + self._path[1:]
         if len(self._path) <= MAX_ADDRESS:
             return self._path
-        self._fd = system.open(self._path, os.O_PATH | os.O_CLOEXEC)
+        self._fd = system.open(self._path, posix.O_PATH | posix.O_CLOEXEC)
         return b"%s/%d" % (_PROC, self._fd)
 
     def __exit__(self, *_: object) -> None:
         """The address means nothing any more."""
         if self._fd >= 0:
-            os.close(self._fd)
+            posix.close(self._fd)
 
 
 class TurnTaken(errors.AgainError):
@@ -98,8 +106,8 @@ class Turn:
 
     def __init__(self, path: bytes) -> None:
         """Raises nothing yet."""
-        folder, self._final = os.path.split(path)
-        self._path, self._folder_path = path, folder or b"."
+        folder, slash, self._final = path.rpartition(b"/")
+        self._path, self._folder_path = path, folder.rstrip(b"/") + slash or b"./"
         short = self._final[:_SHORT_NAME]
         self._lock_name, self._new_name = b".%s.lock" % short, b".%s.new" % short
         self.folder = self._lock = -1
@@ -107,7 +115,9 @@ class Turn:
 
     def __enter__(self) -> Turn:
         """Never waits. Raises OSError, TurnTaken when it is not ours yet."""
-        self.folder = system.open(self._folder_path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.folder = system.open(
+            self._folder_path, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC
+        )
         try:
             self._take()
             if len(self._long_address(self._final)) > MAX_ADDRESS < len(self._path):
@@ -148,8 +158,8 @@ class Turn:
         with Steps() as steps:
             if self._lock >= 0:
                 steps.take(self._remove_lock)  # while it is ours
-                steps.take(os.close, self._lock)
-            steps.take(os.close, self.folder)
+                steps.take(posix.close, self._lock)
+            steps.take(posix.close, self.folder)
             self._lock = self.folder = -1
 
     def _remove(self, name: bytes) -> None:
@@ -173,7 +183,7 @@ class Turn:
             )
 
     def _lock_path(self) -> str:
-        return f"the lock file {shown(os.path.join(self._folder_path, self._lock_name))}"
+        return f"the lock file {shown(self._folder_path + self._lock_name)}"
 
     def _try_to_lock(self) -> bool:
         fd = self._open_lock()
@@ -185,12 +195,12 @@ class Turn:
                 return True
         finally:
             if self._lock != fd:
-                os.close(fd)
+                posix.close(fd)
         return False
 
     def _open_lock(self) -> int:
         """The lock file, or -1: none can be made here, which is as good as it gets."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        flags = posix.O_RDWR | posix.O_CREAT | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
         for _ in range(_LOOKS):
             try:
                 return system.open(self._lock_name, flags, 0o600, dir_fd=self.folder)

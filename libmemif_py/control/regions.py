@@ -8,7 +8,7 @@ shorter would end the process with SIGBUS at the next access.
 from __future__ import annotations
 
 import fcntl
-import os
+import posix
 
 from .. import errors
 from . import system
@@ -85,12 +85,12 @@ def _aligned(size: int) -> int:
 
 def create(size: int, name: str) -> int:
     """A memfd of `size` bytes that cannot shrink. The caller owns it. Raises OSError."""
-    fd = system.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    fd = system.memfd_create(name, posix.MFD_CLOEXEC | posix.MFD_ALLOW_SEALING)
     try:
         system.ftruncate(fd, size)
         system.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
     except BaseException:
-        os.close(fd)
+        posix.close(fd)
         raise
     return fd
 
@@ -134,7 +134,7 @@ def _huge_page_size(fd: int) -> int:
     except OSError:
         return 0
     unit = system.fstatvfs(fd).f_bsize
-    return unit if unit > os.sysconf("SC_PAGESIZE") else 0
+    return unit if unit > posix.sysconf("SC_PAGESIZE") else 0
 
 
 def _seal_against_shrinking(fd: int) -> bool:

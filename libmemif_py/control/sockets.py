@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import _socket
+import _stat
 import errno
-import os
-import stat
+import posix
 
 from .. import errors
 from . import places, system
@@ -64,10 +64,10 @@ class Access:
         """
         if not self:
             return
-        file = system.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        file = system.open(name, posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=folder)
         with Steps() as steps:
             steps.take(self._apply_to, file, name)
-            steps.take(os.close, file)
+            steps.take(posix.close, file)
 
     def _apply_to(self, file: int, name: bytes) -> None:
         self._check_ours(system.fstat(file), name)
@@ -76,9 +76,9 @@ class Access:
         if self.mode >= 0:
             system.chmod(where, self.mode)
 
-    def _check_ours(self, found: os.stat_result, name: bytes) -> None:
-        is_ours = stat.S_ISSOCK(found.st_mode) and found.st_uid == system.geteuid()
-        if not is_ours or (self.mode >= 0 and stat.S_IMODE(found.st_mode) != 0):
+    def _check_ours(self, found: posix.stat_result, name: bytes) -> None:
+        is_ours = _stat.S_ISSOCK(found.st_mode) and found.st_uid == system.geteuid()
+        if not is_ours or (self.mode >= 0 and _stat.S_IMODE(found.st_mode) != 0):
             text = f"{places.shown(name)} was replaced by another process meanwhile"
             raise errors.AccessError(text)
 
@@ -169,7 +169,7 @@ class ListeningSocket:
             mode = system.lstat(self._path).st_mode
         except FileNotFoundError:
             return False
-        if not stat.S_ISSOCK(mode):
+        if not _stat.S_ISSOCK(mode):
             raise errors.FileNotSocketError(
                 f"{places.shown(self._path)} exists and is not a socket"
             )
@@ -244,7 +244,7 @@ def _socket_of(fd: int) -> _socket.socket:
         return system.Socket(-1, -1, -1, fd)
     except BaseException as error:
         with Steps(error) as steps:
-            steps.take(os.close, fd)
+            steps.take(posix.close, fd)
         raise
 
 

@@ -8,6 +8,7 @@ for never comes, so whoever is seen to go on did not wait.
 
 import contextlib
 import os
+import posix
 import resource
 import signal
 import socket
@@ -122,9 +123,9 @@ def test_near_the_limit_of_descriptors_an_untrusted_user_takes_none(target, untr
 
 
 def test_who_is_trusted(monkeypatch):
-    monkeypatch.setattr(os, "geteuid", lambda: SOMEBODY)
+    monkeypatch.setattr(posix, "geteuid", lambda: SOMEBODY)
     assert [trust.is_trusted((1, uid, 1)) for uid in (0, SOMEBODY, 1)] == [True, True, False]
-    monkeypatch.setattr(os, "geteuid", lambda: 65534)  # as in a rootless container
+    monkeypatch.setattr(posix, "geteuid", lambda: 65534)  # as in a rootless container
     assert [trust.is_trusted((1, uid, 1)) for uid in (0, 65534)] == [True, False]
 
 

@@ -277,7 +277,7 @@ def kernel(request, monkeypatch):
     if request.param == "before Linux 6.5":
         monkeypatch.setattr(channel, "_SO_PEERPIDFD", 0x7FFF)
     elif request.param == "before Linux 6.9":
-        monkeypatch.setattr(os.path, "samestat", lambda *_: True)
+        monkeypatch.setattr(channel, "_is_same_file", lambda *_: True)
 
 
 @pytest.mark.usefixtures("kernel")

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import posix
 import shutil
 import socket
 import stat
@@ -320,7 +321,7 @@ def test_where_only_the_socket_may_be_made_there_is_no_lock(tmp_path, monkeypatc
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return real(name, flags, *arguments, **options)
 
-    monkeypatch.setattr(os, "open", refusing)
+    monkeypatch.setattr(posix, "open", refusing)
     with Interface(tmp_path / "socket", role="master") as master, Interface(tmp_path / "socket"):
         master.wait_connected(TIMEOUT)
 

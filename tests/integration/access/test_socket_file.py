@@ -3,6 +3,7 @@
 
 import errno
 import os
+import posix
 import socket
 import sys
 import threading
@@ -39,7 +40,7 @@ def seen(path, monkeypatch):
             seen.append((mode_of(path), early.connect_ex(str(path))))
         chown(*arguments, **options)
 
-    monkeypatch.setattr(os, "chown", watched)
+    monkeypatch.setattr(posix, "chown", watched)
     return seen
 
 
@@ -171,7 +172,7 @@ def test_an_owner_that_cannot_be_given_is_an_error_and_leaves_no_socket(path, mo
     def forbidden(*_arguments, **_options):
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(os, "chown", forbidden)
+    monkeypatch.setattr(posix, "chown", forbidden)
     with pytest.raises(PermissionError):
         Interface(path, role="master", socket_owner=SOMEBODY)
     assert not path.exists()
@@ -205,7 +206,7 @@ def test_what_was_put_in_the_sockets_place_keeps_its_mode(path, folder, monkeypa
             other.chmod(0o640)
         return open_(where, *arguments, **options)
 
-    monkeypatch.setattr(os, "open", swapped)
+    monkeypatch.setattr(posix, "open", swapped)
     with pytest.raises(errors.AccessError, match="replaced"):
         Interface(path, role="master", socket_mode=0o666, socket_owner=SOMEBODY)
     assert (mode_of(other), other.stat().st_uid) == (0o640, os.geteuid())
