@@ -41,6 +41,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--soak-minutes",
         type=float,
         default=60.0,
-        help="how long soak.py runs, which no run does that does not name it; "
-        "default %(default)s",
+        help="how long soak.py runs, which no run does that does not name it; default %(default)s",
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the control planes behind both C interfaces share."""
+"""What both C interfaces need of Python: callbacks, details, settings, error codes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NUMBERS = ("num_s2m_rings", "num_m2s_rings", "buffer_size", "log2_ring_size")
 
 
 class Program:
-    """The application's callbacks for one interface (an Observer)."""
+    """The program's callbacks for one interface (an Observer)."""
 
     admits = None  # the C interfaces have no such callback
 

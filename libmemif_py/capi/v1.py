@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Behind the 1.0 C interface: arguments in, control plane called, exceptions out as error codes."""
+"""What the 1.0 C interface calls: unpacks arguments and calls the control plane."""
 
 from __future__ import annotations
 

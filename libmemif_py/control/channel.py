@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A control connection's socket: a message of 128 bytes each datagram, with file descriptors.
+"""The socket of a control connection. A datagram is a message of 128 bytes, with descriptors.
 
-`_socket` is the C part of the socket module; the rest of that module takes longer to import than
+`_socket` is the C part of the socket module. The rest of that module takes longer to import than
 the whole control plane.
 """
 
@@ -37,9 +37,9 @@ _START_TIME = 19  # in /proc/PID/stat, counted from behind the name of the progr
 class Channel:
     """One end of a control connection. Owns its socket.
 
-    Descriptors of a peer that is not trusted can hold up whoever receives or drops them
-    (native/untrusted.h), so a message of such a peer is looked at before it is received, and one
-    with descriptors is not received here at all.
+    To receive or to close a descriptor of an untrusted peer can block (native/core/untrusted.h). So
+    a message of such a peer is looked at before it is received, and one with descriptors is not
+    received here at all.
     """
 
     def __init__(self, sock: _socket.socket, lib: Any) -> None:
@@ -64,10 +64,10 @@ class Channel:
     def receive(self) -> tuple[bytes, list[int]]:
         """The next message and the descriptors that came with it, which the caller owns.
 
-        An end of the connection is an empty message. One byte more than a message is asked for, so
-        that a longer one shows. Raises BlockingIOError when nothing waits, FdsWaiting when
-        descriptors of a peer that is not trusted do, OSError also when there was no room for a
-        descriptor that came along.
+        The end of the connection is an empty message. One byte more than a message is asked for, so
+        that a longer one is noticed. Raises BlockingIOError when no message waits, FdsWaiting when
+        the message of an untrusted peer has descriptors, OSError also when there was no room for a
+        descriptor of the message.
         """
         if self.is_trusted:
             return _receive_on(self._socket, MESSAGE_SIZE + 1)
@@ -77,21 +77,21 @@ class Channel:
         return self._socket.recvmsg(MESSAGE_SIZE + 1, 0, _socket.MSG_DONTWAIT)[0], []
 
     def _look(self) -> tuple[bytes, bool]:
-        """The next message, which stays there, and whether descriptors come with it."""
+        """The next message, which stays in the socket, and whether it has descriptors."""
         flags = _socket.MSG_DONTWAIT | _socket.MSG_PEEK
         data, _, answer, _ = self._socket.recvmsg(MESSAGE_SIZE + 1, 0, flags)
         return data, bool(answer & _socket.MSG_CTRUNC)
 
     def identity(self) -> str | None:
-        """The process that connected: equal for the same one, for no other one ever.
+        """Names the process that connected: no other process ever has the same name.
 
-        None where the kernel does not say: before Linux 6.9, of a process that has ended or that
+        None where the kernel does not tell: before Linux 6.9, for a process that has ended or that
         our PID namespace does not show.
         """
         return self._by_pidfd() or _started(self.peer[0])
 
     def _by_pidfd(self) -> str | None:
-        """By the inode that a process has for all of its pidfds, also in other namespaces."""
+        """From the inode that all pidfds of a process have, also in other namespaces."""
         try:
             fd = self._socket.getsockopt(_socket.SOL_SOCKET, _SO_PEERPIDFD)
         except OSError:
@@ -107,9 +107,10 @@ class Channel:
     def close(self) -> None:
         """Close the socket. May be called twice.
 
-        What the peer has sent and nobody read is read first: the kernel would close the descriptors
-        in it as they are (see close_fds), and the peer would see a reset in place of our last word.
-        The socket of a peer that is not trusted is left to a thread that may wait for its contents.
+        Messages that nobody has read are read first. Otherwise the kernel would close the
+        descriptors in them, which can block (see close_fds), and the peer would see a reset in
+        place of our last message. The socket of an untrusted peer is left to a thread that may
+        block.
         """
         if self._socket.fileno() < 0:
             return
@@ -132,7 +133,7 @@ class Channel:
     def abandon(self) -> None:
         """In a forked child: close the copy of the socket, and the connection goes on.
 
-        Unless the parent has closed its own already, so the last close may be this one.
+        If the parent has closed its own already, this is the last close.
         """
         if self.is_trusted:
             self._socket.close()
@@ -152,7 +153,7 @@ def _is_same_file(one: posix.stat_result, other: posix.stat_result) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """A process number is used again; together with the time of its start it is not."""
+    """A process id is used again, but not with the same start time."""
     try:
         fd = system.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:
@@ -167,10 +168,10 @@ def _started(pid: int) -> str | None:
 
 
 class FdsWaiting(Exception):
-    """The next message has descriptors of a peer that is not trusted; `data` are its bytes."""
+    """The next message, of an untrusted peer, has descriptors. `data` are its bytes."""
 
     def __init__(self, data: bytes) -> None:
-        """The message is still there."""
+        """The message stays in the socket."""
         super().__init__("descriptors of a peer that is not trusted")
         self.data = data
 
@@ -200,7 +201,10 @@ class UntrustedMessage:
         return self._socket.fileno()
 
     def answer(self) -> tuple[bytes, list[int], int]:
-        """The message, its descriptor if it is one and good, how many it had. Raises OSError."""
+        """The message, its descriptor if it had one and that is good, how many it had.
+
+        Raises OSError.
+        """
         data, fds = _receive_on(self._socket, self._REPLY.size + MESSAGE_SIZE + 4)
         if not data:
             raise OSError(errno.EIO, "a message with descriptors could not be received")
@@ -210,7 +214,7 @@ class UntrustedMessage:
         return data[self._REPLY.size :][:length], fds, count
 
     def close(self) -> None:
-        """An answer that nobody waits for is lost, with a descriptor that is harmless."""
+        """Drop the answer, if it has not been read. Its descriptor is harmless then."""
         self._socket.close()
 
 
@@ -226,7 +230,7 @@ def _peer_of(sock: _socket.socket) -> tuple[int, int, int]:
 
 
 def _receive_on(sock: _socket.socket, size: int) -> tuple[bytes, list[int]]:
-    """One message of at most `size` bytes, and its descriptors; from whom they may come."""
+    """One message of at most `size` bytes, and its descriptors. The sender must be trusted."""
     room = _socket.CMSG_SPACE(MAX_FDS * _FD.size)
     flags = _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC
     data, extra, answer, _ = sock.recvmsg(size, room, flags)
@@ -266,8 +270,8 @@ def _connect_to(where: bytes, lib: Any) -> Channel:
 def check_eventfd(fd: int) -> None:
     """Raise BadFileError unless `fd` is an eventfd.
 
-    Signals are written to it and read from it in the middle of bursts: a pipe that nobody reads
-    would end the process with SIGPIPE, other files would keep what we write.
+    Bursts write signals to it and read them from it. A pipe that nobody reads would end the process
+    with SIGPIPE, other files would keep what we write.
     """
     try:
         what = system.readlink(f"/proc/self/fd/{fd}")
@@ -279,10 +283,11 @@ def check_eventfd(fd: int) -> None:
 
 
 def close_fds(fds: Sequence[int]) -> None:
-    """Close each descriptor, whatever became of the one before.
+    """Close each descriptor, also after one that failed.
 
-    Closing a socket may wait for its data, and any may report an error of what it stood for: it is
-    closed all the same, and nobody is left who would want to know.
+    To close a socket may wait for its data to be sent, so lingering is switched off first. `close`
+    may report an error of the file. The descriptor is closed all the same, and nobody needs the
+    error.
     """
     for fd in fds:
         _end_lingering(fd)

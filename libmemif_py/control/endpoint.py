@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .sockets import Access
 
     class Hub(Protocol):
-        """What an interface, and whoever has one, uses of the hub."""
+        """What an interface, and its owner, use of the hub."""
 
         native: Native
         pointer: Any
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
             """An interface that was removed has no link any more."""
 
     class Link(Protocol):
-        """What an interface, and whoever has one, uses of its link."""
+        """What an interface, and its owner, use of its link."""
 
         machine: MasterHandshake | SlaveHandshake
         peer: tuple[int, int, int]
@@ -176,7 +176,7 @@ class Endpoint:
         self.link: Link | None = None
         self.removed = False
         self.last_error = ""
-        # Of the peer, or the last one: both stay when the link is over.
+        # Of the peer that is or was connected last: they stay when the link is over.
         self.remote_name = b""
         self.remote_if_name = b""
 
@@ -197,7 +197,7 @@ class Endpoint:
         self.interrupt = interrupt
 
     def close(self) -> None:
-        """Give the handle back. The link must be gone."""
+        """Give the handle back. The link must be gone before."""
         self.hub.native.lib.mif_connection_close(self.handle)
         self.handle = self.hub.native.ffi.NULL
 

@@ -81,7 +81,7 @@ class Hub:
                 steps.take(channel.close_fds, [self._deadlines.detach()])
 
     def unlocked(self) -> Unlocked:
-        """For the time of a callback into the application."""
+        """For the time of a callback into the program."""
         return LOCK.unlocked()
 
     # ---- interfaces ----
@@ -125,7 +125,7 @@ class Hub:
                 steps.take(self.remove, endpoint)
 
     def in_use(self) -> bool:
-        """True while there are interfaces, or one is on its way out: callbacks run meanwhile."""
+        """True while there are interfaces, or a thread is ending one, whose callbacks may run."""
         return bool(self._endpoints) or bool(self.users)
 
     def find(self, handle: Any) -> Endpoint:
@@ -139,8 +139,8 @@ class Hub:
     def remove(self, endpoint: Endpoint) -> None:
         """Disconnect and end an interface. Raises NoConnectionError if that is under way or done.
 
-        Until the program was told of the end of its link, the handle stays good for all else. Any
-        other error is raised when all is done that can be: the interface is gone then as well.
+        Until the program was told of the end of the link, the handle stays valid for other calls.
+        Any other error is raised when everything else is done: the interface is gone then as well.
         """
         with LOCK:
             if endpoint.removed:
@@ -160,12 +160,12 @@ class Hub:
                 steps.take(endpoint.link.disconnect, "interface deleted")
 
     def forget(self, endpoint: Endpoint) -> None:
-        """An interface that was removed has no link any more. May be called twice."""
+        """An interface that was removed has no link any more: close it. May be called twice."""
         if self._endpoints.pop(endpoint.handle, None) is not None:
             endpoint.close()
 
     def _listen(self, endpoint: Endpoint) -> None:
-        """Join the listener of the path, or make one when it is our turn to."""
+        """Join the listener of the path, or wait for our turn and make one."""
         path = endpoint.settings.path
         deadline = time.monotonic() + TURN_PATIENCE
         while path not in self._listeners:
@@ -178,13 +178,14 @@ class Hub:
                     time.sleep(_GLANCE)
                 self._check_open()
             else:
-                # Known before it is watched, where another thread may want the same, and end it.
+                # Noted before it is watched: `watch` may release the lock, and another thread may
+                # then join this listener, and end it.
                 self._listeners[path] = listener
                 self._start_listening(listener)
         self._listeners[path].add(endpoint)
 
     def _start_listening(self, listener: Listener) -> None:
-        """Lets go of the lock. What came about meanwhile stays, and is watched a little later."""
+        """Releases the lock. If interfaces join meanwhile and it fails, they are watched later."""
         with self.users:  # a hub that closes waits for it
             try:
                 listener.start()
@@ -215,7 +216,7 @@ class Hub:
             self._check_open()
             if self._listeners:
                 raise errors.AlreadyError("there is a listening socket already")
-            sockets.AdoptedSocket(fd, self.native.lib).close()  # only to see that it is good
+            sockets.AdoptedSocket(fd, self.native.lib).close()  # only to check it
             self._adopted_fd = fd
 
     def listener_fd(self, path: bytes) -> int:
@@ -239,7 +240,7 @@ class Hub:
                         steps.take(self.set_deadline, endpoint, when)
 
     def retry_later(self, endpoint: Endpoint) -> None:
-        """A slave lost its link, or found nobody."""
+        """A slave lost its link, or found no master."""
         if self.retry_interval is not None:
             self.set_deadline(endpoint, self.retry_interval)
 
@@ -253,7 +254,7 @@ class Hub:
             self._unreached(endpoint, error)
 
     def _unreached(self, endpoint: Endpoint, error: OSError) -> None:
-        if system.is_denied(error):  # that nobody is there yet is no news
+        if system.is_denied(error):  # a master that is not there yet is normal
             self.native.debug(error.strerror)
         endpoint.last_error = error.strerror
         self.retry_later(endpoint)
@@ -298,11 +299,11 @@ class Hub:
                 steps.take(link.disconnect, str(error))
 
     def denied(self, error: OSError) -> None:
-        """A system call failed as no peer makes it fail: nobody connects, whoever it is."""
+        """A system call failed for a reason of our own process, so no peer can connect."""
         self._blame(error.strerror)
 
     def poll_failed(self, reason: str) -> None:
-        """Events cannot be waited for. Not at once again: whatever it is may last."""
+        """Events cannot be waited for. Pause before the next try: the cause may last."""
         with LOCK:
             self._blame(reason)
         time.sleep(SHORT_PAUSE)
@@ -324,7 +325,7 @@ class Hub:
         self._handlers[fd] = handler
         code = self._watch(fd, self.native.lib.MIF_WATCH_CONTROL, self.native.ffi.NULL, 0)
         if code:
-            if self._handlers.get(fd) is handler:  # not of who has the number by now
+            if self._handlers.get(fd) is handler:  # and not one that has this number by now
                 del self._handlers[fd]
             raise self.native.error(code, f"watching fd {fd}")
 
@@ -338,14 +339,15 @@ class Hub:
             return self.native.lib.mif_poller_watch(self.pointer, fd, kind, handle, qid)
 
     def _telling(self) -> Unlocked | ControlLock:
-        """A context for calls in which an application that polls is told of a descriptor.
+        """A context for calls in which a program that polls itself is told of a descriptor.
 
-        Where nobody is told the lock stays held: another thread could close the fd meanwhile.
+        In a program that is not told, the lock stays held: another thread could close the fd
+        meanwhile.
         """
         return self.unlocked() if self.native.lib.mif_poller_announces(self.pointer) else LOCK
 
     def unwatch(self, fd: int) -> None:
-        """Before the fd is closed. Raises MemifError; nobody watches it any more even so."""
+        """Before the fd is closed. Raises MemifError; it is not watched any more even so."""
         self._handlers.pop(fd, None)
         with self._telling():
             code = self.native.lib.mif_poller_unwatch(self.pointer, fd)
@@ -372,10 +374,10 @@ class Hub:
     # ---- the end ----
 
     def close(self) -> None:
-        """Remove every interface and close every fd. The C hub stays the caller's.
+        """Remove every interface and close every fd. The poller stays the caller's.
 
-        Waits for what other threads are ending: they still need the hub. Raises the first error
-        when all is closed.
+        Waits for other threads that need the hub (`users`). Raises the first error when all is
+        closed.
         """
         with LOCK, self.users, Steps() as steps:
             self.closed = True  # callbacks and other threads may still try to add
@@ -392,11 +394,11 @@ class Hub:
             steps.take(channel.close_fds, [timer])
 
     def abandon(self, at_rest: bool) -> None:
-        """In a forked child: let go of the parent's interfaces, and leave them as they are.
+        """In a forked child: drop the parent's interfaces without ending them.
 
-        Descriptors are closed here, which the parent does not notice, while an open one would keep
-        its links alive in the eyes of peers. `at_rest`: no thread was inside the control plane at
-        the fork. Otherwise numbers of descriptors may be out of date, and those stay open.
+        Descriptors are closed here. The parent does not notice that, while an open copy would keep
+        its links alive for their peers. `at_rest`: no thread was inside the control plane at the
+        fork. Otherwise our numbers of descriptors may be out of date, and those stay open.
         """
         self.closed = True
         for listener in self._listeners.values():

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 # disclosed.
 _FAILED = "cannot set the connection up"
 _NOT_ADMITTED = "not admitted by the application"
-# Actions with a descriptor that whoever performs them owns.
+# Actions with a descriptor, which is owned by the code that performs them.
 _TAKING = (actions.TakeRegion, actions.TakeRing)
 
 
@@ -398,8 +398,7 @@ class MasterLink(Link):
         limits: dict[str, int],
         expected: int | None,
     ) -> None:
-        """`find` returns the endpoint of an id, or raises ProtocolError; `known` is kept by whoever
-        accepts.
+        """`find` returns the endpoint of an id, or raises ProtocolError. `known` is the listener's.
 
         `limits` are those of HELLO, as MasterHandshake has them. `expected` is the interface that
         they were made for, None for any.

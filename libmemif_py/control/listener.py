@@ -81,7 +81,7 @@ class Listener:
         self.endpoints[number] = endpoint
 
     def on_ready(self, _events: int) -> None:
-        """Accept one connection; nobody is let in while there is no interface, or none left."""
+        """Accept one connection, unless there is no interface yet, or none any more."""
         if not self._is_open():
             return
         try:
@@ -97,7 +97,7 @@ class Listener:
         self._begin(accepted)
 
     def _note(self, error: OSError) -> None:
-        """Why nobody gets in, for whoever waits for a peer."""
+        """Why no peer can connect, for interfaces that wait for one."""
         self.hub.native.debug(error.strerror, depth=2)
         for endpoint in self.endpoints.values():
             if endpoint.link is None:

@@ -2,7 +2,7 @@
 """The C side as the control plane sees it: a cffi module's `ffi` and `lib`, and small wrappers.
 
 The control plane runs on either of two modules with the same core: the one embedded in libmemif.so
-and the package's own extension. It is handed a Native and never imports either.
+or the package's own extension. It gets a Native and imports neither.
 """
 
 from __future__ import annotations

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a listener knows of the processes that came before, and so what it says in HELLO.
+"""What a listener knows of peers that connected before. It decides the number of rings in HELLO.
 
-HELLO says how many rings a master takes, before INIT names the peer and the interface. A number of
-ours would be right for most: VPP and libmemif offer no more than HELLO says. But DPDK's client
-takes it and then uses the queues beyond it all the same, mostly until it crashes. So the first
-HELLO says what the protocol has; a peer that then offers more rings than the interface takes is
-refused, and when it tries again HELLO says what that interface takes. DPDK is never told.
+HELLO says how many rings a master takes, before INIT names the peer and the interface. For most
+peers our own number would be right: VPP and libmemif offer no more rings than HELLO says. But
+DPDK's client reads the number and still uses queues beyond it, mostly until it crashes. So the
+first HELLO says the most that the protocol has. A peer that then offers more rings than the
+interface takes is refused, and when it tries again, HELLO says what that interface takes. DPDK is
+never told.
 
-* A process is known by its identity (`Channel.identity`), which no other one ever gets. Where the
-  kernel does not say who the peer is, it is not remembered, and every refusal is like the first.
-* A process may have several interfaces on one path. Which of them comes next cannot be seen; slaves
-  try their interfaces in turn, so it is taken for the one that has not tried for the longest time.
-  Wrong guesses end: each attempt is noted. One costs rings, never packets: a peer that was told of
-  fewer than its interface would take gets so few until it connects again.
+* A process is known by its identity (`Channel.identity`), which no other process ever gets. Where
+  the kernel does not say who the peer is, the peer is not remembered, and every refusal is like the
+  first.
+* A process may have several interfaces on one path. We cannot see which of them comes next. Slaves
+  try their interfaces in turn, so we expect the one that has not tried for the longest time. Each
+  attempt is noted, so wrong guesses do not repeat. A wrong guess costs rings, never packets: a peer
+  that was told fewer than its interface would take gets so few until it connects again.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ class KnownPeers:
     """The processes that have named an interface of a listener lately, MOST_PEERS at most."""
 
     def __init__(self) -> None:
-        """Nobody yet."""
+        """No process yet."""
         self._peers: dict[str, _Peer] = {}  # the last attempt last
 
     def tried(self, identity: str | None, name: bytes, interface_id: int) -> None:
@@ -65,7 +67,7 @@ class KnownPeers:
         return True
 
     def is_anybody_told(self) -> bool:
-        """False: there is no need to find out who comes."""
+        """If False, the identity of a new peer need not be found out."""
         return any(peer.is_told for peer in self._peers.values())
 
     def expected(self, identity: str | None, possible: Collection[int]) -> int | None:

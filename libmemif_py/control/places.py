@@ -4,13 +4,15 @@
 A socket address holds 107 bytes, a path up to 4,095. A longer one is reached through a descriptor:
 /proc/self/fd/N names a socket file, and /proc/self/fd/N/NAME one in a folder.
 
-Masters that want the same path take turns. A stale socket file is removed, and two that have both
-seen one would remove each other's. So whoever looks for it and makes another holds a lock file
-beside it meanwhile, `.NAME.lock`. It is gone afterwards; one that a killed process left behind is
-taken over by the next of the same user. Nobody else can open ours. In a folder where others may
-write they can put one of their own in its place: the error names it then.
+Masters that want the same path take turns. A master removes a stale socket file, and two masters
+that have both seen one would remove each other's. So a master holds a lock file beside it,
+`.NAME.lock`, while it looks for a stale file and makes its own. Afterwards it removes the lock
+file. One that a killed process left behind is taken over by the next process of the same user;
+nobody else can open ours. In a folder where others may write, they can put a file of their own
+there: the error then names it.
 
-A name that does not fit an address is made as `.NAME.new`, listened on, and then renamed.
+A socket file whose name does not fit an address is made as `.NAME.new` and renamed once the socket
+listens.
 """
 
 from __future__ import annotations
@@ -23,27 +25,23 @@ from .. import errors
 from . import system
 from .steps import Steps
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from types import TracebackType
-
 MAX_ADDRESS = 107  # sun_path keeps a terminating NUL
 MAX_PATH = 4095  # so does the kernel
 _PROC = b"/proc/self/fd"
 _SHORT_NAME = 64
-# What opening a lock file says that somebody else has put there, or that may not be made.
+# Errors of opening a lock file that somebody else has put there, or that may not be made.
 _NOT_OURS = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 _LOOKS = 2  # the file may go between two looks at it
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 def shown(path: bytes) -> str:
-    """For errors."""
+    """A path as errors show it."""
     return repr(path.decode("utf-8", "replace"))
 
 
 def is_abstract(path: bytes) -> bool:
-    """Whether it is a name in place of a file."""
+    """Whether it is a name in the abstract namespace, without a file."""
     return path.startswith(b"@")
 
 
@@ -88,20 +86,20 @@ class Found:
         return b"%s/%d" % (_PROC, self._fd)
 
     def __exit__(self, *_: object) -> None:
-        """The address means nothing any more."""
+        """The address is not valid any more."""
         if self._fd >= 0:
             posix.close(self._fd)
 
 
 class TurnTaken(errors.AgainError):
-    """Another is making the socket file just now, which takes less than a millisecond."""
+    """Another process is making the socket file, which takes less than a millisecond."""
 
 
 class Turn:
     """The exclusive right to make the socket file of a path, inside of a `with` block.
 
-    Bind to `address`, set up what `folder` and `name` name, listen, then call `put_in_place`. A
-    block that does not come to that leaves no file under a temporary name.
+    Bind to `address`, set mode and owner of the file `name` in `folder`, listen, then call
+    `put_in_place`. A block that ends before that leaves no file under a temporary name.
     """
 
     def __init__(self, path: bytes) -> None:
@@ -114,7 +112,7 @@ class Turn:
         self.name = self._final
 
     def __enter__(self) -> Turn:
-        """Never waits. Raises OSError, TurnTaken when it is not ours yet."""
+        """Never waits. Raises OSError; TurnTaken while another process has the turn."""
         self.folder = system.open(
             self._folder_path, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC
         )
@@ -122,7 +120,7 @@ class Turn:
             self._take()
             if len(self._long_address(self._final)) > MAX_ADDRESS < len(self._path):
                 self.name = self._new_name
-                self._remove(self.name)  # of one who was killed in the middle
+                self._remove(self.name)  # of a process that was killed in the middle
         except BaseException as error:
             with Steps(error) as steps:
                 steps.take(self._end)
@@ -137,18 +135,13 @@ class Turn:
         return b"%s/%d/%s" % (_PROC, self.folder, name)
 
     def put_in_place(self) -> None:
-        """From now on it is found at the path. Raises OSError."""
+        """Give the file its final name. Raises OSError."""
         if self.name != self._final:
             system.rename(self.name, self._final, src_dir_fd=self.folder, dst_dir_fd=self.folder)
             self.name = self._final
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """The next one, please."""
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        """The turn is over."""
         with Steps(error) as steps:
             if self.name != self._final:
                 steps.take(self._remove, self.name)
@@ -199,7 +192,7 @@ class Turn:
         return False
 
     def _open_lock(self) -> int:
-        """The lock file, or -1: none can be made here, which is as good as it gets."""
+        """The lock file, or -1 where none can be made: then we go on without."""
         flags = posix.O_RDWR | posix.O_CREAT | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
         for _ in range(_LOOKS):
             try:
@@ -211,7 +204,7 @@ class Turn:
         return -1
 
     def _check_lock(self, error: OSError) -> None:
-        """Raise AccessError if there is something that cannot be opened."""
+        """Raise AccessError if a file is there that we cannot open."""
         try:
             found = system.stat(self._lock_name, dir_fd=self.folder, follow_symlinks=False)
         except FileNotFoundError:
@@ -222,7 +215,7 @@ class Turn:
         ) from error
 
     def _is_in_place(self, fd: int) -> bool:
-        """False when whoever held it before has removed it meanwhile: the name is another's now."""
+        """False when its last holder has removed it meanwhile: the name is another file's now."""
         found = system.fstat(fd)
         return self._identity() == (found.st_dev, found.st_ino)
 
@@ -242,5 +235,5 @@ def _lock(fd: int) -> bool:
     except OSError as error:
         if error.errno not in _NO_LOCKS and not system.is_denied(error):
             raise
-        # A file system without locks, or a filter: as good as it gets.
+        # A file system without locks, or a filter that denies the call: go on without.
     return True

@@ -4,9 +4,9 @@
 The thread serves handshakes and reconnections while the program computes. It starts with the first
 interface, ends with the last, and never touches a packet.
 
-A child that was forked starts without hub, thread and interfaces: `_start_over` abandons what it
-has of the parent's, whatever its threads were doing, and makes the rest anew. `generation` tells
-what is inherited from what is the process's own.
+A forked child starts without hub, thread and interfaces. `_start_over` abandons the parent's,
+whatever the parent's threads were doing, and makes locks anew. By `generation` an interface that
+was inherited is told from one of this process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def _load() -> Any:
-    """The extension module. cffi's runtime comes from the environment, or from our own copy."""
+    """The extension module. cffi's runtime is that of the environment, or else our own copy."""
     try:
         from .. import _native
     except ModuleNotFoundError as error:
@@ -47,7 +47,7 @@ def _load() -> Any:
 
 
 def _load_burst(file: str) -> Any:
-    """The module _burst, which lies in the same file: both need the same core."""
+    """The module _burst, which is in the same file, because both need the same core."""
     name = "libmemif_py._burst"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
@@ -112,11 +112,11 @@ class ControlThread:
                 steps.take(self._end)
 
     def _run(self) -> None:
-        """Poll until stopped. The thread itself frees the hub: nobody is inside it then."""
+        """Poll until stopped. The thread itself frees the hub: no thread is inside it then."""
         while not self._stopping:
             code = lib.mif_poller_poll(self._pointer, -1)
             failed = native.failed_call(code)
-            if failed.startswith("epoll_wait"):  # and not what an event came to
+            if failed.startswith("epoll_wait"):  # and not a handler of an event
                 self.hub.poll_failed(failed)
         if self._abandoned:
             return
@@ -187,7 +187,7 @@ def add(settings: Settings, observer: Observer) -> Endpoint:
 
 @contextlib.contextmanager
 def in_our_classes(settings: Settings) -> Iterator[None]:
-    """What the system refuses inside of the block, in the classes that Interface promises."""
+    """Turns an OSError inside the block into an error of the classes that Interface promises."""
     try:
         yield
     except errors.MemifError:
@@ -208,7 +208,7 @@ def remove(endpoint: Endpoint) -> None:
 
 
 def _end(endpoint: Endpoint) -> None:
-    """Exit handlers that were registered before ours run after it: nothing is left to do then."""
+    """Does nothing after our exit handler: handlers that were registered before it run later."""
     try:
         endpoint.hub.remove(endpoint)
     except errors.NoConnectionError:
@@ -248,7 +248,7 @@ os.register_at_fork(after_in_child=_start_over)
 
 @atexit.register
 def _close_all() -> None:
-    """Peers are told, and no thread is left inside C when the interpreter goes down."""
+    """Disconnect all peers, and leave no thread inside C when the interpreter ends."""
     global _thread
     with _lock:
         thread, _thread = _thread, None
@@ -257,7 +257,7 @@ def _close_all() -> None:
 
 
 def _close_at_exit() -> None:
-    """Most children of multiprocessing end without atexit, or only with what they register."""
+    """Most children of multiprocessing end without atexit handlers, but run their finalizers."""
     process = sys.modules.get("multiprocessing.process")
     if process is None or process.parent_process() is None:
         return

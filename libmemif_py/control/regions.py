@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shared memory: where a slave puts its rings and buffers, and which memory of a peer is fit.
+"""Shared memory: where a slave puts its rings and buffers, and which memory of a peer we accept.
 
-Memory is sealed against shrinking, ours and the peer's: a mapping behind whose back the file gets
-shorter would end the process with SIGBUS at the next access.
+Our memory and the peer's is sealed against shrinking. If the file of a mapping became shorter, the
+next access would end the process with SIGBUS.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ RING_HEADER = 128
 _DESCRIPTOR = {VERSION_1: 32}
 _DESCRIPTOR_2 = 16
 _ALIGN = 64
-# Descriptors of version 512 have 32 bits for an offset; half of that keeps sizes far from the edge.
+# Descriptors of version 512 have 32 bits for an offset. We use half of that range.
 MAX_BUFFER_REGION = 1 << 31
-# Bytes behind each buffer, where the application may have a headroom in it: a DPDK that sends does
-# not look at the length of a posted buffer and writes past its end by that headroom.
+# Bytes behind each buffer, for programs that reserve a headroom in it: when DPDK sends, it ignores
+# the length of a posted buffer and writes past its end by that headroom.
 TAILROOM = 128
 UNSEALED = ("trusted", "never", "always")
 
@@ -62,7 +62,7 @@ class Layout:
 
         Version 256 has everything in region 0, as its peers expect. Version 512 has the buffers in
         regions of their own, none longer than `max_buffer_region` bytes. Behind each buffer are
-        `tailroom` bytes that are no other's.
+        `tailroom` unused bytes.
         """
         count = num_s2m + num_m2s
         descriptor = _DESCRIPTOR.get(version, _DESCRIPTOR_2)
@@ -96,20 +96,20 @@ def create(size: int, name: str) -> int:
 
 
 def check_peer_region(fd: int, size: int, peer: Sequence[int], unsealed: str = "trusted") -> None:
-    """Raise RegionLimitError unless `size` bytes of the peer's `fd` can be mapped for good.
+    """Raise RegionLimitError unless `size` bytes of the peer's `fd` can be mapped and stay there.
 
-    `unsealed`, one of UNSEALED, says whether memory that can go away is taken from a peer
-    (pid, uid, gid): what cannot be sealed, and huge pages. DPDK exports its packet memory so.
+    `unsealed`, one of UNSEALED, says whether memory that can go away is accepted from a peer
+    (pid, uid, gid): memory that cannot be sealed, as DPDK exports it, and huge pages.
     """
     sealed, huge = _seal_against_shrinking(fd), _huge_page_size(fd)
     if not (sealed or _may_be_unsealed(peer, unsealed)):
         raise errors.RegionLimitError(can_shrink(peer, unsealed))
     if huge and not _may_be_unsealed(peer, unsealed):
-        # A hole that the peer makes is filled again at the next access, or else: SIGBUS.
+        # The peer can punch a hole. The next access fills it, or ends with SIGBUS if it cannot.
         text = f"region of huge pages, user {peer[1]}, policy {unsealed}: expected ordinary ones"
         raise errors.RegionLimitError(text)
     if huge and size % huge:
-        # The kernel maps whole pages, and unmaps nothing else.
+        # The kernel maps and unmaps whole pages only.
         text = f"region of {size} bytes in huge pages, expected a multiple of {huge}"
         raise errors.RegionLimitError(text)
     # The size counts only after the seal: before it, it could still change.

@@ -17,14 +17,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# What a socket inherits from its listener, and what would come with each message.
+# Options that a socket inherits from its listener, and that add control data to each message.
 _PASSING = (_socket.SO_PASSCRED, 34, 76)  # and SO_PASSSEC, SO_PASSPIDFD
 _DGRAM = _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
 _BACKLOG = 1024
 
 
 class Access:
-    """Who may connect to a socket file: its mode and its owner. -1: as the kernel makes it."""
+    """Who may connect to a socket file: its mode and owner. -1: as the kernel makes the file."""
 
     __slots__ = ("gid", "mode", "uid")
 
@@ -48,19 +48,20 @@ class Access:
         return self.mode, self.uid, self.gid
 
     def tighten(self, fd: int) -> None:
-        """Before bind: the file is made with the socket's own mode, less the umask's bits.
+        """Before bind: the file gets the mode of the socket, less the bits of the umask.
 
-        The umask itself belongs to the whole process, so it is not for a library to change, not
-        even for a moment.
+        The umask belongs to the whole process, so a library must not change it, not even for a
+        moment.
         """
         if self.mode >= 0:
             system.fchmod(fd, 0)
 
     def apply(self, name: bytes, folder: int) -> None:
-        """After bind, before listen: nobody was let in so far. Raises OSError.
+        """After bind and before listen, so that nobody has connected yet. Raises OSError.
 
-        Who can write in the folder may have put something else there meanwhile. So only a socket of
-        our own is touched, one without any permission if a mode is to be set, and not by its name.
+        Whoever can write in the folder may have replaced the file. So only a socket of our own is
+        changed, through a descriptor and not by its name; if a mode is to be set, only one without
+        any permission.
         """
         if not self:
             return
@@ -112,7 +113,7 @@ class ListeningSocket:
                 steps.take(self.close)
 
     def _make_file(self, access: Access) -> None:
-        """No other master looks for a stale file meanwhile."""
+        """While we have the turn, no other master looks for a stale file."""
         self._find_stale_file()
         with places.Turn(self._path) as turn:
             if self._find_stale_file():
@@ -149,7 +150,7 @@ class ListeningSocket:
         Raises OSError when the file may not be removed; the socket is closed all the same.
         """
         with Steps() as steps:
-            # As long as somebody listens no other master replaces the file.
+            # While we listen, no other master replaces the file.
             steps.take(self._remove_file)
             steps.take(self._socket.close)
 
@@ -164,7 +165,7 @@ class ListeningSocket:
             _unlink(self._path)
 
     def _find_stale_file(self) -> bool:
-        """Whether one is there. Raises if there is anything else."""
+        """Whether a stale file is there. Raises if another kind of file is, or a listener."""
         try:
             mode = system.lstat(self._path).st_mode
         except FileNotFoundError:
@@ -190,10 +191,10 @@ def _identity(path: bytes, folder: int | None = None) -> tuple[int, int] | None:
 class AdoptedSocket:
     """A listening control socket that somebody else made and keeps.
 
-    It becomes a non-blocking one, for all who share it, and stays that. Several processes may hold
-    it: all wake up for a connection, one gets it, and the others must not wait for the next. The
-    kernel can be told so in no other way: accept has no flag for it, and whoever set the mode only
-    for the time of the call would take it from the others in the middle of theirs.
+    It becomes and stays non-blocking, for every process that shares it. All of these wake up for a
+    connection and one gets it; the others must not block until the next. There is no other way:
+    accept has no flag for it, and a process that set the mode only for the time of its own call
+    would unset it in the middle of another's.
     """
 
     def __init__(self, fd: int, lib: Any) -> None:
@@ -222,11 +223,11 @@ class AdoptedSocket:
 
     def accept(self) -> Channel:
         """As ListeningSocket.accept."""
-        self._socket.setblocking(False)  # another holder may have set it otherwise
+        self._socket.setblocking(False)  # another process that has it may have changed that
         return _accept_from(self._socket, self._lib)
 
     def close(self) -> None:
-        """Let go of it; it stays open."""
+        """Close our copy; the socket stays open."""
         self._socket.close()
 
     def abandon(self) -> None:
@@ -256,11 +257,13 @@ def _accept_from(listening: _socket.socket, lib: Any) -> Channel:
         return Channel(sock, lib)
     except BaseException as error:
         with Steps(error) as steps:
-            steps.take(lib.mif_untrusted_close, sock.detach())  # whose it is cannot be told
+            steps.take(
+                lib.mif_untrusted_close, sock.detach()
+            )  # the peer is not known, so it may be untrusted
 
 
 def _pass_nothing(sock: _socket.socket) -> None:
-    """Undo what somebody else's listener asked for: it would take the room of descriptors."""
+    """Switch off what somebody else's listener had set: it would take room of descriptors."""
     for option in _PASSING:
         try:
             sock.setsockopt(_socket.SOL_SOCKET, option, 0)
@@ -269,8 +272,10 @@ def _pass_nothing(sock: _socket.socket) -> None:
 
 
 def _somebody_listens(path: bytes) -> bool:
-    """Asked with a socket of another type: the kernel says that the types differ when there is a
-    socket, and whoever has it notices nothing. VPP would not survive a guest that leaves at once.
+    """Asks by connecting with a socket of another type.
+
+    If there is a socket, the kernel answers that the types differ, and its owner notices nothing. A
+    connection that ends at once would crash VPP.
     """
     asking = system.Socket(_socket.AF_UNIX, _DGRAM, 0)
     try:

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps of a tear-down: all are taken, whatever one of them says."""
+"""Steps of a tear-down: all are taken, also after one that failed."""
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
 
 class Steps:
@@ -16,8 +15,8 @@ class Steps:
             steps.take(remove_file)
             steps.take(sock.close)
 
-    What failed later is a note of the first error. Inside an `except`, `Steps(error)` undoes what
-    was done before the error, and raises that one.
+    Later errors become notes of the first. Inside an `except`, `Steps(error)` undoes what was done
+    before the error, and raises `error`.
     """
 
     __slots__ = ("_first",)
@@ -43,16 +42,11 @@ class Steps:
         """The steps follow."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         """Raise the first error, which may be one from between the steps."""
         if error is not None:
             self._keep(error)
-        # The error knows this frame; not to hold it in turn lets both go at once.
+        # The error's traceback holds this frame. A reference back would keep both alive in a cycle.
         first, self._first = self._first, None
         try:
             if first is not None and first is not error:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""System calls of the control plane, by their names: an OSError of one says which it was.
+"""System calls of the control plane. The text of their OSErrors begins with the call's name.
 
 "Operation not permitted" alone does not tell which of forty calls a seccomp filter, a file system
-or a limit refused. So no other module of the control plane makes one that can fail. Beginnings of
-texts are the names that a filter has; what Python makes of one, such as `dup` by fcntl, goes by the
-call that is made.
+or a limit refused. So no other module of the control plane makes a system call that can fail. The
+names are those that a seccomp filter uses: where Python makes another call, such as fcntl for
+`dup`, the name is that of the call that is made.
 
 `posix` holds the functions of the module `os`, which takes 0.8 ms to import.
 """
@@ -54,7 +54,7 @@ def named_call(call: str, function: Callable[..., Any], *arguments: Any, **optio
 
 
 def geteuid() -> int:
-    """Which cannot fail, says its manual, and so gives what a filter answers as a user."""
+    """By its manual it cannot fail, so the C library returns a seccomp filter's error as a user."""
     uid = posix.geteuid()
     if not 0 <= uid <= _LAST_UID:
         raise OSError(errno.EPERM, "geteuid: denied")
@@ -83,7 +83,7 @@ stat = _of(posix, "stat")
 
 
 def unlink(path: bytes, *, dir_fd: int | None = None) -> None:
-    """As posix.unlink, which makes one call or another."""
+    """As posix.unlink, which makes one of two calls."""
     named_call("unlink" if dir_fd is None else "unlinkat", posix.unlink, path, dir_fd=dir_fd)
 
 

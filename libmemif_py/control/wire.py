@@ -2,18 +2,18 @@
 # ruff: noqa: RUF023 - the order of __slots__ is the order on the wire
 """The control messages of memif, versions 256 and 512: values to 128 bytes and back.
 
-No I/O happens here, and nothing that takes time to import is, because this module is part of every
-cold start of the embedded interpreter. Names, reasons and secrets are bytes, as on the wire.
+This module does no I/O. It imports nothing slow, because every start of the embedded interpreter
+loads it. Names, reasons and secrets are bytes, as on the wire.
 
 Only ADD_RING differs between the versions; every other message can be read before a version is
-agreed. What follows a string in its message is ignored: real peers leave old data there.
+agreed. Bytes behind the end of a string are ignored: real peers leave old data there.
 """
 
 from __future__ import annotations
 
 import struct
 
-# What hmac.compare_digest is; hmac itself takes longer to import than all else here together.
+# This is hmac.compare_digest. To import hmac takes longer than all other imports here together.
 from _operator import _compare_digest
 
 TYPE_CHECKING = False
@@ -242,9 +242,9 @@ def decode(data: bytes, version: int) -> Message:
 
 
 def secrets_equal(one: bytes, other: bytes) -> bool:
-    """Compare two secrets up to their first NUL, in a time that does not tell where they differ.
+    """Compare two secrets up to their first NUL, in a time that does not depend on them.
 
-    Always the whole field is compared, so that the time does not tell a length either.
+    The whole field is compared, so the time tells neither where they differ nor how long they are.
     """
     return _compare_digest(_padded_secret(one), _padded_secret(other))
 
@@ -255,11 +255,11 @@ def up_to_nul(text: bytes) -> bytes:
 
 
 def printable(text: bytes) -> str:
-    """Return what a peer chose as text of one line that does nothing to a terminal.
+    """Return a text that a peer chose as one line that is safe to print on a terminal.
 
-    What of UTF-8 can be seen stays. Bytes that are none, and control characters, become \\xNN, all
-    that cannot be seen or changes the order of what can, \\uNNNN. Wherever a peer's words enter a
-    text of ours they go through here.
+    Printable characters of UTF-8 stay. Bytes that are no UTF-8 and ASCII control characters become
+    \\xNN; other invisible characters, and those that change the direction of text, become \\uNNNN.
+    Every text of a peer that enters one of ours goes through this function.
     """
     decoded = text.decode("utf-8", "surrogateescape")
     return decoded if decoded.isprintable() else "".join(map(_escaped, decoded))
