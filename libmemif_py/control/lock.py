@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control lock, one for the process, and which threads are inside the control plane.
 
-A thread that reads or changes the state of the control plane holds LOCK. It is released around every
-call into the program, so after such a call the state may be another one.
+A thread that reads or changes the state of the control plane holds LOCK. It is released around
+every call into the program, so after such a call the state may be another one.
 """
 
 from __future__ import annotations
