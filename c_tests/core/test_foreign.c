@@ -16,7 +16,7 @@
 #include "loopback.h"
 #include "random.h"
 
-#include "datapath/engine.h"
+#include "core/ring.h"
 
 enum { FEW_ROUNDS = 20000, PATIENCE_MS = 20000, VERSIONS = 2 };
 

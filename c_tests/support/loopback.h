@@ -9,7 +9,12 @@
 #ifndef MEMIF_C_TESTS_LOOPBACK_H
 #define MEMIF_C_TESTS_LOOPBACK_H
 
+#include "core/connection.h"
+#include "core/fault.h"
 #include "core/poller.h"
+#include "core/queue.h"
+#include "core/regions.h"
+#include "core/setup.h"
 #include "datapath/packet.h"
 
 enum { QUEUES = 2, LOG2_SLOTS = 4, BUFFER = 128, REGION_BYTES = 1 << 20, RING_BYTES = 1 << 12 };

@@ -16,6 +16,9 @@
 #ifndef MEMIF_DEVTOOLS_TESTBED_H
 #define MEMIF_DEVTOOLS_TESTBED_H
 
+#include "core/connection.h"
+#include "core/setup.h"
+
 #ifdef TESTBED_ENTRY_FACE
 #include "datapath/entry.h"
 #else

@@ -9,11 +9,7 @@ _NATIVE = Path(__file__).parents[1]
 
 _PRELUDE = """
 #include "capi/{api}/api.h"
-#include "core/connection.h"
-#include "core/debug.h"
-#include "core/errors.h"
-#include "core/poller.h"
-#include "core/untrusted.h"
+#include "core/core.h"
 #include "embed/embed.h"
 
 int mif_embed_start_cffi(void)

@@ -14,11 +14,7 @@ ffibuilder.cdef(
 ffibuilder.set_source(
     "libmemif_py._native",
     """
-    #include "core/connection.h"
-    #include "core/debug.h"
-    #include "core/errors.h"
-    #include "core/poller.h"
+    #include "core/core.h"
     #include "python/extension.h"
-    #include "core/untrusted.h"
     """,
 )

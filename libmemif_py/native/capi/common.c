@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "capi/common.h"
 
+#include "core/queue.h"
 #include "embed/embed.h"
 
 int mif_capi_check_handle(const void *handle)

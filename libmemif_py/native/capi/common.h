@@ -6,7 +6,7 @@
 #ifndef MIF_CAPI_COMMON_H
 #define MIF_CAPI_COMMON_H
 
-#include "core/connection.h"
+#include "core/arena.h"
 #include "core/errors.h"
 #include "libmemif.h"
 

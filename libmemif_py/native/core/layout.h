@@ -3,7 +3,7 @@
  * The shared memory of a connection, as both sides see it.
  *
  * Everything here lives in memory that the peer maps writable too. The rule for all code that
- * includes this file: read a shared field once, with one of the accessors of engine.h, into a
+ * includes this file: read a shared field once, with one of the accessors of ring.h, into a
  * local; check the local; use only the local.
  */
 #ifndef MIF_LAYOUT_H
@@ -32,7 +32,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "memif is little-endia
 #define MIF_RING_MASK_INT 1u /* the receiver polls: do not signal */
 /* Ours, in a bit that no peer looks at. With it a receiver promises that before it sleeps it clears
  * MASK_INT and then puts a barrier on all processes that asked for such (membarrier), so that those
- * need none of their own between publishing and looking at MASK_INT. See engine.h. */
+ * need none of their own between publishing and looking at MASK_INT. See ring.h. */
 #define MIF_RING_FENCED 0x8000u
 
 /* Cookie and flags and head on one line, tail on the next: each index has one writer. */

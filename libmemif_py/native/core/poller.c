@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/poller.h"
 
-#include "core/connection.h"
-#include "core/debug.h"
+#include "core/backoff.h"
 #include "core/errors.h"
-#include "datapath/engine.h"
+#include "core/fork.h"
+#include "core/queue.h"
+#include "core/signals.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -173,7 +174,7 @@ void mif_poller_close(struct mif_poller *poller)
         own += turn->poller == poller;
     for (unsigned turn = 0; atomic_load(&poller->inside) > own; turn++) {
         (void)mif_efd_signal(poller->cancel_fd);
-        mif_wait_a_little(turn);
+        mif_backoff(turn);
     }
     close_own_fds(poller);
     forget_poller(poller);
@@ -245,35 +246,10 @@ int mif_poller_unwatch(struct mif_poller *poller, int fd)
 
 /* ---- events ---- */
 
-/* The rx queue's eventfd stays readable until a burst has emptied the ring, so whatever the
- * callback leaves behind brings it back here. */
-static int interrupt(const struct mif_watch *watch)
-{
-    struct mif_connection *conn = mif_lookup(watch->handle);
-    if (conn == NULL)
-        return MIF_ERR_NOCONN;
-    mif_interrupt_fn *callback = atomic_load(&conn->interrupt);
-    void *context = atomic_load(&conn->private_ctx);
-    /* Another thread may have ended the handle meanwhile: then these were not its own. */
-    if (mif_lookup(watch->handle) == NULL)
-        return MIF_ERR_NOCONN;
-    struct mif_queue *q = mif_queue_at(watch->handle, watch->qid, MIF_RX);
-    if (atomic_load_explicit(&q->polling, memory_order_relaxed)) {
-        mif_queue_drop_signal(watch->handle, watch->qid);
-        return MIF_ERR_SUCCESS;
-    }
-    if (callback == NULL)
-        return MIF_ERR_SUCCESS;
-    int answer = callback(watch->handle, context, watch->qid);
-    if (answer != 0)
-        MIF_DEBUG("on_interrupt of queue %u returned %d", watch->qid, answer);
-    return MIF_ERR_SUCCESS;
-}
-
 static int serve(const struct mif_watch *watch, int fd, uint32_t events)
 {
     if (watch->kind == MIF_WATCH_INTERRUPT)
-        return interrupt(watch);
+        return mif_queue_interrupt(watch->handle, watch->qid);
     /* The poller itself may be gone by now, should another thread have ended it. */
     return watch->control((uintptr_t)watch->poller, fd, events);
 }

@@ -16,6 +16,8 @@
 #ifndef MIF_POLLER_H
 #define MIF_POLLER_H
 
+#include "core/allocator.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -46,12 +48,6 @@ struct mif_watch {
     struct mif_poller *poller;
     mif_control_fn *control; /* the poller's */
     uint64_t serial;
-};
-
-/* For the per-connection memory of the C side; NULL members mean the C library's. */
-struct mif_allocator {
-    void *(*alloc)(size_t size);
-    void (*free)(void *pointer);
 };
 
 struct mif_poller {

@@ -1,33 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Signals by eventfd, between processes that need not trust each other.
- *
- * Whoever has an eventfd can make it a blocking one for all, at any moment, for O_NONBLOCK belongs
- * to what both ends share. From then on a read of an empty one and a write to a full one wait,
- * inside a burst, for a peer that may never come. So neither is done where it could happen:
- *
- *  - reads say for themselves that they do not wait (RWF_NOWAIT), all of them. Where preadv2 is
- *    denied, by a seccomp filter or an emulation, a request of the kernel's asynchronous I/O says
- *    the same;
- *  - writes have no such flag for an eventfd. The kernel's own completion of a request signals one
- *    without ever waiting, so a request that comes to nothing (IOCB_FLAG_RESFD) takes the place of
- *    the write. It is one system call, too, but takes three times as long.
- *
- * Bursts signal so with peers of other users (MIF_SIGNAL_UNTRUSTED): one that is root or our own
- * user could do worse than hold us up. Who holds a lock that others need, which are control
- * functions and bursts of Python (MIF_SIGNAL_LOCKED), always does: a peer must not hold up more
- * than what has to do with it. Where the kernel has no such call, a burst lets go of its lock
- * before it does what may wait.
- *
- * Where neither is to be had (before Linux 5.8 an eventfd knows no reads that do not wait), an
- * eventfd is looked at before it is used. A peer that takes or fills it just then makes the thread
- * wait, until another thread ends the connection. To refuse all peers of other users there was
- * considered: it would be the end of honest ones as well.
- *
- * What was refused once is not tried again, but is found out at each call: a filter may come later,
- * and for some threads only.
- */
-#include "datapath/engine.h"
+#include "core/signals.h"
+
+#include "core/ring.h"
 
 #include <errno.h>
 #include <linux/aio_abi.h>
@@ -38,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 enum { REQUESTS = 64 }; /* how many signals go by before their completions are taken away */
 
@@ -146,7 +121,8 @@ void mif_efd_drain(int efd)
 
 /* ---- writes ---- */
 
-MIF_NO_STACK_PROTECTOR bool mif_efd_signal(int efd)
+/* Not inlined, so that mif_wake jumps here and saves no registers for it. */
+MIF_NO_STACK_PROTECTOR __attribute__((noinline)) bool mif_efd_signal(int efd)
 {
     const uint64_t one = 1;
     for (;;) {
@@ -214,4 +190,15 @@ MIF_NO_STACK_PROTECTOR void mif_drain(struct mif_queue *q)
     bool may_read = !atomic_load_explicit(&reads_are_refused, memory_order_relaxed);
     if (MIF_UNLIKELY(!may_read || !read_now(q->efd)))
         drain_otherwise(q);
+}
+
+/* ---- the receiver of a burst ---- */
+
+bool mif_wake(struct mif_queue *q)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&q->ring->flags, memory_order_relaxed) & MIF_RING_MASK_INT)
+        return true;
+    mif_store(&q->signals, q->signals + 1);
+    return mif_signal(q);
 }

@@ -12,6 +12,7 @@
 #ifndef MIF_FACE_H
 #define MIF_FACE_H
 
+#include "core/queue.h"
 #include "datapath/engine.h"
 
 /* For writing the fields of an entry by the word. */

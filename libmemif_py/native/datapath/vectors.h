@@ -12,7 +12,7 @@
 #ifndef MIF_VECTORS_H
 #define MIF_VECTORS_H
 
-#include "core/connection.h"
+#include "core/state.h"
 
 #include <immintrin.h>
 

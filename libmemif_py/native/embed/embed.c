@@ -3,9 +3,10 @@
 
 #include "embed/embed.h"
 
-#include "core/connection.h"
 #include "core/debug.h"
 #include "core/errors.h"
+#include "core/fork.h"
+#include "core/setup.h"
 #include "embed/imports.h"
 #include "embed/interpreter.h"
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "python/burst.h"
 
+#include "core/fork.h"
+#include "core/lease.h"
+#include "core/regions.h"
+
 #include <stdlib.h>
 #include <string.h>
 

@@ -5,7 +5,7 @@
  *
  * Who may touch the memory. Views of the packets are counted, and while there is one the slots stay
  * where they are. A view that outlives the connection does no harm either: the burst has a lease
- * (connection.h) on the memory.
+ * (lease.h) on the memory.
  */
 #ifndef MIF_PYTHON_BURST_H
 #define MIF_PYTHON_BURST_H

@@ -4,7 +4,7 @@
  *
  * The interpreter lock keeps apart the threads that call. Nothing that can wait is done under it,
  * or one peer would hold up all of Python. Only an eventfd can wait in a burst: any peer may make
- * it blocking, and full or empty. So the core signals in the way that never waits (signals.c), also
+ * it blocking, and full or empty. So the core signals in the way that never waits (signals.h), also
  * to trusted peers. Only where the kernel lacks that way, or cannot read without waiting, the burst
  * releases the interpreter lock for the system call (mif_py_interpreter_lock). To release it always
  * was measured: a thread that is alone sends a packet and its signal in 0.45 us instead of 0.85 us,

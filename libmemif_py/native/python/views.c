@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "python/burst.h"
 
+#include "core/fork.h"
+
 /* Raises ForkedError. It is rarely needed, and so it is imported only here. */
 static void raise_forked(void)
 {

@@ -8,6 +8,7 @@
 #include "capi/common.h"
 #include "capi/v1/state.h"
 #include "core/debug.h"
+#include "core/fork.h"
 #include "datapath/packet.h"
 #include "embed/embed.h"
 

@@ -2,6 +2,7 @@
 #include "capi/v4/socket.h"
 
 #include "capi/common.h"
+#include "core/fork.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/arena.h"
+
+#include "core/errors.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+/* Placeholder arena, so that lookups before mif_arena_publish fail safely. */
+static struct mif_connection no_connection;
+static struct mif_queue_pair no_queues;
+static const struct mif_arena no_arena = {
+    .queues = (uint8_t *)&no_queues,
+    .connections = (uint8_t *)&no_connection,
+};
+_Atomic(const struct mif_arena *) mif_arena = &no_arena;
+
+/* Guards the quarantine and the opening of cells, nothing else. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct mif_arena arena;
+static uint32_t arena_cells;                   /* how many fit the reserved address range */
+static uint32_t opened;                        /* cells that were ever used */
+static uint32_t opened_queues[MIF_MAX_QUEUES]; /* bytes, by queue id, that can be written */
+static uint64_t next_serial = 1;               /* never reused, so neither is a handle */
+static uint16_t *quarantine;                   /* closed cells, oldest first, as a circle */
+static uint32_t quarantine_first, quarantine_count;
+
+/* ---- one-time set-up ---- */
+
+static struct mif_connection *cell_at(uint32_t index)
+{
+    return (struct mif_connection *)(void *)(arena.connections + index * MIF_CELL_STRIDE);
+}
+
+/* Whether the rest of the process, the interpreter before all, still has address space. */
+static bool is_room_left(void)
+{
+    const size_t most = (size_t)256 << 20;
+    void *rest = mmap(NULL, most, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return rest != MAP_FAILED && munmap(rest, most) == 0;
+}
+
+/* Address space only: no page is taken before a cell is opened. A process with a tight address
+ * limit gets fewer cells. */
+int mif_arena_reserve(void)
+{
+    if (arena_cells != 0)
+        return MIF_ERR_SUCCESS;
+    const uint32_t least = 128;
+    for (uint32_t cells = MIF_MAX_CELLS; cells >= least; cells /= 2) {
+        size_t qid_stride = cells * sizeof(struct mif_queue_pair);
+        size_t queue_bytes = MIF_MAX_QUEUES * qid_stride;
+        uint8_t *base = mmap(NULL, queue_bytes + cells * MIF_CELL_STRIDE, PROT_READ,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (base == MAP_FAILED)
+            continue;
+        if (cells > least && !is_room_left()) {
+            (void)munmap(base, queue_bytes + cells * MIF_CELL_STRIDE);
+            continue;
+        }
+        quarantine = calloc(cells, sizeof(*quarantine));
+        if (quarantine == NULL) {
+            (void)munmap(base, queue_bytes + cells * MIF_CELL_STRIDE);
+            return MIF_ERR_NOMEM;
+        }
+        arena_cells = cells;
+        arena = (struct mif_arena){.queues = base,
+                                   .connections = base + queue_bytes,
+                                   .cell_mask = cells - 1,
+                                   .qid_stride = qid_stride};
+        return MIF_ERR_SUCCESS;
+    }
+    return MIF_ERR_NOMEM;
+}
+
+void mif_arena_publish(void)
+{
+    atomic_store_explicit(&mif_arena, &arena, memory_order_release);
+}
+
+bool mif_arena_is_published(void)
+{
+    return mif_the_arena() != &no_arena;
+}
+
+/* ---- cells ---- */
+
+static int take_cell(uint32_t *index)
+{
+    bool all_open = opened == arena_cells;
+    if (quarantine_count > MIF_QUARANTINE || (quarantine_count > 0 && all_open)) {
+        *index = quarantine[quarantine_first];
+        quarantine_first = (quarantine_first + 1) % arena_cells;
+        quarantine_count--;
+        return MIF_ERR_SUCCESS;
+    }
+    if (all_open)
+        return MIF_ERR_NOMEM;
+    if (mprotect(cell_at(opened), MIF_CELL_STRIDE, PROT_READ | PROT_WRITE) != 0)
+        return mif_call_failed("mprotect");
+    *index = opened++;
+    return MIF_ERR_SUCCESS;
+}
+
+int mif_arena_take(struct mif_connection **conn, uintptr_t *handle)
+{
+    uint32_t index = 0;
+    pthread_mutex_lock(&lock);
+    int err = mif_arena_is_published() ? take_cell(&index) : MIF_ERR_INVAL_ARG;
+    uint64_t serial = next_serial++;
+    pthread_mutex_unlock(&lock);
+    if (err != MIF_ERR_SUCCESS)
+        return err;
+    *conn = cell_at(index);
+    *handle = (uintptr_t)(serial << MIF_CELL_BITS) | index;
+    return MIF_ERR_SUCCESS;
+}
+
+static uint32_t cell_of(const void *handle)
+{
+    return (uint32_t)((uintptr_t)handle & arena.cell_mask);
+}
+
+void mif_arena_give_back(const void *handle)
+{
+    struct mif_connection *conn = cell_at(cell_of(handle));
+    atomic_store(&conn->handle, 0);
+    /* Gives the memory back and leaves zeroes, readable by late look-ups. */
+    (void)madvise(conn, MIF_CELL_STRIDE, MADV_DONTNEED);
+    pthread_mutex_lock(&lock);
+    quarantine[(quarantine_first + quarantine_count) % arena_cells] = (uint16_t)cell_of(handle);
+    quarantine_count++;
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---- queues ---- */
+
+/* Where the queues of a handle's cell end, among those of one id. */
+static uint32_t queues_end(const void *handle)
+{
+    return (cell_of(handle) + 1) * (uint32_t)sizeof(struct mif_queue_pair);
+}
+
+int mif_arena_open_queues(const void *handle, uint32_t qid)
+{
+    int err = MIF_ERR_SUCCESS;
+    pthread_mutex_lock(&lock);
+    uint32_t end = queues_end(handle);
+    end = (end + MIF_PAGE - 1) / MIF_PAGE * MIF_PAGE;
+    if (end > opened_queues[qid]) {
+        uint8_t *base = arena.queues + qid * arena.qid_stride;
+        if (mprotect(base + opened_queues[qid], end - opened_queues[qid], PROT_READ | PROT_WRITE) ==
+            0)
+            opened_queues[qid] = end;
+        else
+            err = mif_call_failed("mprotect");
+    }
+    pthread_mutex_unlock(&lock);
+    return err;
+}
+
+bool mif_arena_has_queues(const void *handle, uint32_t qid)
+{
+    return queues_end(handle) <= opened_queues[qid];
+}
+
+int mif_why_not(const void *handle, uint32_t qid, enum mif_direction direction)
+{
+    struct mif_connection *conn = mif_lookup(handle);
+    if (conn == NULL)
+        return MIF_ERR_NOCONN;
+    if (!atomic_load(&conn->up))
+        return MIF_ERR_DISCONNECTED;
+    uint32_t count = direction == MIF_RX ? conn->rx_count : conn->tx_count;
+    return qid < count ? MIF_ERR_DISCONNECTED : MIF_ERR_QID;
+}
+
+/* ---- fork ---- */
+
+void mif_arena_forked(void)
+{
+    (void)pthread_mutex_init(&lock, NULL);
+    for (uint32_t i = 0; i < opened; i++) {
+        struct mif_connection *conn = cell_at(i);
+        const void *handle = (void *)atomic_load(&conn->handle);
+        if (handle == NULL)
+            continue;
+        for (uint32_t q = 0; q < conn->rx_count; q++)
+            atomic_store(&mif_queue_at(handle, q, MIF_RX)->owner, 0);
+        for (uint32_t q = 0; q < conn->tx_count; q++)
+            atomic_store(&mif_queue_at(handle, q, MIF_TX)->owner, 0);
+    }
+}
+
+int mif_arena_start_over(void)
+{
+    size_t bytes = MIF_MAX_QUEUES * arena.qid_stride + arena_cells * MIF_CELL_STRIDE;
+    if (madvise(arena.queues, bytes, MADV_DONTNEED) != 0)
+        return mif_call_failed("madvise");
+    opened = quarantine_first = quarantine_count = 0;
+    return MIF_ERR_SUCCESS;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where connections and queues are, how a handle leads there, and how a burst enters a queue.
+ *
+ * A handle is a number, not a pointer: the low bits say which cell of the arena it has, the rest is
+ * a serial number that is never used twice. Nothing of the arena is unmapped while the process
+ * lives, so a stale or made-up handle can be looked up safely and simply matches nothing.
+ *
+ * Tear-down protocol, per queue (asymmetric, so that a burst pays no fence):
+ *
+ *      burst                                    control
+ *      busy = 1             (plain store)       owner = 0           (plain store)
+ *      owner == handle ?    (load)              membarrier()        full fence on every thread
+ *      ... use the queue ...                    while (busy) wait
+ *      busy = 0             (release)           ... unmap ...
+ *
+ * After the membarrier either the burst has seen owner == 0 and touches nothing, or control sees
+ * busy == 1 and waits. The two stores and loads of the burst may be reordered by the processor but
+ * not across the membarrier, and the compiler is held off by a signal fence.
+ *
+ * A closed cell waits in quarantine behind at least MIF_QUARANTINE others before it is used again:
+ * a thread that was suspended between looking up a stale handle and seeing that it does not own the
+ * queue must not meet a new owner there.
+ */
+#ifndef MIF_ARENA_H
+#define MIF_ARENA_H
+
+#include "core/state.h"
+
+/*
+ * Where connections and queues are. All of it can be read at any time, so that a handle is looked
+ * up by arithmetic alone; it can be written where a cell was opened and where a queue was added.
+ * Queues of the same id lie side by side, whosever they are: most interfaces have one each way, and
+ * so they share pages without sharing lines.
+ */
+struct mif_arena {
+    uint8_t *queues;      /* pairs: by queue id, then by cell */
+    uint8_t *connections; /* by cell */
+    uint64_t cell_mask;   /* cells are a power of two */
+    uint64_t qid_stride;  /* from the pairs of one queue id to those of the next */
+};
+/* Set once; before that, one where no handle finds itself. Hidden here too, so that it is found
+ * without a table. */
+extern __attribute__((visibility("hidden"))) _Atomic(const struct mif_arena *) mif_arena;
+
+/* A handle is serial << MIF_CELL_BITS | cell. */
+#define MIF_CELL_BITS 12
+#define MIF_MAX_CELLS (1u << MIF_CELL_BITS)
+#ifdef __x86_64__
+#define MIF_PAGE 4096u
+#else
+#define MIF_PAGE 65536u /* the largest there is */
+#endif
+#define MIF_CELL_STRIDE ((sizeof(struct mif_connection) + MIF_PAGE - 1) / MIF_PAGE * MIF_PAGE)
+#define MIF_QUARANTINE 64
+
+static inline const struct mif_arena *mif_the_arena(void)
+{
+    return atomic_load_explicit(&mif_arena, memory_order_acquire);
+}
+
+/* The connection that a handle names, or NULL. */
+static inline struct mif_connection *mif_lookup(const void *handle)
+{
+    const struct mif_arena *arena = mif_the_arena();
+    size_t cell = (uintptr_t)handle & arena->cell_mask;
+    struct mif_connection *conn = (void *)(arena->connections + cell * MIF_CELL_STRIDE);
+    if (handle == NULL ||
+        atomic_load_explicit(&conn->handle, memory_order_relaxed) != (uintptr_t)handle)
+        return NULL;
+    return conn;
+}
+
+/* Where the queue of a handle is, if the handle is good. */
+static inline struct mif_queue *mif_queue_at(const void *handle, uint32_t qid,
+                                             enum mif_direction direction)
+{
+    const struct mif_arena *arena = mif_the_arena();
+    size_t cell = (uintptr_t)handle & arena->cell_mask;
+    struct mif_queue_pair *pair =
+        (void *)(arena->queues + cell * sizeof(*pair) + qid * arena->qid_stride);
+    return direction == MIF_RX ? &pair->rx : &pair->tx;
+}
+
+/* Enters a queue for a burst: NULL, or a queue that stays mapped until mif_leave. What belongs to
+ * somebody else is looked at before anything is written. */
+static inline struct mif_queue *mif_enter(const void *handle, uint32_t qid,
+                                          enum mif_direction direction)
+{
+    if (__builtin_expect(handle == NULL || qid >= MIF_MAX_QUEUES, 0))
+        return NULL;
+    struct mif_queue *q = mif_queue_at(handle, qid, direction);
+    __asm__("" : "+r"(q)); /* computed once, and not anew for each member */
+    if (q == NULL)
+        __builtin_unreachable(); /* so that callers look no further than whether they got one */
+    if (__builtin_expect(atomic_load_explicit(&q->owner, memory_order_relaxed) != (uintptr_t)handle,
+                         0))
+        return NULL;
+    atomic_store_explicit(&q->busy, 1, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (__builtin_expect(atomic_load_explicit(&q->owner, memory_order_acquire) != (uintptr_t)handle,
+                         0)) {
+        atomic_store_explicit(&q->busy, 0, memory_order_release);
+        return NULL;
+    }
+    return q;
+}
+
+/* Of a queue of the arena. */
+static inline enum mif_direction mif_direction_of(const void *queue)
+{
+    size_t at = (size_t)((const uint8_t *)queue - mif_the_arena()->queues);
+    size_t in_pair = at % sizeof(struct mif_queue_pair);
+    return in_pair == offsetof(struct mif_queue_pair, rx) ? MIF_RX : MIF_TX;
+}
+
+/* The same for a queue that an entry of the application names; NULL also when it names none. */
+static inline struct mif_queue *mif_enter_queue(void *pointer)
+{
+    const struct mif_arena *arena = mif_the_arena();
+    size_t at = (uintptr_t)pointer - (uintptr_t)arena->queues;
+    if (at >= MIF_MAX_QUEUES * arena->qid_stride || at % sizeof(struct mif_queue) != 0)
+        return NULL;
+    struct mif_queue *q = pointer;
+    uintptr_t owner = atomic_load_explicit(&q->owner, memory_order_acquire);
+    return owner == 0 ? NULL : mif_enter((void *)owner, q->qid, mif_direction_of(q));
+}
+
+static inline void mif_leave(struct mif_queue *q)
+{
+    atomic_store_explicit(&q->busy, 0, memory_order_release);
+}
+
+/* Why mif_enter said no: NOCONN, DISCONNECTED or QID. */
+int mif_why_not(const void *handle, uint32_t qid, enum mif_direction direction);
+
+/* ---- for the set-up and connection.c; all return a core error code, unless said ---- */
+
+/* Reserves the address range, once; handles still lead nowhere. */
+int mif_arena_reserve(void);
+/* From here on handles can be looked up. */
+void mif_arena_publish(void);
+bool mif_arena_is_published(void);
+/* Takes a cell and a handle for it that was never used. The handle leads there when the caller has
+ * stored it in the connection. */
+int mif_arena_take(struct mif_connection **conn, uintptr_t *handle);
+/* Puts the cell of a handle into quarantine; it reads as zeroes from then on. */
+void mif_arena_give_back(const void *handle);
+/* Makes the queues of an id writable up to the cell of a handle. */
+int mif_arena_open_queues(const void *handle, uint32_t qid);
+/* True if they are. */
+bool mif_arena_has_queues(const void *handle, uint32_t qid);
+/* In a forked child: no queue has an owner any more. */
+void mif_arena_forked(void);
+/* In a forked child: all cells are free and read as zeroes. */
+int mif_arena_start_over(void);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Queues as the control plane sees them: building and releasing them, their mode, what they are
+ * like. All return a core error code, unless said.
+ */
+#ifndef MIF_QUEUE_H
+#define MIF_QUEUE_H
+
+#include "core/state.h"
+
+struct mif_queue_config {
+    uint16_t version; /* 256 or 512 */
+    uint8_t is_slave;
+    uint8_t is_tx;
+    uint16_t qid;
+    uint16_t region; /* of the ring */
+    uint64_t offset;
+    uint8_t log2_ring_size;
+    int efd;
+    /* slave only: where its buffers lie, slot by slot */
+    uint16_t buffer_region;
+    uint64_t buffer_offset;
+    const uint32_t *buffer_offsets; /* NULL, or of each slot's buffer, instead of buffer_offset */
+    uint8_t tailroom;               /* bytes between one buffer and the next, without offsets */
+    uint8_t post_at_start;
+    /* both */
+    uint32_t buffer_size;
+    uint8_t untrusted; /* the peer might make efd a blocking one: signal as signals.c says */
+};
+
+/* As slave: writes the ring header and descriptors. As master: checks the cookie. */
+int mif_connection_add_queue(void *handle, const struct mif_queue_config *config);
+/* Frees what a queue has; its region stays. The connection must be down. */
+void mif_queue_release(const struct mif_connection *conn, struct mif_queue *q, bool is_tx);
+
+/* By the face that is linked in: chooses the burst functions of a queue, by its version, role and
+ * mode and by what the processor has. */
+void mif_face_bind(struct mif_queue *q, enum mif_direction direction);
+
+/* While locked no queue goes down. */
+void mif_queues_lock(void);
+void mif_queues_unlock(void);
+/* In a forked child: a thread that is not in it may have held the lock. */
+void mif_queues_forked(void);
+
+/* Both: DISCONNECTED and QID as for bursts. */
+int mif_queue_set_polling(void *handle, uint16_t qid, int polling);
+int mif_queue_efd(void *handle, uint16_t qid, int *fd);
+/* Takes a late signal away from an rx queue whose application polls. */
+void mif_queue_drop_signal(void *handle, uint16_t qid);
+/* The eventfd of an rx queue is readable: calls the program's on_interrupt. */
+int mif_queue_interrupt(void *handle, uint16_t qid);
+
+/* For details; what is read may be on its way to change. */
+struct mif_queue_state {
+    uint16_t region, head, tail;
+    uint8_t polling;
+    uint32_t buffer_size; /* as configured; of a sending master, as the peer has posted them */
+};
+int mif_queue_look(void *handle, uint16_t qid, int is_tx, struct mif_queue_state *state);
+
+#endif

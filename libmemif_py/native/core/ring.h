@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rings: reading and writing descriptors and indices, once for both protocol versions and both
+ * roles. `kind` is a constant wherever it matters, so that each instance is straight code.
+ *
+ * Memory ordering, the whole of it:
+ *  - our index is stored with release after the descriptors and data it covers: the peer that
+ *    loads it with acquire sees them;
+ *  - the peer's index is loaded with acquire before the descriptors it covers are read;
+ *  - between the store of our index and the load of MASK_INT stands a full barrier. The receiver
+ *    does the mirror image (clears MASK_INT, full barrier, looks at the index), so at least one of
+ *    the two sees the other's store and no wake-up is lost;
+ *  - the sender leaves its barrier out while it reads MASK_INT together with MIF_RING_FENCED: such
+ *    a receiver clears MASK_INT and then calls membarrier, which is a full barrier on every running
+ *    thread of this process, too (it asked for that; one that does not run has had its barrier when
+ *    it was put aside). If the sender's load came before that barrier, so did its store, which the
+ *    receiver's look finds; if it came after, it sees MASK_INT cleared;
+ *  - descriptors are read word by word with relaxed atomic loads: once, never again.
+ */
+#ifndef MIF_RING_H
+#define MIF_RING_H
+
+#include "core/attributes.h"
+#include "core/state.h"
+
+MIF_INLINE bool mif_kind_is_256(enum mif_kind kind)
+{
+    return kind == MIF_KIND_256_MASTER || kind == MIF_KIND_256_SLAVE;
+}
+
+MIF_INLINE bool mif_kind_is_slave(enum mif_kind kind)
+{
+    return kind == MIF_KIND_256_SLAVE || kind == MIF_KIND_512_SLAVE;
+}
+
+/* A private copy of a descriptor: whatever the peer does now, this stays. `head` is its first word,
+ * from which the rest is taken. */
+struct mif_desc {
+    uint64_t head; /* flags:16 region:16 length:32 (512) or capacity:32 (256) */
+    uint32_t length;
+    uint64_t offset;
+};
+
+MIF_INLINE struct mif_desc mif_desc_read(const void *descs, uint32_t slot, enum mif_kind kind)
+{
+    if (mif_kind_is_256(kind)) {
+        const struct mif_desc_256 *shared = (const struct mif_desc_256 *)descs + slot;
+        uint64_t w0 = atomic_load_explicit(&shared->flags_region_capacity, memory_order_relaxed);
+        uint64_t w1 = atomic_load_explicit(&shared->length, memory_order_relaxed);
+        uint64_t w2 = atomic_load_explicit(&shared->offset, memory_order_relaxed);
+        return (struct mif_desc){.head = w0, .length = (uint32_t)w1, .offset = w2};
+    }
+    const struct mif_desc_512 *shared = (const struct mif_desc_512 *)descs + slot;
+    uint64_t w0 = atomic_load_explicit(&shared->flags_region_length, memory_order_relaxed);
+    uint64_t w1 = atomic_load_explicit(&shared->offset_metadata, memory_order_relaxed);
+    return (struct mif_desc){.head = w0, .length = (uint32_t)(w0 >> 32), .offset = (uint32_t)w1};
+}
+
+MIF_INLINE bool mif_desc_has_next(const struct mif_desc *desc)
+{
+    return desc->head & MIF_DESC_NEXT;
+}
+
+/* Of a posted buffer: version 512 has it where the length goes later. */
+MIF_INLINE uint32_t mif_desc_capacity(const struct mif_desc *desc)
+{
+    return (uint32_t)(desc->head >> 32);
+}
+
+/* Says how much of a slot's buffer is filled. Region, capacity and offset stay as they are posted;
+ * they are written from our copy, so that no shared memory is read. */
+MIF_INLINE void mif_desc_fill(void *descs, uint32_t slot, const struct mif_slot *own,
+                              uint16_t flags, uint32_t length, enum mif_kind kind)
+{
+    if (mif_kind_is_256(kind)) {
+        struct mif_desc_256 *shared = (struct mif_desc_256 *)descs + slot;
+        atomic_store_explicit(&shared->flags_region_capacity, own->word | flags,
+                              memory_order_relaxed);
+        atomic_store_explicit(&shared->length, length, memory_order_relaxed);
+        return;
+    }
+    struct mif_desc_512 *shared = (struct mif_desc_512 *)descs + slot;
+    uint64_t region = own->word & 0xFFFF0000;
+    atomic_store_explicit(&shared->flags_region_length, region | flags | (uint64_t)length << 32,
+                          memory_order_relaxed);
+}
+
+/* Says where in its region the bytes of a filled slot begin (slave of version 512). */
+MIF_INLINE void mif_desc_place(void *descs, uint32_t slot, uint32_t offset)
+{
+    struct mif_desc_512 *shared = (struct mif_desc_512 *)descs + slot;
+    atomic_store_explicit(&shared->offset_metadata, offset, memory_order_relaxed);
+}
+
+/* Offers a buffer at its place in a region (slave of version 512). */
+MIF_INLINE void mif_desc_offer(void *descs, uint32_t slot, uint64_t word, uint32_t offset)
+{
+    struct mif_desc_512 *shared = (struct mif_desc_512 *)descs + slot;
+    atomic_store_explicit(&shared->flags_region_length, word, memory_order_relaxed);
+    atomic_store_explicit(&shared->offset_metadata, offset, memory_order_relaxed);
+}
+
+/* Offers a slot of ours (we are the slave) to be filled: empty, at its place, less the headroom.
+ * `base` is where the buffer's region begins. */
+MIF_INLINE void mif_desc_post(void *descs, uint32_t slot, const struct mif_slot *own,
+                              const uint8_t *base, enum mif_kind kind)
+{
+    uint64_t headroom = mif_slot_headroom(own);
+    uint64_t word = own->word - headroom - (headroom << 32);
+    uint64_t offset = (uint64_t)(own->data - base) + headroom;
+    if (mif_kind_is_256(kind)) {
+        struct mif_desc_256 *shared = (struct mif_desc_256 *)descs + slot;
+        atomic_store_explicit(&shared->flags_region_capacity, word, memory_order_relaxed);
+        atomic_store_explicit(&shared->length, 0, memory_order_relaxed);
+        atomic_store_explicit(&shared->offset, offset, memory_order_relaxed);
+        return;
+    }
+    mif_desc_offer(descs, slot, word, (uint32_t)offset);
+}
+
+/* Takes NEXT off a slot that is about to go back to a slave of version 512: DPDK's writes a packet
+ * of one slot over an older chain without clearing the flag. The slave has no use for the slot
+ * before we publish it. */
+MIF_INLINE void mif_desc_unchain(void *descs, uint32_t slot)
+{
+    struct mif_desc_512 *shared = (struct mif_desc_512 *)descs + slot;
+    uint64_t w0 = atomic_load_explicit(&shared->flags_region_length, memory_order_relaxed);
+    atomic_store_explicit(&shared->flags_region_length, w0 & ~(uint64_t)MIF_DESC_NEXT,
+                          memory_order_relaxed);
+}
+
+/* How many of `most` slots from a counter on lie side by side, that is before the ring's end. Loops
+ * go over such runs: pointers that move on, no masks. */
+MIF_INLINE uint32_t mif_run(const struct mif_queue *q, uint64_t counter, uint32_t most)
+{
+    uint32_t to_end = (uint32_t)q->mask + 1 - ((uint32_t)counter & q->mask);
+    return most < to_end ? most : to_end;
+}
+
+/* Slot of a counter. */
+MIF_INLINE uint16_t mif_slot_of(const struct mif_queue *q, uint64_t counter)
+{
+    return (uint16_t)(counter & q->mask);
+}
+
+/* Slots of the ring; version 256 keeps one empty. */
+MIF_INLINE uint32_t mif_capacity(const struct mif_queue *q, enum mif_kind kind)
+{
+    return q->mask + (mif_kind_is_256(kind) ? 0u : 1u);
+}
+
+/* Writes what other threads may look at. */
+MIF_INLINE void mif_store(uint64_t *where, uint64_t value)
+{
+    __atomic_store_n(where, value, __ATOMIC_RELAXED);
+}
+
+/* Takes note of how far the peer has come. False: its index is impossible. */
+MIF_INLINE bool mif_refresh(struct mif_queue *q, enum mif_kind kind)
+{
+    uint16_t raw = atomic_load_explicit(q->peer_index, memory_order_acquire);
+    uint16_t moved = (uint16_t)(raw - q->peer_raw);
+    if (mif_kind_is_256(kind)) {
+        if (MIF_UNLIKELY(raw > q->mask))
+            return false;
+        moved &= q->mask;
+    }
+    if (MIF_UNLIKELY(moved > q->done + mif_capacity(q, kind) - q->limit))
+        return false;
+    q->peer_raw = raw;
+    q->limit += moved;
+    return true;
+}
+
+/* What we show the peer: that we are done with all slots before q->done. A slave of version 512
+ * receives into slots that it posted a ring ahead. */
+MIF_INLINE uint16_t mif_own_index(const struct mif_queue *q, bool is_rx, enum mif_kind kind)
+{
+    if (mif_kind_is_256(kind))
+        return mif_slot_of(q, q->done);
+    return (uint16_t)(is_rx && kind == MIF_KIND_512_SLAVE ? q->done + q->mask + 1 : q->done);
+}
+
+MIF_INLINE void mif_publish(struct mif_queue *q, bool is_rx, enum mif_kind kind)
+{
+    atomic_store_explicit(q->own_index, mif_own_index(q, is_rx, kind), memory_order_release);
+}
+
+/* What lies in a ring and was not given back by its receiver. */
+struct mif_fill {
+    uint32_t slots;
+    uint32_t packets; /* one of which only a part is there counts as one */
+};
+/* For the control plane, while the queue is up: reads every descriptor that is in use, which the
+ * peer may change meanwhile. */
+void mif_ring_fill(const struct mif_queue *q, bool is_tx, struct mif_fill *fill);
+
+#endif
