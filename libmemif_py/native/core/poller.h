@@ -29,7 +29,6 @@
 #define MIF_EVENT_WRITE 2u
 #define MIF_EVENT_ERROR 4u
 #define MIF_EVENT_DEL 8u
-#define MIF_EVENT_MOD 16u
 
 enum mif_watch_kind { MIF_WATCH_NONE, MIF_WATCH_CONTROL, MIF_WATCH_INTERRUPT };
 

@@ -128,8 +128,7 @@ static void lay_out_slave_buffers(const struct mif_connection *conn, struct mif_
  * version 512: the slave owns head and the master tail, in both directions. */
 static void bind_indices(struct mif_queue *q, bool is_slave, bool is_tx)
 {
-    bool is_256 = q->kind == MIF_KIND_256_MASTER || q->kind == MIF_KIND_256_SLAVE;
-    bool own_head = is_256 ? is_tx : is_slave;
+    bool own_head = mif_kind_is_256((enum mif_kind)q->kind) ? is_tx : is_slave;
     q->own_index = own_head ? &q->ring->head : &q->ring->tail;
     q->peer_index = own_head ? &q->ring->tail : &q->ring->head;
     q->next = q->done = q->peer_raw = 0;
@@ -142,13 +141,56 @@ static void bind_indices(struct mif_queue *q, bool is_slave, bool is_tx)
         q->done = (uint64_t)0 - capacity;
 }
 
+static struct mif_ring *ring_of(const struct mif_connection *conn,
+                                const struct mif_queue_config *config)
+{
+    return (void *)(conn->regions[config->region].base + config->offset);
+}
+
+/* One piece: the slots, then what few connections touch. */
+static struct mif_slot *allocate_slots(const struct mif_connection *conn, uint32_t size)
+{
+    size_t bytes =
+        size * (sizeof(struct mif_slot) + sizeof(struct mif_chain)) + sizeof(struct mif_order);
+    struct mif_slot *slots = allocate(conn, bytes);
+    if (slots != NULL)
+        memset(slots, 0, bytes);
+    return slots;
+}
+
 /* Leaves owner and busy alone: a thread that used the last connection on this handle may be inside
  * mif_enter at any time, and a busy mark that got lost would let the queue be unmapped under it. */
-static void set_up(struct mif_queue *q, const struct mif_queue *fresh)
+static void set_up(struct mif_queue *q, struct mif_connection *conn,
+                   const struct mif_queue_config *config, struct mif_slot *slots)
 {
+    const uint32_t size = 1u << config->log2_ring_size;
+    struct mif_chain *chains = (struct mif_chain *)(void *)(slots + size);
+    struct mif_ring *ring = ring_of(conn, config);
+    const struct mif_queue fresh = {
+        .mask = (uint16_t)(size - 1),
+        .kind = (uint8_t)kind_of(config),
+        .region_count = conn->region_count,
+        .descs = ring + 1,
+        .slots = slots,
+        .chain_of = chains,
+        .order = (struct mif_order *)(void *)(chains + size),
+        .regions = conn->regions,
+        .ring = ring,
+        .efd = config->efd,
+        .qid = (uint8_t)config->qid,
+        .region = (uint8_t)config->region,
+        .buffer_size = config->buffer_size,
+        .post_at_start = config->post_at_start,
+        .tailroom = config->buffer_offsets == NULL ? config->tailroom : 0,
+        .serial = atomic_fetch_add(&last_connection, 1) + 1,
+        .signal_mode = (uint8_t)((config->untrusted ? MIF_SIGNAL_UNTRUSTED : 0) |
+                                 (mif_lock != NULL ? MIF_SIGNAL_LOCKED : 0)),
+    };
     const size_t begin = offsetof(struct mif_queue, polling),
                  end = offsetof(struct mif_queue, before);
-    memcpy((uint8_t *)q + begin, (const uint8_t *)fresh + begin, end - begin);
+    memcpy((uint8_t *)q + begin, (const uint8_t *)&fresh + begin, end - begin);
+    q->cache = mif_region_cache_of(q, config->region);
+    bind_indices(q, config->is_slave, config->is_tx);
 }
 
 int mif_connection_add_queue(void *handle, const struct mif_queue_config *config)
@@ -162,47 +204,19 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
     err = mif_arena_open_queues(handle, config->qid);
     if (err != MIF_ERR_SUCCESS)
         return err;
-    enum mif_direction direction = config->is_tx ? MIF_TX : MIF_RX;
-    struct mif_queue *q = mif_queue_at(handle, config->qid, direction);
+    struct mif_queue *q = mif_queue_at(handle, config->qid, config->is_tx ? MIF_TX : MIF_RX);
     _Atomic uint16_t *count = config->is_tx ? &conn->tx_count : &conn->rx_count;
     if (config->qid != *count)
         return MIF_ERR_QID; /* queues are added in order, so that a count describes them */
-    struct mif_ring *ring = (void *)(conn->regions[config->region].base + config->offset);
+    struct mif_ring *ring = ring_of(conn, config);
     uint32_t cookie = config->version == MIF_VERSION_256 ? MIF_COOKIE_256 : MIF_COOKIE_512;
     if (!config->is_slave && atomic_load_explicit(&ring->cookie, memory_order_acquire) != cookie)
         return MIF_ERR_COOKIE;
-    uint32_t size = 1u << config->log2_ring_size;
-    /* One piece: the slots, then what few connections touch. */
-    size_t bytes =
-        size * (sizeof(struct mif_slot) + sizeof(struct mif_chain)) + sizeof(struct mif_order);
-    struct mif_slot *slots = allocate(conn, bytes);
+    struct mif_slot *slots = allocate_slots(conn, 1u << config->log2_ring_size);
     if (slots == NULL)
         return MIF_ERR_NOMEM;
-    memset(slots, 0, bytes);
-    const struct mif_queue fresh = {
-        .mask = (uint16_t)(size - 1),
-        .kind = (uint8_t)kind_of(config),
-        .region_count = conn->region_count,
-        .descs = ring + 1,
-        .slots = slots,
-        .chain_of = (struct mif_chain *)(void *)(slots + size),
-        .order = (struct mif_order *)(void *)((struct mif_chain *)(void *)(slots + size) + size),
-        .regions = conn->regions,
-        .ring = ring,
-        .efd = config->efd,
-        .qid = (uint8_t)config->qid,
-        .region = (uint8_t)config->region,
-        .buffer_size = config->buffer_size,
-        .post_at_start = config->post_at_start,
-        .tailroom = config->buffer_offsets == NULL ? config->tailroom : 0,
-        .serial = atomic_fetch_add(&last_connection, 1) + 1,
-        .signal_mode = (uint8_t)((config->untrusted ? MIF_SIGNAL_UNTRUSTED : 0) |
-                                 (mif_lock != NULL ? MIF_SIGNAL_LOCKED : 0)),
-    };
-    set_up(q, &fresh);
-    q->cache = mif_region_cache_of(q, config->region);
-    bind_indices(q, config->is_slave, config->is_tx);
-    mif_face_bind(q, direction);
+    set_up(q, conn, config, slots);
+    mif_face_bind(q, config->is_tx ? MIF_TX : MIF_RX);
     if (config->is_slave) {
         lay_out_slave_buffers(conn, q, config);
         atomic_store_explicit(&ring->cookie, cookie, memory_order_release);
