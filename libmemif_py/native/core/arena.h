@@ -6,7 +6,7 @@
  * a serial number that is never used twice. Nothing of the arena is unmapped while the process
  * lives, so a stale or made-up handle can be looked up safely and simply matches nothing.
  *
- * Tear-down protocol, per queue (asymmetric, so that a burst pays no fence):
+ * Tear-down protocol, per queue (asymmetric, so that a burst needs no fence):
  *
  *      burst                                    control
  *      busy = 1             (plain store)       owner = 0           (plain store)
@@ -15,8 +15,8 @@
  *      busy = 0             (release)           ... unmap ...
  *
  * After the membarrier either the burst has seen owner == 0 and touches nothing, or control sees
- * busy == 1 and waits. The two stores and loads of the burst may be reordered by the processor but
- * not across the membarrier, and the compiler is held off by a signal fence.
+ * busy == 1 and waits. The processor may reorder the burst's store and load, but not across the
+ * membarrier; a signal fence keeps the compiler from reordering them.
  *
  * A closed cell waits in quarantine behind at least MIF_QUARANTINE others before it is used again:
  * a thread that was suspended between looking up a stale handle and seeing that it does not own the
@@ -28,10 +28,10 @@
 #include "core/state.h"
 
 /*
- * Where connections and queues are. All of it can be read at any time, so that a handle is looked
- * up by arithmetic alone; it can be written where a cell was opened and where a queue was added.
- * Queues of the same id lie side by side, whosever they are: most interfaces have one each way, and
- * so they share pages without sharing lines.
+ * All of it can be read at any time, so that a handle is looked up by arithmetic alone. It can be
+ * written where a cell was opened and where a queue was added. The queues of all interfaces with
+ * the same id lie side by side: most interfaces have one each way, and so they share pages without
+ * sharing cache lines.
  */
 struct mif_arena {
     uint8_t *queues;      /* pairs: by queue id, then by cell */
@@ -39,8 +39,8 @@ struct mif_arena {
     uint64_t cell_mask;   /* cells are a power of two */
     uint64_t qid_stride;  /* from the pairs of one queue id to those of the next */
 };
-/* Set once; before that, one where no handle finds itself. Hidden here too, so that it is found
- * without a table. */
+/* Set once; before that it points to a placeholder, in which every lookup fails. Declared hidden
+ * here too, so that code reaches it without the global offset table. */
 extern __attribute__((visibility("hidden"))) _Atomic(const struct mif_arena *) mif_arena;
 
 /* A handle is serial << MIF_CELL_BITS | cell. */
@@ -49,7 +49,7 @@ extern __attribute__((visibility("hidden"))) _Atomic(const struct mif_arena *) m
 #ifdef __x86_64__
 #define MIF_PAGE 4096u
 #else
-#define MIF_PAGE 65536u /* the largest there is */
+#define MIF_PAGE 65536u /* the largest page size there is */
 #endif
 #define MIF_CELL_STRIDE ((sizeof(struct mif_connection) + MIF_PAGE - 1) / MIF_PAGE * MIF_PAGE)
 #define MIF_QUARANTINE 64
@@ -82,17 +82,17 @@ static inline struct mif_queue *mif_queue_at(const void *handle, uint32_t qid,
     return direction == MIF_RX ? &pair->rx : &pair->tx;
 }
 
-/* Enters a queue for a burst: NULL, or a queue that stays mapped until mif_leave. What belongs to
- * somebody else is looked at before anything is written. */
+/* Enters a queue for a burst: NULL, or a queue that stays mapped until mif_leave. The owner is
+ * checked first, so that nothing is written to a queue of another handle. */
 static inline struct mif_queue *mif_enter(const void *handle, uint32_t qid,
                                           enum mif_direction direction)
 {
     if (__builtin_expect(handle == NULL || qid >= MIF_MAX_QUEUES, 0))
         return NULL;
     struct mif_queue *q = mif_queue_at(handle, qid, direction);
-    __asm__("" : "+r"(q)); /* computed once, and not anew for each member */
+    __asm__("" : "+r"(q)); /* so that the address is computed once, not for each member */
     if (q == NULL)
-        __builtin_unreachable(); /* so that callers look no further than whether they got one */
+        __builtin_unreachable(); /* so that the caller's check for NULL costs nothing here */
     if (__builtin_expect(atomic_load_explicit(&q->owner, memory_order_relaxed) != (uintptr_t)handle,
                          0))
         return NULL;
@@ -106,7 +106,7 @@ static inline struct mif_queue *mif_enter(const void *handle, uint32_t qid,
     return q;
 }
 
-/* Of a queue of the arena. */
+/* The direction of a queue of the arena. */
 static inline enum mif_direction mif_direction_of(const void *queue)
 {
     size_t at = (size_t)((const uint8_t *)queue - mif_the_arena()->queues);
@@ -114,7 +114,7 @@ static inline enum mif_direction mif_direction_of(const void *queue)
     return in_pair == offsetof(struct mif_queue_pair, rx) ? MIF_RX : MIF_TX;
 }
 
-/* The same for a queue that an entry of the application names; NULL also when it names none. */
+/* Enters the queue that an entry of the program names; NULL also when the entry names none. */
 static inline struct mif_queue *mif_enter_queue(void *pointer)
 {
     const struct mif_arena *arena = mif_the_arena();
@@ -131,7 +131,7 @@ static inline void mif_leave(struct mif_queue *q)
     atomic_store_explicit(&q->busy, 0, memory_order_release);
 }
 
-/* Why mif_enter said no: NOCONN, DISCONNECTED or QID. */
+/* The error when mif_enter gave NULL: NOCONN, DISCONNECTED or QID. */
 int mif_why_not(const void *handle, uint32_t qid, enum mif_direction direction);
 
 /* ---- for the set-up and connection.c; all return a core error code, unless said ---- */

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NEVER_QUIET 0x10000u
+#define NEVER_QUIET 0x10000u /* flags have 16 bits */
 uint32_t mif_quiet_flags = NEVER_QUIET;
 
 static int membarrier_command; /* 0: not available */
@@ -37,7 +37,7 @@ void mif_barrier_init(void)
         mif_quiet_flags = MIF_RING_MASK_INT | MIF_RING_FENCED;
 }
 
-/* The last resort: far longer than a processor keeps a store to itself. */
+/* The last resort: far longer than a store stays in a store buffer. */
 static void wait_for_stores(void)
 {
     (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the environment may ask for.
+ * Settings from the environment.
  *
  * Debug lines on stderr: "MEMIF_DEBUG:file:function:line: text". On in a debug build, and in any
  * build when the environment has LIBMEMIF_DEBUG=1 (ignored in a setuid program). The data path
- * prints nothing but that a packet never fits a ring, once for each.
+ * prints only that a packet never fits a ring, once for each ring.
  */
 #ifndef MIF_DEBUG_H
 #define MIF_DEBUG_H
@@ -13,16 +13,16 @@
 
 extern bool mif_debug_on;
 
-/* Looks at the build and the environment. */
+/* Sets mif_debug_on, from the build type and the environment. */
 void mif_debug_init(void);
 
 /* The one protocol version that LIBMEMIF_PROTOCOL (256 or 512) asks for, 0 = any. For tests and
  * for peers that claim a version they do not speak; ignored in a setuid program. */
 int mif_protocol_wish(void);
 
-/* Whether LIBMEMIF_UNSEALED forbids peer memory that can shrink. It can only make things stricter,
- * so any value but "trusted" does: a mistyped one must not leave the door open. Ignored in a setuid
- * program, as everything is. */
+/* Whether LIBMEMIF_UNSEALED forbids peer memory that can shrink. It can only make the rule
+ * stricter, so any value but "trusted" does: a mistyped value must not allow more. Ignored in a
+ * setuid program, as all of these are. */
 bool mif_unsealed_never(void);
 
 void mif_debug_line(const char *file, const char *function, int line, const char *text);

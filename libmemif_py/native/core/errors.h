@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one list of error codes. The core counts as the 4.0 interface does, which has every code;
- * a face that counts otherwise translates at its border.
+ * The one list of error codes. The core has the numbers of the 4.0 interface, which has every code;
+ * an interface with other numbers translates where it calls the core.
  *
  * MIF_ERRORS(X): X(name, code, text)
  */
@@ -63,15 +63,16 @@ const char *mif_error_name(int code);
 /* The core code for an errno value. */
 int mif_error_from_errno(int error);
 
-/* The same for a system call that has just failed, after a debug line. Its name is kept for
- * mif_failed_call. */
+/* The same for a system call that has just failed; writes a debug line and keeps the name of the
+ * call for mif_failed_call. */
 int mif_call_failed(const char *call);
 
-/* "call: reason" of the last call of mif_call_failed in this thread, if it gave this code and
- * nobody has asked since; or NULL. */
+/* "call: reason" of this thread's last mif_call_failed, if it gave this code and was not asked for
+ * since; or NULL. */
 const char *mif_failed_call(int code);
 
-/* The 1.0 interface has no CONNREFUSED, MAX_RING and PRIVHDR, and counts on from 2 without them. */
+/* The 1.0 interface lacks CONNREFUSED, MAX_RING and PRIVHDR, so its other codes have lower numbers.
+ */
 static inline int mif_error_to_v1(int code)
 {
     if (code <= MIF_ERR_SYSCALL)

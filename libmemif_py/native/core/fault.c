@@ -17,8 +17,8 @@ static struct mif_connection *first_fault(const struct mif_queue *q)
 static void report_fault(struct mif_connection *conn, const char *reason)
 {
     atomic_store(&conn->fault, reason);
-    /* The control plane sees its socket end and finds the reason. The fd cannot be reused under
-     * us: it is closed after mif_connection_down, which waits for this burst. */
+    /* The control plane sees the end of its socket and finds the reason. The fd cannot be reused
+     * under us: it is closed after mif_connection_down, which waits for this burst. */
     int fd = atomic_load(&conn->control_fd);
     if (fd >= 0)
         (void)shutdown(fd, SHUT_RD);

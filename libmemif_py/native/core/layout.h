@@ -25,14 +25,16 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "memif is little-endia
 #define MIF_MAX_QUEUES 256
 #define MIF_MAX_REGIONS 256
 #define MIF_MAX_LOG2_RING_SIZE 14
-/* The longest packet that is sent, and that is received unless the program wants others. */
+/* The longest packet that is sent, and the longest that is received unless the program sets another
+ * limit. */
 #define MIF_MAX_PACKET 65535u
 
 #define MIF_DESC_NEXT 1u     /* the packet goes on in the next slot */
 #define MIF_RING_MASK_INT 1u /* the receiver polls: do not signal */
-/* Ours, in a bit that no peer looks at. With it a receiver promises that before it sleeps it clears
- * MASK_INT and then puts a barrier on all processes that asked for such (membarrier), so that those
- * need none of their own between publishing and looking at MASK_INT. See ring.h. */
+/* Our own flag, in a bit that no other implementation reads. With it a receiver promises: before it
+ * sleeps it clears MASK_INT and then puts a barrier on all processes that registered for it
+ * (membarrier). Those then need no barrier of their own between publishing and reading MASK_INT.
+ * See ring.h. */
 #define MIF_RING_FENCED 0x8000u
 
 /* Cookie and flags and head on one line, tail on the next: each index has one writer. */

@@ -25,8 +25,8 @@ static struct {
 
 #define CONTEXT_FD_BITS 22 /* the kernel allows no more than 2^20 fds unless told otherwise */
 
-/* This thread's calls of mif_poller_poll, the innermost first: a callback may poll in turn, this
- * poller or another, and may close any that called it. */
+/* This thread's calls of mif_poller_poll, the innermost first: a callback may poll this poller or
+ * another, and may close any poller that is being polled here. */
 struct turn {
     struct mif_poller *poller;
     struct turn *outer;
@@ -51,7 +51,7 @@ static bool make_room(int fd)
     return true;
 }
 
-/* The caller holds the lock. The table goes away with its last watch. */
+/* The caller holds the lock. The table is freed with its last watch. */
 static void forget(int fd)
 {
     table.by_fd[fd].kind = MIF_WATCH_NONE;
@@ -95,7 +95,7 @@ static struct mif_watch recall(int fd, bool and_forget)
     return watch;
 }
 
-/* What is still watched, should the control plane have failed to take it back. */
+/* Watches that the control plane failed to remove. */
 static void forget_poller(const struct mif_poller *poller)
 {
     pthread_mutex_lock(&table.lock);
@@ -130,7 +130,8 @@ static int remove_from_epoll(struct mif_poller *poller, int fd)
     return MIF_ERR_SUCCESS;
 }
 
-/* Forgotten first: a process that is forked in between must not close what then has the number. */
+/* Clears the numbers first: a child that is forked in between must not close other files that get
+ * these numbers later. */
 static void close_own_fds(struct mif_poller *poller)
 {
     const int fds[] = {poller->epoll_fd, poller->cancel_fd};
@@ -229,7 +230,7 @@ int mif_poller_watch(struct mif_poller *poller, int fd, enum mif_watch_kind kind
     return err;
 }
 
-/* The context stays good until the application has heard of the end. */
+/* The context stays valid until the program has been told of the end. */
 int mif_poller_unwatch(struct mif_poller *poller, int fd)
 {
     int err = MIF_ERR_SUCCESS;
@@ -250,7 +251,7 @@ static int serve(const struct mif_watch *watch, int fd, uint32_t events)
 {
     if (watch->kind == MIF_WATCH_INTERRUPT)
         return mif_queue_interrupt(watch->handle, watch->qid);
-    /* The poller itself may be gone by now, should another thread have ended it. */
+    /* Does not touch the poller, which another thread may have freed by now. */
     return watch->control((uintptr_t)watch->poller, fd, events);
 }
 
@@ -285,7 +286,7 @@ static uint32_t from_epoll(uint32_t events)
     return bits;
 }
 
-/* One event a turn: serving it may close or reuse any other fd. */
+/* Takes one event at a time: serving it may close or reuse any other fd. */
 static int poll_once(struct mif_poller *poller, int timeout)
 {
     struct epoll_event event;
@@ -345,7 +346,7 @@ int mif_timer_arm(int fd, int64_t microseconds)
     return MIF_ERR_SUCCESS;
 }
 
-/* It is set, to off, so that a timer that cannot be set is found out in time. */
+/* Disarms it, so that a timer that cannot be set fails here and not later. */
 int mif_timer_open(int *fd)
 {
     *fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);

@@ -65,7 +65,7 @@ static uint32_t stride_of(const struct mif_queue_config *config)
     return config->buffer_size + config->tailroom;
 }
 
-/* Where a slave says that its buffers lie. */
+/* Checks that a slave's buffers lie in their region. */
 static int check_buffers(const struct mif_connection *conn, const struct mif_queue_config *config)
 {
     if (config->buffer_offsets == NULL)
@@ -103,7 +103,7 @@ static enum mif_kind kind_of(const struct mif_queue_config *config)
     return config->is_slave ? MIF_KIND_512_SLAVE : MIF_KIND_512_MASTER;
 }
 
-/* As slave, the memory is ours: say where each buffer lies, privately and in the ring. */
+/* As slave, the memory is ours: writes where each buffer lies to the slot table and to the ring. */
 static void lay_out_slave_buffers(const struct mif_connection *conn, struct mif_queue *q,
                                   const struct mif_queue_config *config)
 {
@@ -136,7 +136,7 @@ static void bind_indices(struct mif_queue *q, bool is_slave, bool is_tx)
      * version 512 the master may only use what the slave has posted. */
     uint32_t capacity = mif_capacity(q, (enum mif_kind)q->kind);
     q->limit = is_tx && q->kind != MIF_KIND_512_MASTER ? capacity : 0;
-    /* Buffers that are not posted at the start are the application's to post: a ring of them. */
+    /* Buffers that are not posted at the start are all posted by the program later. */
     if (!is_tx && q->kind == MIF_KIND_512_SLAVE && !q->post_at_start)
         q->done = (uint64_t)0 - capacity;
 }
@@ -147,7 +147,7 @@ static struct mif_ring *ring_of(const struct mif_connection *conn,
     return (void *)(conn->regions[config->region].base + config->offset);
 }
 
-/* One piece: the slots, then what few connections touch. */
+/* One allocation: the slots, then the chains and the order, which few connections use. */
 static struct mif_slot *allocate_slots(const struct mif_connection *conn, uint32_t size)
 {
     size_t bytes =
@@ -159,7 +159,7 @@ static struct mif_slot *allocate_slots(const struct mif_connection *conn, uint32
 }
 
 /* Leaves owner and busy alone: a thread that used the last connection on this handle may be inside
- * mif_enter at any time, and a busy mark that got lost would let the queue be unmapped under it. */
+ * mif_enter at any time, and if its busy mark were lost the queue could be unmapped under it. */
 static void set_up(struct mif_queue *q, struct mif_connection *conn,
                    const struct mif_queue_config *config, struct mif_slot *slots)
 {
@@ -242,8 +242,8 @@ void mif_queue_release(const struct mif_connection *conn, struct mif_queue *q, b
 
 /* ---- modes and interrupts ---- */
 
-/* An rx queue that is up, for a control function; the caller holds the lock, which keeps it up.
- * The busy mark is no help here: it belongs to the one thread that bursts on the queue. */
+/* An rx queue that is up, for a control function. The caller holds the lock, which keeps it up. The
+ * busy mark cannot do that here: it belongs to the one thread that runs bursts on the queue. */
 static struct mif_queue *locked_rx_queue(const void *handle, uint16_t qid)
 {
     struct mif_connection *conn = mif_lookup(handle);
@@ -266,7 +266,7 @@ int mif_queue_set_polling(void *handle, uint16_t qid, int polling)
         mif_face_bind(q, MIF_RX);
         atomic_store(&q->ring->flags, polling ? MIF_RING_MASK_INT | fenced : 0);
         if (polling) {
-            mif_efd_drain(q->efd); /* a wake-up from before is of no use now */
+            mif_efd_drain(q->efd); /* a signal from before would only wake the program */
         } else if (was_polling) {
             mif_barrier_on_senders();
             (void)mif_efd_signal_nowait(
@@ -277,8 +277,8 @@ int mif_queue_set_polling(void *handle, uint16_t qid, int polling)
     return err;
 }
 
-/* The mode is looked at and the signal taken in one piece: the one that mif_queue_set_polling
- * leaves at the end of polling must stay, and another thread may do that right now. */
+/* Checks the mode and takes the signal under one lock: the signal that mif_queue_set_polling leaves
+ * when polling ends must stay, and another thread may end polling right now. */
 void mif_queue_drop_signal(void *handle, uint16_t qid)
 {
     pthread_mutex_lock(&lock);
@@ -301,8 +301,8 @@ int mif_queue_efd(void *handle, uint16_t qid, int *fd)
     return err;
 }
 
-/* The rx queue's eventfd stays readable until a burst has emptied the ring, so whatever the
- * callback leaves behind brings it back here. */
+/* The rx queue's eventfd stays readable until a burst has emptied the ring, so packets that the
+ * callback leaves behind cause another call. */
 int mif_queue_interrupt(void *handle, uint16_t qid)
 {
     struct mif_connection *conn = mif_lookup(handle);
@@ -310,7 +310,7 @@ int mif_queue_interrupt(void *handle, uint16_t qid)
         return MIF_ERR_NOCONN;
     mif_interrupt_fn *callback = atomic_load(&conn->interrupt);
     void *context = atomic_load(&conn->private_ctx);
-    /* Another thread may have ended the handle meanwhile: then these were not its own. */
+    /* Another thread may have ended the handle meanwhile: then these may be another handle's. */
     if (mif_lookup(handle) == NULL)
         return MIF_ERR_NOCONN;
     struct mif_queue *q = mif_queue_at(handle, qid, MIF_RX);
@@ -328,8 +328,9 @@ int mif_queue_interrupt(void *handle, uint16_t qid)
 
 /* ---- details ---- */
 
-/* The buffers that a peer has posted last for us to fill. They are in the ring as long as one is
- * free there; the data path may have filled it meanwhile, and knows what it was. */
+/* The size of the buffer that the peer posted last for us to fill. The ring says it as long as a
+ * posted buffer is left there; otherwise the data path has filled that one, and our slot table has
+ * its size. */
 static uint32_t posted_size(const struct mif_queue *q)
 {
     enum mif_kind kind = (enum mif_kind)q->kind;

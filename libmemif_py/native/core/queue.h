@@ -17,15 +17,15 @@ struct mif_queue_config {
     uint64_t offset;
     uint8_t log2_ring_size;
     int efd;
-    /* slave only: where its buffers lie, slot by slot */
+    /* slave only: where its buffers lie */
     uint16_t buffer_region;
     uint64_t buffer_offset;
-    const uint32_t *buffer_offsets; /* NULL, or of each slot's buffer, instead of buffer_offset */
+    const uint32_t *buffer_offsets; /* NULL, or one for each slot instead of buffer_offset */
     uint8_t tailroom;               /* bytes between one buffer and the next, without offsets */
     uint8_t post_at_start;
     /* both */
     uint32_t buffer_size;
-    uint8_t untrusted; /* the peer might make efd a blocking one: signal as signals.c says */
+    uint8_t untrusted; /* the peer might make efd blocking; see signals.h */
 };
 
 /* As slave: writes the ring header and descriptors. As master: checks the cookie. */
@@ -33,8 +33,8 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
 /* Frees what a queue has; its region stays. The connection must be down. */
 void mif_queue_release(const struct mif_connection *conn, struct mif_queue *q, bool is_tx);
 
-/* By the face that is linked in: chooses the burst functions of a queue, by its version, role and
- * mode and by what the processor has. */
+/* Chooses the burst functions of a queue, by its version, role and mode and by the processor's
+ * features. Defined by the face that is linked in. */
 void mif_face_bind(struct mif_queue *q, enum mif_direction direction);
 
 /* While locked no queue goes down. */
@@ -46,16 +46,16 @@ void mif_queues_forked(void);
 /* Both: DISCONNECTED and QID as for bursts. */
 int mif_queue_set_polling(void *handle, uint16_t qid, int polling);
 int mif_queue_efd(void *handle, uint16_t qid, int *fd);
-/* Takes a late signal away from an rx queue whose application polls. */
+/* Takes a late signal away from an rx queue whose program polls. */
 void mif_queue_drop_signal(void *handle, uint16_t qid);
 /* The eventfd of an rx queue is readable: calls the program's on_interrupt. */
 int mif_queue_interrupt(void *handle, uint16_t qid);
 
-/* For details; what is read may be on its way to change. */
+/* For details. Indices and mode may change while they are read. */
 struct mif_queue_state {
     uint16_t region, head, tail;
     uint8_t polling;
-    uint32_t buffer_size; /* as configured; of a sending master, as the peer has posted them */
+    uint32_t buffer_size; /* as configured; of a sending master: what the peer posted last */
 };
 int mif_queue_look(void *handle, uint16_t qid, int is_tx, struct mif_queue_state *state);
 

@@ -8,7 +8,7 @@
 #include "core/attributes.h"
 #include "core/state.h"
 
-/* The most bytes that a packet may have, in one slot or in several, to be received. */
+/* The longest packet that is received, in one slot or in several. */
 MIF_INLINE uint32_t mif_max_packet(const struct mif_queue *q)
 {
     const uint8_t *regions = (const uint8_t *)q->regions;
@@ -31,7 +31,7 @@ MIF_INLINE struct mif_region_cache mif_region_cache_of(const struct mif_queue *q
 
 /* Maps size bytes of fd as region index. The fd stays the caller's. */
 int mif_connection_map(void *handle, uint16_t index, int fd, uint64_t size);
-/* Takes memory that the application has mapped as region index; it stays the application's. */
+/* Uses memory that the program has mapped as region index; it stays the program's. */
 int mif_connection_adopt(void *handle, uint16_t index, void *base, uint64_t size);
 /* Address and size of a region; size 0 = there is none. */
 int mif_region_look(void *handle, uint16_t index, void **base, uint64_t *size);

@@ -10,12 +10,13 @@
  *  - between the store of our index and the load of MASK_INT stands a full barrier. The receiver
  *    does the mirror image (clears MASK_INT, full barrier, looks at the index), so at least one of
  *    the two sees the other's store and no wake-up is lost;
- *  - the sender leaves its barrier out while it reads MASK_INT together with MIF_RING_FENCED: such
- *    a receiver clears MASK_INT and then calls membarrier, which is a full barrier on every running
- *    thread of this process, too (it asked for that; one that does not run has had its barrier when
- *    it was put aside). If the sender's load came before that barrier, so did its store, which the
- *    receiver's look finds; if it came after, it sees MASK_INT cleared;
- *  - descriptors are read word by word with relaxed atomic loads: once, never again.
+ *  - the sender omits its barrier while it reads MASK_INT together with MIF_RING_FENCED: such a
+ *    receiver clears MASK_INT and then calls membarrier, which is a full barrier on every running
+ *    thread of this process too (we registered for that; a thread that is not running had its
+ *    barrier when it was scheduled out). If the sender's load came before that barrier, so did its
+ *    store, and the receiver's next look at the index finds it; if the load came after, it sees
+ *    MASK_INT cleared;
+ *  - descriptors are read word by word with relaxed atomic loads, each word once.
  */
 #ifndef MIF_RING_H
 #define MIF_RING_H
@@ -33,8 +34,8 @@ MIF_INLINE bool mif_kind_is_slave(enum mif_kind kind)
     return kind == MIF_KIND_256_SLAVE || kind == MIF_KIND_512_SLAVE;
 }
 
-/* A private copy of a descriptor: whatever the peer does now, this stays. `head` is its first word,
- * from which the rest is taken. */
+/* A private copy of a descriptor, which the peer cannot change. `head` is the first word; flags,
+ * region and capacity are taken from it. */
 struct mif_desc {
     uint64_t head; /* flags:16 region:16 length:32 (512) or capacity:32 (256) */
     uint32_t length;
@@ -61,14 +62,14 @@ MIF_INLINE bool mif_desc_has_next(const struct mif_desc *desc)
     return desc->head & MIF_DESC_NEXT;
 }
 
-/* Of a posted buffer: version 512 has it where the length goes later. */
+/* Of a posted buffer. Version 512 keeps it in the word that later holds the length. */
 MIF_INLINE uint32_t mif_desc_capacity(const struct mif_desc *desc)
 {
     return (uint32_t)(desc->head >> 32);
 }
 
-/* Says how much of a slot's buffer is filled. Region, capacity and offset stay as they are posted;
- * they are written from our copy, so that no shared memory is read. */
+/* Writes how much of a slot's buffer is filled. Region, capacity and offset stay as they were
+ * posted; they are written from our copy, so that no shared memory is read. */
 MIF_INLINE void mif_desc_fill(void *descs, uint32_t slot, const struct mif_slot *own,
                               uint16_t flags, uint32_t length, enum mif_kind kind)
 {
@@ -85,7 +86,7 @@ MIF_INLINE void mif_desc_fill(void *descs, uint32_t slot, const struct mif_slot 
                           memory_order_relaxed);
 }
 
-/* Says where in its region the bytes of a filled slot begin (slave of version 512). */
+/* Writes where in its region the data of a filled slot begins (slave of version 512). */
 MIF_INLINE void mif_desc_place(void *descs, uint32_t slot, uint32_t offset)
 {
     struct mif_desc_512 *shared = (struct mif_desc_512 *)descs + slot;
@@ -100,8 +101,8 @@ MIF_INLINE void mif_desc_offer(void *descs, uint32_t slot, uint64_t word, uint32
     atomic_store_explicit(&shared->offset_metadata, offset, memory_order_relaxed);
 }
 
-/* Offers a slot of ours (we are the slave) to be filled: empty, at its place, less the headroom.
- * `base` is where the buffer's region begins. */
+/* Offers a slot of ours (we are the slave) to be filled: empty, in its own buffer, after the
+ * headroom. `base` is where the buffer's region begins. */
 MIF_INLINE void mif_desc_post(void *descs, uint32_t slot, const struct mif_slot *own,
                               const uint8_t *base, enum mif_kind kind)
 {
@@ -118,9 +119,9 @@ MIF_INLINE void mif_desc_post(void *descs, uint32_t slot, const struct mif_slot 
     mif_desc_offer(descs, slot, word, (uint32_t)offset);
 }
 
-/* Takes NEXT off a slot that is about to go back to a slave of version 512: DPDK's writes a packet
- * of one slot over an older chain without clearing the flag. The slave has no use for the slot
- * before we publish it. */
+/* Clears NEXT in a slot that is about to go back to a slave of version 512: a DPDK slave writes a
+ * packet of one slot over an older chain without clearing the flag. The slave does not use the slot
+ * before we publish it, so nobody else writes the descriptor now. */
 MIF_INLINE void mif_desc_unchain(void *descs, uint32_t slot)
 {
     struct mif_desc_512 *shared = (struct mif_desc_512 *)descs + slot;
@@ -129,8 +130,8 @@ MIF_INLINE void mif_desc_unchain(void *descs, uint32_t slot)
                           memory_order_relaxed);
 }
 
-/* How many of `most` slots from a counter on lie side by side, that is before the ring's end. Loops
- * go over such runs: pointers that move on, no masks. */
+/* How many of `most` slots from a counter on are adjacent, that is, lie before the ring's end.
+ * Loops work on such runs, so that they advance pointers and need no mask. */
 MIF_INLINE uint32_t mif_run(const struct mif_queue *q, uint64_t counter, uint32_t most)
 {
     uint32_t to_end = (uint32_t)q->mask + 1 - ((uint32_t)counter & q->mask);
@@ -149,13 +150,13 @@ MIF_INLINE uint32_t mif_capacity(const struct mif_queue *q, enum mif_kind kind)
     return q->mask + (mif_kind_is_256(kind) ? 0u : 1u);
 }
 
-/* Writes what other threads may look at. */
+/* Writes a counter that other threads may read. */
 MIF_INLINE void mif_store(uint64_t *where, uint64_t value)
 {
     __atomic_store_n(where, value, __ATOMIC_RELAXED);
 }
 
-/* Takes note of how far the peer has come. False: its index is impossible. */
+/* Reads the peer's index and moves `limit`. False: the index is impossible. */
 MIF_INLINE bool mif_refresh(struct mif_queue *q, enum mif_kind kind)
 {
     uint16_t raw = atomic_load_explicit(q->peer_index, memory_order_acquire);
@@ -172,8 +173,8 @@ MIF_INLINE bool mif_refresh(struct mif_queue *q, enum mif_kind kind)
     return true;
 }
 
-/* What we show the peer: that we are done with all slots before q->done. A slave of version 512
- * receives into slots that it posted a ring ahead. */
+/* The index that we publish: we are done with all slots before q->done. A receiving slave of
+ * version 512 publishes one ring more, because it has posted those slots again. */
 MIF_INLINE uint16_t mif_own_index(const struct mif_queue *q, bool is_rx, enum mif_kind kind)
 {
     if (mif_kind_is_256(kind))
@@ -189,7 +190,7 @@ MIF_INLINE void mif_publish(struct mif_queue *q, bool is_rx, enum mif_kind kind)
 /* What lies in a ring and was not given back by its receiver. */
 struct mif_fill {
     uint32_t slots;
-    uint32_t packets; /* one of which only a part is there counts as one */
+    uint32_t packets; /* an incomplete one counts as one */
 };
 /* For the control plane, while the queue is up: reads every descriptor that is in use, which the
  * peer may change meanwhile. */

@@ -14,13 +14,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { REQUESTS = 64 }; /* how many signals go by before their completions are taken away */
+enum { REQUESTS = 64 }; /* completions that may queue up before we collect them */
 
 static atomic_bool reads_are_refused, requests_are_refused;
 static _Atomic aio_context_t requests; /* 0: none so far */
 static pthread_mutex_t setting_up = PTHREAD_MUTEX_INITIALIZER;
 
-/* Also in a forked child: requests are of one process and are not inherited. */
+/* Also in a forked child: a request context belongs to one process and is not inherited. */
 void mif_signals_init(void)
 {
     (void)pthread_mutex_init(&setting_up, NULL);
@@ -29,8 +29,8 @@ void mif_signals_init(void)
 
 /* ---- requests ---- */
 
-/* They are scarce among all processes: only who needs them takes some, and tries again when there
- * were none left. */
+/* All processes share a limited number of requests. So a context is set up only when it is needed,
+ * and when none was left it is tried again at the next call. */
 static bool have_requests(void)
 {
     if (atomic_load_explicit(&requests, memory_order_acquire) != 0)
@@ -49,7 +49,7 @@ static bool have_requests(void)
     return atomic_load(&requests) != 0;
 }
 
-/* Makes room for more requests: all there ever were are complete. */
+/* Makes room for more requests: all that were submitted are complete. */
 static void forget_requests(void)
 {
     struct io_event events[REQUESTS];
@@ -75,8 +75,8 @@ const struct mif_lock *mif_lock;
 
 /* ---- reads ---- */
 
-/* False if it was refused. Without the C library's own preadv2, which does more than the call, and
- * bursts end here. */
+/* False if it was refused. Makes the system call itself: the C library's preadv2 does more, and
+ * this is the last call of a burst. */
 static MIF_NO_STACK_PROTECTOR bool read_now(int efd)
 {
     uint64_t value;
@@ -90,7 +90,7 @@ static MIF_NO_STACK_PROTECTOR bool read_now(int efd)
 
 static bool read_by_request(int efd)
 {
-    static uint64_t nowhere; /* that outlives any request */
+    static uint64_t nowhere; /* static, so that it outlives the request */
     struct iocb request = {
         .aio_fildes = (uint32_t)efd,
         .aio_lio_opcode = IOCB_CMD_PREAD,
@@ -101,8 +101,8 @@ static bool read_by_request(int efd)
     return submit(&request);
 }
 
-/* All that is left is to look first. Better to wait for a peer that gets in between than not to
- * work with others, and if even a look is denied, better to read than not to. */
+/* The last resort: poll first. If poll is denied too, read anyway. A peer that drains the eventfd
+ * in between makes us wait; refusing to work with all other peers would be worse. */
 static void read_if_signalled(int efd)
 {
     uint64_t value;
@@ -133,7 +133,7 @@ MIF_NO_STACK_PROTECTOR __attribute__((noinline)) bool mif_efd_signal(int efd)
     }
 }
 
-/* Reads no bytes from an eventfd, which it refuses, and that is a completion. */
+/* Submits a zero-length read; the kernel rejects it, and the completion signals `aio_resfd`. */
 static bool signal_by_request(int efd)
 {
     struct iocb request = {
@@ -145,8 +145,8 @@ static bool signal_by_request(int efd)
     return submit(&request);
 }
 
-/* Without requests all that is left is to look first: between that and the write the peer can still
- * get in, if it tries for long enough. */
+/* Without requests the last resort is to poll first. A peer that tries long enough can still fill
+ * the eventfd between poll and write. */
 static bool signal_if_there_is_room(int efd)
 {
     struct pollfd room = {.fd = efd, .events = POLLOUT};
@@ -159,7 +159,7 @@ bool mif_efd_signal_nowait(int efd)
     return signal_by_request(efd) || signal_if_there_is_room(efd);
 }
 
-/* ---- the same in a burst ---- */
+/* ---- in a burst, with the lock released if it may wait ---- */
 
 bool mif_signal_nowait(struct mif_queue *q)
 {

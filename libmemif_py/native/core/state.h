@@ -32,9 +32,9 @@ enum mif_direction { MIF_RX, MIF_TX };
 
 /* How a burst signals, as flags. */
 enum mif_signal_mode {
-    MIF_SIGNAL_UNTRUSTED = 1, /* the peer might make the eventfd a blocking one, to hold us up */
+    MIF_SIGNAL_UNTRUSTED = 1, /* the peer might make the eventfd blocking, to delay us */
     MIF_SIGNAL_LOCKED = 2,    /* bursts hold a lock that others need: mif_lock */
-    MIF_SIGNAL_UNLOCKED = 4,  /* right now the burst has let go of it; belongs to who holds it */
+    MIF_SIGNAL_UNLOCKED = 4,  /* the burst has released it for now; guarded by that lock */
 };
 
 struct mif_region {
@@ -42,10 +42,10 @@ struct mif_region {
     uint64_t size; /* as mapped; 0 = no such region */
 };
 
-/* What we know, privately, of the buffer of one ring slot: ours as slave, the peer's last posted
- * one as sending master. Two words, for a burst walks over them. `word` is laid out as the first
- * word of a descriptor that offers the buffer: headroom:16 region:16 capacity:32. Headroom is what
- * a slave of version 512 wants left free at data. */
+/* Our private record of the buffer of one ring slot: our own as slave, the one that the peer posted
+ * last as sending master. Two words only, because bursts read them in order. `word` is laid out
+ * like the first word of a descriptor that offers the buffer: headroom:16 region:16 capacity:32.
+ * Headroom is what a slave of version 512 wants left free at the beginning of data. */
 struct mif_slot {
     uint8_t *data;
     uint64_t word;
@@ -83,25 +83,25 @@ static inline void mif_slot_set_headroom(struct mif_slot *slot, uint16_t headroo
     slot->word = (slot->word & ~(uint64_t)0xFFFF) | headroom;
 }
 
-/* A packet of several slots, noted at its first one. */
+/* A packet of several slots, recorded at its first slot. */
 struct mif_chain {
-    uint8_t *bounce;  /* memory of ours that stands in for scattered buffers, or NULL */
+    uint8_t *bounce;  /* bounce buffer, where the slots' buffers are not contiguous; or NULL */
     uint32_t length;  /* bytes reserved or received */
-    uint32_t segment; /* of each slot: the bytes that lie in it */
+    uint32_t segment; /* set for each slot: the bytes in it */
     uint16_t count;   /* slots; 0 = no such packet starts here */
 };
 
-/* Of a sending queue: where it is among entries that were refused or left out; see chain.h. */
+/* Of a sending queue: how entries that were refused or left out are passed over; see chain.h. */
 struct mif_order {
     uint64_t passed;   /* entries before it were sent or given up; 0 = none between done and next */
-    uint64_t stopped;  /* where done was when a burst stopped; as long as it is there, */
-    uint64_t optional; /* what was reserved then, before this, may be left out */
-    uint64_t refused;  /* which burst it was; 0 = it was not refused, its last chain had no end */
-    bool reported;     /* that a packet never fits */
+    uint64_t stopped;  /* done when a burst stopped early; while done is still there, */
+    uint64_t optional; /* entries before this counter, reserved then, may be left out */
+    uint64_t refused;  /* hash of that burst; 0 = not refused, its last chain had no end */
+    bool reported;     /* the debug line that a packet never fits */
 };
 
-/* A region as it was last used: descriptors in a row mostly point to the same one. `max_packet` is
- * the longest packet that is received from there, at most `size`. */
+/* The region that was used last: consecutive descriptors mostly point to the same one. `max_packet`
+ * is the longest packet that is received from there, at most `size`. */
 struct mif_region_cache {
     uint8_t *base;
     uint64_t size;
@@ -109,11 +109,11 @@ struct mif_region_cache {
     uint16_t index;
 };
 
-/* Where a slave's buffers lie when they lie in a row and are all in their own slots: then nothing
- * of the slot table has to be read. */
+/* A slave's buffers while they form an array and each belongs to its own slot: then bursts need not
+ * read the slot table. */
 struct mif_buffer_array {
-    uint8_t *data;   /* of slot 0; NULL = they do not */
-    uint64_t word;   /* as in every slot */
+    uint8_t *data;   /* of slot 0; NULL = they form no array */
+    uint64_t word;   /* the same in every slot */
     uint32_t stride; /* from one buffer to the next */
     uint32_t offset; /* of slot 0 in its region */
 };
@@ -128,12 +128,12 @@ struct mif_totals {
 
 struct mif_queue;
 
-/* A burst on a queue that was entered; leaves it. `extra` is the size of packets to reserve, or the
- * headroom of buffers to post. `bufs` is of the face's own type. */
+/* A burst on a queue that was entered; it leaves the queue at its end. `extra` is the size of
+ * packets to reserve, or the headroom of buffers to post. `bufs` has the face's own type. */
 typedef int mif_burst_fn(struct mif_queue *q, uint32_t extra, void *bufs, uint32_t count,
                          uint16_t *out);
 
-/* Which burst function: of a receiving queue, of a sending one. */
+/* Which burst function: the first two are of a receiving queue, the others of a sending one. */
 enum mif_call { MIF_CALL_RX = 0, MIF_CALL_GIVE_BACK = 1, MIF_CALL_RESERVE = 0, MIF_CALL_TX = 1 };
 
 /*
@@ -141,8 +141,8 @@ enum mif_call { MIF_CALL_RX = 0, MIF_CALL_GIVE_BACK = 1, MIF_CALL_RESERVE = 0, M
  *      done <= next <= limit <= done + capacity
  * rx: [done, next) is with the application, [next, limit) waits to be received.
  * tx: [done, next) is with the application, [next, limit) is free to be allocated.
- * A receiver that has yet to post its buffers begins at done = next - capacity, which is below
- * zero and compares like any other distance.
+ * A receiver that has not posted its buffers yet begins at done = next - capacity. That is below
+ * zero, but only differences of counters are compared.
  *
  * The first two lines are what every burst touches; one thread writes them. Where another one looks
  * on (mif_queue_totals), they are written with mif_store.
@@ -164,12 +164,11 @@ struct mif_queue {
     _Atomic uint16_t *own_index;
     _Atomic uint16_t *peer_index;
     struct mif_ring *ring;
-    struct mif_region_cache
-        cache; /* where the last descriptor pointed: likely the next one's, too */
+    struct mif_region_cache cache; /* of the last descriptor, and likely of the next one */
     uint64_t bytes;
-    /* The third line: what one kind of burst or a rare one needs. */
+    /* The third line: what only some bursts need. */
     struct mif_buffer_array buffers;
-    uint64_t extra_slots; /* slots that went on the packet of the slot before them */
+    uint64_t extra_slots; /* slots beyond the first of each packet */
     struct mif_region *regions;
     struct mif_chain *chain_of; /* by slot */
     int efd;
@@ -180,9 +179,9 @@ struct mif_queue {
     uint8_t kind;
     bool post_at_start;  /* slave rx: all buffers are posted when the connection comes up */
     uint8_t signal_mode; /* enum mif_signal_mode: how efd is signalled */
-    uint8_t tailroom;    /* bytes behind each buffer of ours that are nobody else's */
-    /* The fourth line: nothing that a burst needs. What is above `before` is set up anew for each
-     * connection. */
+    uint8_t tailroom;    /* unused bytes behind each buffer of ours */
+    /* The fourth line: not needed in ordinary bursts. Everything above `before` is set up anew for
+     * each connection. */
     uint64_t serial;  /* of the connection: no two have the same */
     uint64_t full;    /* tx: bursts that the ring had no room for */
     uint64_t signals; /* tx: interrupts sent */
@@ -207,8 +206,8 @@ struct mif_connection {
     _Atomic uint32_t up;
     _Atomic int control_fd;      /* -1 = none; shut down when the peer breaks the rules */
     _Atomic(const char *) fault; /* what the data path found wrong; NULL = nothing */
-    atomic_bool faulted;         /* whoever sets it says what is wrong */
-    char fault_text[80];         /* where what is wrong has numbers in it */
+    atomic_bool faulted;         /* the thread that sets it also sets fault */
+    char fault_text[80];         /* storage for a fault text with numbers */
     _Atomic(mif_interrupt_fn *) interrupt;
     _Atomic(void *) private_ctx;
     struct mif_poller *poller;             /* NULL, or the group that it belongs to */

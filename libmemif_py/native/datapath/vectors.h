@@ -12,13 +12,12 @@
 #ifndef MIF_VECTORS_H
 #define MIF_VECTORS_H
 
+#include "core/attributes.h"
 #include "core/state.h"
 
 #include <immintrin.h>
 
 #define MIF_VEC_SLOTS 4
-
-#define MIF_VEC_INLINE static inline __attribute__((always_inline))
 
 /* Four descriptors: flags:16 region:16 length:32, and offset:32 metadata:32. */
 struct mif_vec_pair {
@@ -26,36 +25,36 @@ struct mif_vec_pair {
     __m256i tail;
 };
 
-MIF_VEC_INLINE __m256i mif_vec_all(uint64_t value)
+MIF_INLINE __m256i mif_vec_all(uint64_t value)
 {
     return _mm256_set1_epi64x((long long)value);
 }
 
 /* value, and step more with each slot. */
-MIF_VEC_INLINE __m256i mif_vec_series(uint64_t value, uint32_t step)
+MIF_INLINE __m256i mif_vec_series(uint64_t value, uint32_t step)
 {
     const __m256i order = _mm256_set_epi64x(3, 1, 2, 0);
     return _mm256_add_epi64(mif_vec_all(value), _mm256_mul_epu32(mif_vec_all(step), order));
 }
 
-MIF_VEC_INLINE __m256i mif_vec_load(const void *from)
+MIF_INLINE __m256i mif_vec_load(const void *from)
 {
     return _mm256_loadu_si256((const __m256i *)from);
 }
 
-MIF_VEC_INLINE void mif_vec_store(void *to, __m256i value)
+MIF_INLINE void mif_vec_store(void *to, __m256i value)
 {
     _mm256_storeu_si256((__m256i *)to, value);
 }
 
-MIF_VEC_INLINE __m256i mif_vec_pin(__m256i value)
+MIF_INLINE __m256i mif_vec_pin(__m256i value)
 {
     __asm__ volatile("" : "+x"(value));
     return value;
 }
 
 /* Two words of each of four slots or descriptors that lie one after the other. */
-MIF_VEC_INLINE struct mif_vec_pair mif_vec_read(const void *from)
+MIF_INLINE struct mif_vec_pair mif_vec_read(const void *from)
 {
     __m256i low = mif_vec_pin(mif_vec_load(from));
     __m256i high = mif_vec_pin(mif_vec_load((const uint8_t *)from + 32));
@@ -63,14 +62,14 @@ MIF_VEC_INLINE struct mif_vec_pair mif_vec_read(const void *from)
                                  _mm256_unpackhi_epi64(low, high)};
 }
 
-MIF_VEC_INLINE void mif_vec_write(void *to, __m256i head, __m256i tail)
+MIF_INLINE void mif_vec_write(void *to, __m256i head, __m256i tail)
 {
     mif_vec_store(to, _mm256_unpacklo_epi64(head, tail));
     mif_vec_store((uint8_t *)to + 32, _mm256_unpackhi_epi64(head, tail));
 }
 
 /* The heads of four descriptors alone. */
-MIF_VEC_INLINE void mif_vec_write_heads(void *to, __m256i heads)
+MIF_INLINE void mif_vec_write_heads(void *to, __m256i heads)
 {
     uint8_t *at = to;
     __m128d low = _mm_castsi128_pd(_mm256_castsi256_si128(heads));
@@ -81,65 +80,65 @@ MIF_VEC_INLINE void mif_vec_write_heads(void *to, __m256i heads)
     _mm_storeh_pd((double *)(void *)(at + 48), high);
 }
 
-MIF_VEC_INLINE __m256i mif_vec_add(__m256i a, __m256i b)
+MIF_INLINE __m256i mif_vec_add(__m256i a, __m256i b)
 {
     return _mm256_add_epi64(a, b);
 }
 
 /* The upper half of each word, as a word. */
-MIF_VEC_INLINE __m256i mif_vec_high(__m256i words)
+MIF_INLINE __m256i mif_vec_high(__m256i words)
 {
     return _mm256_srli_epi64(words, 32);
 }
 
-MIF_VEC_INLINE __m256i mif_vec_low(__m256i words)
+MIF_INLINE __m256i mif_vec_low(__m256i words)
 {
     return _mm256_blend_epi32(words, _mm256_setzero_si256(), 0xAA);
 }
 
 /* Words from a lower half and an upper half. */
-MIF_VEC_INLINE __m256i mif_vec_join(__m256i low, __m256i high)
+MIF_INLINE __m256i mif_vec_join(__m256i low, __m256i high)
 {
     return _mm256_blend_epi32(low, _mm256_slli_epi64(high, 32), 0xAA);
 }
 
 /* Not zero where a word differs in the bits of the mask. */
-MIF_VEC_INLINE __m256i mif_vec_differ(__m256i a, __m256i b, __m256i mask)
+MIF_INLINE __m256i mif_vec_differ(__m256i a, __m256i b, __m256i mask)
 {
     return _mm256_and_si256(_mm256_xor_si256(a, b), mask);
 }
 
 /* Not zero where a word is greater; words are below 2^63. */
-MIF_VEC_INLINE __m256i mif_vec_greater(__m256i a, __m256i b)
+MIF_INLINE __m256i mif_vec_greater(__m256i a, __m256i b)
 {
     return _mm256_cmpgt_epi64(a, b);
 }
 
-MIF_VEC_INLINE __m256i mif_vec_or(__m256i a, __m256i b)
+MIF_INLINE __m256i mif_vec_or(__m256i a, __m256i b)
 {
     return _mm256_or_si256(a, b);
 }
 
-MIF_VEC_INLINE bool mif_vec_any(__m256i bad)
+MIF_INLINE bool mif_vec_any(__m256i bad)
 {
     return !_mm256_testz_si256(bad, bad);
 }
 
-MIF_VEC_INLINE uint64_t mif_vec_sum(__m256i words)
+MIF_INLINE uint64_t mif_vec_sum(__m256i words)
 {
     __m128i pair = _mm_add_epi64(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
     return (uint64_t)_mm_cvtsi128_si64(pair) + (uint64_t)_mm_extract_epi64(pair, 1);
 }
 
 /* How many of `run` slots are done in vectors. */
-MIF_VEC_INLINE uint32_t mif_vec_slots(uint32_t run)
+MIF_INLINE uint32_t mif_vec_slots(uint32_t run)
 {
     return run & ~(MIF_VEC_SLOTS - 1u);
 }
 
 /* Offers buffers that form an array; returns how many of `run`. */
-MIF_VEC_INLINE uint32_t mif_vec_post(void *descs, uint32_t first, uint32_t run,
-                                     const struct mif_buffer_array *array)
+MIF_INLINE uint32_t mif_vec_post(void *descs, uint32_t first, uint32_t run,
+                                 const struct mif_buffer_array *array)
 {
     struct mif_desc_512 *at = (struct mif_desc_512 *)descs + first;
     struct mif_desc_512 *const end = at + mif_vec_slots(run);
