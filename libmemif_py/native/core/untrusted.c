@@ -29,7 +29,7 @@
 
 enum {
     MOST_FDS = 253,   /* what the kernel lets travel with one message */
-    MOST_WORKERS = 8, /* that receive; one is stuck for good when a close is */
+    MOST_WORKERS = 8, /* that receive; a worker hangs for ever when its close does */
     STACK_SIZE = 256 * 1024,
 };
 
@@ -41,13 +41,13 @@ enum { CLOSE = -1 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int jobs = -1;           /* our end of the pair; under the lock, as all of this */
-static uint32_t peers;          /* that are not trusted */
-static uint32_t last_close;     /* its number */
-static _Atomic uint32_t let_go; /* the number of the last one whose descriptor here is closed */
-static _Atomic uint32_t receiving, closing; /* threads that do */
+static uint32_t peers;          /* untrusted ones */
+static uint32_t last_close;     /* number of the last CLOSE job */
+static _Atomic uint32_t let_go; /* number of the last CLOSE whose socket is closed in our table */
+static _Atomic uint32_t receiving, closing; /* threads that are doing so */
 
-/* System calls of these threads are raw: to tools that follow descriptors by their numbers, those
- * of another table would look like the program's. */
+/* These threads make raw system calls: tools that track descriptors by number (valgrind,
+ * sanitizers) would take numbers of another table for the program's. */
 
 /* ---- messages with descriptors ---- */
 
@@ -103,7 +103,7 @@ static bool is_eventfd(int fd)
     return fstat(fd, &kind) == 0 && (kind.st_mode & S_IFMT) == 0;
 }
 
-/* Asks nobody but the kernel itself: what belongs to a file system may not answer. */
+/* Asks only the kernel itself: a file system may never answer. */
 static bool is_good(int fd, int32_t kind)
 {
     if (kind == MIF_FD_MEMORY)
@@ -120,15 +120,15 @@ static void close_what_came(const int *fds, uint32_t count)
         (void)syscall(SYS_close, fds[i]);
 }
 
-/* Begins a table of this thread's own: a copy, where the system can without those from `first` on.
- */
+/* Gives this thread a table of its own: a copy, without the descriptors from `first` on where the
+ * kernel can do that. */
 static bool leave_table(unsigned first)
 {
     return syscall(SYS_close_range, first, ~0u, UNSHARE_TABLE) == 0 ||
            syscall(SYS_unshare, CLONE_FILES) == 0;
 }
 
-/* How far the numbers of this thread's descriptors go at most. */
+/* An upper limit of this thread's descriptor numbers. */
 static unsigned table_size(void)
 {
     char text[1024];
@@ -167,12 +167,12 @@ static void receive_for(int sock, int reply_to, int32_t kind)
         reply.length = (uint32_t)length;
     bool good = reply.fds == 1 && is_good(fds[0], kind);
     (void)send_with(reply_to, &reply, sizeof(reply), fds, good ? 1 : 0);
-    /* The other side must see the end even if what comes now takes for ever. */
+    /* The other side must see the end even if closing the rest hangs. */
     (void)syscall(SYS_close, reply_to);
     close_what_came(fds, reply.fds);
 }
 
-/* Whoever closes last is the one who waits. */
+/* The last thread that closes the socket is the one that waits: that must be this thread. */
 static void wait_to_be_last(uint32_t number)
 {
     while ((int32_t)(atomic_load(&let_go) - number) < 0)
@@ -192,7 +192,7 @@ static void *work(void *argument)
     uint32_t count = 0;
     bool is_apart = leave_table(~0u);
     long length = receive_with(source, &job, sizeof(job), fds, &count);
-    sem_post(&worker->has_job); /* the worker is gone from here on */
+    sem_post(&worker->has_job); /* from here on the worker struct may be gone */
     bool is_whole = length == (long)sizeof(job);
     if (is_whole && job.kind == CLOSE) {
         wait_to_be_last(job.number);
@@ -203,7 +203,7 @@ static void *work(void *argument)
     }
     if (!is_apart)
         close_what_came(fds, count);
-    return NULL; /* and with the thread its table goes, and the socket in it */
+    return NULL; /* the exit drops the table, and with it the socket */
 }
 
 /* ---- the thread that stays ---- */
@@ -217,7 +217,7 @@ static bool start_thread(void *(*run)(void *), void *argument)
         return false;
     (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     (void)pthread_attr_setstacksize(&attr, STACK_SIZE);
-    (void)sigfillset(&all); /* signals are the program's */
+    (void)sigfillset(&all); /* signals are for the program's threads */
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&thread, &attr, run, argument);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -226,7 +226,7 @@ static bool start_thread(void *(*run)(void *), void *argument)
     return error == 0;
 }
 
-/* True when there is a job, false when there will be none any more. */
+/* True when there is a job, false when there will be no more. */
 static bool wait_for_job(int source)
 {
     char byte;
@@ -247,14 +247,14 @@ static void *manage(void *argument)
     int source = manager->jobs;
     bool good = leave_table((unsigned)source + 1);
     manager->error = good ? 0 : errno;
-    sem_post(&manager->is_apart); /* the manager is gone from here on */
+    sem_post(&manager->is_apart); /* from here on the manager struct may be gone */
     if (!good)
         return NULL;
-    close_all_but((unsigned)source); /* the copies of the program's */
+    close_all_but((unsigned)source); /* the copies of the program's descriptors */
     while (wait_for_job(source)) {
         struct worker worker = {.jobs = source};
         (void)sem_init(&worker.has_job, 0, 0);
-        while (!start_thread(work, &worker)) /* the job waits, and whoever sent it has a deadline */
+        while (!start_thread(work, &worker)) /* the job waits; its sender has a deadline */
             (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
         while (sem_wait(&worker.has_job) != 0)
             ;
@@ -277,7 +277,7 @@ static int start_manager(void)
     while (started && sem_wait(&manager.is_apart) != 0)
         ;
     (void)sem_destroy(&manager.is_apart);
-    (void)close(ends[1]); /* its own copy is in its own table */
+    (void)close(ends[1]); /* the manager has a copy in its own table */
     if (started && manager.error == 0) {
         jobs = ends[0];
         return MIF_ERR_SUCCESS;
@@ -290,11 +290,11 @@ static int start_manager(void)
     return err;
 }
 
-/* Under the lock. What was sent is still done. */
+/* Under the lock. Jobs that were sent are still done. */
 static void stop_manager(void)
 {
     int ours = jobs;
-    jobs = -1; /* first: a child that is forked in between must not close another's number */
+    jobs = -1; /* first: a child that is forked in between must not close a reused number */
     if (ours >= 0)
         (void)close(ours);
 }
@@ -313,7 +313,7 @@ static int submit(struct job job, const int *fds, uint32_t count)
         err = mif_call_failed("sendmsg");
         if (errno != EPIPE && errno != ECONNRESET)
             break;
-        stop_manager(); /* it ended by itself: begin anew */
+        stop_manager(); /* it ended by itself: start another */
     }
     return err;
 }
@@ -329,7 +329,7 @@ static bool hand_over(int sock)
         atomic_store(&let_go, job.number);
     }
     if (peers == 0)
-        stop_manager(); /* a socket whose peer could not be told */
+        stop_manager(); /* the socket of a peer whose trust was never found out */
     pthread_mutex_unlock(&lock);
     return done;
 }
@@ -345,7 +345,7 @@ void mif_untrusted_close(int sock)
 {
     if (hand_over(sock))
         return;
-    /* Without tables of their own at least other threads. */
+    /* Without a table of its own, at least another thread. */
     if (atomic_fetch_add(&closing, 1) < MOST_WORKERS &&
         start_thread(close_plainly, (void *)(intptr_t)sock))
         return;
@@ -386,7 +386,7 @@ void mif_untrusted_end(void)
 void mif_untrusted_forked(void)
 {
     static const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
-    lock = fresh; /* a thread that did not come along may have held it */
+    lock = fresh; /* a thread that is not in the child may have held it */
     stop_manager();
     peers = 0;
     atomic_store(&receiving, 0);

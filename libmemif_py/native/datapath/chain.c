@@ -8,7 +8,7 @@
 
 /* ---- packets of several slots ---- */
 
-/* Says, once, why a program waits in vain. */
+/* Writes a debug line, once, that says why a program waits in vain. */
 static void report_that_it_never_fits(struct mif_queue *q, uint32_t size, uint32_t largest)
 {
     if (!q->order->reported)
@@ -18,8 +18,9 @@ static void report_that_it_never_fits(struct mif_queue *q, uint32_t size, uint32
     q->order->reported = true;
 }
 
-/* Whether waiting is in vain, for a packet that the free slots cannot hold: either they are the
- * whole ring, or no buffer that was ever seen in it would make the ring large enough. */
+/* For a packet that the free slots cannot hold: whether more free slots would not help. That is so
+ * if they are the whole ring already, or if a ring full of the largest buffer that was seen in it
+ * would be too small. */
 static bool never_fits(struct mif_queue *q, uint32_t size)
 {
     uint32_t slots = mif_capacity(q, (enum mif_kind)q->kind), largest = 0;
@@ -94,7 +95,7 @@ bool mif_begins_unsent(const struct mif_queue *q, uint64_t at)
     return begin == at && at < q->next;
 }
 
-/* Where a burst may go on at most. */
+/* The last counter at which a burst may continue. */
 static uint64_t last_next(const struct mif_queue *q, uint64_t expected)
 {
     const struct mif_order *order = q->order;
@@ -125,7 +126,7 @@ bool mif_refuse(struct mif_queue *q, uint64_t hash)
     return again;
 }
 
-/* All before a counter was sent, given up or taken back. */
+/* Records that all entries before a counter were sent, given up or taken back. */
 static void pass(struct mif_queue *q, uint64_t passed)
 {
     struct mif_order *order = q->order;
@@ -165,8 +166,8 @@ static void fill_slot(const struct mif_scatter *scatter, uint16_t flags)
     uint16_t slot = mif_slot_of(q, scatter->slot);
     const struct mif_slot *own = &q->slots[slot];
     mif_desc_fill(q->descs, slot, own, flags, scatter->used, kind);
-    /* Where buffers have changed places, or data was moved inside of them, the descriptor may still
-     * say where another packet began. */
+    /* Where buffers were exchanged between slots, or data was moved inside of them, the descriptor
+     * may still have the offset of another packet. */
     if (kind == MIF_KIND_512_SLAVE && q->buffers.data == NULL)
         mif_desc_place(q->descs, slot,
                        (uint32_t)(own->data - q->regions[mif_slot_region(own)].base));
@@ -179,7 +180,7 @@ void mif_scatter_begin(struct mif_scatter *scatter, struct mif_queue *q, uint64_
     *scatter = (struct mif_scatter){.q = q, .first = first, .slot = q->done};
 }
 
-/* Forwards: byte for byte the new place is the old one, or before it. */
+/* Copies forwards, because each byte's new address is its old one or a lower one. */
 void mif_scatter_bytes(struct mif_scatter *scatter, const uint8_t *bytes, uint32_t length)
 {
     struct mif_queue *q = scatter->q;

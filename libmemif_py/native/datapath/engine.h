@@ -14,7 +14,7 @@
 #include "core/ring.h"
 #include "core/signals.h"
 
-/* Four slots at a time, where the compiler may use such vectors. */
+/* Four slots at a time, where the compiler may use AVX2. */
 #ifdef __AVX2__
 #include "datapath/vectors.h"
 #endif
@@ -31,7 +31,7 @@ MIF_INLINE void mif_post_one(struct mif_queue *q, uint32_t slot)
     mif_desc_post(q->descs, slot, own, q->regions[mif_slot_region(own)].base, MIF_KIND_512_SLAVE);
 }
 
-/* Posts `run` slots side by side of a slave of version 512. */
+/* Posts `run` adjacent slots of a slave of version 512. */
 MIF_INLINE void mif_post_run(struct mif_queue *q, uint32_t first, uint32_t run)
 {
     void *descs = q->descs;
@@ -51,9 +51,9 @@ MIF_INLINE void mif_post_run(struct mif_queue *q, uint32_t first, uint32_t run)
                       MIF_KIND_512_SLAVE);
 }
 
-/* Gives `n` slots from q->done on, of a burst of `count`, to the peer again; as slave of version
- * 512 that is to post them. The code for bursts of one has no loop and no vectors, which would cost
- * it as much as all else: not every compiler sees by itself that no run is longer there. */
+/* Returns `n` slots from q->done on, of a burst of `count`, to the peer; a slave of version 512
+ * posts them. The code for bursts of one has no loop and no vectors, which would double its cost:
+ * not every compiler sees by itself that a run has one slot there. */
 MIF_INLINE void mif_post_slots(struct mif_queue *q, uint32_t n, uint32_t count, enum mif_kind kind)
 {
     const bool is_one = __builtin_constant_p(count) && count == 1;
@@ -70,8 +70,9 @@ MIF_INLINE void mif_post_slots(struct mif_queue *q, uint32_t n, uint32_t count, 
     mif_store(&q->done, q->done + n);
 }
 
-/* True if the bytes that a descriptor names, at most `most`, which is no more than the size, lie in
- * the cache; its region is checked elsewhere. In version 512 so is the length. */
+/* True if the bytes that a descriptor names lie in the cached region. They must be at most `most`,
+ * which is at most the region's size. Callers check that the descriptor names this region, and in
+ * version 512 also its length. */
 MIF_INLINE bool mif_in_cached_region(const struct mif_region_cache *cache,
                                      const struct mif_desc *desc, uint64_t most, enum mif_kind kind)
 {
@@ -80,8 +81,8 @@ MIF_INLINE bool mif_in_cached_region(const struct mif_region_cache *cache,
     return desc->offset + desc->length <= cache->size;
 }
 
-/* The address of `length` bytes where a descriptor of the peer says, or NULL: they do not lie in a
- * region. */
+/* The address of the `length` bytes that a descriptor of the peer names; NULL when they do not lie
+ * in a region. */
 MIF_INLINE uint8_t *mif_peer_data(struct mif_queue *q, const struct mif_desc *desc, uint32_t length)
 {
     uint16_t region = (uint16_t)(desc->head >> 16);
@@ -98,14 +99,14 @@ MIF_INLINE uint8_t *mif_peer_data(struct mif_queue *q, const struct mif_desc *de
 
 /* ---- steps of a burst ---- */
 
-/* What a step of a burst came to. */
+/* How a step of a burst ended. */
 enum mif_step {
-    MIF_STEP_OK,    /* done with all that is known to be there */
-    MIF_STEP_WAIT,  /* what comes next is not complete yet */
-    MIF_STEP_FULL,  /* what comes next does not fit the caller's array */
+    MIF_STEP_OK,    /* did all that it knew of */
+    MIF_STEP_WAIT,  /* the next packet, or room for it, is not complete yet */
+    MIF_STEP_FULL,  /* the next packet does not fit the caller's array */
     MIF_STEP_FAULT, /* the peer broke the rules */
     MIF_STEP_NOMEM,
-    MIF_STEP_NEVER, /* what is asked for cannot be, however long one waits */
+    MIF_STEP_NEVER, /* the request can never be met */
 };
 
 MIF_INLINE int mif_step_error(enum mif_step step, int otherwise)
@@ -117,7 +118,7 @@ MIF_INLINE int mif_step_error(enum mif_step step, int otherwise)
     return step == MIF_STEP_FAULT ? MIF_ERR_DISCONNECTED : MIF_ERR_NOMEM;
 }
 
-/* mif_fault, for the place where a step ends. */
+/* mif_fault, as the end of a step. */
 MIF_INLINE enum mif_step mif_step_fault(struct mif_queue *q, const char *reason)
 {
     mif_fault(q, reason);
@@ -130,7 +131,7 @@ MIF_INLINE enum mif_step mif_too_long(struct mif_queue *q, uint64_t length)
     return MIF_STEP_FAULT;
 }
 
-/* What is wrong with a slot that has no mif_received_data. */
+/* The fault of a slot for which mif_received_data gave NULL. */
 MIF_INLINE enum mif_step mif_bad_slot(struct mif_queue *q, uint32_t length)
 {
     return length > mif_max_packet(q) ? mif_too_long(q, length)
@@ -146,9 +147,9 @@ MIF_INLINE enum mif_step mif_advance(struct mif_queue *q, enum mif_kind kind)
     return mif_step_fault(q, MIF_BAD_INDEX);
 }
 
-/* True if `length` bytes lie in a buffer of ours, `start` bytes in. Where the start is within the
- * tail room, they may be as many as the whole buffer has: DPDK does not look at how much is posted,
- * so that it fills a buffer with a headroom past its end. */
+/* True if `length` bytes from `start` on lie in a buffer of ours. If `start` is within the tail
+ * room, they may be as many as the whole buffer has: DPDK ignores how much is posted, so it fills a
+ * buffer that has a headroom past its end. */
 MIF_INLINE bool mif_slot_holds(const struct mif_queue *q, const struct mif_slot *own,
                                uintptr_t start, uint32_t length)
 {
@@ -157,8 +158,8 @@ MIF_INLINE bool mif_slot_holds(const struct mif_queue *q, const struct mif_slot 
            (start <= q->tailroom && length <= capacity);
 }
 
-/* Where the bytes of a filled slot are; NULL = the peer lies. As slave the buffer is our own and
- * the peer has no say in where it lies. */
+/* The address of the data of a filled slot; NULL when the descriptor is invalid. As slave the
+ * buffer is our own, and the address does not depend on what the peer wrote. */
 MIF_INLINE uint8_t *mif_received_data(struct mif_queue *q, const struct mif_slot *own,
                                       const struct mif_desc *desc, enum mif_kind kind)
 {
@@ -169,7 +170,7 @@ MIF_INLINE uint8_t *mif_received_data(struct mif_queue *q, const struct mif_slot
     return mif_slot_holds(q, own, headroom, desc->length) ? own->data + headroom : NULL;
 }
 
-/* As sending master: takes note of the buffer that the peer has posted. False: there is none. */
+/* As sending master: records the buffer that the peer has posted. False: it is invalid or empty. */
 MIF_INLINE bool mif_take_posted(struct mif_queue *q, uint16_t slot, enum mif_kind kind)
 {
     struct mif_desc desc = mif_desc_read(q->descs, slot, kind);
@@ -179,7 +180,7 @@ MIF_INLINE bool mif_take_posted(struct mif_queue *q, uint16_t slot, enum mif_kin
     return MIF_LIKELY(data != NULL && capacity > 0);
 }
 
-/* Makes sure that a slot may be filled and its buffer is known. */
+/* Makes sure that we may fill a slot and know its buffer. MIF_STEP_WAIT: not yet. */
 MIF_INLINE enum mif_step mif_claim_slot(struct mif_queue *q, uint64_t counter, enum mif_kind kind)
 {
     if (counter == q->limit) {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the faces of the data path share. A face is a set of burst functions over one public buffer
- * structure: for each call and for each version and role one instance, which a queue gets when it
- * is set up (mif_face_bind). Whoever includes this has included that structure (memif_buffer_t) and
- * defined MIF_FACE_ERROR(code), which puts a core code into the numbering of the face.
+ * What the faces of the data path share. A face is a set of burst functions for one public buffer
+ * structure: for each call one instance for each version and role. A queue gets its functions when
+ * it is set up (mif_face_bind). A file that includes this one has included that structure
+ * (memif_buffer_t) and defined MIF_FACE_ERROR(code), which translates a core error code to the
+ * numbers of the face.
  *
- * A call consists of a fast path, which is inlined into each instance and does the whole of an
- * ordinary burst, and of functions for all that is not ordinary. These end the call themselves, so
- * that the fast path jumps there and keeps nothing for afterwards.
+ * A call consists of a fast path, which is inlined into each instance and handles ordinary bursts
+ * completely, and of functions for all other cases. These end the call themselves, so that the fast
+ * path jumps there and saves no registers.
  */
 #ifndef MIF_FACE_H
 #define MIF_FACE_H
@@ -15,10 +16,10 @@
 #include "core/queue.h"
 #include "datapath/engine.h"
 
-/* For writing the fields of an entry by the word. */
+/* For writing several fields of an entry with one store. */
 typedef uint64_t __attribute__((may_alias)) mif_word;
 
-/* A number that depends on all that was mixed into it. */
+/* One step of a hash over several values. */
 MIF_INLINE uint64_t mif_hash_step(uint64_t hash, uint64_t value)
 {
     hash = (hash ^ value) * 0x9E3779B97F4A7C15u;
@@ -32,11 +33,11 @@ MIF_INLINE int mif_end(struct mif_queue *q, int err)
     return MIF_FACE_ERROR(err);
 }
 
-/* Receives from the slots that are known to be filled, from entry *n of the caller's array on. */
+/* Receives from the slots that are known to be filled, into the caller's array from entry *n on. */
 typedef enum mif_step mif_take_fn(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
                                   uint32_t *n, enum mif_kind kind);
 
-/* What a receive burst that came to `step` after n entries is to say. */
+/* The end of a receive burst whose last step was `step`, with n entries received. */
 MIF_INLINE int mif_rx_end(struct mif_queue *q, uint32_t n, uint16_t *rx, enum mif_step step)
 {
     *rx = (uint16_t)n;
@@ -44,14 +45,13 @@ MIF_INLINE int mif_rx_end(struct mif_queue *q, uint32_t n, uint16_t *rx, enum mi
                    mif_step_error(step, step == MIF_STEP_FULL ? MIF_ERR_NOBUF : MIF_ERR_SUCCESS));
 }
 
-/* How often a burst looks for the end of packets that are not complete. */
+/* How often a burst checks for the rest of an incomplete packet. */
 #define MIF_PATIENCE 32
 
-/* A receive burst in interrupt mode. The eventfd is drained only when the ring was seen empty, and
- * the ring is looked at again afterwards: a signal that arrived with its packet in between is not
- * lost. What does not fit the array leaves the eventfd readable, and so does a packet whose end
- * does not come: one that grows by a slot whenever it is looked at must not hold up what else there
- * is.
+/* A receive burst in interrupt mode. The eventfd is drained only after the ring was found empty,
+ * and then the ring is checked again, so that a packet whose signal arrived in between is not lost.
+ * The eventfd stays readable when packets do not fit the array, and when the rest of a packet does
+ * not come: a peer that adds one slot at each check must not keep the burst here for ever.
  */
 MIF_INLINE int mif_rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
                                 uint16_t *rx, mif_take_fn *take, enum mif_kind kind)
@@ -79,19 +79,19 @@ MIF_INLINE int mif_rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs, uint3
     return mif_rx_end(q, n, rx, step);
 }
 
-/* The end of a receive burst whose peer lies about its index. */
+/* The end of a receive burst whose peer published an impossible index. */
 static __attribute__((cold, noinline, unused)) int mif_rx_lost(struct mif_queue *q, uint16_t *rx)
 {
     return mif_rx_end(q, 0, rx, mif_step_fault(q, MIF_BAD_INDEX));
 }
 
-/* The end of a send burst whose receiver does not plainly poll. */
+/* The end of a send burst whose receiver may sleep. */
 static __attribute__((noinline, unused)) int mif_tx_wake(struct mif_queue *q)
 {
     return mif_end(q, mif_wake(q) ? MIF_ERR_SUCCESS : MIF_ERR_INT_WRITE);
 }
 
-/* The end of a send burst that sent all it was asked to, and something. */
+/* The end of a send burst that sent all of its packets, at least one. */
 MIF_INLINE int mif_tx_end(struct mif_queue *q, enum mif_kind kind)
 {
     mif_publish(q, false, kind);
@@ -102,7 +102,7 @@ MIF_INLINE int mif_tx_end(struct mif_queue *q, enum mif_kind kind)
 
 /* The burst functions of a face, by enum mif_kind. */
 struct mif_face_calls {
-    mif_burst_fn *rx[4]; /* while the application polls */
+    mif_burst_fn *rx[4]; /* while the program polls */
     mif_burst_fn *rx_interrupt;
     mif_burst_fn *give_back[4];
     mif_burst_fn *reserve[4];
@@ -123,8 +123,8 @@ static inline void mif_face_choose(struct mif_queue *q, enum mif_direction direc
 }
 
 /* Defines the four instances of an inlined call. A burst of one has its own code, without loops and
- * what they keep in registers. The arguments are in the order of the public functions, so that they
- * stay where they are; `extra` is in the place of the queue id. */
+ * the registers that they need. The arguments have the order of the public functions, so that they
+ * stay in their registers; `extra` takes the place of the queue id. */
 #define MIF_INSTANCE(name, suffix, kind)                                                           \
     static __attribute__((noinline)) int name##suffix##_many(                                      \
         struct mif_queue *q, uint32_t extra, void *bufs, uint32_t count, uint16_t *out)            \
@@ -151,7 +151,7 @@ static inline void mif_face_choose(struct mif_queue *q, enum mif_direction direc
         [MIF_KIND_512_SLAVE] = name##_512_slave,                                                   \
     }
 
-/* Why a burst could not begin; nothing was received or sent. */
+/* The error of a burst that could not begin; nothing was received or sent. */
 static __attribute__((cold, noinline, unused)) int
 mif_burst_refused(void *handle, uint32_t qid, enum mif_direction direction, uint16_t *out)
 {
@@ -159,7 +159,7 @@ mif_burst_refused(void *handle, uint32_t qid, enum mif_direction direction, uint
     return MIF_FACE_ERROR(mif_why_not(handle, qid, direction));
 }
 
-/* A public burst function: enters the queue and calls what it is bound to. */
+/* A public burst function: enters the queue and calls the function that it is bound to. */
 MIF_INLINE int mif_call(void *handle, uint32_t qid, enum mif_direction direction,
                         enum mif_call call, uint32_t extra, void *bufs, uint32_t count,
                         uint16_t *out)

@@ -1,33 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The fast paths of the data path: bursts of packets that take one slot each, on slots side by
- * side. Written once for both faces and compiled once for each, and once more for each kind of
- * vectors.
+ * The fast paths of the data path: bursts of packets that take one slot each, on runs of adjacent
+ * slots. Written once for both faces and compiled once for each, and once more with AVX2.
  *
- * The face that includes this has defined, for its memif_buffer_t:
+ * The face that includes this file has defined, for its memif_buffer_t:
  *
  *      set_received, set_reserved      write an entry
  *      is_plain                        whether an entry is the reserved one of a slot, a whole
  *                                      packet, and fits
- *      entry_hash                      what tells an entry from others, to mix with a number
+ *      entry_hash                      adds an entry to a hash
  *      packet_entries                  how many entries belong to the packet that begins at bufs
  *      and, where there are vectors, set_received_vectors, set_reserved_vectors, reserve_own, and
  *      get_plain_vectors               the same for four
  *
- * and declared what is not plain: for the one packet that a run stopped at,
+ * and declared the functions for the one packet that a run stopped at, because it is not plain:
  *
  *      mif_take_other, mif_reserve_other, mif_fill_other
  *
- * It goes on with its way of giving slots back, and MIF_FACE_CALLS.
+ * After this file it defines how it gives slots back, and MIF_FACE_CALLS.
  */
 #ifndef MIF_RUN_H
 #define MIF_RUN_H
 
-/* Fewer slots than this are quicker one by one. */
+/* Fewer slots than this are faster one by one. */
 #define MIF_VEC_MIN_SLOTS 8
 
-/* The bits that no length has which is below the power of two that `most` reaches: seen by the look
- * that flags and region need anyway. Longer ones, up to `most`, are taken one by one. */
+/* A mask of the length bits from 2^n on, the largest power of two up to `most` + 1. A shorter length
+ * has none of them, which the check of flags and region finds at no extra cost. Longer ones, up to
+ * `most`, are received one by one. */
 MIF_INLINE uint64_t mif_length_bits_above(uint32_t most)
 {
     return ~(uint64_t)0 << (63 - __builtin_clzll((uint64_t)most + 1));
@@ -72,9 +72,9 @@ MIF_INLINE uint32_t take_vectors(struct mif_queue *q, memif_buffer_t *bufs, uint
 }
 #endif
 
-/* Receives up to `run` packets, of at most `count`, from slots side by side, up to the first that
- * is more than a plain packet of one slot in the region that was used last. What the loop needs is
- * in locals: the compiler must take every store into bufs for one into q. */
+/* Receives up to `run` packets, of at most `count`, from adjacent slots. Stops at the first that is
+ * not plain: one slot, in the region that was used last. The loop works on locals, because for the
+ * compiler every store to bufs may change q. */
 MIF_INLINE uint32_t take_run(struct mif_queue *q, memif_buffer_t *bufs, uint32_t run,
                              uint32_t count, enum mif_kind kind)
 {
@@ -94,7 +94,7 @@ MIF_INLINE uint32_t take_run(struct mif_queue *q, memif_buffer_t *bufs, uint32_t
     for (; i < run; i++) {
         struct mif_desc desc = mif_desc_read(descs, first + i, kind);
         if (kind == MIF_KIND_512_MASTER) {
-            /* What is left is the length, unless flags or region are others: then it is more. */
+            /* The result is the length. If flags or region differ it is larger than any length. */
             uint64_t length = (desc.head << 32 | desc.head >> 32) - ((uint64_t)plain << 32);
             if (MIF_UNLIKELY(length > cache.max_packet))
                 break;
@@ -121,7 +121,7 @@ MIF_INLINE uint32_t take_run(struct mif_queue *q, memif_buffer_t *bufs, uint32_t
     return i;
 }
 
-/* Receives what is known to wait, run by run, from entry *n on. */
+/* Receives the packets that are known to wait, run by run, from entry *n on. */
 static enum mif_step take_packets(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
                                   uint32_t *n, enum mif_kind kind)
 {
@@ -149,7 +149,7 @@ rx_rest(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count, uint16_t *rx,
     return mif_rx_end(q, n, rx, step);
 }
 
-/* One instance for all kinds: a system call outweighs what it costs. */
+/* One instance for all kinds: its cost is small beside the system call. */
 static MIF_NO_STACK_PROTECTOR int rx_interrupt(struct mif_queue *q, uint32_t extra, void *bufs,
                                                uint32_t count, uint16_t *rx)
 {
@@ -157,8 +157,8 @@ static MIF_NO_STACK_PROTECTOR int rx_interrupt(struct mif_queue *q, uint32_t ext
     return mif_rx_interrupt(q, bufs, count, rx, take_packets, (enum mif_kind)q->kind);
 }
 
-/* While the application polls one look at the peer's index is enough, and none when enough is known
- * to wait: what comes later is for the next call. */
+/* While the program polls the peer's index is read once, or not at all when enough packets are
+ * known to wait. What comes later is left to the next call. */
 MIF_INLINE int rx_burst(struct mif_queue *q, uint32_t extra, memif_buffer_t *bufs, uint32_t count,
                         uint16_t *rx, enum mif_kind kind)
 {
@@ -168,7 +168,7 @@ MIF_INLINE int rx_burst(struct mif_queue *q, uint32_t extra, memif_buffer_t *buf
     uint64_t waiting = q->limit - q->next;
     uint32_t known = waiting < count ? (uint32_t)waiting : count;
     uint32_t n = take_run(q, bufs, count == 1 ? known : mif_run(q, q->next, known), count, kind);
-    if (MIF_UNLIKELY(n < known)) /* the ring's end, or no plain packet */
+    if (MIF_UNLIKELY(n < known)) /* the ring's end, or a packet that is not plain */
         return rx_rest(q, bufs, count, rx, n);
     *rx = (uint16_t)n;
     return mif_end(q, MIF_LIKELY(n == waiting) ? MIF_ERR_SUCCESS : MIF_ERR_NOBUF);
@@ -206,8 +206,8 @@ MIF_INLINE uint32_t reserve_posted(struct mif_queue *q, memif_buffer_t *bufs, ui
 }
 #endif
 
-/* Reserves up to `run` slots side by side, of at most `count`, up to the first whose buffer is too
- * small or, as master, is not plainly in the region that was used last. */
+/* Reserves up to `run` adjacent slots, of at most `count`. Stops at the first whose buffer is too
+ * small or, as master, does not lie in the region that was used last. */
 MIF_INLINE uint32_t reserve_run(struct mif_queue *q, memif_buffer_t *bufs, uint32_t run,
                                 uint32_t count, uint32_t size, enum mif_kind kind)
 {
@@ -258,12 +258,12 @@ alloc_rest(struct mif_queue *q, uint32_t size, memif_buffer_t *bufs, uint32_t co
         entries += taken;
         if (taken == run && run > 0)
             continue;
-        uint32_t more = 0; /* it looks for more free slots, too */
+        uint32_t more = 0; /* mif_reserve_other also reads the peer's index */
         step = mif_reserve_other(q, bufs + entries, size, &more);
         n++;
         entries += more;
     }
-    /* What was refused is given up now that there is no room; this burst begins again. */
+    /* There is no room: give up the entries that were refused, and begin this burst again. */
     if (step == MIF_STEP_WAIT && mif_unreserve_refused(q, start))
         return alloc_rest(q, size, bufs, count, allocated, 0);
     *allocated = (uint16_t)entries;
@@ -278,7 +278,7 @@ MIF_INLINE int alloc_burst(struct mif_queue *q, uint32_t size, memif_buffer_t *b
 {
     uint32_t n = 0;
     if (MIF_UNLIKELY(count > q->limit - q->next))
-        (void)mif_refresh(q, kind); /* an index that is wrong is for alloc_rest to find */
+        (void)mif_refresh(q, kind); /* alloc_rest reports a wrong index */
     if (MIF_LIKELY(count <= q->limit - q->next &&
                    (count == 1 || mif_run(q, q->next, count) == count))) {
         n = reserve_run(q, bufs, count, count, size, kind);
@@ -332,8 +332,8 @@ MIF_INLINE uint32_t fill_vectors(struct mif_queue *q, const memif_buffer_t *bufs
 }
 #endif
 
-/* Fills slots side by side with the entries that are, in order, the oldest reserved ones; up to the
- * first that is not, or not plainly. */
+/* Fills adjacent slots with entries, as long as these are the oldest reserved ones in order. Stops
+ * at the first that is not, or is not plain. */
 MIF_INLINE uint32_t fill_run(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t run,
                              uint32_t count, enum mif_kind kind)
 {
@@ -359,7 +359,7 @@ MIF_INLINE uint32_t fill_run(struct mif_queue *q, const memif_buffer_t *bufs, ui
     return i;
 }
 
-/* Tells the entries of a burst from those of another. */
+/* A hash that tells the entries of a burst from those of another; never 0. */
 static uint64_t burst_hash(const memif_buffer_t *bufs, uint32_t count)
 {
     uint64_t hash = 0;
@@ -368,9 +368,9 @@ static uint64_t burst_hash(const memif_buffer_t *bufs, uint32_t count)
     return hash | 1;
 }
 
-/* The rest of a burst of which n entries are filled. It ends where an entry cannot be sent; but if
- * the same burst has ended there before, it passes over what it cannot send, so that loops end
- * which send what is left until nothing is. */
+/* The rest of a burst of which n entries are filled. It ends at an entry that cannot be sent. But
+ * if the same burst has ended there before, it skips what it cannot send: a program that sends the
+ * remaining entries in a loop until none are left must come to an end. */
 static MIF_NO_STACK_PROTECTOR __attribute__((noinline)) int
 tx_rest(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, uint16_t *tx, uint32_t n)
 {

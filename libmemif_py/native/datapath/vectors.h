@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Four slots at a time, in the vectors of AVX2. Only descriptors of version 512, and only what is
- * plain: whoever finds one of four that is not leaves all four to the loop that goes one by one.
+ * Four slots at a time, with AVX2. Only for descriptors of version 512 that are plain: if one of
+ * four is not, all four are left to the loop that handles slots one by one.
  *
- * A vector holds the same 64-bit word of four slots, in the order 0 2 1 3: so it comes out of, and
- * goes back into, pairs of descriptors with one instruction.
+ * A vector holds the same 64-bit word of four slots, in the order 0 2 1 3, because one instruction
+ * converts that from and to pairs of descriptors.
  *
- * What lies in shared memory is read once: the compiler cannot load a vector again that has been
- * through mif_vec_pin.
+ * Shared memory is read once: after mif_vec_pin the compiler cannot load the vector again.
  */
 #ifndef MIF_VECTORS_H
 #define MIF_VECTORS_H
@@ -30,7 +29,7 @@ MIF_INLINE __m256i mif_vec_all(uint64_t value)
     return _mm256_set1_epi64x((long long)value);
 }
 
-/* value, and step more with each slot. */
+/* value for the first slot, and step more for each next one. */
 MIF_INLINE __m256i mif_vec_series(uint64_t value, uint32_t step)
 {
     const __m256i order = _mm256_set_epi64x(3, 1, 2, 0);
@@ -53,7 +52,7 @@ MIF_INLINE __m256i mif_vec_pin(__m256i value)
     return value;
 }
 
-/* Two words of each of four slots or descriptors that lie one after the other. */
+/* The two words of each of four adjacent slots or descriptors. */
 MIF_INLINE struct mif_vec_pair mif_vec_read(const void *from)
 {
     __m256i low = mif_vec_pin(mif_vec_load(from));
@@ -68,7 +67,7 @@ MIF_INLINE void mif_vec_write(void *to, __m256i head, __m256i tail)
     mif_vec_store((uint8_t *)to + 32, _mm256_unpackhi_epi64(head, tail));
 }
 
-/* The heads of four descriptors alone. */
+/* Only the heads of four descriptors. */
 MIF_INLINE void mif_vec_write_heads(void *to, __m256i heads)
 {
     uint8_t *at = to;
@@ -102,13 +101,13 @@ MIF_INLINE __m256i mif_vec_join(__m256i low, __m256i high)
     return _mm256_blend_epi32(low, _mm256_slli_epi64(high, 32), 0xAA);
 }
 
-/* Not zero where a word differs in the bits of the mask. */
+/* Not zero where two words differ in the bits of the mask. */
 MIF_INLINE __m256i mif_vec_differ(__m256i a, __m256i b, __m256i mask)
 {
     return _mm256_and_si256(_mm256_xor_si256(a, b), mask);
 }
 
-/* Not zero where a word is greater; words are below 2^63. */
+/* Not zero where a is greater than b; words are below 2^63. */
 MIF_INLINE __m256i mif_vec_greater(__m256i a, __m256i b)
 {
     return _mm256_cmpgt_epi64(a, b);
@@ -130,13 +129,13 @@ MIF_INLINE uint64_t mif_vec_sum(__m256i words)
     return (uint64_t)_mm_cvtsi128_si64(pair) + (uint64_t)_mm_extract_epi64(pair, 1);
 }
 
-/* How many of `run` slots are done in vectors. */
+/* How many of `run` slots are handled in vectors. */
 MIF_INLINE uint32_t mif_vec_slots(uint32_t run)
 {
     return run & ~(MIF_VEC_SLOTS - 1u);
 }
 
-/* Offers buffers that form an array; returns how many of `run`. */
+/* Offers buffers that form an array; returns how many of `run` it handled. */
 MIF_INLINE uint32_t mif_vec_post(void *descs, uint32_t first, uint32_t run,
                                  const struct mif_buffer_array *array)
 {
