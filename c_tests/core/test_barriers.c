@@ -21,14 +21,16 @@ long __wrap_syscall(long number, ...);
 
 static void (*at_barrier)(int command);
 
-/* Other calls of the core come this way, too, and pass. */
+/* Other calls of the core come this way, too, and pass. The sixth argument would be read from the
+ * caller's stack, so it is read only of a call that has one. */
 long __wrap_syscall(long number, ...)
 {
-    long a[6];
+    const int count = number == SYS_preadv2 ? 6 : 5;
+    long a[6] = {0};
     va_list arguments;
 
     va_start(arguments, number);
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < count; i++)
         a[i] = va_arg(arguments, long);
     va_end(arguments);
     if (number == SYS_membarrier && at_barrier != NULL)

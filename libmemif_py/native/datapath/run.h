@@ -25,9 +25,9 @@
 /* Fewer slots than this are faster one by one. */
 #define MIF_VEC_MIN_SLOTS 8
 
-/* A mask of the length bits from 2^n on, the largest power of two up to `most` + 1. A shorter length
- * has none of them, which the check of flags and region finds at no extra cost. Longer ones, up to
- * `most`, are received one by one. */
+/* A mask of the length bits from 2^n on, the largest power of two up to `most` + 1. A shorter
+ * length has none of them, which the check of flags and region finds at no extra cost. Longer ones,
+ * up to `most`, are received one by one. */
 MIF_INLINE uint64_t mif_length_bits_above(uint32_t most)
 {
     return ~(uint64_t)0 << (63 - __builtin_clzll((uint64_t)most + 1));
