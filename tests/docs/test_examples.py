@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import queue
 import signal
 import struct
 import subprocess
@@ -194,19 +195,21 @@ def test_show_tells_what_is_known_of_both_sides(launcher, role):
 
 
 def test_del_disconnects_and_conn_connects_again(launcher):
+    # Each connection by its own event: that the one before is still up is no news.
+    connections = queue.SimpleQueue()
     with (
-        Interface(launcher.socket, role="master") as interface,
+        Interface(launcher.socket, role="master", on_connect=connections.put) as interface,
         launcher.responder("icmp_responder", "slave") as program,
     ):
         for _ in range(3):
-            interface.wait_connected(TIMEOUT)
+            connections.get(timeout=TIMEOUT)
             assert program.line() == "memif connected!"
             program.write("del 0\n")
             assert program.line() == "memif disconnected!"
             program.write("show\nconn 0\n")
             assert program.line() == "MEMIF DETAILS"
             assert set(program.line()) == {"="}
-        interface.wait_connected(TIMEOUT)
+        connections.get(timeout=TIMEOUT)
         ping_all_sizes(pinger(interface))
 
 
