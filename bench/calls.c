@@ -260,7 +260,7 @@ static void timed_ns(const struct bench_case *c, uint32_t times, double parts_ns
 
 static void print_case(const struct bench_case *c, const char *mode)
 {
-    printf("{\"what\": \"calls\", \"interface\": \"" BENCH_INTERFACE "\", \"protocol\": %" PRIu32
+    printf("{\"what\": \"calls\", \"interface\": \"" MEMIF_INTERFACE "\", \"protocol\": %" PRIu32
            ", \"mode\": \"%s\", \"to\": \"%s\", \"pattern\": \"%s\", \"burst\": %u, "
            "\"size\": %" PRIu32 ", \"payload\": \"%s\"",
            program.protocol, mode, c->to->name, c->pattern->name, c->pattern->burst, c->size,

@@ -35,7 +35,7 @@ static inline uint16_t inbox_collect(struct inbox *in, const struct link_end *en
     if (count == 0)
         link_must_work(end, "rx", err);
     in->held = (uint16_t)(in->held + count);
-#if BENCH_API == 1
+#if MEMIF_API == 1
     *packets = whole = in->held;
 #else
     *packets = 0;

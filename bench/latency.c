@@ -117,7 +117,7 @@ static void run_ping(void)
         if (i >= program.warm)
             ticks[i - program.warm] = clock_ticks() - start;
     }
-    printf("{\"what\": \"latency\", \"interface\": \"" BENCH_INTERFACE
+    printf("{\"what\": \"latency\", \"interface\": \"" MEMIF_INTERFACE
            "\", \"mode\": \"%s\", \"size\": %" PRIu32 ", ",
            program.link.polling ? "polling" : "interrupt", program.size);
     samples_print(ticks, program.samples, clock_tick_ns());

@@ -30,7 +30,7 @@ static int on_connect(memif_conn_handle_t conn, void *private_ctx)
     struct link_end *end = private_ctx;
 
     for (uint16_t qid = 0; qid < end->options->rings; qid++) {
-#if BENCH_API == 4
+#if MEMIF_API == 4
         memif_refill_queue(conn, qid, UINT16_MAX, 0);
 #endif
         memif_set_rx_mode(
@@ -62,7 +62,7 @@ static int on_interrupt(memif_conn_handle_t conn, void *private_ctx, uint16_t qi
 
 void link_start(void)
 {
-#if BENCH_API == 1
+#if MEMIF_API == 1
     char name[] = "bench";
     link_check("memif_init", memif_init(NULL, name));
 #endif
@@ -70,12 +70,12 @@ void link_start(void)
 
 void link_stop(void)
 {
-#if BENCH_API == 1
+#if MEMIF_API == 1
     link_check("memif_cleanup", memif_cleanup());
 #endif
 }
 
-#if BENCH_API == 4
+#if MEMIF_API == 4
 static void open_socket(struct link_end *end)
 {
     memif_socket_args_t args = {
@@ -103,7 +103,7 @@ void link_open(struct link_end *end, const struct link_options *options, bool is
 
     end->name = is_master ? "master" : "slave";
     end->options = options;
-#if BENCH_API == 1
+#if MEMIF_API == 1
     char path[108];
     snprintf(path, sizeof(path), "%s", options->path);
     args.socket_filename = (uint8_t *)path;
@@ -118,7 +118,7 @@ void link_open(struct link_end *end, const struct link_options *options, bool is
 
 void link_serve(struct link_end *end, int timeout)
 {
-#if BENCH_API == 1
+#if MEMIF_API == 1
     (void)end;
     memif_poll_event(timeout);
 #else
@@ -152,7 +152,7 @@ void link_set_polling(struct link_end *end, bool polling)
 void link_close(struct link_end *end)
 {
     link_check("memif_delete", memif_delete(&end->conn));
-#if BENCH_API == 4
+#if MEMIF_API == 4
     link_check("memif_delete_socket", memif_delete_socket(&end->sock));
 #endif
 }

@@ -19,7 +19,7 @@ struct link_options {
 struct link_end {
     const char *name;
     memif_conn_handle_t conn;
-#if BENCH_API == 4
+#if MEMIF_API == 4
     memif_socket_handle_t sock;
 #endif
     const struct link_options *options;

@@ -61,7 +61,7 @@ static struct meter *current_meter(void)
 /* Entries that a packet of the case takes. */
 static uint16_t entries_of(const struct bench_case *c)
 {
-#if BENCH_API == 1
+#if MEMIF_API == 1
     (void)c;
     return 1;
 #else
@@ -412,7 +412,7 @@ static void print_results(void)
     for (uint16_t i = 0; i < program.list.count; i++) {
         if (!program.meters[i].done)
             continue;
-        printf("{\"what\": \"throughput\", \"interface\": \"" BENCH_INTERFACE
+        printf("{\"what\": \"throughput\", \"interface\": \"" MEMIF_INTERFACE
                "\", \"role\": \"%s\", \"rings\": %u, ",
                program.role, program.link.rings);
         meter_print(&program.meters[i], &program.list.cases[i]);
