@@ -59,7 +59,8 @@ MESSAGE = [
     After(r"    Disconnect: struct\.Struct\(.*\),\n", '    Note: struct.Struct("<H32s"),\n'),
     After(r"^MESSAGE_CLASSES = \(.*\bDisconnect", ", Note"),
     # the machine
-    Before(r"^    Record,\n(?=    UnknownTypeError,)", "    Note,\n"),
+    Before(r"^    UnknownTypeError,\n(?=    WireError,)", "    Note,\n"),
+    After(r"^    TakeRing,\n(?=\)\nfrom \.wire)", "    TakeNote,\n"),
     Before(
         r"^class Establish\(Action\):",
         'class TakeNote(Action):\n    """Master: act on a remark."""\n\n'
@@ -77,8 +78,9 @@ MESSAGE = [
     ),
     Before(
         r"    def _establish\(self",
-        "    def _take_note(self, action: Any) -> None:\n"
-        '        self.disconnect(f"the note said {action.text.decode()}")\n\n',
+        "    def _take_note(self, action: actions.TakeNote) -> list[Action]:\n"
+        '        self.disconnect(f"the note said {action.text.decode()}")\n'
+        "        return []\n\n",
     ),
     # memif.h, twice
     After(r"MEMIF_MSG_TYPE_DISCONNECT = 8", ",\n    MEMIF_MSG_TYPE_NOTE = 9", times=2),
@@ -104,12 +106,10 @@ MESSAGE = [
 DRAWINGS = ["docs/drawings/handshake.svg", "docs/drawings/states.svg"]
 
 QUEUE_FEATURE = [
-    Before(r'    \) -> None:\n        """Sizes in bytes', "        mute: bool = False,\n"),
-    After(r"        self\.unsealed = unsealed\n", "        self.mute = mute\n"),
+    Before(r'^    unsealed: str = "trusted"\n', "    mute: bool = False\n"),
     After(
         r'            "untrusted": .*,\n',
-        '            "mute": self.endpoint.settings.mute,\n',
-        times=2,
+        '            "mute": settings.mute,\n',
     ),
     # the cdef, and the header
     After(r"^    uint8_t untrusted;.*\n", "    uint8_t mute;\n", times=2),
@@ -120,7 +120,8 @@ QUEUE_FEATURE = [
         "    if (q->signal_mode & MIF_SIGNAL_NEVER)\n        return true;\n",
     ),
     After(
-        r"        handshake_timeout: float = HANDSHAKE_TIMEOUT,\n", "        mute: bool = False,\n"
+        r"        handshake_timeout: float = Settings\.handshake_timeout,\n",
+        "        mute: bool = False,\n",
     ),
     After(r"            max_packet=max_packet,\n", "            mute=mute,\n"),
 ]
@@ -176,7 +177,7 @@ def c_function(definition: str) -> list[Before]:
             'extern "Python+C" int mif_python_id(void *handle, uint32_t *id);\n',
         ),
         Before(r"    def find\(self, handle: Any\)", METHOD),
-        After(r'"control", "details"', ', "id"'),
+        After(r'            "details": api\.details,\n', '            "id": api.id,\n'),
         After(r"\bmemif_get_details(?= -->)", " memif_get_id"),
         After(r"^memif_get_details\n", "memif_get_id\n"),
     ]
