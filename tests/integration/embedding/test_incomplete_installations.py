@@ -68,7 +68,7 @@ DAMAGES = {
         "No module named 'libmemif_py.control.link'",
     ),
     "syntax": (replace_module("control/hub", "def broken(:\n"), "SyntaxError: "),
-    "empty module": (replace_module("control/hub", ""), "ImportError: cannot import name"),
+    "empty module": (replace_module("control/hub", ""), "cannot import name 'Hub'"),
     "null bytes": (replace_module("control/wire", "\0\0"), "null bytes"),
     "error": (replace_module("control/hub", "raise RuntimeError('two\\nlines')"), "two lines"),
     "exit": (replace_module("control/hub", "raise SystemExit(0)"), "SystemExit: 0"),
