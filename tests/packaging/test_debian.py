@@ -128,7 +128,7 @@ def test_the_plain_names_are_those_of_v1(system):
 def test_programs_build_as_python_says(system, api):
     system.shell(
         f"cd /tmp && cc -o by-python-{api} plain.c {api.exchange} "
-        f"$(/usr/bin/python3 -P -m libmemif_py --api {api} --cflags --libs) && "
+        f"$(/usr/bin/python3 -P -m libmemif_py --api {api.version} --cflags --libs) && "
         f"./by-python-{api} /tmp/by-python-{api}.sock"
     )
 
@@ -140,7 +140,7 @@ def test_python_programs_exchange_packets(system):
 
 def test_the_package_is_byte_compiled_when_it_is_installed(system):
     package = "/usr/lib/python3/dist-packages/libmemif_py"
-    assert "wire.cpython" in system.run("ls", f"{package}/__pycache__")
+    assert "wire.cpython" in system.run("ls", f"{package}/control/__pycache__")
 
 
 def test_examples_start(system):
