@@ -7,7 +7,7 @@ as a protocol of its own. Lowest layer first:
 
     wire
     steps system lock trust native
-    actions handshake regions places peers deadlines channel sockets
+    actions handshake regions socket_path peers timer channel sockets
     endpoint
     memory link
     listener

@@ -14,7 +14,7 @@ import posix
 import struct
 
 from .. import errors
-from . import places, system
+from . import socket_path, system
 from .steps import Steps
 from .trust import is_trusted
 from .wire import MESSAGE_SIZE
@@ -247,14 +247,14 @@ def _receive_on(sock: _socket.socket, size: int) -> tuple[bytes, list[int]]:
 
 def connect(path: bytes, lib: Any) -> Channel:
     """Connect to a listening master. Raises OSError, ArgumentError for an impossible path."""
-    with places.Found(path) as where:
+    with socket_path.Found(path) as where:
         try:
             return _connect_to(where, lib)
         except ConnectionRefusedError:
-            if not places.is_abstract(path):
+            if not socket_path.is_abstract(path):
                 raise
             # Some masters bind an abstract name padded to the full length of an address.
-            return _connect_to(where.ljust(places.MAX_ADDRESS + 1, b"\0"), lib)
+            return _connect_to(where.ljust(socket_path.MAX_ADDRESS + 1, b"\0"), lib)
 
 
 def _connect_to(where: bytes, lib: Any) -> Channel:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import time
 
 from .. import errors
-from . import channel, places, sockets, system
-from .deadlines import Deadlines
+from . import channel, socket_path, sockets, system
 from .endpoint import Endpoint
 from .link import Link, SlaveLink
 from .listener import SHORT_PAUSE, Listener
 from .lock import LOCK, ControlLock, Unlocked, Users
 from .steps import Steps
+from .timer import Deadlines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Hub:
         """
         with LOCK:
             self._check_open()
-            places.check(settings.path)  # a path that can never work is the caller's mistake
+            socket_path.check(settings.path)  # a path that can never work is the caller's mistake
             endpoint = Endpoint(self, settings, observer)
             endpoint.open(interrupt, private_ctx)
             try:
@@ -171,7 +171,7 @@ class Hub:
         while path not in self._listeners:
             try:
                 listener = Listener(self, path, endpoint.settings.access, self._adopted_fd)
-            except places.TurnTaken:
+            except socket_path.TurnTaken:
                 if time.monotonic() > deadline:
                     raise
                 with self.users, self.unlocked():  # a hub that closes waits for us

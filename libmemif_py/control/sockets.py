@@ -9,7 +9,7 @@ import errno
 import posix
 
 from .. import errors
-from . import places, system
+from . import socket_path, system
 from .channel import SEQPACKET, Channel
 from .steps import Steps
 
@@ -80,7 +80,7 @@ class Access:
     def _check_ours(self, found: posix.stat_result, name: bytes) -> None:
         is_ours = _stat.S_ISSOCK(found.st_mode) and found.st_uid == system.geteuid()
         if not is_ours or (self.mode >= 0 and _stat.S_IMODE(found.st_mode) != 0):
-            text = f"{places.shown(name)} was replaced by another process meanwhile"
+            text = f"{socket_path.shown(name)} was replaced by another process meanwhile"
             raise errors.AccessError(text)
 
 
@@ -93,17 +93,17 @@ class ListeningSocket:
         A stale socket file is replaced. Raises FileNotSocketError if something else is there,
         AlreadyError if a process listens on it, ArgumentError for an impossible path, OSError.
         """
-        places.check(path)
+        socket_path.check(path)
         self._lib = lib
         access = access or Access()
-        if access and places.is_abstract(path):
+        if access and socket_path.is_abstract(path):
             text = "an abstract socket has no mode and no owner, use a path, or `allow`"
             raise errors.ArgumentError(text)
         self._path = path
         self._file: tuple[int, int] | None = None
         self._socket = system.Socket(_socket.AF_UNIX, SEQPACKET, 0)
         try:
-            if places.is_abstract(path):
+            if socket_path.is_abstract(path):
                 self._bind(b"\0" + path[1:])
                 self._socket.listen(_BACKLOG)
             else:
@@ -115,14 +115,14 @@ class ListeningSocket:
     def _make_file(self, access: Access) -> None:
         """While we have the turn, no other master looks for a stale file."""
         self._find_stale_file()
-        with places.Turn(self._path) as turn:
+        with socket_path.Turn(self._path) as turn:
             if self._find_stale_file():
                 _unlink(self._path)
             access.tighten(self._socket.fileno())
             self._bind(turn.address)
             self._file = _identity(turn.name, turn.folder)
             if self._file is None:
-                raise errors.AccessError(f"{places.shown(self._path)} was removed meanwhile")
+                raise errors.AccessError(f"{socket_path.shown(self._path)} was removed meanwhile")
             access.apply(turn.name, turn.folder)
             self._socket.listen(_BACKLOG)
             turn.put_in_place()
@@ -133,7 +133,7 @@ class ListeningSocket:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-            text = f"another process made a socket at {places.shown(self._path)}"
+            text = f"another process made a socket at {socket_path.shown(self._path)}"
             raise errors.AlreadyError(text) from error
 
     def fileno(self) -> int:
@@ -172,10 +172,10 @@ class ListeningSocket:
             return False
         if not _stat.S_ISSOCK(mode):
             raise errors.FileNotSocketError(
-                f"{places.shown(self._path)} exists and is not a socket"
+                f"{socket_path.shown(self._path)} exists and is not a socket"
             )
         if _somebody_listens(self._path):
-            raise errors.AlreadyError(f"another process listens on {places.shown(self._path)}")
+            raise errors.AlreadyError(f"another process listens on {socket_path.shown(self._path)}")
         return True
 
 
@@ -279,7 +279,7 @@ def _somebody_listens(path: bytes) -> bool:
     """
     asking = system.Socket(_socket.AF_UNIX, _DGRAM, 0)
     try:
-        with places.Found(path) as where:
+        with socket_path.Found(path) as where:
             asking.connect(where)
     except (ConnectionRefusedError, FileNotFoundError):
         return False

@@ -360,3 +360,22 @@ def test_pages_from_elsewhere_link_only_to_pages_of_the_documentation(tools):
     for path in reference.OUTSIDE:
         for target in re.findall(r"\]\(([^)\s#]+)", reference.MADE["page"](path)):
             assert "://" in target or (DOCS / target).exists(), f"{path}: {target}"
+
+
+def test_each_file_of_the_map_is_there():
+    """README's map of the repository: folders from the top, files below libmemif_py/."""
+    chapter = (ROOT / "README.md").read_text().partition("## Map of the repository\n")[2]
+    folders, _, files = re.split(r"\n## ", chapter)[0].partition("| to change this |")
+    named = re.findall(r"`([\w./*]+/)`", folders)
+    assert len(named) > 15
+    for name in named:
+        assert any(list(base.glob(name.rstrip("/"))) for base in (ROOT, ROOT / "libmemif_py")), name
+    rows = [line.split("|")[2] for line in files.splitlines() if line.startswith("| ")]
+    assert len(rows) > 10
+    for row in rows:
+        near = ROOT / "libmemif_py"  # a name without a folder lies beside the one before it
+        for name in re.findall(r"`([\w./*]+)`", row):
+            bases = (ROOT, ROOT / "libmemif_py", near)
+            found = [p for b in bases for p in b.glob(name.replace("NAME", "ping").rstrip("/"))]
+            assert found, name
+            near = found[0].parent

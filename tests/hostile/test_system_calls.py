@@ -113,7 +113,7 @@ def test_the_page_says_right_that_usual_filters_admit_the_table(filter):
     assert set(TABLE) - set(names_in(str(FILTERS / f"{filter}.txt"))) == set()
 
 
-@pytest.mark.parametrize("module", ["channel", "hub", "link", "places", "regions", "trust"])
+@pytest.mark.parametrize("module", ["channel", "hub", "link", "regions", "socket_path", "trust"])
 def test_the_control_plane_makes_system_calls_by_their_names(module):
     source = (ROOT / "libmemif_py/control" / f"{module}.py").read_text()
     named = [name for name in vars(system) if name.islower() and hasattr(os, name)]

@@ -4,6 +4,7 @@
 #include "core/arena.h"
 #include "core/backoff.h"
 #include "core/barrier.h"
+#include "core/counters.h"
 #include "core/errors.h"
 #include "core/lease.h"
 #include "core/poller.h"
@@ -11,7 +12,6 @@
 #include "core/regions.h"
 #include "core/ring.h"
 #include "core/signals.h"
-#include "core/totals.h"
 
 #include <string.h>
 

@@ -4,6 +4,7 @@
 #define MIF_CORE_H
 
 #include "core/connection.h"
+#include "core/counters.h"
 #include "core/debug.h"
 #include "core/errors.h"
 #include "core/fault.h"
@@ -12,7 +13,6 @@
 #include "core/queue.h"
 #include "core/regions.h"
 #include "core/setup.h"
-#include "core/totals.h"
 #include "core/untrusted.h"
 
 #endif

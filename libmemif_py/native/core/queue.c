@@ -4,13 +4,13 @@
 #include "core/allocator.h"
 #include "core/arena.h"
 #include "core/barrier.h"
+#include "core/counters.h"
 #include "core/debug.h"
 #include "core/errors.h"
 #include "core/fork.h"
 #include "core/regions.h"
 #include "core/ring.h"
 #include "core/signals.h"
-#include "core/totals.h"
 
 #include <pthread.h>
 #include <stddef.h>

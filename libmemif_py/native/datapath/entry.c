@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The slow paths of the entry face: packets of several slots, buffers whose region changes from one
- * to the next, and moving buffers without a copy. Its fast paths: entry_run.h.
+ * to the next, and moving buffers without a copy. Its fast paths: entry_fast_path.h.
  */
 #define MIF_FACE_CALLS static const struct mif_face_calls entry_calls
-#include "datapath/entry_run.h"
+#include "datapath/entry_fast_path.h"
 
 #include <stddef.h>
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The slow paths of the packet face: packets of several slots, and buffers whose region changes
- * from one to the next. Its fast paths: packet_run.h.
+ * from one to the next. Its fast paths: packet_fast_path.h.
  */
 #define MIF_FACE_CALLS static const struct mif_face_calls packet_calls
-#include "datapath/packet_run.h"
+#include "datapath/packet_fast_path.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The entry face's part of the fast paths (run.h): the layout of an entry, and memif_refill_queue.
- * Defines MIF_FACE_CALLS, the table of the instances. */
+/* The entry face's part of the fast paths (fast_path.h): the layout of an entry, and
+ * memif_refill_queue. Defines MIF_FACE_CALLS, the table of the instances. */
 #include "datapath/entry.h"
 
 /* An entry in 64-bit words: index:16 unused:48 | queue | length:32 flags:8 unused:24 | data. */
@@ -145,7 +145,7 @@ MIF_INLINE __m256i get_plain_vectors(const memif_buffer_t *bufs, const struct mi
 }
 #endif
 
-#include "datapath/run.h"
+#include "datapath/fast_path.h"
 
 /* ---- giving back ---- */
 

@@ -19,8 +19,8 @@
  *
  * After this file it defines how it gives slots back, and MIF_FACE_CALLS.
  */
-#ifndef MIF_RUN_H
-#define MIF_RUN_H
+#ifndef MIF_FAST_PATH_H
+#define MIF_FAST_PATH_H
 
 /* Fewer slots than this are faster one by one. */
 #define MIF_VEC_MIN_SLOTS 8

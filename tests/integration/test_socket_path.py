@@ -22,7 +22,7 @@ from support.builds import SUPPORT
 from support.programs import TIMEOUT, Program
 
 from libmemif_py import Interface, errors
-from libmemif_py.control import hub, places, reactor, sockets
+from libmemif_py.control import hub, reactor, socket_path, sockets
 
 MASTERS = 6
 ROUNDS = 25
@@ -110,7 +110,7 @@ def test_a_path_of_more_than_4095_bytes_is_refused_with_the_limit(role):
 
 @pytest.mark.parametrize("role", ["master", "slave"])
 def test_without_proc_the_limit_is_that_of_an_address(monkeypatch, role):
-    monkeypatch.setattr(places, "_PROC", b"/nowhere")
+    monkeypatch.setattr(socket_path, "_PROC", b"/nowhere")
     with pytest.raises(errors.ArgumentError, match="expected 1 to 107: longer ones need /proc"):
         Interface("/" + "s" * 107, role=role)
 
@@ -191,7 +191,7 @@ def nap(monkeypatch):
 def turn_of_another(tmp_path):
     """Somebody is making `tmp_path / "socket"`. Its method `close` ends that."""
     with contextlib.ExitStack() as turn:
-        turn.enter_context(places.Turn(os.fsencode(tmp_path / "socket")))
+        turn.enter_context(socket_path.Turn(os.fsencode(tmp_path / "socket")))
         yield turn
 
 
@@ -256,7 +256,7 @@ def test_a_master_does_not_wait_for_ever(tmp_path, monkeypatch):
 def test_no_other_user_can_take_the_turn(tmp_path):
     before = os.umask(0)
     try:
-        with places.Turn(os.fsencode(tmp_path / "socket")):
+        with socket_path.Turn(os.fsencode(tmp_path / "socket")):
             assert stat.S_IMODE((tmp_path / ".socket.lock").stat().st_mode) == 0o600
     finally:
         os.umask(before)

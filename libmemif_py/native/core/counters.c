@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/totals.h"
+#include "core/counters.h"
 
 #include "core/arena.h"
 

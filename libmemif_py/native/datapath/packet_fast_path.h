@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The packet face's part of the fast paths (run.h): the layout of an entry, and memif_buffer_free.
- * Defines MIF_FACE_CALLS, the table of the instances. */
+/* The packet face's part of the fast paths (fast_path.h): the layout of an entry, and
+ * memif_buffer_free. Defines MIF_FACE_CALLS, the table of the instances. */
 #include "datapath/packet.h"
 
 /* An entry in 64-bit words: index:16 unused:16 capacity:32 | length:32 unused:32 | data. */
@@ -147,7 +147,7 @@ MIF_INLINE __m256i get_plain_vectors(const memif_buffer_t *bufs, const struct mi
 }
 #endif
 
-#include "datapath/run.h"
+#include "datapath/fast_path.h"
 
 /* ---- giving back ---- */
 
