@@ -125,7 +125,7 @@ typedef struct {
     memif_interface_mode_t mode : 8;       /* must equal the peer's */
 } memif_conn_args_t;
 
-/* One packet, however many buffers of the ring it takes. */
+/* One packet. It may take several buffers of the ring. */
 typedef struct {
     uint16_t desc_index; /* slot of its first descriptor */
     uint32_t buffer_len; /* bytes that fit at `data` */
@@ -136,10 +136,10 @@ typedef struct {
 typedef struct {
     uint8_t qid;
     uint32_t ring_size;   /* slots */
-    uint16_t buffer_size; /* bytes; for a master's tx queue, what the peer posted */
+    uint16_t buffer_size; /* bytes; for a master's tx queue, the size that the peer posted */
 } memif_queue_details_t;
 
-/* What memif_get_details fills in; strings and arrays lie in the program's own buffer. The names
+/* What memif_get_details fills in. Strings and arrays are in the program's buffer. The names
  * of the peer (remote_) are the bytes that it sent: escape them before you print them. */
 typedef struct {
     uint8_t *if_name;
@@ -161,13 +161,13 @@ typedef struct {
 /*
  * Prepares the library. Call it once before anything else, and again only after memif_cleanup.
  *
- * on_control_fd_update: not NULL: the program polls. Until memif_cleanup, the library passes every
- *     descriptor to watch to this function, and the program calls memif_control_fd_handler when
- *     something happens on one. NULL: the library polls, in memif_poll_event.
+ * on_control_fd_update: if not NULL, the program polls. Until memif_cleanup, the library passes
+ *     each descriptor to watch to this function, and the program calls memif_control_fd_handler
+ *     when something happens on one. If NULL, the library polls, in memif_poll_event.
  * app_name: the name that peers see. It is copied and cut to 31 bytes. NULL means
  *     MEMIF_DEFAULT_APP_NAME.
  *
- * One of the descriptors is a timer, by which disconnected slaves try again every 2 s.
+ * One of the descriptors is a timer: every 2 s, disconnected slaves try to connect again.
  *
  * Returns MEMIF_ERR_CB_FDUPDATE when on_control_fd_update failed, or the code of a failed system
  * call.
@@ -177,7 +177,7 @@ int memif_init(memif_control_fd_update_t *on_control_fd_update, char *app_name);
 /*
  * Disconnects and frees everything that is left. All handles become invalid. No other function may
  * be running. If a step fails, such as the removal of a socket file, the other steps are still
- * done, and the code is that of the first failure. memif_init may follow in either case.
+ * done, and the code is that of the first failure. In either case memif_init may be called again.
  */
 int memif_cleanup(void);
 
@@ -196,9 +196,10 @@ int memif_cleanup(void);
  *
  * A master listens when the call returns. It replaces a socket file that nobody listens on. It
  * returns MEMIF_ERR_ALREADY when a process listens there, MEMIF_ERR_FILE_NOT_SOCK when the path is
- * another file, MEMIF_ERR_NO_FILE when the directory does not exist. Masters with different ids may
- * share a path. A slave tries to connect whenever the library's timer fires, until it succeeds, and
- * again after each disconnect. A path that begins with '@' is the name of an abstract socket.
+ * a file of another kind, MEMIF_ERR_NO_FILE when the directory does not exist. Masters with
+ * different ids may share a path. A slave tries to connect each time the library's timer fires,
+ * until it succeeds. After a disconnect it starts again. A path that begins with '@' is the name of
+ * an abstract socket.
  *
  * Returns MEMIF_ERR_INVAL_ARG for invalid arguments, or the code of a failed system call.
  */
@@ -234,8 +235,8 @@ int memif_delete(memif_conn_handle_t *conn);
  * timeout: in milliseconds; -1 waits for the next event, 0 does not wait.
  *
  * Returns MEMIF_ERR_SUCCESS after events and after the timeout, MEMIF_ERR_POLL_CANCEL after
- * memif_cancel_poll_event, a negative value when a signal ended the wait, otherwise what failed on
- * a connection.
+ * memif_cancel_poll_event, a negative value when a signal ended the wait, otherwise the code of
+ * what failed on a connection.
  */
 int memif_poll_event(int timeout);
 
@@ -244,7 +245,7 @@ int memif_poll_event(int timeout);
 
 /*
  * Makes memif_poll_event in another thread return MEMIF_ERR_POLL_CANCEL. If none is running, the
- * next one does.
+ * next call returns it.
  */
 int memif_cancel_poll_event(void);
 
@@ -260,8 +261,8 @@ int memif_get_queue_efd(memif_conn_handle_t conn, uint16_t qid, int *fd);
  * Sets interrupt or polling mode for one receive queue. Call it on the thread that receives from
  * the queue, or in on_connect. A new connection starts in interrupt mode again.
  *
- * After a change to interrupt mode call memif_rx_burst once: packets that came before the change
- * are not signalled.
+ * After a change to interrupt mode call memif_rx_burst once: the peer does not signal packets that
+ * it sent before the change.
  */
 int memif_set_rx_mode(memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t qid);
 
@@ -301,8 +302,8 @@ int memif_buffer_free(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bu
  *     still one entry. The argument may be left out, as in the first releases of libmemif.
  *
  * Returns MEMIF_ERR_NOBUF_RING when the ring had room for fewer packets, and MEMIF_ERR_INVAL_ARG
- * when the whole ring is too small for `size`. A packet stays reserved until it is sent, skipped
- * after a refusal (memif_tx_burst), or the connection ends.
+ * when the whole ring is too small for `size`. A packet stays reserved until it is sent, until it
+ * is skipped after a refusal (see memif_tx_burst), or until the connection ends.
  */
 int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                        uint16_t *count_out,
@@ -339,8 +340,8 @@ int memif_tx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
  * Describes an interface, connected or not.
  *
  * md: out.
- * buf: `buflen` bytes, for the strings and arrays of `md`. Keep it as long as `md` is used. Nothing
- *     is written past its end.
+ * buf: `buflen` bytes, for the strings and arrays of `md`. Keep it as long as `md` is used. The
+ *     function writes nothing past its end.
  *
  * Returns MEMIF_ERR_NOBUF_DET when `buf` is too small. What fits is valid; the other fields of `md`
  * are NULL or 0.

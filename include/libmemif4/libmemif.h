@@ -121,7 +121,7 @@ typedef struct memif_fd_event {
     void *private_ctx;          /* to be passed to memif_control_fd_handler */
 } memif_fd_event_t;
 
-/* The program's allocator. Each function behaves like the one of that name in the C library. */
+/* The program's allocator. Each function behaves like malloc, realloc or free of the C library. */
 typedef void *(memif_alloc_t)(size_t size);
 typedef void *(memif_realloc_t)(void *ptr, size_t size);
 typedef void(memif_free_t)(void *ptr);
@@ -156,7 +156,7 @@ typedef uint32_t(memif_get_external_buffer_offset_t)(void *private_ctx);
  *
  * addr: out, where it is mapped.
  * size: bytes needed. The peer is told this size.
- * fd: out, a descriptor of the memory, which the peer will map. The program keeps owning it.
+ * fd: out, a descriptor of the memory, which the peer will map. The program still owns it.
  *
  * Any return value but 0 means failure: there will be no connection.
  */
@@ -221,13 +221,13 @@ typedef struct {
 #define MEMIF_QUEUE_FLAG_POLLING (1 << 0)
 
 typedef struct {
-    uint8_t region; /* index of the region that the ring lies in */
+    uint8_t region; /* index of the region that the ring is in */
     uint16_t qid;
     uint32_t ring_size;   /* slots */
     uint16_t flags;       /* MEMIF_QUEUE_FLAG_* */
     uint16_t head;        /* as in the ring; it runs freely */
     uint16_t tail;        /* as in the ring; it runs freely */
-    uint16_t buffer_size; /* bytes; for a master's tx queue, what the peer posted */
+    uint16_t buffer_size; /* bytes; for a master's tx queue, the size that the peer posted */
 } memif_queue_details_t;
 
 typedef struct {
@@ -238,7 +238,7 @@ typedef struct {
     uint8_t is_external; /* 1: provided or mapped by the program */
 } memif_region_details_t;
 
-/* What memif_get_details fills in; strings and arrays lie in the program's own buffer. The names
+/* What memif_get_details fills in. Strings and arrays are in the program's buffer. The names
  * of the peer (remote_) are the bytes that it sent: escape them before you print them. */
 typedef struct {
     uint8_t *if_name;
@@ -267,17 +267,17 @@ uint16_t memif_get_version(void);
 const char *memif_get_version_str(void);
 
 /*
- * Creates a control socket object: a path, and the way its events are polled. Nothing is opened at
- * the path before an interface is created on the socket. A socket is for masters or for slaves; for
- * both on one path create two.
+ * Creates a control socket object, which has a path and a way to poll its events. The library opens
+ * nothing at the path before an interface is created on the socket. Use one socket for masters and
+ * another one for slaves, even if they have the same path.
  *
  * sock: out, the handle. It is valid until memif_delete_socket.
  * args: read during the call only.
  * private_ctx: passed to args->on_control_fd_update; the library does not use it.
  *
- * With args->on_control_fd_update, the library passes every descriptor to watch to that function,
- * until memif_delete_socket, and the program calls memif_control_fd_handler when something happens
- * on one. Without it, the program calls memif_poll_event.
+ * With args->on_control_fd_update, the program polls. Until memif_delete_socket, the library passes
+ * each descriptor to watch to that function, and the program calls memif_control_fd_handler when
+ * something happens on one. Without it, the program calls memif_poll_event.
  *
  * Returns MEMIF_ERR_CB_FDUPDATE when on_control_fd_update failed, MEMIF_ERR_NOMEM, or the code of a
  * failed system call.
@@ -299,20 +299,20 @@ memif_socket_handle_t memif_get_socket_handle(memif_conn_handle_t conn);
 /* Returns the path, or NULL for a NULL handle. The string is valid as long as the socket. */
 const char *memif_get_socket_path(memif_socket_handle_t sock);
 
-/* Returns the descriptor that listens, which the library owns; -1 if none listens, and for a NULL
- * handle. */
+/* Returns the listening descriptor, which the library owns. Returns -1 if there is none, or for a
+ * NULL handle. */
 int memif_get_listener_fd(memif_socket_handle_t sock);
 
 /*
  * Makes the library accept connections from a descriptor that is already bound and listening, for
  * example one from a service manager. Call it before the first master is created on the socket. The
  * library polls the descriptor and accepts from it, but never closes it or removes the socket file.
- * A program can so choose the mode and owner of the file: bind, chmod, chown, listen, then call
+ * This lets a program choose the mode and owner of the file: bind, chmod, chown, listen, then call
  * this function.
  *
- * The library makes the socket non-blocking (O_NONBLOCK) for every process that shares it, and
- * leaves it so. Several of them wake up for one connection; those that come too late must not wait
- * in accept.
+ * The library makes the socket non-blocking (O_NONBLOCK) for every process that shares it, and does
+ * not restore the mode. One connection wakes all of these processes, and those that come too late
+ * must not wait in accept.
  *
  * Returns MEMIF_ERR_ALREADY when the library listens already, MEMIF_ERR_INVAL_ARG when the
  * descriptor is not a listening socket of the right type.
@@ -320,8 +320,8 @@ int memif_get_listener_fd(memif_socket_handle_t sock);
 int memif_set_listener_fd(memif_socket_handle_t sock, int fd);
 
 /*
- * Sets the timer by which disconnected slaves on the socket try again, and creates it if there is
- * none. A zero it_interval and it_value stop it.
+ * Sets the timer that makes disconnected slaves on the socket try again, and creates it if there is
+ * none. If both it_interval and it_value are zero, the timer stops.
  */
 int memif_set_connection_request_timer(memif_socket_handle_t sock, struct itimerspec timer);
 
@@ -351,12 +351,12 @@ int memif_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
                  memif_on_interrupt_t *on_interrupt, void *private_ctx);
 
 /*
- * Slave: tries to connect now. The connection is up when on_connect is called, not when this
+ * Makes a slave try to connect now. The connection is up when on_connect is called, not when this
  * function returns.
  *
  * Returns MEMIF_ERR_ALRCONN when the slave is connected or a handshake is under way,
- * MEMIF_ERR_INVAL_ARG for a master, or why the socket could not be reached, for example
- * MEMIF_ERR_CONNREFUSED.
+ * MEMIF_ERR_INVAL_ARG for a master, or the code that says why the socket could not be reached, for
+ * example MEMIF_ERR_CONNREFUSED.
  */
 int memif_request_connection(memif_conn_handle_t conn);
 
@@ -364,10 +364,10 @@ int memif_request_connection(memif_conn_handle_t conn);
  * Handles an event on a descriptor that was passed to the memif_control_fd_update_t.
  *
  * ptr: the private_ctx of the memif_fd_event_t.
- * events: what happened: MEMIF_FD_EVENT_READ, _WRITE, _ERROR, or-ed.
+ * events: what happened: MEMIF_FD_EVENT_READ, _WRITE, _ERROR, or several of them (bitwise or).
  *
  * Calls on_connect, on_disconnect and on_interrupt. Returns MEMIF_ERR_INVAL_ARG for a ptr that
- * belongs to no descriptor that is watched, and MEMIF_ERR_CB_FDUPDATE when the program refused to
+ * belongs to no watched descriptor, and MEMIF_ERR_CB_FDUPDATE when the program refused to
  * watch a descriptor. A peer that is refused, breaks the rules or leaves is no error here: its
  * connection ends, the others go on, and memif_get_details says why.
  */
@@ -388,8 +388,8 @@ int memif_delete(memif_conn_handle_t *conn);
  * timeout: in milliseconds; -1 waits for the next event, 0 does not wait.
  *
  * Returns MEMIF_ERR_SUCCESS after events and after the timeout, MEMIF_ERR_POLL_CANCEL after
- * memif_cancel_poll_event, a negative value when a signal ended the wait, otherwise what failed on
- * a connection.
+ * memif_cancel_poll_event, a negative value when a signal ended the wait, otherwise the code of
+ * what failed on a connection.
  */
 int memif_poll_event(memif_socket_handle_t sock, int timeout);
 
@@ -398,7 +398,7 @@ int memif_poll_event(memif_socket_handle_t sock, int timeout);
 
 /*
  * Makes memif_poll_event on the socket, in another thread, return MEMIF_ERR_POLL_CANCEL. If none is
- * running, the next one does.
+ * running, the next call returns it.
  */
 int memif_cancel_poll_event(memif_socket_handle_t sock);
 
@@ -409,7 +409,7 @@ int memif_cancel_poll_event(memif_socket_handle_t sock);
  * ar, go: for slaves. `ar` is called once per connection, for region 1, which holds the buffers.
  *     `go` is called for each buffer; if it is NULL, the buffers lie one after the other.
  * gr: for masters. Called for each region of the peer except region 0, which holds the rings.
- * dr: called for each of these regions when the connection is gone.
+ * dr: called for each region from `ar` or `gr` when the connection is gone.
  */
 int memif_register_external_region(memif_socket_handle_t sock, memif_add_external_region_t *ar,
                                    memif_get_external_region_addr_t *gr,
@@ -428,8 +428,8 @@ int memif_get_queue_efd(memif_conn_handle_t conn, uint16_t qid, int *fd);
  * Sets interrupt or polling mode for one receive queue. Call it on the thread that receives from
  * the queue, or in on_connect. A new connection starts in interrupt mode again.
  *
- * After a change to interrupt mode call memif_rx_burst once: packets that came before the change
- * are not signalled.
+ * After a change to interrupt mode call memif_rx_burst once: the peer does not signal packets that
+ * it sent before the change.
  */
 int memif_set_rx_mode(memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t qid);
 
@@ -455,9 +455,9 @@ int memif_rx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
  *
  * count: the most buffers to give back; 65535 means as many as possible. The oldest go first, so do
  *     not count buffers that are still in use.
- * headroom: for slaves: bytes to leave free at the start of each buffer, so that a packet can grow
- *     to the front later. It must be smaller than the buffer. For masters it has no effect, because
- *     the peer decides.
+ * headroom: for slaves: bytes to leave free at the start of each buffer, for example so that the
+ *     program can put a header before the packet later. It must be smaller than the buffer. It has
+ *     no effect for masters, because the peer decides.
  *
  * A slave also provides the first buffers with this function. Nothing can be received before its
  * first call, so call it in on_connect for each receive queue.
@@ -467,21 +467,23 @@ int memif_refill_queue(memif_conn_handle_t conn, uint16_t qid, uint16_t count, u
 /*
  * Reserves buffers to send from.
  *
- * bufs: out. `len` says how many of the `size` bytes fit at `data`. The program writes that many,
- *     or writes fewer and sets `len`, and passes the entries to memif_tx_burst in this order.
+ * bufs: out. `len` says how many of the `size` bytes fit at `data`. The program writes as many
+ * bytes, or writes fewer and reduces `len`. It passes the entries to memif_tx_burst in this order.
  * count: packets wanted.
  * count_out: out, entries filled in, always for whole packets. They are valid whatever is returned.
  *     If `size` is larger than the ring's buffers, a packet has several entries, all but the last
  *     with MEMIF_BUFFER_FLAG_NEXT.
  * size: bytes of each packet; 0 means one buffer of the ring.
  *
- * `bufs` needs room for `count` packets of `size` bytes in buffers of the interface's own
- * buffer_size, and no more. The buffers that a master's peer posts may be smaller or have a
- * headroom. If a packet needs more of those, it is copied when it is sent.
+ * `bufs` needs as many entries as `count` packets of `size` bytes take in buffers of the
+ * interface's own buffer_size, and never more. The buffers that a master's peer posts may be
+ * smaller or have a headroom. If a packet needs more of these buffers, it is copied when it is
+ * sent.
  *
  * Returns MEMIF_ERR_NOBUF_RING when the ring had room for fewer packets, and MEMIF_ERR_INVAL_ARG
- * when the whole ring is too small for `size`. A packet stays reserved until it is sent, taken back
- * (memif_set_next_free_buffer), skipped after a refusal (memif_tx_burst), or the connection ends.
+ * when the whole ring is too small for `size`. A packet stays reserved until it is sent, until it
+ * is taken back (memif_set_next_free_buffer), until it is skipped after a refusal (memif_tx_burst),
+ * or until the connection ends.
  */
 int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                        uint16_t *count_out, uint16_t size);
@@ -493,13 +495,14 @@ int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *b
 int memif_set_next_free_buffer(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *buf);
 
 /*
- * Slave: moves received buffers to a send queue without a copy.
+ * Moves received buffers of a slave to a send queue, without a copy.
  *
  * qid: the send queue.
  * bufs: entries of memif_rx_burst on this connection, or on a connection of another slave whose
- *     external region is the same memory. `data` may have moved forward and `len` changed. They
- *     become reserved entries of the send queue, as from memif_buffer_alloc. Their receive slots
- *     get empty buffers in exchange, and are given back with memif_refill_queue as usual.
+ *     external region is the same memory. The program may have moved `data` forward and changed
+ *     `len`. The entries become reserved entries of the send queue, as from memif_buffer_alloc.
+ *     Their receive slots get empty buffers in exchange. Give these slots back with
+ *     memif_refill_queue as usual.
  * count: entries in `bufs`.
  * count_out: out, entries moved, counted from the first.
  *
@@ -509,7 +512,7 @@ int memif_buffer_enq_tx(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *
                         uint16_t count, uint16_t *count_out);
 
 /*
- * Slave: exchanges two buffers of the connection, in their rings and in the two entries.
+ * Exchanges the places of two buffers of a slave's connection, in the rings and in the two entries.
  *
  * Returns MEMIF_ERR_INVAL_ARG for a master.
  */
@@ -539,8 +542,8 @@ int memif_tx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
  * Describes an interface, connected or not.
  *
  * md: out.
- * buf: `buflen` bytes, for the strings and arrays of `md`. Keep it as long as `md` is used. Nothing
- *     is written past its end.
+ * buf: `buflen` bytes, for the strings and arrays of `md`. Keep it as long as `md` is used. The
+ *     function writes nothing past its end.
  *
  * Returns MEMIF_ERR_NOBUF_DET when `buf` is too small. What fits is valid; the other fields of `md`
  * are NULL or 0.
