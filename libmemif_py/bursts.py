@@ -3,9 +3,10 @@
 
 `Interface.rx_burst` and `Interface.tx_burst` return these objects. A burst owns its slots of the
 ring until its `with` block ends. If a view of a packet is still alive then, the block raises
-BufferError and the slots stay taken: let the view go, then call `release` or `send`. A burst that
-is dropped, or whose block ends with an exception, needs no such call: its slots go back with the
-last view.
+BufferError, and nothing is sent. The burst is over, and its slots go back with the last view: until
+then, calls on the queue raise ArgumentError. The same holds for a burst that is dropped, and for
+one whose block ends with an exception. Outside a block, `release` and `send` may be called again
+after a BufferError.
 """
 
 from __future__ import annotations
@@ -105,10 +106,14 @@ class RxBurst(_Burst):
         traceback: TracebackType | None,
     ) -> None:
         """See release. An exception of the block hides the BufferError of a view."""
-        if error is None:
-            self.release()
-        else:
+        if error is not None:
             self._abandon()
+            return
+        try:
+            self.release()
+        except BufferError:
+            self._abandon()
+            raise
 
     def sizes(self) -> Any:
         """`lengths` as a NumPy array of uint32, shape (packets,)."""
@@ -145,9 +150,12 @@ class TxBurst(_Burst):
             self._send_or_abandon()
 
     def _send_or_abandon(self) -> None:
-        """A burst with wrong lengths is not sent, and its slots go back."""
+        """A burst with wrong lengths, or with views, is not sent, and its slots go back."""
         try:
             self.send()
+        except BufferError as error:
+            self._abandon()
+            raise BufferError(f"nothing was sent: {error}") from None
         except (errors.ArgumentError, errors.ForkedError):
             self._abandon()
             raise

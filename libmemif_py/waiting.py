@@ -152,7 +152,8 @@ class QueueLock:
         """
         if self._owner == threading.get_ident():
             raise ArgumentError(
-                "this thread has a burst open on the queue: end its `with` block first"
+                "this thread has a burst open on the queue: end its `with` block first, or call "
+                "its release()"
             )
         left = -1 if deadline is None else max(0.0, deadline - time.monotonic())
         if not self._lock.acquire(timeout=left):
@@ -179,7 +180,8 @@ class QueueLock:
             self._abandoned = None
         elif self._abandoner == threading.get_ident():
             raise ArgumentError(
-                "views of a burst that this thread has left hold the queue: release or delete them"
+                "views of a burst that this thread has left hold the queue: delete the arrays, "
+                "release or delete the views"
             )
 
     def pass_by(self, deadline: float | None, timeout: float | None, nap: float) -> float:

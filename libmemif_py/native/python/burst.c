@@ -39,8 +39,9 @@ static bool check_no_views(const Burst *burst)
     if (burst->views == 0)
         return true;
     PyErr_Format(PyExc_BufferError,
-                 "%zd view%s of the burst %s alive: copy what is to be kept, and release or delete "
-                 "views and arrays before the burst ends",
+                 "%zd view%s of the burst %s alive, and the queue is held until the last is gone: "
+                 "delete arrays, release or delete views; to keep packets, copy them before the "
+                 "burst ends",
                  burst->views, burst->views == 1 ? "" : "s", burst->views == 1 ? "is" : "are");
     return false;
 }

@@ -44,6 +44,39 @@ def test_a_burst_with_a_view_does_not_end_and_loses_no_slot(version, role, kind)
         assert capacity(sender) == room
 
 
+@each_kind
+@pytest.mark.parametrize("kind", VIEWS)
+def test_a_view_that_outlives_its_block_frees_the_queue_when_it_goes(version, role, kind):
+    """As in a notebook: the variables of the block are still there afterwards."""
+    with pair(version, role) as (sender, receiver):
+        room = capacity(sender)
+        for turn in range(2 * RING):
+            with (
+                pytest.raises(BufferError, match=r"nothing was sent: 1 view .* alive"),
+                sender.tx_burst(1, 8, TIMEOUT) as burst,
+            ):
+                view = views_of(burst)[kind]()
+            with pytest.raises(errors.ArgumentError, match=r"views .* hold the queue"):
+                sender.send(b"during")
+            del view
+            assert len(burst) == 1
+            sender.send(packet(turn, 8), TIMEOUT)
+            with (
+                pytest.raises(BufferError, match=r"1 view .* alive.*: delete"),
+                receiver.rx_burst(1, TIMEOUT) as burst,
+            ):
+                view = views_of(burst)[kind]()
+            for receive in (receiver.recv, receiver.rx_burst):
+                with pytest.raises(errors.ArgumentError, match=r"views .* hold the queue"):
+                    receive()
+            assert memoryview(view).tobytes() in packet(turn, 8)
+            del view
+            burst.release()
+            with pytest.raises(Timeout):
+                receiver.recv(0)
+        assert capacity(sender) == room
+
+
 def test_received_packets_cannot_be_written():
     with pair() as (sender, receiver):
         sender.send(b"packet", TIMEOUT)
