@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counters of the queues of an interface, over all its connections, and the fill of its rings.
+"""Counters of the queues of an interface, over all its links, and the fill of its rings.
 
 The data path counts in any case, so reading costs the traffic nothing. No packets are dropped, so
 nothing counts drops: `send` waits or says how many packets found room, packets that nobody receives

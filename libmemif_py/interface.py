@@ -237,7 +237,7 @@ class Interface:
     # ---- counters ----
 
     def counters(self) -> Counters:
-        """What the queues did so far, over all connections; once closed, the last values."""
+        """What the queues did so far, over all links; once closed, the last values."""
         self._state.check_process()
         now = counters.read(self._endpoint, self._receiver.count, self._sender.count)
         if now is not None:

@@ -37,7 +37,7 @@ _GLANCE = 0.001
 
 
 class Hub:
-    """A group of interfaces on one copy of the core and one C hub."""
+    """A group of interfaces on one copy of the core and one poller."""
 
     def __init__(
         self,

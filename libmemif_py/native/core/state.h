@@ -186,7 +186,7 @@ struct mif_queue {
     uint64_t full;    /* tx: bursts that the ring had no room for */
     uint64_t signals; /* tx: interrupts sent */
     struct mif_order *order;
-    struct mif_totals before; /* of former connections of the interface */
+    struct mif_totals before; /* of former links of the interface */
 };
 
 _Static_assert(offsetof(struct mif_queue, slots) == MIF_CACHE_LINE, "queue layout");
