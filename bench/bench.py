@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures the C and Python interfaces, next to the bare limit and next to other libraries.
+"""Measures the C and Python APIs, next to the bare limit and next to other libraries.
 
 Usage: ./bootstrap bench [options]
 

@@ -63,7 +63,7 @@ def measure(bench: Bench) -> dict[str, Cost]:
 
 
 def measure_run(bench: Bench, api: str, protocol: int) -> dict[str, Cost]:
-    """Count the cases of one C interface and one protocol version."""
+    """Count the cases of one C API and one protocol version."""
     with tempfile.TemporaryDirectory(prefix="memif-bench-") as folder:
         output = Path(folder) / "counts"
         records = _run(bench.program(f"calls_{api}"), protocol, output)

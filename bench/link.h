@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One end of a connection, and how to bring it up, with either C interface. */
+/* One end of a connection, and how to bring it up, with either C API. */
 #ifndef BENCH_LINK_H
 #define BENCH_LINK_H
 
@@ -49,7 +49,7 @@ void link_start(void);
 void link_open(struct link_end *end, const struct link_options *options, bool is_master);
 
 /* Serves what happens to the end, for at most `timeout` milliseconds. Returns early when something
- * did; in the 1.0 interface it serves all ends of the process. */
+ * did; in the 1.0 API it serves all ends of the process. */
 void link_serve(struct link_end *end, int timeout);
 
 /* Until both, or `a` alone when `b` is NULL, are up; ends the program after 20 s. */

@@ -15,7 +15,7 @@ THROUGHPUT_SIZES = (64, 1500)
 COLOURS = {"ours 1.0": "#1f6feb", "ours 4.0": "#8250df", "bare": "#57606a"}
 OTHER_COLOURS = ("#bf8700", "#cf222e", "#1a7f37", "#bc4c00", "#0a3069")
 MARKERS = {"ours 1.0": "o", "ours 4.0": "s", "bare": "x"}
-LABELS = {"ours 1.0": "1.0 interface", "ours 4.0": "4.0 interface", "bare": "bare limit"}
+LABELS = {"ours 1.0": "1.0 API", "ours 4.0": "4.0 API", "bare": "bare limit"}
 # The same picture from the same numbers, on any day. Text stays text, and a ground of its own keeps
 # it legible on dark pages.
 mpl.rcParams.update(

@@ -192,7 +192,7 @@ def socket_path() -> Iterator[Path]:
 
 
 def find_other(bench: Bench, argument: str) -> Library:
-    """Another library, from [NAME=]DIR: which C interfaces it has."""
+    """Another library, from [NAME=]DIR: which C APIs it has."""
     name, equals, path = argument.rpartition("=")
     directory = Path(path)
     found = [g for g, soname in SONAMES.items() if _works(bench, directory, g, soname)]

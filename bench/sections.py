@@ -15,7 +15,7 @@ from pathlib import Path
 from runner import Bench, Library, ProgramError, Record, read_records, socket_path, with_labels
 
 HERE = Path(__file__).resolve().parent
-INTERFACES = {"v1": "1.0", "v4": "4.0"}
+APIS = {"v1": "1.0", "v4": "4.0"}
 SIZES = (64, 512, 1500, 9000)
 BURSTS = (1, 32, 256)
 # Larger packets take several buffers, which not every library knows.
@@ -67,7 +67,7 @@ QUICK = Plan(
 
 def subject(library: Library, api: str, protocol: int | None = None) -> str:
     """What a column is called."""
-    name = f"{library.name} {INTERFACES[api]}"
+    name = f"{library.name} {APIS[api]}"
     return f"{name} ({protocol})" if protocol else name
 
 
@@ -206,7 +206,7 @@ def _last_line(text: str) -> str:
 
 
 def _each(libraries: Sequence[Library]) -> Iterator[tuple[Library, str]]:
-    for api in INTERFACES:
+    for api in APIS:
         for library in libraries:
             if api in library.apis:
                 yield library, api

@@ -56,7 +56,7 @@ def _said(result: subprocess.CompletedProcess[str]) -> str:
 
 
 def main(build: Path) -> None:
-    """Record both interfaces."""
+    """Record both APIs."""
     for name, library in LIBRARIES.items():
         record(name, build / library, recorded(name))
         print(recorded(name).relative_to(ROOT))

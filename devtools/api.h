@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What differs between the two C interfaces, so that a program for both has one source. MEMIF_API
+ * What differs between the two C APIs, so that a program for both has one source. MEMIF_API
  * is 1 or 4 and comes from the build. The calls are the program's own, inlined: in a benchmark
  * nothing stands between the loop that is measured and the library.
  */

@@ -26,7 +26,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_google_docstring = True
 python_maximum_signature_line_length = 80
-# Both generations of the C interface have the same names, so neither is "the" one.
+# Both C APIs have the same names, so neither is "the" one.
 c_maximum_signature_line_length = 80
 
 html_theme = "furo"

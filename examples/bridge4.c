@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connects two interfaces, a and b, with the 4.0 interface: what comes in on one goes out on the
+ * Connects two interfaces, a and b, with the 4.0 API: what comes in on one goes out on the
  * other. The main thread has the connections. While both are up, threads move the packets, each on
  * a transmit queue of either interface and on the receive queues that it has to itself.
  *

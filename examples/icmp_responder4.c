@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Answers ARP and ping on one interface, with the 4.0 interface. The library polls; packets are
+ * Answers ARP and ping on one interface, with the 4.0 API. The library polls; packets are
  * served in on_interrupt. As slave a request becomes its answer where it lies, and its buffer moves
  * to the transmit ring without a copy; as master answers are copied.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A master and a slave of one process, connected to each other, with the 4.0 interface. Each sends
+ * A master and a slave of one process, connected to each other, with the 4.0 API. Each sends
  * packets of mixed sizes and checks those that it receives. The program polls: one epoll set holds
  * the descriptors of both sockets.
  */

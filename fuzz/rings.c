@@ -110,7 +110,7 @@ static void peer_acts(struct input *input, struct testbed *bed, uint32_t what)
 }
 
 #ifdef TESTBED_ENTRY_FACE
-/* What only the 4.0 interface can do. Entries may be any that are held. */
+/* What only the 4.0 API can do. Entries may be any that are held. */
 static void move_buffers(struct input *input, struct testbed *bed, uint32_t what)
 {
     uint32_t received = bed->held_count[MIF_RX], reserved = bed->held_count[MIF_TX];

@@ -13,23 +13,23 @@ from . import _install
 _PACKAGE = Path(__file__).resolve().parent
 
 
-# By C interface: the folder of its headers and the folder of its library, below those of the
+# By C API: the folder of its headers and the folder of its library, below those of the
 # installation, and the linker argument for the library.
-_INTERFACES = {
+_APIS = {
     "1.0": ("libmemif1", ".", _install.LINK_V1),
     "4.0": ("libmemif4", "libmemif4", "-lmemif"),
 }
 
 
 def cflags(api: str = "1.0") -> list[str]:
-    """Compiler arguments for the C interface "1.0" or "4.0"."""
-    folder = (_PACKAGE / _install.INCLUDEDIR / _INTERFACES[api][0]).resolve()
+    """Compiler arguments for the C API "1.0" or "4.0"."""
+    folder = (_PACKAGE / _install.INCLUDEDIR / _APIS[api][0]).resolve()
     return [f"-I{folder}"]
 
 
 def libs(api: str = "1.0") -> list[str]:
     """Linker arguments. They include a run path, with which the program finds the library."""
-    _, below, link = _INTERFACES[api]
+    _, below, link = _APIS[api]
     folder = (_PACKAGE / _install.LIBDIR / below).resolve()
     return [f"-L{folder}", f"-Wl,-rpath,{folder}", link]
 
@@ -37,9 +37,7 @@ def libs(api: str = "1.0") -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Print what the arguments ask for. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m libmemif_py", description=__doc__)
-    parser.add_argument(
-        "--api", choices=_INTERFACES, default="1.0", help="C interface of the program"
-    )
+    parser.add_argument("--api", choices=_APIS, default="1.0", help="C API of the program")
     parser.add_argument("--cflags", action="store_true", help="print compiler arguments")
     parser.add_argument("--libs", action="store_true", help="print linker arguments")
     parser.add_argument("--version", action="version", version=f"libmemif-py {_install.VERSION}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The errors of libmemif as exceptions, one class for each error code of the C interface.
+"""The errors of libmemif as exceptions, one class for each error code of the C API.
 
 `code` of a class is the name of its error code without the prefix `MEMIF_ERR_`. Each class also
 inherits from a builtin exception, so `except ConnectionError` and the like work as usual.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 
 class MemifError(Exception):
-    """Base of all errors of the library. `code` names the error code of the C interface."""
+    """Base of all errors of the library. `code` names the error code of the C API."""
 
     code = "SYSCALL"
 

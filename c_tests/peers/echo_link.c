@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The interfaces of the echo, by either C interface. */
+/* The interfaces of the echo, by either C API. */
 #include "echo_link.h"
 
 #include <stdio.h>

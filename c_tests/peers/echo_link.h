@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A program with many interfaces that sends back whatever comes, for tests of what it survives.
- * Built for both C interfaces, of which echo_link.c knows; tests/support/echo.py is the same in
+ * Built for both C APIs, of which echo_link.c knows; tests/support/echo.py is the same in
  * Python.
  */
 #ifndef MEMIF_C_TESTS_ECHO_LINK_H

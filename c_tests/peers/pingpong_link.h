@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a game of ping-pong needs of an interface with one queue each way, over either C
- * interface. What must not go wrong ends the
- * program through fail.
+ * API. What must not go wrong ends the program through fail.
  */
 
 #ifndef MEMIF_C_TESTS_PINGPONG_LINK_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stubborn_v4 SOCKET master|slave: the same over the 4.0 interface, where a packet comes in several
+ * stubborn_v4 SOCKET master|slave: the same over the 4.0 API, where a packet comes in several
  * buffers and goes out in one.
  */
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What traffic_v1.c and traffic_v4.c share: command line, packets, counts, the loop and the report.
- * They themselves move packets through either C interface, by the functions with link_ in their
+ * They themselves move packets through either C API, by the functions with link_ in their
  * names.
  */
 
@@ -89,7 +89,7 @@ void connected(uint16_t rx_count, uint16_t tx_count);
 int on_disconnect(memif_conn_handle_t handle, void *private_ctx);
 int on_interrupt(memif_conn_handle_t handle, void *private_ctx, uint16_t qid);
 
-/* ---- by either interface ---- */
+/* ---- by either API ---- */
 
 /* Creates the interface; link_close follows also when it failed. */
 bool link_open(void);

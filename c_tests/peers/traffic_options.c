@@ -19,7 +19,7 @@ static const char usage[] =
     "  -e      sends back what comes in, unchecked\n"
     "  -x      the peer sends everything back: what comes in is our own\n"
     "  -w      with -x, packets of a queue that may be under way; default 128\n"
-    "  -H      as slave of the 4.0 interface: bytes left free before each received packet\n";
+    "  -H      as slave of the 4.0 API: bytes left free before each received packet\n";
 
 static _Noreturn void refuse(const char *what, const char *value)
 {

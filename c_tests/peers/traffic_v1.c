@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Traffic over the 1.0 interface; see traffic_core.c. */
+/* Traffic over the 1.0 API; see traffic_core.c. */
 
 #include "traffic_core.h"
 

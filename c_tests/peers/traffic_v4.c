@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Traffic over the 4.0 interface; see traffic_core.c. As slave of version 512 what is sent back
+ * Traffic over the 4.0 API; see traffic_core.c. As slave of version 512 what is sent back
  * moves to the transmit ring without a copy.
  */
 

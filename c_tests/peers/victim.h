@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A program for a hostile peer to attack, in either generation of the C interface: victim_v1.c and
+ * A program for a hostile peer to attack, in either C API: victim_v1.c and
  * victim_v4.c. It polls by itself, has two masters and a slave, and sends back every packet:
  *
  *     FOLDER/good    master, id 0: the connection that nothing may disturb

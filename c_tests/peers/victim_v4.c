@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A victim by the 4.0 interface; see victim.h. */
+/* A victim by the 4.0 API; see victim.h. */
 
 #include "victim.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What tests of either interface stand on: a folder, deadlines, what the process holds, contents of
+ * What tests of either API stand on: a folder, deadlines, what the process holds, contents of
  * packets. No library is needed for it.
  */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What both ends of a connection in one process have in common, whichever interface they use: which
+ * What both ends of a connection in one process have in common, whichever API they use: which
  * one is a matter of the <libmemif.h> that the compiler finds. Tests include pair_v1.h or
  * pair_v4.h.
  *

@@ -10,7 +10,7 @@
  * checked, and the buffer's ends are touched. What does not hold aborts the process, with a line on
  * stderr that names it: that works inside Check, inside a fuzzer and in any thread.
  *
- * Compiled once for each face; TESTBED_ENTRY_FACE chooses that of the 4.0 interface.
+ * Compiled once for each face; TESTBED_ENTRY_FACE chooses that of the 4.0 API.
  */
 
 #ifndef MEMIF_DEVTOOLS_TESTBED_H

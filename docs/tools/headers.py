@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The public headers as data: what they declare, with the comments that stand above.
 
-The headers are the only place where the C interfaces are described. This reads them for the
+The headers are the only place where the C APIs are described. This reads them for the
 reference (`reference.py`), the manual pages (`manual.py`) and the drawings (`drawings.py`). It
 understands the C that these headers are written in, no more, and refuses what it does not.
 """

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The manual pages of the C interfaces, made from the headers.
+"""The manual pages of the C APIs, made from the headers.
 
     manual.py --list SECTION             names of the pages of section 3 or 7
     manual.py --write SECTION FOLDER     write them
 
-One page a function, `memif_create.3memif1` for the 1.0 interface, `memif_create.3memif4` for that
+One page a function, `memif_create.3memif1` for the 1.0 API, `memif_create.3memif4` for that
 of 4.0, and an overview of each, `libmemif1.7` and `libmemif4.7`. meson calls this at build time.
 """
 

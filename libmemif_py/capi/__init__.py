@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the functions of the two C interfaces call."""
+"""What the functions of the two C APIs call."""

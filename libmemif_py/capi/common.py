@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What both C interfaces need of Python: callbacks, details, settings, error codes."""
+"""What both C APIs need of Python: callbacks, details, settings, error codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NUMBERS = ("num_s2m_rings", "num_m2s_rings", "buffer_size", "log2_ring_size")
 class Program:
     """The program's callbacks for one interface (an Observer)."""
 
-    admits = None  # the C interfaces have no such callback
+    admits = None  # the C APIs have no such callback
 
     def __init__(self, native: Native, on_connect: Any, on_disconnect: Any, ctx: Any) -> None:
         """C pointers; NULL callbacks are not called."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""External regions of the 4.0 interface: the program's own memory, through its callbacks."""
+"""External regions of the 4.0 API: the program's own memory, through its callbacks."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the 1.0 C interface calls: unpacks arguments and calls the control plane."""
+"""What the 1.0 C API calls: unpacks arguments and calls the control plane."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class ProtocolError(Exception):
     """The peer broke the rules, or was refused.
 
-    `code` names the error as the C interface does (without the prefix). `reason` is for people and
+    `code` names the error as the C API does (without the prefix). `reason` is for people and
     is sent in DISCONNECT. `fds` are received descriptors that the catcher now owns.
     """
 

@@ -22,7 +22,7 @@ _COMMANDS = {
     "top": "Show queues, rates and the fill of rings, live.",
 }
 _VERSION = f"""libmemif-py {_install.VERSION}
-C interfaces: 1.0 (libmemif.so.0), 4.0 (libmemif4/libmemif.so)
+C APIs: 1.0 (libmemif.so.0), 4.0 (libmemif4/libmemif.so)
 protocol versions: 256 (1.0), 512 (2.0)"""
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The examples of the 4.0 interface, with interfaces of Python: a responder, a loop, a bridge."""
+"""The examples of the 4.0 API, with interfaces of Python: a responder, a loop, a bridge."""
 
 import contextlib
 import re

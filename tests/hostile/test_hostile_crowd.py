@@ -134,7 +134,7 @@ def test_a_silent_master_delays_nobody(target):
 
 
 def test_a_slave_comes_again_by_itself(target):
-    """In the 4.0 interface it does when it was given a timer; this one is told to."""
+    """In the 4.0 API it does when it was given a timer; this one is told to."""
     with target.master() as peer:
         peer.send(p.message(p.ACK))
         assert peer.ending()

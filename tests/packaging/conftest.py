@@ -24,7 +24,7 @@ def usr(tmp_path_factory) -> Installed:
 
 @pytest.fixture(scope="session")
 def usr_v4(tmp_path_factory) -> Installed:
-    """The same with the plain names given to the 4.0 interface."""
+    """The same with the plain names given to the 4.0 API."""
     folder = tmp_path_factory.mktemp("usr_v4")
     options = ("-Ddefault_api=4.0",)
     return builds.build_and_install(folder / "build", Path("/usr"), *options, root=folder / "root")

@@ -93,7 +93,7 @@ def check(code: int) -> None:
 
 
 class Program:
-    """One interface, which both generations create alike."""
+    """One interface, which both APIs create alike."""
 
     Buffer: type[ctypes.Structure]
 
@@ -143,7 +143,7 @@ class Program:
 
 
 class ProgramV1(Program):
-    """With the 1.0 interface."""
+    """With the 1.0 API."""
 
     Buffer = BufferV1
 
@@ -166,7 +166,7 @@ class ProgramV1(Program):
 
 
 class ProgramV4(Program):
-    """With the 4.0 interface."""
+    """With the 4.0 API."""
 
     Buffer = BufferV4
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One of two interfaces of a program by the 1.0 interface, which is told when it is connected. */
+/* One of two interfaces of a program by the 1.0 API, which is told when it is connected. */
 #ifndef END_V1_H
 #define END_V1_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A master and a slave in one process, over either generation of the C interface. */
+/* A master and a slave in one process, over either C API. */
 #ifndef FAULTS_H
 #define FAULTS_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The two ends of faults.c, as far as both interfaces have the same calls for it. */
+/* The two ends of faults.c, as far as both APIs have the same calls for it. */
 #include "faults_ends.h"
 
 #include <string.h>

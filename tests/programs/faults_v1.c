@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The two ends of faults.c over the 1.0 interface: what faults_ends.c leaves to it. */
+/* The two ends of faults.c over the 1.0 API: what faults_ends.c leaves to it. */
 #include "faults_ends.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The two ends of faults.c over the 4.0 interface, on a socket object each: what faults_ends.c
+/* The two ends of faults.c over the 4.0 API, on a socket object each: what faults_ends.c
  * leaves to it. */
 #include "faults_ends.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lifecycle_v4 SOCKET VERSION: everything of the 4.0 interface that takes and gives back memory. A
+ * lifecycle_v4 SOCKET VERSION: everything of the 4.0 API that takes and gives back memory. A
  * master and a slave of this process connect, exchange packets of one and of several buffers in
  * both directions until the rings have wrapped, disconnect and connect again; then the sockets are
  * deleted. With version 512 the slave leaves headroom and sends packets back without a copy, and

@@ -22,7 +22,7 @@ from support.c_collector import build_directories
 from support.programs import Program, c_program
 from support.raw_peer import TIMEOUT, Listening, Master, Slave
 
-# By both C interfaces, as built and under the address sanitizer, and in Python.
+# By both C APIs, as built and under the address sanitizer, and in Python.
 TARGETS = ["v1", "v4", "python", "v1-asan", "v4-asan"]
 SOMEBODY = 12345  # an id that no user has
 PYTHON_TARGET = Path(__file__).parent / "target.py"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs of the 4.0 interface that connect interfaces of ours."""
+"""Programs of the 4.0 API that connect interfaces of ours."""
 
 from support.programs import Program
 

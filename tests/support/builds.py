@@ -99,7 +99,7 @@ def meson(*arguments: Path | str, env: dict[str, str] | None = None) -> str:
 
 @dataclass(frozen=True)
 class Api:
-    """One of the two C interfaces."""
+    """One of the two C APIs."""
 
     name: str
     version: str  # of the original

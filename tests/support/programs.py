@@ -22,7 +22,7 @@ OTHER_ROLE = {"master": "slave", "slave": "master"}
 
 
 def c_program(build: Path, name: str, api: str) -> Path:
-    """A program of c_tests/peers/ by one of the C interfaces, "v1" or "v4"."""
+    """A program of c_tests/peers/ by one of the C APIs, "v1" or "v4"."""
     return build / "c_tests" / "peers" / f"{name}_{api}"
 
 

@@ -13,7 +13,7 @@ MOST_LINES = 500
 REASON = re.compile(r"^\s*(?:#|//|/\*|\*)\s*Long because: \S")
 TOP = 40  # lines: a reason stands among them
 TESTS = ("tests", "c_tests")
-# Programs include one file for all of an interface, and its comments are the reference.
+# Programs include one file for all of an API, and its comments are the reference.
 PUBLIC_HEADERS = {ROOT / "include" / name / "libmemif.h" for name in ("libmemif1", "libmemif4")}
 
 # Which layers a layer may use. A module belongs to the longest name that it begins with.

@@ -31,7 +31,7 @@ except BaseException as error:
 
 
 def module(api: str) -> FFI:
-    """The module behind a C interface, "v1" or "v4"."""
+    """The module behind a C API, "v1" or "v4"."""
     name = f"_libmemif_{api}"
     ffi = FFI()
     for part in ("core/core.cdef", "embed/embed.cdef", f"capi/{api}/api.cdef"):

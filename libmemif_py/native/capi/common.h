@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the C functions of both interfaces have in common. It is compiled for each of them with its
+ * What the C functions of both APIs have in common. It is compiled for each of them with its
  * own libmemif.h, and answers with core codes.
  */
 #ifndef MIF_CAPI_COMMON_H

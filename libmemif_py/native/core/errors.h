@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one list of error codes. The core has the numbers of the 4.0 interface, which has every code;
+ * The one list of error codes. The core has the numbers of the 4.0 API, which has every code;
  * an interface with other numbers translates where it calls the core.
  *
  * MIF_ERRORS(X): X(name, code, text)
@@ -71,7 +71,7 @@ int mif_call_failed(const char *call);
  * since; or NULL. */
 const char *mif_failed_call(int code);
 
-/* The 1.0 interface lacks CONNREFUSED, MAX_RING and PRIVHDR, so its other codes have lower numbers.
+/* The 1.0 API lacks CONNREFUSED, MAX_RING and PRIVHDR, so its other codes have lower numbers.
  */
 static inline int mif_error_to_v1(int code)
 {

@@ -24,7 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The event bits of both C interfaces. */
+/* The event bits of both C APIs. */
 #define MIF_EVENT_READ 1u
 #define MIF_EVENT_WRITE 2u
 #define MIF_EVENT_ERROR 4u

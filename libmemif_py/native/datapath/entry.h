@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The entry face: one buffer entry per descriptor. A flag links the entries of a packet, and the
- * application posts and returns buffers itself. The 4.0 interface enters it with mif_call. What
+ * application posts and returns buffers itself. The 4.0 API enters it with mif_call. What
  * each call does: libmemif4/libmemif.h. Codes: errors.h.
  *
  * The entries of a packet are handed out together: a receive burst ends before a packet that does

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The packet face: one buffer entry per packet, whatever number of slots the packet takes. The 1.0
- * interface and the Python package enter it with mif_call. What each call does: libmemif.h.
+ * API and the Python package enter it with mif_call. What each call does: libmemif.h.
  *
- * It is built twice, because the two count errors differently: the 1.0 interface has numbers of its
+ * It is built twice, because the two count errors differently: the 1.0 API has numbers of its
  * own, Python (MIF_CORE_CODES) takes those of errors.h. The translation stays inside the calls, as
  * nearly all of them end in a constant.
  */

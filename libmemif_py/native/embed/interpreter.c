@@ -14,7 +14,7 @@
 #define PATIENCE_MS 10000
 
 /* Two threads that start Python at the same moment break it, and the library with the other C
- * interface may be starting Python, too. Each library would have a lock of its own, so the lock is
+ * API may be starting Python, too. Each library would have a lock of its own, so the lock is
  * something that they share: a variable of libpython, as cffi does it. This variable has no use
  * before Python runs. While the lock is taken it holds a function that each library knows, and that
  * does no harm if it is called. */

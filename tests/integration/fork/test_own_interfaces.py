@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A forked child has interfaces of its own, which disturb nobody.
 
-What the C interfaces do in a child is in c_tests/v1/test_fork.c.
+What the C APIs do in a child is in c_tests/v1/test_fork.c.
 """
 
 import contextlib

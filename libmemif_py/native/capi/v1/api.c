@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The functions of the 1.0 interface: they check arguments, do what needs no control plane, call
+ * The functions of the 1.0 API: they check arguments, do what needs no control plane, call
  * libmemif_py/capi/v1.py for the rest, and give errors their 1.0 numbers. Documented in libmemif.h.
  */
 #include "capi/v1/api.h"

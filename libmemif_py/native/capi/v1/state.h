@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The state of the 1.0 interface, which a process has once: from memif_init to memif_cleanup. */
+/* The state of the 1.0 API, which a process has once: from memif_init to memif_cleanup. */
 #ifndef MIF_V1_STATE_H
 #define MIF_V1_STATE_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The functions of the 4.0 interface: they check arguments, do what needs no control plane, and
+ * The functions of the 4.0 API: they check arguments, do what needs no control plane, and
  * call libmemif_py/capi/v4.py for the rest. Documented in libmemif4/libmemif.h.
  */
 #include "capi/v4/api.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The 4.0 interface, and what its control plane (libmemif_py/capi/v4.py) sees and calls in C. */
+/* The 4.0 API, and what its control plane (libmemif_py/capi/v4.py) sees and calls in C. */
 #ifndef MIF_V4_API_H
 #define MIF_V4_API_H
 
