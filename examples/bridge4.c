@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connects two interfaces, a and b, with the 4.0 API: what comes in on one goes out on the
- * other. The main thread has the connections. While both are up, threads move the packets, each on
- * a transmit queue of either interface and on the receive queues that it has to itself.
+ * Joins two interfaces, a and b, with the 4.0 API: packets received on one are sent on the other.
+ * The main thread manages the connections. While both are up, worker threads move the packets. Each
+ * worker has one transmit queue of each interface, and receive queues that no other worker uses.
  *
- * Packets are copied: memif_buffer_enq_tx moves a buffer to a queue whose peer has the buffer's
- * memory mapped too, and the peers of a bridge see only their own.
+ * Packets are copied. memif_buffer_enq_tx cannot be used, because each peer of the bridge has
+ * mapped only its own memory, not that of the other peer.
  */
 
 #include <errno.h>
@@ -39,7 +39,7 @@ static const char usage[] =
     "  -h  print this help\n"
     "Ctrl+C ends the program.\n";
 
-/* One receive queue, and the transmit queue of the other side that its packets go to. */
+/* One receive queue, and the transmit queue of the other side to which its packets go. */
 struct flow {
     struct rx_queue rx;
     struct tx_queue *tx;
@@ -93,7 +93,7 @@ static int forward(void *context, memif_buffer_t *buffer, const uint8_t *data, s
     return err;
 }
 
-/* False while the receiver is not ready. What comes in until then waits; afterwards a full ring
+/* False while the receiver is not ready. Until then, incoming packets wait. Later, a full ring
  * means that the receiver is too slow. */
 static bool is_open(struct flow *flow)
 {
@@ -103,7 +103,7 @@ static bool is_open(struct flow *flow)
         return true;
     flow->is_open = tx_queue_has_room(flow->tx);
     if (!flow->is_open)
-        nanosleep(&pause, NULL); /* room is not signalled */
+        nanosleep(&pause, NULL); /* nothing signals that there is room */
     return flow->is_open;
 }
 
@@ -162,7 +162,7 @@ static bool start_worker(struct worker *worker)
     sigset_t all;
     sigset_t before;
 
-    /* Signals are for the main thread: they have to end its wait. */
+    /* The main thread must get all signals, because they have to end its wait. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&worker->thread, NULL, work, worker);
@@ -173,8 +173,8 @@ static bool start_worker(struct worker *worker)
     return worker->is_running;
 }
 
-/* What is half received or not yet sent belongs to the connection, whether packets are forwarded or
- * not: the queues live as long as it does. */
+/* The queues exist as long as the connection, even while no packets are forwarded: they hold chains
+ * that are partly received, and packets that are not yet sent. */
 static int open_queues(struct side *side, memif_conn_handle_t conn)
 {
     uint16_t rx = 0;
@@ -200,7 +200,7 @@ static void close_queues(struct side *side)
     side->rx_count = 0;
 }
 
-/* Leads each receive queue to the worker that has the transmit queue of its packets. */
+/* Gives each receive queue to the worker that has the transmit queue for its packets. */
 static bool open_flows(struct side *side)
 {
     for (uint16_t qid = 0; qid < side->rx_count; qid++) {
@@ -248,7 +248,7 @@ static void stop_worker(struct worker *worker)
     *worker = (struct worker){.epoll_fd = -1};
 }
 
-/* Also what was started in part only. */
+/* Also works if only a part was started. */
 static void stop(void)
 {
     uint64_t value = 1;
@@ -315,7 +315,7 @@ static int create(struct side *side)
     }
     if (err == MEMIF_ERR_SUCCESS) {
         interface_args(&side->options, side->sock, &args);
-        /* No on_interrupt: the library leaves the queues' eventfds to the threads. */
+        /* Without on_interrupt, the library leaves the queues' eventfds to the threads. */
         err = memif_create(&side->conn, &args, on_connect, on_disconnect, NULL, side);
     }
     if (err != MEMIF_ERR_SUCCESS)
@@ -336,7 +336,7 @@ static void print_counts(const struct side *side)
            forwarded, dropped);
 }
 
-/* From the end, since there may be commas in the path. */
+/* Cuts from the end, because the path may contain commas. */
 static char *cut_last(char *text)
 {
     char *comma = strrchr(text, ',');
@@ -367,7 +367,7 @@ static bool take_option(int option, char *value)
     case 'b':
         return parse_side(value, &program.sides[1].options);
     case 'z':
-        option = 'b'; /* which here is an interface */
+        option = 'b'; /* this program's -b is an interface */
         break;
     default:
         break;
@@ -400,7 +400,7 @@ static void delete_all(void)
 
 int main(int argc, char **argv)
 {
-    setvbuf(stdout, NULL, _IOLBF, 0); /* each line at once, into pipes as well */
+    setvbuf(stdout, NULL, _IOLBF, 0); /* print each line at once, also to a pipe */
     parse_options(argc, argv, "a:b:q:l:z:t:h", usage, take_option);
     if (program.sides[0].options.socket == NULL || program.sides[1].options.socket == NULL) {
         fputs(usage, stderr);

@@ -6,7 +6,7 @@
 
 #include "options.h"
 
-/* Carries out one line that was typed; `defaults` is for new connections. False: exit. */
+/* Runs one command line. `defaults` has the options of new connections. False: exit. */
 bool command_run(char *line, const struct options *defaults);
 
 #endif

@@ -16,7 +16,7 @@ struct queue {
 struct connection {
     memif_conn_handle_t handle;
     struct responder responder;
-    uint16_t queue_count; /* receive queues that are up */
+    uint16_t queue_count; /* connected receive queues */
     uint16_t queue_limit; /* entries of queues */
     struct queue queues[];
 };
@@ -144,7 +144,7 @@ void connection_set_rx_mode(uint32_t index, uint16_t qid, memif_rx_mode_t mode)
         return;
     struct queue *queue = &connection->queues[qid];
     queue->is_polling = mode == MEMIF_RX_MODE_POLLING;
-    /* What came in before interrupts were on was not signalled. */
+    /* The peer did not signal packets that it sent before interrupts were on. */
     responder_report("icmp_responder", responder_drain(&queue->responder));
 }
 
@@ -208,7 +208,7 @@ static void show_connection(uint32_t index, const struct connection *connection)
 
     memset(&details, 0, sizeof(details));
     int err = memif_get_details(connection->handle, &details, buffer, sizeof(buffer));
-    if (err != MEMIF_ERR_SUCCESS) /* what fitted into the buffer is shown all the same */
+    if (err != MEMIF_ERR_SUCCESS) /* the details that fitted into the buffer are still shown */
         fprintf(stderr, "memif_get_details: %s\n", memif_strerror(err));
     inet_ntop(AF_INET, connection->responder.ip, ip, sizeof(ip));
     printf("interface index: %" PRIu32 "\n", index);

@@ -8,10 +8,10 @@
 
 #include "options.h"
 
-/* The interfaces of icmp_responder, by index; the index is the interface id too. */
+/* The interfaces of icmp_responder, by index. The index is also the interface id. */
 #define CONNECTIONS_MAX 255
 
-/* All of these print what they cannot do. */
+/* All of these functions print an error if they fail. */
 
 /* Creates interface options->id. */
 void connection_create(const struct options *options);
@@ -22,7 +22,7 @@ void connection_set_rx_mode(uint32_t index, uint16_t qid, memif_rx_mode_t mode);
 void connections_show(void);
 void connections_delete_all(void);
 
-/* Serves each queue in polling mode once. False when there is none. */
+/* Serves each queue in polling mode once. False if no queue is in polling mode. */
 bool connections_poll(void);
 
 #endif

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Python program and a C program ping each other over memif.
+"""A Python program pings the C program icmp_responder over memif.
 
-First Python is the master and the example program icmp_responder the slave, then the other way
-round. Ends with status 0 when no packet was lost.
+First Python is the master and icmp_responder the slave, then the other way round. Ends with status
+0 if no packet was lost.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def responder(socket: Path, mode: int) -> Iterator[None]:
 
 
 def ping(pinger: Pinger) -> int:
-    """Print what ping prints; returns how many packets were lost."""
+    """Ping, and print the same lines as ping. Returns how many packets were lost."""
     print(f"PING {RESPONDER_IP} {PING_PAYLOAD} bytes of data.")
     times = []
     for sequence in range(1, PINGS + 1):
@@ -81,7 +81,7 @@ def ping(pinger: Pinger) -> int:
 
 
 def load(pinger: Pinger) -> int:
-    """Ping as fast as it goes; returns how many packets were lost."""
+    """Ping as fast as possible. Returns how many packets were lost."""
     result = pinger.load(LOAD, LOAD_FRAME, LOAD_WINDOW)
     rate = result.received / result.seconds
     print(
@@ -92,7 +92,7 @@ def load(pinger: Pinger) -> int:
 
 
 def converse(interface: Interface) -> int:
-    """Ping over an interface, with and without load; returns how many packets were lost."""
+    """Ping over an interface, one by one and as load. Returns how many packets were lost."""
     interface.wait_connected(TIMEOUT)
     details = interface.details()
     print(
@@ -106,19 +106,19 @@ def converse(interface: Interface) -> int:
 
 
 def python_as_master(socket: Path) -> int:
-    """The Python program listens."""
+    """The Python program is the master."""
     with Interface(socket, role="master", app_name="demo") as interface, responder(socket, 0):
         return converse(interface)
 
 
 def python_as_slave(socket: Path) -> int:
-    """The C program listens."""
+    """The C program is the master."""
     with responder(socket, 1), Interface(socket, role="slave", app_name="demo") as interface:
         return converse(interface)
 
 
 def stop(signal_number: int, _frame: FrameType | None) -> None:
-    """End in peace, so that what was started is stopped."""
+    """Exit normally, so that everything that was started is stopped."""
     sys.exit(128 + signal_number)
 
 

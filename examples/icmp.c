@@ -40,7 +40,7 @@ enum {
     ICMP_ECHO_REPLY = 0,
     ICMP_ECHO_REQUEST = 8,
 
-    /* As much of a frame as an answer changes: an ARP packet, or IP and ICMP headers */
+    /* the part of a frame that an answer changes: an ARP packet, or IP and ICMP headers */
     FRAME_HEAD = ETHERNET_HEADER + ARP_PACKET
 };
 
@@ -94,7 +94,7 @@ static size_t answer_arp(uint8_t *arp, size_t len, const uint8_t *ip, const uint
     return ARP_PACKET;
 }
 
-/* A whole IPv4 packet with an ICMP message, to us, from somebody who can be answered. */
+/* A whole IPv4 packet with an ICMP message, sent to us, from an address that can be answered. */
 static bool is_icmp_for_us(const uint8_t *packet, size_t header, size_t total, const uint8_t *ip)
 {
     if (header < IP_HEADER || total < header + ICMP_HEADER)
@@ -143,9 +143,9 @@ static size_t answer_ip(uint8_t *packet, size_t len, const uint8_t *ip)
     return IP_HEADER + icmp_len;
 }
 
-/* Like answer_ip, but of the packet only IP_HEADER + ICMP_HEADER bytes are at `head`. The checksum
- * of the message is brought up to date without a look at the message: what the request got wrong
- * stays wrong in the reply. */
+/* Like answer_ip, but only the first IP_HEADER + ICMP_HEADER bytes of the packet are at `head`. The
+ * checksum of the message is updated without reading the message. So if the request's checksum was
+ * wrong, the reply's is wrong too. */
 static size_t answer_ip_head(uint8_t *head, size_t len, const uint8_t *ip)
 {
     if (len < IP_HEADER + ICMP_HEADER || head[0] != IP_NO_OPTIONS)
@@ -164,8 +164,8 @@ static size_t answer_ip_head(uint8_t *head, size_t len, const uint8_t *ip)
     return total;
 }
 
-/* The destination address is not compared with ours: behind a memif is one peer, and the address
- * that is asked for decides. */
+/* The destination MAC address is not compared with ours. A memif has only one peer, so it is enough
+ * to compare the IP address. */
 static size_t answer_ethernet(uint8_t *frame, size_t len, const uint8_t *ip, const uint8_t *mac,
                               ip_answer_t *answer_packet)
 {

@@ -19,7 +19,7 @@
 #include "responder.h"
 #include "stop.h"
 
-/* Stands for stdin in the epoll set, where the library's descriptors stand for themselves. */
+/* The epoll data of stdin. For the library's descriptors the data is the descriptor itself. */
 #define STDIN_EVENT (-1)
 
 static const char usage[] =
@@ -31,8 +31,8 @@ static const char usage[] =
     "Type help for the commands.\n";
 
 enum input_state {
-    INPUT_EVENTS, /* a terminal or a pipe: epoll tells when there is something to read */
-    INPUT_READY,  /* a file: can always be read, and epoll refuses it */
+    INPUT_EVENTS, /* a terminal or a pipe: epoll says when there is something to read */
+    INPUT_READY,  /* a file: it can always be read, and epoll does not accept it */
     INPUT_ENDED
 };
 
@@ -88,7 +88,7 @@ static void take_input(const char *bytes, size_t count)
     }
 }
 
-/* No more commands; what is connected goes on until a signal. */
+/* No more commands. The interfaces keep working until a signal comes. */
 static void end_input(void)
 {
     if (program.input_len > 0)
@@ -117,7 +117,7 @@ static void watch_input(void)
     program.input = result == 0 ? INPUT_EVENTS : INPUT_READY;
 }
 
-/* One event at a time: serving it may close the descriptor of another. */
+/* Takes one event at a time, because handling it may close another event's descriptor. */
 static void serve_event(int timeout)
 {
     struct epoll_event event;
@@ -160,7 +160,7 @@ int main(int argc, char **argv)
 {
     char app_name[] = "ICMP_Responder";
 
-    setvbuf(stdout, NULL, _IOLBF, 0); /* each line at once, into pipes as well */
+    setvbuf(stdout, NULL, _IOLBF, 0); /* print each line at once, also to a pipe */
     program.options.queues = 1;
     options_parse(&program.options, argc, argv, "hs:q:t:", usage);
     program.epoll_fd = epoll_create1(EPOLL_CLOEXEC);

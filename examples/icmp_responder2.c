@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Answers ARP and ping on one interface. The library polls; packets are served in on_interrupt.
+ * Answers ARP requests and pings on one interface. The library polls; on_interrupt handles the
+ * packets.
  */
 
 #include <stdio.h>
@@ -25,7 +26,7 @@ static struct {
     memif_conn_handle_t conn;
     struct responder responder;
     uint16_t tx_qid;
-    uint16_t queue_count; /* receive queues that are up */
+    uint16_t queue_count; /* connected receive queues */
     struct responder_queue queues[UINT8_MAX];
 } program;
 
@@ -90,7 +91,7 @@ int main(int argc, char **argv)
     char app_name[] = "ICMP_Responder2";
     struct options options = {0};
 
-    setvbuf(stdout, NULL, _IOLBF, 0); /* each line at once, into pipes as well */
+    setvbuf(stdout, NULL, _IOLBF, 0); /* print each line at once, also to a pipe */
     parse_arguments(&options, argc, argv);
     stop_on_signals();
     int err = memif_init(NULL, app_name);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Answers ARP and ping on one interface with two receive queues, each served by a thread of its
- * own: queue 0 by polling it, queue 1 by waiting for its interrupts. The main thread has the
- * connection: it starts the threads in on_connect and joins them in on_disconnect.
+ * Answers ARP requests and pings on one interface with two receive queues. Each queue has its own
+ * thread: one thread polls queue 0, the other waits for interrupts of queue 1. The main thread
+ * manages the connection. It starts the threads in on_connect and joins them in on_disconnect.
  */
 
 #include <errno.h>
@@ -64,7 +64,7 @@ static void *poll_queue(void *argument)
 
     while (serve(worker, &err)) {
         if (err != MEMIF_ERR_NOBUF)
-            sched_yield(); /* nothing waits: leave the processor to the others for a moment */
+            sched_yield(); /* no packet: let other threads run for a moment */
     }
     return NULL;
 }
@@ -76,7 +76,7 @@ static bool watch(int epoll_fd, int fd)
     return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-/* A process that was stopped and goes on comes back from its wait with EINTR. */
+/* If the process is stopped and continued, the wait returns EINTR. */
 static bool wait_for_event(int epoll_fd)
 {
     struct epoll_event event;
@@ -88,8 +88,8 @@ static bool wait_for_event(int epoll_fd)
     return count == 1;
 }
 
-/* memif_rx_burst makes the queue's eventfd unreadable once the ring is empty, so that the wait
- * returns for as long as packets are left. */
+/* memif_rx_burst clears the queue's eventfd only when the ring is empty. So the wait returns at
+ * once while packets are left. */
 static void *wait_for_interrupts(void *argument)
 {
     struct worker *worker = argument;
@@ -115,7 +115,7 @@ static void start_worker(struct worker *worker, void *(*run)(void *))
     sigset_t all;
     sigset_t before;
 
-    /* Signals are for the main thread: they have to end its wait. */
+    /* The main thread must get all signals, because they have to end its wait. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     atomic_store(&worker->stop, false);
@@ -167,8 +167,8 @@ static int on_connect(memif_conn_handle_t conn, void *private_ctx)
     (void)private_ctx;
     responder_report("memif_get_details", responder_count_queues(conn, &rx, &tx));
     for (uint16_t qid = 0; qid < rx && qid < QUEUE_COUNT; qid++) {
-        /* A peer may give fewer queues in one direction than in the other. Two threads must not
-         * share one: the second then has none to answer on. */
+        /* A peer may have fewer queues in one direction than in the other. Two threads must not
+         * share a queue, so the second thread may have none to answer on. */
         responder_queue_init(&program.workers[qid].queue, &program.responder, conn, qid, qid);
         if (qid >= tx)
             fprintf(stderr, "no transmit queue %u: the connection has %u\n", qid, tx);
@@ -197,7 +197,7 @@ static int create(const struct options *options)
 
     responder_init(&program.responder, options);
     options_to_args(options, &args);
-    /* No on_interrupt: the library leaves the queues' eventfds to the threads. */
+    /* Without on_interrupt, the library leaves the queues' eventfds to the threads. */
     return memif_create(&program.conn, &args, on_connect, on_disconnect, NULL, NULL);
 }
 
@@ -227,7 +227,7 @@ int main(int argc, char **argv)
     char app_name[] = "ICMP_Responder3";
     struct options options = {.queues = QUEUE_COUNT};
 
-    setvbuf(stdout, NULL, _IOLBF, 0); /* each line at once, into pipes as well */
+    setvbuf(stdout, NULL, _IOLBF, 0); /* print each line at once, also to a pipe */
     if (options_parse(&options, argc, argv, "hs:mi:t:", usage) != argc) {
         fputs(usage, stderr);
         return EXIT_FAILURE;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Answers ARP and ping on one interface, with the 4.0 API. The library polls; packets are
- * served in on_interrupt. As slave a request becomes its answer where it lies, and its buffer moves
- * to the transmit ring without a copy; as master answers are copied.
+ * Answers ARP requests and pings on one interface, with the 4.0 API. The library polls;
+ * on_interrupt handles the packets. As slave, the program turns a request into its answer in the
+ * same buffer, and moves the buffer to the transmit ring without a copy. As master, it copies
+ * answers.
  */
 
 #include <stdio.h>
@@ -35,13 +36,13 @@ static struct {
 
     memif_socket_handle_t sock;
     memif_conn_handle_t conn;
-    uint16_t rx_count; /* queues that are up */
+    uint16_t rx_count; /* connected queues */
     uint16_t tx_count;
     struct rx_queue rx[UINT8_MAX];
     struct tx_queue tx[UINT8_MAX];
 } program;
 
-/* A packet_handler_t. What finds no room in the transmit ring is dropped. */
+/* A packet_handler_t. Drops answers for which the transmit ring has no room. */
 static int answer(void *context, memif_buffer_t *buffer, const uint8_t *data, size_t len)
 {
     const uint8_t *mac = program.options.mode == MEMIF_INTERFACE_MODE_IP ? NULL : program.mac;
@@ -64,7 +65,7 @@ static int answer(void *context, memif_buffer_t *buffer, const uint8_t *data, si
     return err == MEMIF_ERR_NOBUF_RING ? MEMIF_ERR_SUCCESS : err;
 }
 
-/* One burst a call: while packets wait, the interrupt stays pending. */
+/* Takes one burst per call. While packets wait, on_interrupt is called again. */
 static int on_interrupt(memif_conn_handle_t conn, void *private_ctx, uint16_t qid)
 {
     (void)conn;
@@ -169,11 +170,11 @@ static int create(void)
 
 int main(int argc, char **argv)
 {
-    setvbuf(stdout, NULL, _IOLBF, 0); /* each line at once, into pipes as well */
+    setvbuf(stdout, NULL, _IOLBF, 0); /* print each line at once, also to a pipe */
     parse_options(argc, argv, INTERFACE_OPTIONS "a:H:ch", usage, take_option);
     choose_addresses();
     if (program.options.is_master)
-        program.copies = true; /* the buffers are the slave's, who alone can move them */
+        program.copies = true; /* only the slave, which owns the buffers, can move them */
     stop_on_signals();
     int err = create();
     if (err != MEMIF_ERR_SUCCESS)

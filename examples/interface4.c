@@ -139,7 +139,7 @@ int control_update(memif_fd_event_t fde, void *private_ctx)
     return -1;
 }
 
-/* One event at a time: serving it may end the life of another's context. */
+/* Takes one event at a time, because handling it may make another event's context invalid. */
 enum control_result control_serve(int epoll_fd, int timeout)
 {
     struct epoll_event event;

@@ -6,7 +6,7 @@
 
 #include <libmemif.h>
 
-/* Interfaces of the 4.0 programs: their options, how they are made, how a program polls. */
+/* Interfaces of the 4.0 programs: options, creation, polling. */
 
 /* What the command line says about the interface to create. Zero or NULL means the default. */
 struct interface_options {
@@ -30,27 +30,27 @@ struct interface_options {
     "  -b  buffer size in bytes (default 2048)\n"                                                  \
     "  -t  what packets begin with: ethernet (default) or ip\n"
 
-/* One option with its value. False when it is unknown or the value cannot be. */
+/* Takes one option with its value. False if the option is unknown or the value is not valid. */
 bool interface_option(struct interface_options *options, int option, const char *value);
 
 /*
- * Reads the command line, which has options only. Passes each of `letters` (as for getopt) with its
- * value to `take`; prints `usage` and ends the program for -h, for what `take` refuses and for what
- * is no option.
+ * Reads the command line, which has options only. Passes each option of `letters` (as for getopt)
+ * with its value to `take`. Prints `usage` and ends the program for -h, for an option that `take`
+ * refuses, and for an argument that is no option.
  */
 void parse_options(int argc, char **argv, const char *letters, const char *usage,
                    bool (*take)(int option, char *value));
 
 /*
- * Creates the socket, with a timer by which a slave tries again every 2 s.
+ * Creates the socket, with a timer that makes a slave try again every 2 s.
  *
  * path: NULL means the default.
- * update: NULL: the library polls; `private_ctx` is passed to it.
+ * update: NULL if the library polls. `private_ctx` is passed to this function.
  */
 int interface_socket(memif_socket_handle_t *sock, const char *path, const char *app_name,
                      memif_control_fd_update_t *update, void *private_ctx);
 
-/* What memif_create wants. */
+/* The arguments of memif_create for these options. */
 void interface_args(const struct interface_options *options, memif_socket_handle_t sock,
                     memif_conn_args_t *args);
 
@@ -59,11 +59,11 @@ int control_update(memif_fd_event_t fde, void *private_ctx);
 
 enum control_result { CONTROL_SERVED, CONTROL_TIMEOUT, CONTROL_INTERRUPTED };
 
-/* Waits for one event of the library's and serves it. timeout: milliseconds, or -1. */
+/* Waits for one event of the library and handles it. timeout: milliseconds, or -1 for no limit. */
 enum control_result control_serve(int epoll_fd, int timeout);
 
-/* Prints what went wrong in `call`, if anything did. A connection that went down is not an error:
- * its on_disconnect tells. */
+/* Prints the error of `call`, if `err` is one. The end of a connection is not an error, because
+ * on_disconnect reports it. */
 void interface_report(const char *call, int err);
 
 #endif

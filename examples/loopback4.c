@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A master and a slave of one process, connected to each other, with the 4.0 API. Each sends
- * packets of mixed sizes and checks those that it receives. The program polls: one epoll set holds
- * the descriptors of both sockets.
+ * Connects a master and a slave in one process, with the 4.0 API. Each sends packets of mixed sizes
+ * and checks the packets that it receives. The program polls: one epoll set holds the descriptors
+ * of both sockets.
  */
 
 #include <stdio.h>
@@ -18,7 +18,7 @@
 #include "queue4.h"
 #include "stop.h"
 
-/* Milliseconds without any event after which the packets still missing are lost. */
+/* After so many milliseconds without an event, the missing packets count as lost. */
 #define LOST_AFTER 10000
 
 /* Packets between two signals to the peer. */
@@ -37,7 +37,7 @@ static const char usage[] =
 /* One of the two interfaces. A socket either listens or connects, so each has its own. */
 struct end {
     const char *name;
-    uint8_t direction; /* of what it sends: makes the packets of the two differ */
+    uint8_t direction; /* of the packets that it sends; makes the packets of the two ends differ */
     struct end *peer;
     memif_socket_handle_t sock;
     memif_conn_handle_t conn;
@@ -65,7 +65,7 @@ static struct {
     .slave = {.name = "slave", .direction = 1, .peer = &program.master},
 };
 
-/* The packet follows from its number, so that the receiver knows what has to come. */
+/* Makes a packet from its number, so that the receiver knows what to expect. */
 static size_t make_packet(uint8_t *packet, uint8_t direction, uint32_t number)
 {
     uint32_t scattered = number * 2654435761u; /* visits the sizes in no particular order */
@@ -76,7 +76,7 @@ static size_t make_packet(uint8_t *packet, uint8_t direction, uint32_t number)
     return len;
 }
 
-/* A packet_handler_t: compares with what the peer sent. */
+/* A packet_handler_t: compares the packet with the one that the peer sent. */
 static int check(void *context, memif_buffer_t *buffer, const uint8_t *data, size_t len)
 {
     struct end *end = context;
@@ -131,8 +131,9 @@ static int on_disconnect(memif_conn_handle_t conn, void *private_ctx)
     return 0;
 }
 
-/* Sends until the ring is full. That it has room again is not signalled; but a full ring means
- * packets for the peer, whose interrupt comes. */
+/* Sends until the ring is full. Nothing signals that the ring has room again. But a full ring holds
+ * packets for the peer, so the peer's interrupt comes, and after it this function is called again.
+ */
 static void send_packets(struct end *end)
 {
     uint8_t packet[MAX_PACKET];
@@ -206,7 +207,8 @@ static bool take_option(int option, char *value)
     }
 }
 
-/* A packet that no ring can hold would be waited for without an end. */
+/* Without this check, the program would wait for ever for room for a packet that no ring can hold.
+ */
 static bool fits(void)
 {
     uint32_t buffer = program.options.buffer_size != 0 ? program.options.buffer_size : 2048;

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* One option with its value. False when the value cannot be. */
+/* Takes one option with its value. False if the value is not valid. */
 static bool take(struct options *options, int option, char *value)
 {
     switch (option) {

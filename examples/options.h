@@ -19,14 +19,14 @@ struct options {
 
 /*
  * Reads the options among `allowed` (as for getopt) into `options`, whose fields are the defaults.
- * Prints `usage` and ends the program for -h and for what it does not understand.
+ * Prints `usage` and ends the program for -h and for options or values that are not valid.
  *
  * Returns the index in argv of the first argument that is no option.
  */
 int options_parse(struct options *options, int argc, char **argv, const char *allowed,
                   const char *usage);
 
-/* What memif_create wants; it points into `options`. */
+/* Fills in the arguments of memif_create. They point into `options`. */
 void options_to_args(const struct options *options, memif_conn_args_t *args);
 
 #endif

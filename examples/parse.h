@@ -6,7 +6,7 @@
 
 #include <libmemif.h>
 
-/* Values of the command line. Each is false, and leaves the value untouched, for any other text. */
+/* Parsers for command line values. For any other text they return false and leave `value` alone. */
 
 /* A decimal number from 0 to max. */
 bool parse_number(const char *text, uint32_t max, uint32_t *value);

@@ -32,7 +32,7 @@ _PATTERN = bytes(i % _PERIOD for i in range(65536 + _PERIOD))
 
 @dataclass(frozen=True)
 class Load:
-    """What came of many pings."""
+    """The result of many pings."""
 
     sent: int
     received: int
@@ -45,7 +45,7 @@ class Load:
 
 
 class Pinger:
-    """Asks one host behind an interface, from one queue. Nobody else may receive from the queue."""
+    """Pings one host over one queue of an interface. Nobody else may receive from the queue."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Pinger:
         queue: int = 0,
         timeout: float = 5.0,
     ) -> None:
-        """`host` is who we pretend to be; answers may take `timeout` seconds."""
+        """`host` has our own addresses. Answers may take `timeout` seconds."""
         self._interface = interface
         self._host = host
         self._target_ip = target
@@ -67,7 +67,7 @@ class Pinger:
         self._timeout = timeout
 
     def resolve(self, attempts: int = 1) -> Host:
-        """Ask for the target's MAC address, and ask again, so many times within the timeout.
+        """Ask for the target's MAC address, up to `attempts` times within the timeout.
 
         Raises Timeout, PacketError.
         """
@@ -101,9 +101,9 @@ class Pinger:
         return reply, elapsed
 
     def load(self, count: int, frame_size: int, window: int) -> Load:
-        """So many pings, at most `window` of them unanswered, so that no ring overflows.
+        """Send `count` pings, with at most `window` unanswered ones, so that no ring overflows.
 
-        Raises PacketError for a wrong answer; one that does not come is lost.
+        Raises PacketError for a wrong answer. A missing answer counts as lost.
         """
         unanswered: set[int] = set()
         sent = received = 0
@@ -133,7 +133,7 @@ class Pinger:
         self._interface.send_burst(frames, self._timeout, queue=self._queue)
 
     def _receive(self, count: int) -> list[bytes]:
-        """At least one packet, but no more answers to a question that was asked twice."""
+        """At least one packet that is not ARP. A repeated ARP request may have a second answer."""
         while True:
             frames = self._interface.recv_burst(count, self._timeout, queue=self._queue)
             wanted = [frame for frame in frames if not is_arp(frame)]

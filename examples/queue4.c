@@ -72,8 +72,8 @@ static int take(struct rx_queue *queue, memif_buffer_t *buffer, packet_handler_t
 
     if (is_last && !queue->is_gathering)
         return handle(context, buffer, buffer->data, buffer->len);
-    /* Gathered at once, not when the chain is complete: its end may be in the next burst, and this
-     * burst's buffers are given back before. */
+    /* Copies each piece at once. The end of the chain may be in the next burst, and the buffers of
+     * this burst are given back before that. */
     gather(queue, buffer);
     if (!is_last)
         return MEMIF_ERR_SUCCESS;
@@ -89,7 +89,7 @@ int rx_queue_serve(struct rx_queue *queue, packet_handler_t *handle, void *conte
     uint16_t count = 0;
     int handled = MEMIF_ERR_SUCCESS;
 
-    /* Also a call that failed half-way has received what it counts. */
+    /* Even if the call fails, it has received `count` buffers. */
     int received = memif_rx_burst(queue->conn, queue->qid, bufs, RX_BURST, &count);
     for (uint16_t i = 0; i < count && handled == MEMIF_ERR_SUCCESS; i++)
         handled = take(queue, &bufs[i], handle, context);
@@ -136,7 +136,7 @@ int tx_queue_copy(struct tx_queue *queue, const uint8_t *data, size_t len)
     memif_buffer_t *bufs = queue->bufs + queue->reserved;
     uint16_t count = 0;
 
-    if (len == 0) /* to memif_buffer_alloc 0 means a whole buffer */
+    if (len == 0) /* memif_buffer_alloc takes 0 for a whole buffer */
         return MEMIF_ERR_SUCCESS;
     int err = memif_buffer_alloc(queue->conn, queue->qid, bufs, 1, &count, (uint16_t)len);
     if (err != MEMIF_ERR_SUCCESS)

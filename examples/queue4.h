@@ -7,7 +7,7 @@
 
 #include <libmemif.h>
 
-/* Bursts of the 4.0 programs, in packets. A queue is for one thread at a time. */
+/* Bursts of packets for the 4.0 programs. Use a queue in one thread at a time. */
 
 /* The largest size that memif_buffer_alloc can be asked for. */
 #define MAX_PACKET UINT16_MAX
@@ -16,8 +16,8 @@ struct rx_queue {
     memif_conn_handle_t conn;
     uint16_t qid;
     uint16_t headroom;
-    bool is_gathering; /* a chain has begun: its bytes up to now are in `packet` */
-    bool is_too_long;  /* and are more than that */
+    bool is_gathering; /* a chain has begun; `packet` has its bytes so far */
+    bool is_too_long;  /* the chain is longer than `packet` */
     size_t len;
     uint8_t packet[MAX_PACKET];
 };
@@ -32,10 +32,10 @@ struct tx_queue {
 /*
  * Takes one packet.
  *
- * buffer: where it lies; NULL for a chain, which was gathered into memory of the queue's.
- * data, len: the packet, until the handler returns. With a buffer it is shared memory.
+ * buffer: the packet's buffer, or NULL for a chain, which was copied into the queue's own memory.
+ * data, len: the packet, valid until the handler returns. With a buffer it is shared memory.
  *
- * Anything but MEMIF_ERR_SUCCESS ends the burst.
+ * Any return value but MEMIF_ERR_SUCCESS ends the burst.
  */
 typedef int(packet_handler_t)(void *context, memif_buffer_t *buffer, const uint8_t *data,
                               size_t len);
@@ -61,19 +61,20 @@ int tx_queue_open(struct tx_queue *queue, memif_conn_handle_t conn, uint16_t qid
 void tx_queue_close(struct tx_queue *queue);
 
 /*
- * True if a packet of one buffer would go in. The buffers that a master sends from come from the
- * slave: it provides the first ones when it hears that the connection is up, which may be after the
- * master's on_connect.
+ * True if the ring has room for a packet of one buffer. A master sends from buffers that the slave
+ * provides. The slave provides the first ones when its connection is up, which may be later than
+ * the master's on_connect.
  */
 bool tx_queue_has_room(const struct tx_queue *queue);
 
-/* Copies a packet of MAX_PACKET bytes at most. MEMIF_ERR_NOBUF_RING: there is no room now. */
+/* Copies a packet of at most MAX_PACKET bytes. MEMIF_ERR_NOBUF_RING: there is no room now. */
 int tx_queue_copy(struct tx_queue *queue, const uint8_t *data, size_t len);
 
-/* As slave: takes a received buffer as it is. MEMIF_ERR_NOBUF_RING: there is no room now. */
+/* As slave: moves a received buffer here, without a copy. MEMIF_ERR_NOBUF_RING: no room now. */
 int tx_queue_move(struct tx_queue *queue, memif_buffer_t *buffer);
 
-/* Sends what was copied and moved. What cannot be sent now stays first in line. */
+/* Sends the packets that were copied or moved here. Those that cannot be sent now are sent first
+ * next time. */
 int tx_queue_flush(struct tx_queue *queue);
 
 #endif

@@ -31,7 +31,7 @@ void responder_queue_init(struct responder_queue *queue, const struct responder 
 int responder_count_queues(memif_conn_handle_t conn, uint16_t *rx, uint16_t *tx)
 {
     memif_details_t details;
-    char text[8192]; /* holds the 255 queues that either direction can have at most */
+    char text[8192]; /* room for 255 queues in each direction, the maximum */
 
     memset(&details, 0, sizeof(details));
     int err = memif_get_details(conn, &details, text, sizeof(text));
@@ -40,7 +40,7 @@ int responder_count_queues(memif_conn_handle_t conn, uint16_t *rx, uint16_t *tx)
     return err;
 }
 
-/* Copies one answer into a transmit buffer. Without room in the ring it is dropped. */
+/* Copies one answer into a transmit buffer. Drops it if the ring has no room. */
 static int reserve(struct responder_queue *queue, const uint8_t *answer, uint16_t len)
 {
     memif_buffer_t *buffer = &queue->tx[queue->reserved];
@@ -91,7 +91,7 @@ static int give_back(const struct responder_queue *queue, memif_buffer_t *packet
     return err;
 }
 
-/* What cannot be sent now stays first in line for the next time, as it does in the library. */
+/* Packets that cannot be sent now are sent first next time, as the library requires. */
 static int send_reserved(struct responder_queue *queue)
 {
     uint16_t done = 0;
@@ -115,7 +115,7 @@ int responder_serve(struct responder_queue *queue)
     memif_buffer_t packets[RESPONDER_BURST];
     uint16_t count = 0;
 
-    /* Also a call that failed half-way has received what it counts. */
+    /* Even if the call fails, it has received `count` packets. */
     int received = memif_rx_burst(queue->conn, queue->rx_qid, packets, RESPONDER_BURST, &count);
     int answered = answer(queue, packets, count);
     int freed = give_back(queue, packets, count);

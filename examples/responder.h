@@ -11,14 +11,14 @@
 /* Packets of one burst. */
 #define RESPONDER_BURST 64
 
-/* Who answers. */
+/* The host that answers. */
 struct responder {
     uint8_t ip[4];
     uint8_t mac[6];
     memif_interface_mode_t mode;
 };
 
-/* A receive queue, and the transmit queue that its answers go to. One thread at a time. */
+/* A receive queue, and the transmit queue for its answers. Use it in one thread at a time. */
 struct responder_queue {
     const struct responder *responder;
     memif_conn_handle_t conn;
@@ -39,7 +39,7 @@ void responder_queue_init(struct responder_queue *queue, const struct responder 
 int responder_count_queues(memif_conn_handle_t conn, uint16_t *rx, uint16_t *tx);
 
 /*
- * Receives one burst and answers it. What finds no room in the transmit ring is dropped.
+ * Receives one burst and answers it. Drops answers for which the transmit ring has no room.
  *
  * Returns MEMIF_ERR_SUCCESS when the queue was drained, MEMIF_ERR_NOBUF when more packets wait,
  * or what went wrong.
@@ -49,11 +49,11 @@ int responder_serve(struct responder_queue *queue);
 /* Serves the queue until it is drained, something went wrong, or the program is asked to stop. */
 int responder_drain(struct responder_queue *queue);
 
-/* Prints what went wrong in `call`, if anything did. A connection that went down is not an error:
- * its on_disconnect tells. */
+/* Prints the error of `call`, if `err` is one. The end of a connection is not an error, because
+ * on_disconnect reports it. */
 void responder_report(const char *call, int err);
 
-/* The connection or queue is gone: serving it again makes no sense. */
+/* True if the connection or queue is gone, so that it cannot be served any more. */
 bool responder_is_over(int err);
 
 #endif

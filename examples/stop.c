@@ -8,8 +8,8 @@
 
 static atomic_bool requested;
 
-/* A signal between the program's look at the flag and its wait would end no wait: the alarm
- * signals again, each second, until the program is gone. */
+/* If the signal comes after the program has checked the flag but before it waits, it does not end
+ * the wait. So an alarm signals again each second until the program has ended. */
 static void request_stop(int signal_number)
 {
     (void)signal_number;

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-/* From now on SIGINT and SIGTERM ask the program to stop, and end a wait that is under way. */
+/* From now on SIGINT and SIGTERM ask the program to stop, and end a wait that has begun. */
 void stop_on_signals(void);
 
 bool stop_requested(void);

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The inputs that a fuzzing target begins with: `corpus/TARGET.zip` beside this file.
+"""The initial inputs of a fuzzing target, in `corpus/TARGET.zip` beside this file.
 
-    corpus.py add TARGET FILE...      takes inputs into the archive
+    corpus.py add TARGET FILE...      adds inputs to the archive
     corpus.py unpack TARGET FOLDER    writes them to a folder, one file each, for libFuzzer
 
-An input is named after its contents, as libFuzzer does, so that none is there twice. The same
-inputs make the same archive, byte by byte: sorted, uncompressed, without times.
+The name of an input is a hash of its contents, as in libFuzzer, so none is there twice. The same
+inputs always make the same archive, because it is sorted, uncompressed and without times.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def name_of(data: bytes) -> str:
 
 
 def read(archive: Path) -> list[bytes]:
-    """The inputs; an archive that is damaged is an error."""
+    """The inputs of an archive. Fails if it is damaged."""
     with zipfile.ZipFile(archive) as opened:
         return [opened.read(name) for name in opened.namelist()]
 
@@ -44,7 +44,7 @@ def write(archive: Path, inputs: Iterable[bytes]) -> None:
 
 
 def add(archive: Path, inputs: Iterable[bytes]) -> int:
-    """Take inputs into an archive, which may not exist yet; how many are new."""
+    """Add inputs to an archive, which may not exist yet. Returns how many are new."""
     old = read(archive) if archive.exists() else []
     new = set(inputs).difference(old)
     write(archive, [*old, *new])
@@ -58,9 +58,9 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="the inputs that a fuzzing target begins with")
+    parser = argparse.ArgumentParser(description="the initial inputs of a fuzzing target")
     commands = parser.add_subparsers(dest="command", required=True)
-    adding = commands.add_parser("add", help="take inputs into the archive")
+    adding = commands.add_parser("add", help="add inputs to the archive")
     unpacking = commands.add_parser("unpack", help="write the inputs to a folder")
     for command in (adding, unpacking):
         command.add_argument("target", choices=TARGETS)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A fuzzing target: the input is what a peer says to a master and to a slave, byte by byte.
+"""A fuzzing target: the input is the bytes that a peer sends to a master or to a slave.
 
-Whatever it says, a machine answers with actions or with the protocol's own errors, never loses a
-descriptor, and is in one of its states. `run` is called with many inputs by
-tests/hostile/test_fuzz.py; as a program this runs under atheris, guided by coverage, for as long as
-its options say.
+Whatever the peer sends, the state machine answers with actions or with the protocol's own errors,
+never loses a descriptor, and is in one of its states. tests/hostile/test_fuzz.py calls `run` with
+many inputs. As a program, this file runs under atheris, guided by coverage, for as long as its
+options say.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Input:
 
 
 def _datagram(source: _Input) -> tuple[bytes, int]:
-    """A message of any type with a few odd bytes, or anything at all; and how many descriptors."""
+    """A message of any type with a few odd bytes, or any bytes; and its number of descriptors."""
     shape = source.number()
     fds = (0, 0, 1, 2)[shape & 3]
     if shape & 4:
@@ -72,7 +72,7 @@ def _terms(source: _Input) -> SimpleNamespace:
 
 
 class _Shell:
-    """Does what a machine says, with tokens for descriptors."""
+    """Executes the actions of a machine, with tokens in place of descriptors."""
 
     def __init__(self, machine: MasterHandshake | SlaveHandshake, source: _Input) -> None:
         self.machine = machine
@@ -139,7 +139,7 @@ def _round_trip(data: bytes, version: int) -> None:
 
 
 def run(data: bytes) -> str:
-    """Run one input; the state that the machine ends in."""
+    """Run one input. Returns the last state of the machine."""
     source = _Input(data)
     terms = _terms(source)
     is_master = source.number() & 1

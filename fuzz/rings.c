@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A fuzzing target: the input is a program of our bursts and of the peer's writes into the shared
- * memory. What must hold is checked after every burst, in devtools/testbed/testbed.c. Compiled
- * once for each face.
+ * A fuzzing target. The input is a sequence of our bursts and of the peer's writes to the shared
+ * memory. devtools/testbed/testbed.c checks after every burst what must be true. This file is
+ * compiled once for each face.
  */
 
 #include "testbed/testbed.h"
@@ -29,7 +29,7 @@ static uint64_t take(struct input *input, size_t bytes)
     return value;
 }
 
-/* Small counts mostly, and those that the loops treat in their own way. */
+/* Mostly small counts, and counts that the loops handle specially. */
 static uint32_t take_count(struct input *input)
 {
     static const uint16_t counts[] = {1, 2, 3, 4, 7, 8, 9, 16, 31, 32, 33, 64, 100, 256, 0, 5};
@@ -57,7 +57,7 @@ static struct testbed_shape take_shape(struct input *input)
     };
 }
 
-/* A descriptor of which each field is good, or near an edge, or anything. */
+/* Writes a descriptor. Each field has a good value, one near a limit, or any value. */
 static void write_descriptor(struct input *input, struct testbed *bed, enum mif_direction direction)
 {
     uint32_t slot = (uint32_t)take(input, 1) & (testbed_slots(bed) - 1);
@@ -78,7 +78,7 @@ static void write_descriptor(struct input *input, struct testbed *bed, enum mif_
     testbed_peer_write(bed, direction, slot, &desc);
 }
 
-/* Any word of the rings, our own indices and the headers among them. */
+/* Overwrites any word of the rings, including our own indices and the headers. */
 static void write_word(struct input *input, struct testbed *bed)
 {
     size_t words = bed->regions[TESTBED_RINGS].size / sizeof(uint64_t);
@@ -110,7 +110,7 @@ static void peer_acts(struct input *input, struct testbed *bed, uint32_t what)
 }
 
 #ifdef TESTBED_ENTRY_FACE
-/* What only the 4.0 API can do. Entries may be any that are held. */
+/* Calls that only the 4.0 API has. They take any entry that we hold. */
 static void move_buffers(struct input *input, struct testbed *bed, uint32_t what)
 {
     uint32_t received = bed->held_count[MIF_RX], reserved = bed->held_count[MIF_TX];
@@ -161,7 +161,8 @@ static void we_act(struct input *input, struct testbed *bed, uint32_t what)
     }
 }
 
-/* Mapping memory takes far longer than running a program: it stays for the next ones. */
+/* Mapping memory takes far longer than running an input, so the memory is kept for the next ones.
+ */
 static struct testbed *connect_one(const struct testbed_shape *shape)
 {
     static struct testbed beds[4][2][MOST_LOG2 + 1];
