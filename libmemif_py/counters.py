@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counters of the queues of an interface, over all its links, and the fill of its rings.
 
-The data path counts in any case, so reading costs the traffic nothing. No packets are dropped, so
-nothing counts drops: `send` waits or says how many packets found room, packets that nobody receives
-wait in the ring, and a peer that breaks the rules loses its connection (`Details.last_error`).
+The data path always counts, so reading the counters does not slow it down. There is no counter of
+dropped packets, because the library drops none. `send` waits for room, or says how many packets
+found room. Packets that nobody receives stay in the ring. If a peer breaks the rules, its
+connection ends (`Details.last_error`).
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ class TxCounters:
     packets: int
     bytes: int
     full: int
-    """Attempts that found no room for all their packets. A call that waits for room makes many."""
+    """Attempts to send that found no room for all their packets. A waiting call makes many."""
     interrupts: int
-    """Signals to the peer; none while it polls."""
+    """Signals to the peer. While the peer polls, there are none."""
 
 
 @dataclass(frozen=True)
 class Counters:
-    """Of all queues of an interface, by queue id. A queue that no connection used has zeros."""
+    """The counters of an interface, by queue id. They are 0 for a queue that was never used."""
 
     rx: tuple[RxCounters, ...]
     tx: tuple[TxCounters, ...]
@@ -58,7 +59,7 @@ def each_queue(rx_count: int, tx_count: int) -> Iterator[tuple[Literal["rx", "tx
 
 
 def read(endpoint: Endpoint, rx_count: int, tx_count: int) -> Counters | None:
-    """The counters at this moment; None if the interface has ended."""
+    """The counters at this moment; None if the interface is closed."""
     rx, tx = [], []
     with LOCK:  # the end of a link adds its counters to those of former links
         if not endpoint.handle:
@@ -81,8 +82,8 @@ def zero(rx_count: int, tx_count: int) -> Counters:
 def fill(endpoint: Endpoint, queue: int, is_tx: bool) -> tuple[int, int] | None:
     """How many packets of a ring its receiver has not given back yet, and how many slots they take.
 
-    A packet of which only a part is in the ring counts as one. None without such a ring. In version
-    512 the receiver of a ring from master to slave gives slots back by posting buffers.
+    A packet of which only a part is in the ring counts as one. None if there is no such ring. In
+    version 512 the receiver of a master-to-slave ring gives slots back by posting buffers.
     """
     found: Any = reactor.ffi.new("struct mif_fill *")
     with LOCK:  # otherwise the control thread might unmap the ring meanwhile

@@ -55,17 +55,17 @@ class AlreadyError(MemifError, OSError):
 
 
 class ForkedError(MemifError, RuntimeError):
-    """The object belongs to the parent of this forked process. Make one in this process."""
+    """The object belongs to the parent of this forked process. Make a new one in this process."""
 
 
 class AgainError(MemifError, BlockingIOError):
-    """Temporarily not possible."""
+    """Not possible now. A later call may succeed."""
 
     code = "AGAIN"
 
 
 class BadFileError(MemifError, OSError):
-    """Not a file descriptor of the library."""
+    """Not an open file descriptor, or not one of the library's."""
 
     code = "BAD_FD"
 
@@ -77,7 +77,7 @@ class NoMemoryError(MemifError, MemoryError):
 
 
 class ArgumentError(MemifError, ValueError):
-    """An argument is out of its range."""
+    """The value of an argument is not valid."""
 
     code = "INVAL_ARG"
 
@@ -113,7 +113,7 @@ class RingFullError(MemifError, BufferError):
 
 
 class MoreWaitingError(MemifError, BufferError):
-    """More packets wait than buffers were offered."""
+    """More packets wait than the call has room for."""
 
     code = "NOBUF"
 
@@ -137,13 +137,13 @@ class QueueError(MemifError, IndexError):
 
 
 class ProtocolMismatchError(MemifError, ConnectionError):
-    """The peers have no protocol version in common, or one sent an unexpected message."""
+    """The ends have no protocol version in common, or one sent an unexpected message."""
 
     code = "PROTO"
 
 
 class InterfaceIdError(MemifError, ValueError):
-    """No interface has this id, or two would."""
+    """No interface has this id, or another interface already has it."""
 
     code = "ID"
 

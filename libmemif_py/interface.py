@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A memif interface for Python programs.
 
-`Interface` is what a program uses. Its parts: `settings` checks the arguments, `state` knows the
-link, `receiving` and `sending` wait for packets and room, `observer` takes what the control plane
-reports.
+Programs use the class `Interface`. Its parts are in other modules: `settings` checks the arguments,
+`state` knows the link, `receiving` waits for packets, `sending` waits for room, and `observer` gets
+the reports of the control plane.
 """
 
 from __future__ import annotations
@@ -42,52 +42,56 @@ class Interface:
     """One end of a memif. It sends and receives packets, as bytes or in place.
 
     It connects (slave) or listens (master) from the start, and again whenever the link goes down. A
-    thread of the library does this. All threads may use all queues at the same time: the packets
-    of one call stay together, and while a burst without copies is open, other calls on its queue
-    wait.
+    thread of the library does this. All threads may use all queues at the same time, and the
+    packets of one call stay together. While a burst of `rx_burst` or `tx_burst` is open, other
+    calls on its queue wait.
 
-    What the peer had sent when a link ended is still received, however the link ended: before the
-    packets of the next link, and before a call reports that there is no link.
+    Packets that the peer sent before a link ended are still received, however the link ended. They
+    come before the packets of the next link, and before a call reports that there is no link.
 
     Args:
         path: socket path, at most 4,095 bytes; more than 107 bytes need /proc. "@name" is an
             abstract socket, at most 107 bytes.
         role: "slave" connects and provides the memory, "master" listens.
         id: interface id, the same on both sides, 0 to 2**32 - 1.
-        name: interface name that the peer is told, at most 32 bytes.
-        app_name: application name that the peer is told, at most 32 bytes.
+        name: interface name that is sent to the peer, at most 32 bytes.
+        app_name: application name that is sent to the peer, at most 32 bytes.
         secret: at most 24 bytes; None or empty for none.
         mode: must equal the peer's.
-        s2m_rings: slave-to-master rings, 1 to 256; of a master: the most that it accepts.
+        s2m_rings: slave-to-master rings, 1 to 256; for a master, the most that it accepts.
         m2s_rings: master-to-slave rings, likewise.
         ring_size: slots of a ring, a power of two from 1 to 16384 (slave).
         buffer_size: bytes of a buffer, 1 to 65535 (slave). A longer packet takes several buffers.
-        max_packet: the most bytes of a received packet, 1 to 2**32 - 1, of a slave at least
+        max_packet: the most bytes of a received packet, 1 to 2**32 - 1, and for a slave at least
             `buffer_size`. A longer packet ends the link. A sent packet has at most 65535 bytes.
-        version: 256 or 512 to speak only that protocol version; None for the best in common.
-        socket_mode: permissions of the socket file, such as 0o660 (master); whoever may write to it
-            may connect. None: as the umask says.
-        socket_owner: name or id of the user who gets the socket file (master). Needs privileges.
+        version: 256 or 512 to speak only that protocol version; None for the highest that both ends
+            speak.
+        socket_mode: permissions of the socket file, such as 0o660 (master). A user who may write to
+            it may connect. None: the umask decides.
+        socket_owner: name or id of the user who will own the socket file (master). Needs
+            privileges.
         socket_group: name or id of its group, likewise. Without privileges it must be one of our
             own groups.
-        allow: called with the Peer when all else about the peer is good: of a master before it lets
-            the peer in, of a slave before it sends the secret. True admits the peer. False refuses
-            it; so does any other result or an exception, which goes to sys.excepthook. It runs on
-            the library's thread, so other connections wait meanwhile.
-        unsealed: whether to accept memory that the peer could shrink, so that access to it fails
-            (master): "trusted" accepts it from root and from our own user, "never", or "always".
+        allow: called with the Peer after all other checks of the peer: for a master before it
+            accepts the peer, for a slave before it sends the secret. True accepts the peer. Any
+            other result refuses it, and so does an exception, which goes to sys.excepthook. The
+            call runs on the library's thread, so other connections wait meanwhile.
+        unsealed: from which peers a master accepts memory that the peer could shrink. Access to
+            such memory can end the process. "trusted": from root and our own user; "never": from
+            nobody; "always": from everybody.
         handshake_timeout: seconds within which a peer must complete the handshake.
         on_connect: called with the interface when the link is up, on the library's thread. An
             exception goes to sys.excepthook, and the link goes on.
-        on_disconnect: called likewise when the link went down, with the interface and a reason, as
-            in `Details.last_error`. What was not received yet can be received in it, and later.
+        on_disconnect: called in the same way when the link went down, with the interface and a
+            reason, as in `Details.last_error`. Packets that were not received yet can be received
+            in this callback and later.
 
-    A forked child has the interface, but neither its thread nor its rings. Each call there raises
-    ForkedError at once, except `close`. Neither `close` nor the end of the child disturbs the
-    parent's link. Interfaces that the child makes itself work.
+    A forked child inherits the interface, but neither its thread nor its rings. In the child each
+    call except `close` raises ForkedError at once. Neither `close` nor the end of the child
+    disturbs the parent's link. Interfaces that the child makes itself work.
 
     Raises:
-        ArgumentError: a value is out of its range.
+        ArgumentError: the value of an argument is not valid.
         NoFileError, AccessError, AlreadyError, FileNotSocketError: the master cannot listen.
     """
 
@@ -167,10 +171,10 @@ class Interface:
     def close(self) -> None:
         """Tell the peer, and release everything. May be called twice.
 
-        A call that waits in another thread raises NoConnectionError; one that receives gets first
-        what is left. In a forked child, only the child's copy is closed, and the peer hears
-        nothing. Raises MemifError if something could not be undone, such as AccessError if the
-        socket file may not be removed; the interface is closed all the same.
+        A call that waits in another thread raises NoConnectionError. A receiving call first gets
+        the packets that are left. In a forked child, only the child's copy is closed, and the peer
+        is not told. Raises MemifError if a step failed, such as AccessError if the socket file
+        could not be removed. Even then the interface is closed.
         """
         state = self._state
         if state.inherited:
@@ -237,7 +241,7 @@ class Interface:
     # ---- counters ----
 
     def counters(self) -> Counters:
-        """What the queues did so far, over all links; once closed, the last values."""
+        """The counters of all queues, over all connections. After `close`, the last values."""
         self._state.check_process()
         now = counters.read(self._endpoint, self._receiver.count, self._sender.count)
         if now is not None:
@@ -247,9 +251,9 @@ class Interface:
     def rx_fill(self, queue: int = 0) -> int | None:
         """How many packets a receive ring holds, those of an open burst included.
 
-        A packet counts once, however many slots it takes. The call looks at each slot in use: this
-        takes some microseconds for a thousand slots. None while the queue has no ring: without a
-        link, or when the peer offers fewer queues. Raises QueueError.
+        A packet counts once, however many slots it takes. The call reads each slot in use, which
+        takes some microseconds for a thousand slots. Returns None while the queue has no ring:
+        without a link, or if the peer offers fewer queues. Raises QueueError.
         """
         return self._receiver.fill(queue)[0]
 
@@ -258,11 +262,11 @@ class Interface:
         return self._sender.fill(queue)[0]
 
     def rx_slots(self, queue: int = 0) -> int | None:
-        """How many of the slots in `details().rx_rings` the packets of rx_fill take."""
+        """How many slots the packets of rx_fill take. `details().rx_rings` has the ring sizes."""
         return self._receiver.fill(queue)[1]
 
     def tx_slots(self, queue: int = 0) -> int | None:
-        """How many of the slots in `details().tx_rings` the packets of tx_fill take."""
+        """How many slots the packets of tx_fill take. `details().tx_rings` has the ring sizes."""
         return self._sender.fill(queue)[1]
 
     # ---- receive ----
@@ -307,8 +311,8 @@ class Interface:
     ) -> RxBurst:
         """At least one and at most `count` packets of a queue, without copying them. See recv.
 
-        Use it in a `with` block: the slots go back to the peer at its end. Until then, other calls
-        on the queue wait.
+        Use it in a `with` block. At the end of the block the slots go back to the peer. Until then,
+        other calls on the queue wait.
 
             with interface.rx_burst() as burst:
                 first_bytes = burst.data[:, :14].copy()
@@ -325,7 +329,7 @@ class Interface:
                 return
 
     def fileno(self, queue: int = 0) -> int:
-        """A descriptor for select and epoll. It stays the same over reconnections.
+        """A descriptor for select and epoll. It stays the same when the link comes back.
 
         It is readable when the queue may have packets (in interrupt mode), or when the link
         changed. Then call recv or recv_burst with timeout 0.
@@ -334,9 +338,10 @@ class Interface:
         return self._receiver.fileno(queue)
 
     def set_rx_mode(self, mode: RxMode, *, queue: int = 0) -> None:
-        """Whether the peer signals packets of a queue ("interrupt", the default) or we poll it.
+        """Set how the interface learns of the packets of a queue.
 
-        Stays set over reconnections, until the next call. Raises QueueError.
+        "interrupt", the default: the peer signals them. "polling": the peer sends no signals, and
+        the library polls. The mode stays set for later links. Raises QueueError.
         """
         self._receiver.check(queue)
         self._state.check_process()
@@ -361,7 +366,7 @@ class Interface:
     def send_burst(
         self, packets: Iterable[bytes], timeout: float | None = None, *, queue: int = 0
     ) -> int:
-        """Send packets in order; returns how many.
+        """Send packets in order. Returns how many were sent.
 
         Waits like send. If the time is up after some packets were sent, it returns their number.
         """
@@ -375,9 +380,9 @@ class Interface:
         return self._sender.send_later(todo, sent, code, timeout, queue)
 
     def flush(self, timeout: float | None = None, *, queue: int = 0) -> bool:
-        """Wait until the peer has taken all that was sent; False if the link goes down before.
+        """Wait until the peer has taken all sent packets. False if the link goes down before.
 
-        A peer decides itself whether it takes what lies in the ring when the link ends. A peer of
+        Not every peer still takes packets from the ring after the link has ended. A peer that uses
         this library does. Raises Timeout, QueueError.
         """
         return self._sender.flush(timeout, queue)
@@ -385,10 +390,11 @@ class Interface:
     def tx_burst(
         self, count: int, size: int, timeout: float | None = None, *, queue: int = 0
     ) -> TxBurst:
-        """Room for at least one and at most `count` packets of `size` bytes (1 to 65535).
+        """Reserve at least one and at most `count` packets of `size` bytes (1 to 65535).
 
-        Use it in a `with` block: fill the packets in place, and they are sent at its end, unless it
-        ends with an exception. Until then, other calls on the queue wait. Waits like send.
+        Use it in a `with` block and fill the packets in place. They are sent at the end of the
+        block, unless it ends with an exception. Until then, other calls on the queue wait. Waits
+        like send.
 
             with interface.tx_burst(256, 64) as burst:
                 burst.data[:] = frames[: len(burst)]

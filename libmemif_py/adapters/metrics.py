@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counters of interfaces for Prometheus; needs `pip install 'libmemif-py[metrics]'`.
+"""Counters of interfaces for Prometheus. Needs `pip install 'libmemif-py[metrics]'`.
 
 from prometheus_client import REGISTRY, start_http_server
 from libmemif_py.adapters.metrics import InterfaceCollector
@@ -41,7 +41,7 @@ class InterfaceCollector(Collector):
 
     Args:
         interfaces: iterated at each scrape, so it may be a list that changes.
-        prefix: of the names of the metrics.
+        prefix: the first part of each metric's name.
     """
 
     def __init__(self, interfaces: Iterable[Interface], *, prefix: str = "memif") -> None:

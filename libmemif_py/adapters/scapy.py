@@ -8,8 +8,8 @@
         sock.interface.wait_connected()
         answer = sock.sr1(Ether() / ARP(pdst="192.168.1.2"), timeout=1)
 
-`sniff(opened_socket=sock)`, `sendp(packet, socket=sock)` and an AnsweringMachine with both, as
-`machine(opened_socket=sock, socket=sock)`, work as with every socket of Scapy.
+`sniff(opened_socket=sock)` and `sendp(packet, socket=sock)` work as with every socket of Scapy. An
+AnsweringMachine takes both arguments: `machine(opened_socket=sock, socket=sock)`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class MemifSocket(SuperSocket):
     """One queue of an interface as a Scapy socket. Packets are Ether, or IP in mode "ip".
 
     Args:
-        interface: an interface, which the caller closes; or a path, for an interface that this
-            socket makes and closes.
+        interface: an Interface, which the caller closes, or a path. For a path, this socket makes
+            and closes the Interface.
         queue: the queue to receive from and to send on.
         send_timeout: seconds to wait for the link and for room; None for no limit.
         options: the other arguments of Interface, if `interface` is a path.
@@ -73,7 +73,7 @@ class MemifSocket(SuperSocket):
         return self.interface.fileno(self._queue)
 
     def recv_raw(self, x: int = MTU) -> tuple[type[Packet] | None, bytes | None, float | None]:
-        """Class, bytes (at most `x`) and time of the next packet; Nones if there is none."""
+        """Class, bytes (at most `x`) and time of the next packet; three Nones if there is none."""
         try:
             packet = self.interface.recv(0, queue=self._queue)
         except (Timeout, errors.Disconnected):

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 class AsyncInterface:
-    """An interface whose calls are awaited. Make it and use it on one event loop.
+    """An interface whose calls are awaited. Create it and use it on the same event loop.
 
-    The packets of a queue come in order. A cancelled call has taken no packet and has sent none,
-    except `send_burst`, which may have sent some.
+    The packets of a queue come in order. A cancelled call has received no packet and sent none. The
+    exception is `send_burst`, which may have sent some.
 
     Args:
         path: see Interface.
-        on_connect: see Interface; called on the event loop, with the AsyncInterface.
-        on_disconnect: likewise.
+        on_connect: see Interface. It is called on the event loop, with the AsyncInterface.
+        on_disconnect: see Interface. It is called in the same way.
         options: the other arguments of Interface.
     """
 
@@ -55,13 +55,13 @@ class AsyncInterface:
             on_disconnect=lambda _, reason: tell(self._loop, self._went_down, reason),
             **options,
         )
-        """The interface itself, for calls that do not wait. Receive from it only on queues on which
-        nobody receives here."""
+        """The plain Interface, for calls that do not wait. Do not receive from it on a queue from
+        which tasks receive through this object."""
 
     # ---- life ----
 
     def close(self) -> None:
-        """Tell the peer, and release everything. Calls that wait raise NoConnectionError."""
+        """Tell the peer, and release everything. Waiting calls raise NoConnectionError."""
         if self._closed:
             return
         self._closed = True
@@ -95,7 +95,7 @@ class AsyncInterface:
         return self.interface.connected
 
     async def wait_connected(self) -> None:
-        """Wait for the link. Raises NoConnectionError when the interface is closed."""
+        """Wait for the link. Raises NoConnectionError if the interface is closed."""
         while not self.interface.connected:
             if self._closed:
                 raise errors.NoConnectionError("the interface is closed")
@@ -154,7 +154,7 @@ class AsyncInterface:
     # ---- transmit ----
 
     async def flush(self, *, queue: int = 0) -> bool:
-        """Wait until the peer has taken all that was sent; False if the link goes down before.
+        """Wait until the peer has taken all sent packets. False if the link goes down before.
 
         See Interface.flush.
         """
@@ -175,7 +175,7 @@ class AsyncInterface:
         await self.send_burst([packet], queue=queue)
 
     async def send_burst(self, packets: Iterable[bytes], *, queue: int = 0) -> int:
-        """Send packets in order, all of them; returns how many. See send."""
+        """Send all packets in order. Returns how many there were. See send."""
         self.interface._state.check_process()  # a task of the parent may hold the lock
         todo, sent, nap = list(packets), 0, FIRST_NAP
         async with self._send_locks.setdefault(queue, asyncio.Lock()):
@@ -201,8 +201,8 @@ class AsyncInterface:
 class _Receiver:
     """A receive queue and the tasks that wait for it.
 
-    Packets from the ring stay in `_packets` until a call returns them. A call that has taken
-    packets from there awaits nothing more, so cancelling it loses none.
+    Packets from the ring stay in `_packets` until a call returns them. After a call has taken
+    packets from `_packets`, it awaits nothing more, so a cancellation loses none of them.
     """
 
     def __init__(
@@ -269,7 +269,7 @@ class _Receiver:
             self._wake_next()
 
     def stop_reading(self) -> None:
-        """The descriptor stays ready while nobody receives: the loop must not watch it then."""
+        """While nobody receives, the descriptor stays ready, so the loop must not watch it."""
         if self._reading:
             self._reading = False
             remove_reader(self._loop, self._fd, self._interface)

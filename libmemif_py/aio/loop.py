@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What both kinds of asyncio interfaces need of their event loop."""
+"""Helpers for the event loop that both kinds of asyncio interfaces use."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 PER_TURN = 64
 """Packets that one call moves before it lets other callbacks and tasks run."""
 
-# Nothing signals that a full ring has room again: sleep, and double the time with each attempt.
+# Nothing signals that a full ring has room again. So sleep, and double the time at each attempt.
 FIRST_NAP = 50e-6
 LONGEST_NAP = 2e-3
 
 NOT_NOW = (errors.Timeout, errors.Disconnected)
-"""What calls with timeout 0 raise when they would have to wait."""
+"""The errors of calls with timeout 0 that would have to wait."""
 
 
 def remove_reader(loop: asyncio.AbstractEventLoop, fd: int, interface: Interface) -> None:
-    """Undo `loop.add_reader`, except in a forked child: it shares its epoll set with the parent."""
+    """Undo `loop.add_reader`. In a forked child do nothing: the parent shares the epoll set."""
     if not interface._state.inherited:
         loop.remove_reader(fd)
 
@@ -34,6 +34,6 @@ def remove_reader(loop: asyncio.AbstractEventLoop, fd: int, interface: Interface
 def tell(
     loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *arguments: object
 ) -> None:
-    """Call on the loop, from the library's thread. Does nothing if the loop is closed."""
+    """Have the loop call a callback, from another thread. Does nothing if the loop is closed."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(callback, *arguments)

@@ -28,9 +28,9 @@ async def create_memif_endpoint(
 ) -> tuple[MemifTransport, asyncio.DatagramProtocol]:
     """Make an interface, as `loop.create_datagram_endpoint` makes a socket.
 
-    Returns the transport and the protocol. The address of datagrams is the socket path. The link
-    may go down and come up again: packets that are sent meanwhile are kept, and `error_received`
-    gets Disconnected each time it goes down.
+    Returns the transport and the protocol. The address of each datagram is the socket path. The
+    link may go down and come up again. Each time it goes down, `error_received` gets Disconnected.
+    Packets that are sent without a link are kept until it comes back.
 
     Args:
         protocol_factory: makes the protocol.
@@ -114,7 +114,7 @@ class MemifTransport(asyncio.DatagramTransport):
         self._reading = wanted
 
     def _on_readable(self) -> None:
-        """Receive one burst. If there is more, it stays readable and the loop calls again."""
+        """Receive one burst. While packets are left, the loop calls this again."""
         try:
             self._received.extend(self._interface.recv_burst(PER_TURN, 0, queue=self._queue))
         except NOT_NOW:
@@ -125,7 +125,7 @@ class MemifTransport(asyncio.DatagramTransport):
         self._deliver()
 
     def _deliver(self) -> None:
-        """Hand over packets. After the last packet of a link, report the end of the link."""
+        """Pass packets to the protocol. After the last packet of a link, report the link's end."""
         while not (self._closing or self._paused_reading):
             if not self._received and self._end_of_link is not None:
                 self._received.extend(self._interface._receiver.take_left(self._queue, PER_TURN))
@@ -139,7 +139,7 @@ class MemifTransport(asyncio.DatagramTransport):
                 return
 
     def pause_reading(self) -> None:
-        """Leave packets in the ring. When it is full, the peer has to wait."""
+        """Stop receiving: packets stay in the ring. When it is full, the peer has to wait."""
         self._interface._state.check_process()
         self._paused_reading = True
         self._read_on()
@@ -152,7 +152,7 @@ class MemifTransport(asyncio.DatagramTransport):
         self._read_on()
 
     def _call(self, callback: Callable[..., object], *arguments: object) -> None:
-        """Call the protocol. Its exceptions go to the loop's handler, and no packet is lost."""
+        """Call the protocol. Its exceptions go to the loop's handler, so that no packet is lost."""
         try:
             callback(*arguments)
         except (SystemExit, KeyboardInterrupt):
@@ -169,10 +169,10 @@ class MemifTransport(asyncio.DatagramTransport):
     # ---- transmit ----
 
     def sendto(self, data: Any, addr: object = None) -> None:
-        """Send a packet of at most 65535 bytes, or keep it until there is room and a link.
+        """Send a packet of at most 65535 bytes, or keep it until there is a link and room.
 
-        `addr` is None or the path. Raises ArgumentError, and NoConnectionError when the transport
-        is closed.
+        `addr` is None or the path. Raises ArgumentError, or NoConnectionError if the transport is
+        closed.
         """
         self._interface._state.check_process()
         if addr not in (None, self._path):
@@ -199,7 +199,7 @@ class MemifTransport(asyncio.DatagramTransport):
             self._call(self._protocol.pause_writing)
 
     def _flush_later(self) -> None:
-        """Try again after a nap. Without a link, wait for it: `on_connect` flushes."""
+        """Try again after a nap. Without a link do nothing, because `on_connect` flushes later."""
         if self._flushing is None and self._interface.connected:
             self._flushing = self._loop.call_later(self._nap, self._flush)
             self._nap = min(2 * self._nap, LONGEST_NAP)
@@ -268,11 +268,11 @@ class MemifTransport(asyncio.DatagramTransport):
         self._deliver()
 
     def is_closing(self) -> bool:
-        """True when the transport is closed, or will be when all is sent."""
+        """True if the transport is closed, or will close when all packets are sent."""
         return self._closing
 
     def close(self) -> None:
-        """Stop receiving, send what waits, then call `connection_lost(None)`."""
+        """Stop receiving, send the kept packets, then call `connection_lost(None)`."""
         if self._closing:
             return
         self._closing = True
@@ -281,7 +281,7 @@ class MemifTransport(asyncio.DatagramTransport):
             self._end(None)
 
     def abort(self) -> None:
-        """Close at once, without sending what waits."""
+        """Close at once, without sending the kept packets."""
         self._end(None)
 
     def _end(self, error: Exception | None) -> None:
@@ -308,7 +308,7 @@ class MemifTransport(asyncio.DatagramTransport):
             self._interface.close()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Pass what comes from now on to another protocol. Raises TypeError."""
+        """Pass packets and events to another protocol from now on. Raises TypeError."""
         if not isinstance(protocol, asyncio.DatagramProtocol):
             raise TypeError(f"protocol {protocol!r}, expected a DatagramProtocol")
         self._protocol = protocol

@@ -126,7 +126,7 @@ class Run:
         result.tx_full = _growth(before.tx, now.tx, "full")
 
     def _patience(self) -> float:
-        """Seconds to wait on a queue. None with several queues: another may have packets."""
+        """Seconds to wait on a queue. With several queues 0, because another may have packets."""
         return _TURN if self._options.queues == 1 else 0
 
     def _receive(self, queue: int) -> None:
@@ -306,11 +306,11 @@ def _check_plot(path: str | None) -> None:
 )  # fmt: skip
 @click.option(
     "--size", "sizes", type=_Numbers(_SMALLEST, MOST_BYTES), default="64", show_default=True,
-    help="Bytes of a sent packet; several numbers with commas.",
+    help="Bytes of a sent packet, or several sizes, separated by commas.",
 )  # fmt: skip
 @click.option(
     "--burst", "burst_sizes", type=_Numbers(1, 4096), default="256", show_default=True,
-    help="Packets of a burst; several numbers with commas.",
+    help="Packets in a burst, or several numbers, separated by commas.",
 )  # fmt: skip
 @click.option("--polling", is_flag=True, help="Poll for packets; the peer sends no signals.")
 @click.option(
@@ -336,12 +336,12 @@ def command(
       macswap  send back all packets, with their MAC addresses exchanged
       latency  send one packet, wait until it comes back, and repeat
 
-    When the other end leaves, the measurement ends: a pause would make its figures useless.
+    When the other end leaves, the measurement ends, because a pause would make the figures useless.
 
-    Exit status: 0 if packets moved or, for latency, came back.
+    Exit status: 0 if packets were moved (for latency: if they came back).
 
-    The peer can be another `memif bench`, dpdk-testpmd or VPP. This measures Python, with bursts in
-    C. `./bootstrap bench` in the source tree measures the C library.
+    The peer can be another `memif bench`, dpdk-testpmd or VPP. This command measures Python, with
+    bursts in C. `./bootstrap bench` in the source tree measures the C library.
 
     \b
     Examples, each pair in two terminals:

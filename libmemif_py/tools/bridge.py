@@ -68,7 +68,7 @@ def _recorder(
 @click.option("-w", "path", metavar="FILE", help="Record packets into FILE; -: stdout.")
 @click.option(
     "--format", "form", type=click.Choice(["pcapng", "pcap"]),
-    help="Format of FILE. Without it: by the suffix, else pcapng, which records the side too.",
+    help="Format of FILE. Default: by the suffix, else pcapng, which also records the side.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the counts at the end as JSON.")
 @interface_options(role="master", timeout=0, with_socket=False)
@@ -86,13 +86,13 @@ def command(
     Each is one of
       SOCKET[,role=...][,id=...]  a memif; also ,queues= ,ring-size= ,buffer-size=
                                   ,protocol= ,mode= ,secret-file=
-      tap:NAME                    a TAP device, made if it is not there
-      if:NAME                     a network interface, by a packet socket
+      tap:NAME                    a TAP device, created if it does not exist
+      if:NAME                     a network interface, through a packet socket
 
-    The options apply to each memif that does not name its own. A packet for which the other side
-    has no room or no peer is dropped and counted. Packets of a memif are copied once, from ring to
-    ring. For if:NAME, turn segmentation and checksum offload off (`ethtool -K NAME tx off gso off
-    gro off`); otherwise packets lack their checksums or are too large.
+    The options below apply to each memif that does not set its own. If the other side has no room
+    or no peer, a packet is dropped and counted. Between two memifs a packet is copied once. For
+    if:NAME, turn segmentation and checksum offload off (`ethtool -K NAME tx off gso off gro off`);
+    otherwise packets lack their checksums or are too large.
 
     \b
     Examples:

@@ -27,7 +27,7 @@ protocol versions: 256 (1.0), 512 (2.0)"""
 
 
 class _Commands(click.Group):
-    """Imports a command when it is named, so that no command waits for the imports of another."""
+    """Imports a command only when it is used, so that no command waits for another's imports."""
 
     def list_commands(self, _context: click.Context) -> list[str]:
         """The names of all commands."""
@@ -62,17 +62,18 @@ def cli() -> None:
     """Tools for memif, the shared memory packet interface of VPP, DPDK and libmemif.
 
     \b
-    Who listens here, and does it answer?
+    See who listens on a socket, and whether it answers:
       memif info /run/vpp/memif.sock
       memif ping 192.168.1.1 -S /run/vpp/memif.sock -c 3
 
     \b
-    Two of these commands, in two terminals:
+    Connect two of these commands, in two terminals:
       memif respond 192.168.1.2 -S /tmp/memif.sock
       memif ping 192.168.1.2 -S /tmp/memif.sock
 
     A memif has two ends: the master listens on a socket, the slave connects to it and provides the
-    memory. Each of these commands is one end. `memif bridge` stands between two other programs.
+    memory. Each of these commands is one end. `memif bridge` is one end of two memifs and joins
+    them.
 
     Exit status: 0 success, 1 no answer or no connection, 2 wrong usage, 130 after Ctrl+C.
     """

@@ -81,12 +81,12 @@ def _receive(interface: Interface, queues: int, count: int | None) -> Iterator[l
 @click.option("-w", "path", metavar="FILE", help="Record packets into FILE; -: stdout.")
 @click.option(
     "--format", "form", type=click.Choice(["pcapng", "pcap"]),
-    help="Format of FILE. Without it: by the suffix, else pcapng.",
+    help="Format of FILE. Default: by the suffix, else pcapng.",
 )  # fmt: skip
 @click.option("-c", "count", type=click.IntRange(1), help="End after this many packets.")
 @click.option(
     "-s", "snaplen", type=click.IntRange(1, pcapng.WHOLE), default=pcapng.WHOLE,
-    help=f"Keep this many bytes of a packet. Without it: all (at most {MOST_BYTES}).",
+    help=f"Keep this many bytes of a packet. Default: all (at most {MOST_BYTES}).",
 )  # fmt: skip
 @click.option("-x", "show_hex", is_flag=True, help="Show the bytes too.")
 @click.option("-e", "link_level", is_flag=True, help="Show the Ethernet addresses too.")
@@ -102,7 +102,7 @@ def command(
 ) -> None:
     """Print a line for each packet that the other end sends, or record packets, until Ctrl+C.
 
-    This command is one end of the memif: it receives the packets and answers none. To see the
+    This command is one end of the memif. It receives the packets and answers none. To see the
     packets between two other programs, put `memif bridge -w FILE` between them.
 
     \b

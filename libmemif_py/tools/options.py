@@ -170,12 +170,12 @@ def _common(role: str, timeout: float) -> list[Callable]:
             "--id",
             type=number(0, 2**32 - 1),
             default=0,
-            help="Interface id, the same as the peer's.",
+            help="Interface id; must be the same as the peer's.",
         ),
         option(
             "--secret-file",
             metavar="FILE",
-            help="File with the secret, at most 24 bytes. Without it: MEMIF_SECRET, if set.",
+            help="File with the secret, at most 24 bytes. Default: MEMIF_SECRET, if set.",
         ),
         option(
             "--queues", type=number(1, MOST_QUEUES), default=1, help="Queues in each direction."
@@ -185,18 +185,18 @@ def _common(role: str, timeout: float) -> list[Callable]:
             "--buffer-size",
             type=number(1, MOST_BYTES),
             default=2048,
-            help="Bytes of a buffer (slave only). Longer packets take several.",
+            help="Bytes of a buffer (slave only). A longer packet takes several buffers.",
         ),
         option(
             "--protocol",
             type=click.Choice(["256", "512"]),
-            help="Speak only this protocol version. Without it: the best in common.",
+            help="Speak only this protocol version. Default: the highest that both ends speak.",
         ),
         option(
             "--mode",
             type=click.Choice(["ethernet", "ip"]),
             default="ethernet",
-            help="Header that packets begin with, the same as the peer's.",
+            help="Header that packets begin with; must be the same as the peer's.",
         ),
         option("--timeout", type=click.FloatRange(min=0), default=timeout, help=waiting),
     ]
@@ -223,7 +223,7 @@ def interface_options(
 
 
 def told(tell: Callable[[str], None], name: str = "") -> dict[str, Callable]:
-    """Callbacks for an interface that tell of its peers. `name` is the interface in the texts."""
+    """Callbacks that print when a peer comes or leaves. `name` is the interface in the texts."""
     prefix = f"{name}: " if name else ""
 
     def came(interface: Interface) -> None:
@@ -259,7 +259,7 @@ _SETTING = re.compile(r",([a-z-]+)=([^,]*)$")
 
 
 def options_of(word: str, defaults: InterfaceOptions) -> InterfaceOptions:
-    """The options in SOCKET[,role=...][,id=...]...; `defaults` has those that it does not name."""
+    """The options in SOCKET[,role=...][,id=...]...; all others come from `defaults`."""
     path, values = word, {}
     while found := _SETTING.search(path):
         key, value = found.groups()

@@ -86,7 +86,7 @@ class Statistics:
 
 
 class _Ethernet:
-    """Packets to a host whose MAC address ARP finds, once or again."""
+    """Packets to a host whose MAC address is found by ARP, again if necessary."""
 
     def __init__(self, us: Host, target: IPv4Address) -> None:
         self._us = us
@@ -201,8 +201,8 @@ class _Ping:
         """Raises NoAnswer unless ARP was answered once."""
         if not self._host.was_found:
             raise NoAnswer(
-                f"{self._target_ip} does not answer ARP: is it the address of the other end, and "
-                "is that in the network of our own (--from)?"
+                f"{self._target_ip} does not answer ARP: check that the other end has this "
+                "address, and that our address (--from) is in the same network"
             )
 
     def _send(self, sequence: int) -> None:
@@ -318,7 +318,7 @@ def _print_summary(target: IPv4Address, statistics: Statistics, seconds: float) 
 @click.option("-c", "count", type=click.IntRange(1), help="End after this many requests.")
 @click.option(
     "-i", "interval", type=click.FloatRange(0), default=1.0, show_default=True,
-    help="Seconds between requests; 0: send each when the one before is answered.",
+    help="Seconds between requests; 0: send each request when the previous one is answered.",
 )  # fmt: skip
 @click.option(
     "-s", "size", type=click.IntRange(0, MOST_BYTES - HEADERS), default=56, show_default=True,
@@ -328,13 +328,11 @@ def _print_summary(target: IPv4Address, statistics: Statistics, seconds: float) 
     "-W", "patience", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True,
     help="Seconds to wait for an answer.",
 )  # fmt: skip
-@click.option(
-    "--from", "source", type=Ipv4(), help="Our IPv4 address. Without it: one next to ADDR."
-)
+@click.option("--from", "source", type=Ipv4(), help="Our IPv4 address. Default: one next to ADDR.")
 @click.option(
     "--mac",
     type=Mac(),
-    help="Our MAC address. Without it: 02:fe, then the bytes of our IPv4 address.",
+    help="Our MAC address. Default: 02:fe, then the bytes of our IPv4 address.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print only the statistics, as JSON.")
 @interface_options()

@@ -46,8 +46,9 @@ def bursts(records: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
 def drain(interface: Interface, queue: int, patience: float = _DRAIN) -> int:
     """Wait until the peer has taken all packets, or takes none for `patience` seconds.
 
-    Returns how many packets it left. Not every peer takes what lies in the ring when an interface
-    closes. If the peer has disconnected, nobody knows what it took, and the result is 0.
+    Returns how many packets it has not taken. Not every peer takes the packets that are in the ring
+    when an interface closes. If the peer has disconnected, nobody knows how many it took, and the
+    result is 0.
     """
     left = interface.tx_fill(queue) or 0
     while left:
@@ -70,7 +71,7 @@ class Pace:
 
     @property
     def burst(self) -> int:
-        """Packets of a burst: at low rates one, so that they are spread evenly."""
+        """Packets in a burst. At low rates it is one, so that they are spread evenly."""
         return _BURST if self._rate is None else max(1, min(_BURST, int(self._rate / 1000)))
 
     def wait(self, count: int) -> None:
@@ -141,7 +142,7 @@ class _Player:
             except Timeout as error:
                 raise NoAnswer(
                     f"{self._options.shown}: the ring stays full for {self._options.timeout:g} s, "
-                    f"does the other end receive? {self.packets} packets were sent"
+                    f"check that the other end receives; {self.packets} packets were sent"
                 ) from error
             except MemifError as error:
                 raise NoAnswer(
@@ -154,7 +155,7 @@ class _Player:
 
 @contextlib.contextmanager
 def _progress_bar(path: str, loops: int, wanted: bool) -> Iterator[Callable[[int, int], None]]:
-    """A function that takes the round and the place in the file. Shows a bar on a terminal."""
+    """A function that takes the round and the place in the file. On a terminal it shows a bar."""
     if not wanted or not sys.stderr.isatty():
         yield lambda _round, _place: None
         return
@@ -182,9 +183,9 @@ def command(
 ) -> None:
     """Send the packets of a pcap or pcapng FILE in order, as fast as possible or at a rate.
 
-    When the ring is full, this waits for room, so no packet is dropped. At the end it waits until
-    the other end has taken all packets. When the other end leaves, it waits up to --timeout for it
-    to come back; packets that lay in the ring may be lost.
+    If the ring is full, the command waits for room, so no packet is dropped. At the end it waits
+    until the other end has taken all packets. If the other end leaves, the command waits up to
+    --timeout for it to come back; packets that were in the ring may be lost.
 
     \b
     Examples:

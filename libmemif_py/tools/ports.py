@@ -30,7 +30,7 @@ _PACKET_MR_PROMISC, _ETH_P_ALL = 1, 3
 
 
 class Port:
-    """One side of a bridge. Counts the packets that it received, sent and dropped."""
+    """One side of a bridge. It counts the packets that it received, sent and dropped."""
 
     def __init__(self, name: str) -> None:
         """`name` is the word of the command line."""
@@ -136,7 +136,7 @@ class _FilePort(Port):
 
 
 class TapPort(_FilePort):
-    """A TAP device of the kernel, made unless it exists, and brought up."""
+    """A TAP device of the kernel. It is created if it does not exist, and brought up."""
 
     def __init__(self, word: str, device: str) -> None:
         """Needs CAP_NET_ADMIN. Raises NoAnswer."""
@@ -155,7 +155,7 @@ class TapPort(_FilePort):
 
 
 class PacketPort(_FilePort):
-    """A packet socket: gets all that a network interface receives, nothing that we send."""
+    """A packet socket. It gets all packets that a network interface receives, not those we send."""
 
     def __init__(self, word: str, device: str) -> None:
         """Needs CAP_NET_RAW. Raises NoAnswer."""

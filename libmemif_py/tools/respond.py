@@ -64,9 +64,7 @@ class _Responder:
 
 @click.command("respond", context_settings=EXAMPLES_FIRST)
 @click.argument("address", metavar="ADDR", type=Ipv4())
-@click.option(
-    "--mac", type=Mac(), help="Our MAC address. Without it: 02:fe, then the bytes of ADDR."
-)
+@click.option("--mac", type=Mac(), help="Our MAC address. Default: 02:fe, then the bytes of ADDR.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts at the end as JSON.")
 @interface_options(role="master", timeout=0)
 def command(

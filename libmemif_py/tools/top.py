@@ -126,7 +126,7 @@ def _table(rows: list[dict[str, Any]]) -> Any:
 
 @contextlib.contextmanager
 def _screen(as_json: bool) -> Iterator[Any]:
-    """A function that shows rows: on a terminal it replaces the last ones, else it appends."""
+    """A function that shows rows. On a terminal they replace the last ones, else they follow."""
     if as_json:
         yield lambda rows: click.echo(json.dumps(rows))
         return
@@ -163,11 +163,11 @@ def command(
     what: str,
     as_json: bool,
 ) -> None:
-    """Be the other end of each SOCKET, and show its queues: rates, totals, fill of the rings.
+    """Connect to each SOCKET (or listen), and show its queues: rates, totals, fill of the rings.
 
-    A SOCKET may have its own options: SOCKET,role=master,id=1,queues=2. The counts are those of
-    this end: no third program can see a memif between two others. The fill of a ring is in slots; a
-    long packet takes several. `--json` shows the packets in the ring too.
+    A SOCKET may have its own options: SOCKET,role=master,id=1,queues=2. The command is one end of
+    each memif and shows its own counts. It cannot show a memif between two other programs. The fill
+    of a ring is in slots; a long packet takes several. `--json` also shows the fill in packets.
 
     \b
     Examples:
