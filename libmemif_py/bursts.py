@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bursts without copies: packets in shared memory.
+"""Bursts without copies: packets in place, in shared memory.
 
 `Interface.rx_burst` and `Interface.tx_burst` return these objects. A burst owns its slots of the
 ring until its `with` block ends. If a view of a packet is still alive then, the block raises
-BufferError and the burst keeps its slots. In this case delete the view, then call `release` or
-`send`. If a burst is garbage-collected, or if its block ends with an exception, no such call is
-needed: the slots go back when the last view is gone.
+BufferError, and nothing is sent. The burst is over, and its slots go back with the last view: until
+then, calls on the queue raise ArgumentError. The same holds for a burst that is dropped, and for
+one whose block ends with an exception. Outside a block, `release` and `send` may be called again
+after a BufferError.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ if TYPE_CHECKING:
     from .waiting import QueueLock
 
     class Sender(Protocol):
-        """The part of an interface that a transmit burst uses."""
+        """What a transmit burst needs of its interface."""
 
         def check_sent(self, code: int, queue: int) -> None:
-            """Raise the error that kept a burst from being sent. 0 is no error."""
+            """Raise what kept a burst from being sent; 0 means that nothing did."""
 
 
 class _Burst:
     """What both directions have in common."""
 
     def __init__(self, lock: QueueLock, slots: Burst) -> None:
-        """Takes over the queue's lock from the caller. It keeps other calls off the queue."""
+        """Takes over a held lock, which keeps other calls off the queue."""
         self._lock: QueueLock | None = lock
         self._slots = slots
 
@@ -42,7 +43,7 @@ class _Burst:
         return len(self._slots)
 
     def __getitem__(self, index: int) -> memoryview:
-        """One packet, without a copy. Raises BufferError if the burst has ended."""
+        """One packet, without a copy. Raises BufferError when the burst is over."""
         return self._slots[index]
 
     def __iter__(self) -> Iterator[memoryview]:
@@ -53,7 +54,8 @@ class _Burst:
     def rows(self) -> memoryview:
         """All packets as a memoryview of uint8, shape (packets, bytes).
 
-        A row is as long as the longest packet. The bytes after a shorter packet are undefined.
+        A row is as long as the longest packet. What follows a shorter packet in its row is not
+        defined.
         """
         return memoryview(self._slots)
 
@@ -64,11 +66,11 @@ class _Burst:
 
     @property
     def lengths(self) -> memoryview:
-        """Bytes of each packet, as uint32, shape (packets,). Valid after the burst, too."""
+        """Bytes of each packet, as uint32, shape (packets,). It may outlive the burst."""
         return self._slots.lengths
 
     def release(self) -> None:
-        """Give the slots back. Raises BufferError while a view is alive. May be called again."""
+        """Give the slots back. Raises BufferError while a view is alive; may be called again."""
         self._slots.release()
         self._unlock()
 
@@ -78,7 +80,7 @@ class _Burst:
             lock.release()
 
     def _abandon(self) -> None:
-        """Give the slots back when the last view is gone."""
+        """Leave the slots to the last view."""
         self._slots.abandon()
         lock = self._lock
         if lock is not None and self._slots.open:
@@ -86,7 +88,7 @@ class _Burst:
         self._unlock()
 
     def __del__(self) -> None:
-        """A burst that nobody uses any more must not keep its queue."""
+        """A burst that was dropped must not keep its queue."""
         self._abandon()
 
 
@@ -103,10 +105,8 @@ class RxBurst(_Burst):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """See release. If the block raises an exception, no BufferError replaces it."""
-        if error is None:
-            self.release()
-        else:
+        """See release. An exception of the block hides the BufferError of a view."""
+        if error is not None:
             self._abandon()
             return
         try:
@@ -123,18 +123,18 @@ class RxBurst(_Burst):
 class TxBurst(_Burst):
     """Reserved packets. Fill them in place; they are sent when the block ends.
 
-    `lengths` is writable. Each packet is sent with its length, which at first is the `size` from
-    the call of `Interface.tx_burst`.
+    `lengths` is writable: each packet is sent with its length, at first the size that
+    `Interface.tx_burst` was asked for.
     """
 
     def __init__(self, sender: Sender, queue: int, lock: QueueLock, slots: Burst) -> None:
-        """See _Burst. `sender` raises the error if the burst could not be sent."""
+        """See _Burst. `sender` raises what keeps the burst from being sent."""
         super().__init__(lock, slots)
         self._sender = sender
         self._queue = queue
 
     def __enter__(self) -> TxBurst:
-        """Send at the end of the block. If it ends with an exception, send nothing."""
+        """Send at the end of the block, or take all back if it ends with an exception."""
         return self
 
     def __exit__(
@@ -150,7 +150,7 @@ class TxBurst(_Burst):
             self._send_or_abandon()
 
     def _send_or_abandon(self) -> None:
-        """Send. On a wrong length, or in a forked child, give the slots back instead."""
+        """A burst with wrong lengths, or with views, is not sent, and its slots go back."""
         try:
             self.send()
         except BufferError as error:
@@ -165,11 +165,10 @@ class TxBurst(_Burst):
         return _numpy().asarray(self._slots.lengths)
 
     def send(self, count: int | None = None) -> int:
-        """Send the first `count` packets (None: all) and give up the others. Returns how many.
+        """Send the first `count` packets (None: all), take the others back. Returns how many.
 
-        Raises BufferError while a view is alive, and Disconnected if the link went down. Raises
-        ArgumentError if the burst has ended, if it has fewer packets, or if a length exceeds its
-        row.
+        Raises BufferError while a view is alive, Disconnected when the link went down,
+        ArgumentError when the burst is over, has fewer packets, or a length exceeds its row.
         """
         try:
             sent, code = self._slots.send(len(self._slots) if count is None else count)

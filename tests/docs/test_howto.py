@@ -108,7 +108,7 @@ DRAWINGS = ["docs/drawings/handshake.svg", "docs/drawings/states.svg"]
 QUEUE_FEATURE = [
     Before(r'^    unsealed: str = "trusted"\n', "    mute: bool = False\n"),
     After(
-        r'            "untrusted": .*,\n',
+        r'            "untrusted": not .*,\n',
         '            "mute": settings.mute,\n',
     ),
     # the cdef, and the header
