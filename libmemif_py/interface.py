@@ -241,7 +241,7 @@ class Interface:
     # ---- counters ----
 
     def counters(self) -> Counters:
-        """The counters of all queues, over all connections. After `close`, the last values."""
+        """The counters of all queues, over all links. After `close`, the last values."""
         self._state.check_process()
         now = counters.read(self._endpoint, self._receiver.count, self._sender.count)
         if now is not None:

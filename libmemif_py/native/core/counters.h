@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What queues have done, over all links of an interface. */
-#ifndef MIF_TOTALS_H
-#define MIF_TOTALS_H
+#ifndef MIF_COUNTERS_H
+#define MIF_COUNTERS_H
 
 #include "core/state.h"
 
