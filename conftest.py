@@ -1,9 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all tests share; pytest reads this file first."""
 
+import signal
+
 import pytest
 
 pytest_plugins = ["pytester", "support.c_collector", "outcomes"]
+
+
+def pytest_configure() -> None:
+    """Programs that tests start end at SIGINT, also when a shell runs the tests in the background.
+
+    Such a shell has SIGINT ignored, which every program inherits.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
