@@ -10,7 +10,6 @@ import contextlib
 import os
 import posix
 import resource
-import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -73,22 +72,16 @@ def test_sockets_that_linger_for_an_hour_hold_nobody_up(target, untrusted, state
     for _ in range(3):
         assert untrusted.order("begin", state) == "begun"
         # So that the last reference is in the message.
-        target.program.send_signal(signal.SIGSTOP)
-        try:
+        with target.program.stopped():
             assert untrusted.order("fire", "lingering", fds) == "fired"
-        finally:
-            target.program.send_signal(signal.SIGCONT)
         target.check()
         target.good_slave()
 
 
 def test_behind_empty_messages_descriptors_hold_nobody_up(target, untrusted):
     assert untrusted.order("begin", "unnamed") == "begun"
-    target.program.send_signal(signal.SIGSTOP)
-    try:
+    with target.program.stopped():
         assert untrusted.order("fire", "lingering", 1, "behind", 2) == "fired"
-    finally:
-        target.program.send_signal(signal.SIGCONT)
     target.check()
     target.good_slave()
 

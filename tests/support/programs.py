@@ -121,6 +121,16 @@ class Program:
     def send_signal(self, number: int) -> None:
         self._process.send_signal(number)
 
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """In the block none of its threads runs."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # kill does not wait for them
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def wait(self, timeout: float = TIMEOUT) -> int:
         """Its exit status, after it has ended by itself."""
         return self._process.wait(timeout)
