@@ -25,8 +25,11 @@ _NAME_SIZE = 15
 # <linux/if_tun.h>, <linux/if.h>, <linux/if_packet.h>
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI, _IFF_UP = 0x400454CA, 0x0002, 0x1000, 0x1
 _SIOCGIFFLAGS, _SIOCSIFFLAGS = 0x8913, 0x8914
-_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_IGNORE_OUTGOING = 263, 1, 23
+_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_AUXDATA, _PACKET_IGNORE_OUTGOING = 263, 1, 8, 23
 _PACKET_MR_PROMISC, _ETH_P_ALL = 1, 3
+_AUXDATA = struct.Struct("IIIHHHH")  # status, len, snaplen, mac, net, vlan_tci, vlan_tpid
+_TP_STATUS_VLAN_VALID, _TP_STATUS_VLAN_TPID_VALID, _ETH_P_8021Q = 1 << 4, 1 << 6, 0x8100
+_ADDRESSES = 12  # bytes of the two MAC addresses, which stand before the VLAN tag
 
 
 class Port:
@@ -111,10 +114,13 @@ class _FilePort(Port):
         packets: list[bytes] = []
         with contextlib.suppress(BlockingIOError):
             while len(packets) < BURST:
-                packets.append(os.read(self._fd, MOST_BYTES))
+                packets.append(self._receive())
         self.received += len(packets)
         if packets:
             consume(packets)
+
+    def _receive(self) -> bytes:
+        return os.read(self._fd, MOST_BYTES)
 
     def _send(self, packets: list, queue: int) -> int:
         return sum(map(self._send_one, packets))
@@ -164,18 +170,41 @@ class PacketPort(_FilePort):
             sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
         except OSError as error:
             raise NoAnswer(f"{word}: {error.strerror}{_rights(error)}") from error
-        with sock:
-            try:
-                index = socket.if_nametoindex(device)
-                sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-                promiscuous = struct.pack("iHH8x", index, _PACKET_MR_PROMISC, 0)
-                sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, promiscuous)
-                sock.bind((device, _ETH_P_ALL))
-            except OSError as error:
-                raise NoAnswer(
-                    f"{word}: {error.strerror}, expected an interface that `ip link` shows"
-                ) from error
-            self._fd = sock.detach()
+        self._socket = sock
+        self._fd = sock.fileno()
+        try:
+            index = socket.if_nametoindex(device)
+            sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+            sock.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
+            promiscuous = struct.pack("iHH8x", index, _PACKET_MR_PROMISC, 0)
+            sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, promiscuous)
+            sock.bind((device, _ETH_P_ALL))
+        except OSError as error:
+            self.close()
+            raise NoAnswer(
+                f"{word}: {error.strerror}, expected an interface that `ip link` shows"
+            ) from error
+
+    def _receive(self) -> bytes:
+        room = socket.CMSG_SPACE(_AUXDATA.size)
+        packet, extra, _, _ = self._socket.recvmsg(MOST_BYTES, room)
+        for level, kind, data in extra:
+            if (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA):
+                return _with_tag(packet, data)
+        return packet
+
+    def close(self) -> None:
+        """See Port."""
+        self._socket.close()
+
+
+def _with_tag(packet: bytes, auxdata: bytes) -> bytes:
+    """The packet as it came. The kernel takes the outer VLAN tag out of it into the auxdata."""
+    status, *_, tci, tpid = _AUXDATA.unpack(auxdata)
+    if not status & _TP_STATUS_VLAN_VALID:
+        return packet
+    tpid = tpid if status & _TP_STATUS_VLAN_TPID_VALID else _ETH_P_8021Q
+    return packet[:_ADDRESSES] + struct.pack("!HH", tpid, tci) + packet[_ADDRESSES:]
 
 
 def _rights(error: OSError) -> str:

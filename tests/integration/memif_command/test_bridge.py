@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`memif bridge` joins interfaces with each other and with the kernel."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 
+import pytest
 from support.builds import run
 from support.memif_command import (
     ADDRESS,
@@ -69,12 +72,19 @@ def test_the_kernel_pings_through_a_tap(shell):
         assert run([*inside, "ip", "link", "show", "mt0"], status=None).returncode == 1
 
 
-def test_the_kernel_pings_through_a_network_interface(shell):
+@contextlib.contextmanager
+def veth() -> Iterator[list[str]]:
+    """A namespace with two network interfaces, ve0 and ve1, that are joined by a cable."""
     with namespace() as inside:
         pair = ["ip", "link", "add", "ve0", "type", "veth", "peer", "name", "ve1"]
         run([*inside, *pair])
         for name in ("ve0", "ve1"):
             run([*inside, "ip", "link", "set", name, "up"])
+        yield inside
+
+
+def test_the_kernel_pings_through_a_network_interface(shell):
+    with veth() as inside:
         run([*inside, "ip", "addr", "add", "10.0.0.1/24", "dev", "ve0"])
         words = [*MEMIF, "bridge", shell.socket, "if:ve1", "--json"]
         with Program([*inside, *words], shell.folder / "errors") as bridge:
@@ -85,3 +95,26 @@ def test_the_kernel_pings_through_a_network_interface(shell):
             output, _ = interrupt(bridge)
     ports = json.loads(output)
     assert ports[1]["sent"] >= 2
+
+
+def next_of(interface: Interface, ethertype: bytes) -> bytes:
+    """The next packet of a type. The kernel sends packets of its own too."""
+    while (packet := interface.recv(TIMEOUT))[12:14] != ethertype:
+        pass
+    return packet
+
+
+@pytest.mark.parametrize("tag", ["81000064", "88a800c881000064"])
+def test_a_network_interface_keeps_vlan_tags_both_ways(shell, tag):
+    frame = bytes.fromhex(f"02fe0000000102fe00000002{tag}88b5") + bytes(range(46))
+    paths = [str(shell.folder / name) for name in ("a.sock", "b.sock")]
+    with contextlib.ExitStack() as stack:
+        inside = stack.enter_context(veth())
+        ends = []
+        for number, path in enumerate(paths):
+            words = [*inside, *MEMIF, "bridge", path, f"if:ve{number}"]
+            bridge = stack.enter_context(Program(words, shell.folder / f"errors{number}"))
+            ends.append(stack.enter_context(Interface(path)))
+            wait_for_words(bridge, "connected to")
+        ends[0].send(frame, TIMEOUT)
+        assert next_of(ends[1], frame[12:14]) == frame
