@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Compiled: native/python/, module.c, packets.c and burst.c, which say what each function does.
+# Compiled: burst_module.c, packets.c and burst.c in native/python/ say what each function does.
 # Codes are those of native/core/errors.h.
 from typing import Any, final
 
