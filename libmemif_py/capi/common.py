@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from .. import errors
 from ..control.endpoint import Settings
+from ..control.lock import LOCK
 from ..control.native import Native
 
 TYPE_CHECKING = False
@@ -115,6 +116,18 @@ class Api:
             **others,
         )
 
+    def details(self, handle: Any, md: Any, buf: Any, size: int) -> None:
+        """memif_get_details. Under the control lock: the link must not end meanwhile."""
+        packer = Packer(self.ffi, buf, size)
+        with LOCK:
+            self.fill_details(self.find(handle), md, packer)
+        if packer.overflow:
+            raise errors.DetailsSizeError("the details do not fit the buffer")
+
+    def fill_details(self, endpoint: Endpoint, md: Any, packer: Packer) -> None:
+        """Fill in the API's kind of memif_details_t. What does not fit is left out."""
+        raise NotImplementedError
+
     def describe(self, endpoint: Endpoint, md: Any, packer: Packer) -> None:
         """Fill in what both kinds of memif_details_t hold, all but arrays and the path."""
         settings = endpoint.settings
@@ -151,12 +164,6 @@ class Api:
                     "ring_size": ring_size,
                     "buffer_size": min(state.buffer_size, 2**16 - 1),
                 } | describe(state)
-
-
-def check_packed(packer: Packer) -> None:
-    """Raise DetailsSizeError if something did not fit."""
-    if packer.overflow:
-        raise errors.DetailsSizeError("the details do not fit the buffer")
 
 
 def guarded(api: Api, name: str, function: Callable) -> Callable:

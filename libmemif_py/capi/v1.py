@@ -6,7 +6,6 @@ from __future__ import annotations
 from .. import errors
 from ..control.endpoint import Settings
 from ..control.hub import Hub
-from ..control.lock import LOCK
 from ..control.steps import Steps
 from ..control.wire import NAME_SIZE, up_to_nul
 from . import common
@@ -54,16 +53,11 @@ class ApiV1(common.Api):
         """A descriptor of the control plane is ready."""
         common.on_event(self.hub, fd, events)
 
-    def details(self, handle: Any, md: Any, buf: Any, size: int) -> None:
-        """memif_get_details. Under the control lock: the link must not end meanwhile."""
-        with LOCK:
-            self._details(self.find(handle), md, common.Packer(self.ffi, buf, size))
-
-    def _details(self, endpoint: Endpoint, md: Any, packer: common.Packer) -> None:
+    def fill_details(self, endpoint: Endpoint, md: Any, packer: common.Packer) -> None:
+        """See Api."""
         self.describe(endpoint, md, packer)
         md.socket_filename = packer.string(endpoint.settings.path)
         self.describe_queues(endpoint, md, packer, lambda _state: {})
-        common.check_packed(packer)
 
     def find(self, handle: Any) -> Endpoint:
         """The interface of a handle."""

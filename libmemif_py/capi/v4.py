@@ -98,18 +98,13 @@ class ApiV4(common.Api):
         """A descriptor of the control plane is ready."""
         common.on_event(self.hubs.get(pointer), fd, events)
 
-    def details(self, handle: Any, md: Any, buf: Any, size: int) -> None:
-        """memif_get_details. Under the control lock: the link must not end meanwhile."""
-        with LOCK:
-            self._details(self.find(handle), md, common.Packer(self.ffi, buf, size))
-
-    def _details(self, endpoint: Endpoint, md: Any, packer: common.Packer) -> None:
+    def fill_details(self, endpoint: Endpoint, md: Any, packer: common.Packer) -> None:
+        """See Api."""
         self.describe(endpoint, md, packer)
         md.socket_path = packer.string(endpoint.settings.path)
         md.error = packer.string(endpoint.last_error.encode())
         self._describe_regions(endpoint, md, packer)
         self.describe_queues(endpoint, md, packer, _queue_state)
-        common.check_packed(packer)
 
     def find(self, handle: Any) -> Endpoint:
         """The interface of a handle."""

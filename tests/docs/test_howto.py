@@ -160,8 +160,7 @@ int memif_get_id(memif_conn_handle_t conn, uint32_t *id)
 """
 METHOD = """    def id(self, handle: Any, pointer: Any) -> None:
         \"\"\"memif_get_id.\"\"\"
-        with LOCK:
-            pointer[0] = self.find(handle).settings.interface_id
+        pointer[0] = self.find(handle).settings.interface_id
 
 """
 
