@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the fuzzing targets of fuzz/ for a short time; for a long one: ./bootstrap fuzz SECONDS."""
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -9,6 +8,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import corpus
+import protocol
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,17 +22,6 @@ FOUND = BUILD / "found"
 SHORT = 10  # seconds, for each target in C
 LONGEST_INPUT = 600
 STATISTICS = ("DONE", "stat::number_of_executed_units")
-
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-corpus = load(FUZZ / "corpus.py")
-protocol = load(FUZZ / "protocol.py")
 
 
 @pytest.fixture

@@ -1,25 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The archives that the fuzzing targets begin with."""
 
-import importlib.util
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import corpus
 import pytest
 
 FUZZ = Path(__file__).parents[2] / "fuzz"
-
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-corpus = load(FUZZ / "corpus.py")
 
 
 @pytest.mark.parametrize("target", corpus.TARGETS)
