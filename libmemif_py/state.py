@@ -63,7 +63,7 @@ class State:
         Calls that move packets check it only when they fail: no queue of the child answers to
         `number`.
         """
-        if self._generation != reactor.generation:
+        if self.inherited:
             raise errors.ForkedError(
                 f"<Interface {self}> belongs to the process that this one ({os.getpid()}) was "
                 "forked from: make an interface in this process"

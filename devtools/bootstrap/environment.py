@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The virtual environment in .venv, and what pyproject.toml wants in it."""
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -8,6 +9,7 @@ import sys
 import sysconfig
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from console import ROOT, fail, quietly
 
@@ -22,10 +24,15 @@ GROUPS = {
 }
 
 
+@functools.cache
+def _pyproject() -> dict[str, Any]:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
 def requirements(purpose: str) -> list[str]:
     """Return what pyproject.toml asks for."""
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        content = tomllib.load(file)
+    content = _pyproject()
     project = content["project"]
     wanted = content["build-system"]["requires"] + project["dependencies"]
     for group in GROUPS[purpose]:
