@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from support.access import wait_for_error
 from support.c_collector import build_directories
 from support.packets import (
     HEADERS,
@@ -280,7 +281,7 @@ def test_exit_disconnects_and_ends_well(launcher):
         program.write("exit\n")
         assert (program.wait(), program.errors) == (0, "")
         assert program.rest() == "memif disconnected!\n"
-        assert "disconnected by the peer" in interface.details().last_error
+        wait_for_error(interface, "disconnected by the peer")
 
 
 # ---- ends of input, and signals ----
