@@ -185,7 +185,7 @@ def _made_command_help() -> str:
 
 
 def _help(*words: str) -> str:
-    """Run as a module, because only pip installs a script."""
+    """Run as a module: so it is the package of this interpreter."""
     command = [sys.executable, "-P", "-m", "libmemif_py.tools", *words, "--help"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 

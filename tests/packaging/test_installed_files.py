@@ -35,6 +35,7 @@ def test_nothing_else_is_installed(plain, usr, usr_v4):
             *(f"{library_dir}/pkgconfig/{name}.pc" for name in packages),
             *header_files(),
             *manual_pages(),
+            "bin/memif",
             *(f"{package}/{name}" for name in files_below(installed.package)),
         }
         assert files_below(installed.tree) == expected

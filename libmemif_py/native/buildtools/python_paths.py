@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Build step: where the interpreter looks for packages under a prefix.
 
-Usage: python_paths.py PREFIX. Prints two lines: the folder for the package, and the folder of the
-cffi runtime. The second is empty if cffi is neither in the first folder nor among the interpreter's
-own packages: then a copy is installed, so that the library does not need the environment that it
-was built in.
+Usage: python_paths.py PREFIX. Prints three lines: the folder for the package, the folder of the
+cffi runtime, and the interpreter that runs the command `memif`. The second is empty if cffi is
+neither in the first folder nor among the interpreter's own packages: then a copy is installed, so
+that the library does not need the environment that it was built in.
 """
 
 import json
@@ -34,8 +34,16 @@ def package_folder(prefix: Path, known: list[Path]) -> Path:
     return prefix / "lib" / "python{}.{}".format(*sys.version_info) / "site-packages"
 
 
+def interpreter_for(prefix: Path) -> Path:
+    """That of a virtual environment which is the prefix; else the one below all environments."""
+    own = prefix / "bin" / "python{}.{}".format(*sys.version_info)
+    if (prefix / "pyvenv.cfg").exists() and own.exists():
+        return own
+    return Path(getattr(sys, "_base_executable", sys.executable))
+
+
 def main(prefix: Path) -> None:
-    """Prints the two folders."""
+    """Prints the two folders and the interpreter."""
     known = site_folders()
     package = package_folder(prefix, known)
     backend = Path(_cffi_backend.__file__).parent
@@ -43,6 +51,7 @@ def main(prefix: Path) -> None:
     lasting = backend == package or (backend in known and backend.is_relative_to(base_prefix))
     print(package)
     print(backend if lasting else "")
+    print(interpreter_for(prefix))
 
 
 main(Path(sys.argv[1]))
