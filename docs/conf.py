@@ -17,7 +17,7 @@ version = re.search(r"version: '([\d.]+)'", (DOCS.parent / "meson.build").read_t
 release = version
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "reference"]
-exclude_patterns = ["tools", "meson.build"]
+exclude_patterns = ["tools", "man", "meson.build"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 

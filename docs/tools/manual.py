@@ -109,7 +109,7 @@ class Writer:
         return [".SH NAME", f"{name} \\- {self._text(what[0].lower() + what[1:], marked=False)}"]
 
     def _synopsis(self, item: Item) -> list[str]:
-        code = [_literal(line) for line in f"{item.declaration};".splitlines()]
+        code = [literal(line) for line in f"{item.declaration};".splitlines()]
         return [
             ".SH SYNOPSIS",
             ".nf",
@@ -147,7 +147,7 @@ class Writer:
             lines += [f".SS {item.name}"]
             lines += self._prose(paragraphs(item.comment)) if item.comment else []
             lines += [".PP"] if item.comment else []
-            lines += [".nf", *map(_literal, item.declaration.splitlines()), ".fi"]
+            lines += [".nf", *map(literal, item.declaration.splitlines()), ".fi"]
         return lines
 
     def _related(self, item: Item) -> list[str]:
@@ -175,7 +175,7 @@ class Writer:
         else:
             text = text.replace("`", "")
         text = text.replace(" -1", " \\-1")
-        return "\n".join(re.sub(r"^([.'])", r"\\&\1", line) for line in _filled(text))
+        return "\n".join(re.sub(r"^([.'])", r"\\&\1", line) for line in filled(text))
 
     def _reference(self, match: re.Match[str]) -> str:
         name = match[1]
@@ -183,7 +183,8 @@ class Writer:
         return f"\\fB{name}\\fR{section}"
 
 
-def _filled(text: str) -> list[str]:
+def filled(text: str) -> list[str]:
+    """Lines of a paragraph."""
     lines = [""]
     for word in text.split():
         if lines[-1] and len(lines[-1]) + 1 + len(word) > _WIDTH:
@@ -192,7 +193,8 @@ def _filled(text: str) -> list[str]:
     return lines
 
 
-def _literal(line: str) -> str:
+def literal(line: str) -> str:
+    """A line that is shown as it is."""
     line = line.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq")
     return re.sub(r"^([.])", r"\\&\1", line)
 

@@ -177,15 +177,15 @@ def _made_page(path: str) -> str:
 
 def _made_command_help() -> str:
     """What the memif command says of itself."""
-    text = _help()
+    text = help_text()
     names = re.findall(r"^  ([a-z][\w-]*)  ", text.partition("Commands:")[2], re.MULTILINE)
     parts = [_help_block("memif", text)]
-    parts += [_help_block(f"memif {name}", _help(name)) for name in names]
+    parts += [_help_block(f"memif {name}", help_text(name)) for name in names]
     return "\n\n".join(parts)
 
 
-def _help(*words: str) -> str:
-    """Run as a module: so it is the package of this interpreter."""
+def help_text(*words: str) -> str:
+    """What a command prints with --help. Run as a module: the package of this interpreter."""
     command = [sys.executable, "-P", "-m", "libmemif_py.tools", *words, "--help"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 

@@ -11,7 +11,7 @@ from libmemif_py import _install
 
 from .options import EXAMPLES_FIRST
 
-_COMMANDS = {
+COMMANDS = {
     "bench": "Measure rates and latency.",
     "bridge": "Join two memif sockets, or one and a network interface.",
     "dump": "Show or record the packets that a peer sends.",
@@ -31,11 +31,11 @@ class _Commands(click.Group):
 
     def list_commands(self, _context: click.Context) -> list[str]:
         """The names of all commands."""
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         """The command of this name."""
-        if name not in _COMMANDS:
+        if name not in COMMANDS:
             return None
         return importlib.import_module(f"{__package__}.{name}").command
 
@@ -43,8 +43,8 @@ class _Commands(click.Group):
         self, context: click.Context, arguments: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The error for an unknown name lists all names."""
-        if arguments and arguments[0] not in _COMMANDS and not arguments[0].startswith("-"):
-            known = ", ".join(_COMMANDS)
+        if arguments and arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
+            known = ", ".join(COMMANDS)
             raise click.UsageError(
                 f"unknown command {arguments[0]!r}, expected one of: {known}", context
             )
@@ -53,7 +53,7 @@ class _Commands(click.Group):
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
         """Print the table above, without importing the commands."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(cls=_Commands, context_settings=EXAMPLES_FIRST)

@@ -341,6 +341,29 @@ def test_meson_installs_the_manual_pages_that_are_made(tools):
             assert installed.splitlines()[1:] == text.splitlines()[1:], name
 
 
+def test_the_manual_pages_of_the_command_say_what_its_help_says(tools):
+    made = tools("command_manual").pages()
+    there = {path.name: path.read_text() for path in (DOCS / "man").glob("*.1")}
+    assert there == made, "run python docs/tools/command_manual.py: docs/man says what was"
+    share = Path(sys.prefix) / "share" / "man" / "man1"
+    for name, text in made.items():
+        assert (share / name).read_text() == text
+
+
+def test_each_option_and_example_of_a_command_is_on_its_manual_page(tools):
+    for name in ["", *cli.list_commands(None)]:
+        page = "memif" + (f"-{name}" if name else "")
+        text = tools("command_manual").pages()[f"{page}.1"].replace("\\-", "-")
+        help_ = tools("reference").help_text(*([name] if name else []))
+        for option in re.findall(r"^  (-.*?)(?:  |$)", help_, re.M):
+            for word in re.findall(r"(?<!\S)--?[A-Za-z][\w-]*", option):
+                assert f"\\fB{word}\\fR" in text, f"{page}: {word}"
+        examples = re.findall(r"^    (memif .*)$", help_, re.M)
+        assert examples
+        for example in examples:
+            assert f"\n{example.strip()}\n" in text
+
+
 def test_a_header_that_is_not_understood_is_refused(tools):
     headers = tools("headers")
     text = "/* For what. */\n\nint memif_x(void)\n"

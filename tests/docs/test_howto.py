@@ -200,11 +200,13 @@ def command() -> None:
     """
     click.echo("hello, memif")
 '''
-NEW_FILES = {"libmemif_py/tools/hello.py": COMMAND}
+# The page is empty until the script has written it.
+NEW_FILES = {"libmemif_py/tools/hello.py": COMMAND, "docs/man/memif-hello.1": ""}
 SUBCOMMAND = [
-    After(r"^_COMMANDS = \{\n", '    "hello": "Say hello.",\n'),
+    After(r"^COMMANDS = \{\n", '    "hello": "Say hello.",\n'),
     Before(r"^  'info\.py',\n", "  'hello.py',\n"),
     Before(r"^memif top .*\n", "memif hello\n"),
+    Before(r"^  'memif-info\.1',\n", "  'memif-hello.1',\n"),
     After(r"^COMMANDS = \[", '"hello", '),
 ]
 
@@ -427,6 +429,12 @@ def test_a_new_subcommand_is_there_with_its_help(copy):
     assert "hello" in copy.run([*memif, "--help"])
     assert "Say hello." in copy.run([*memif, "hello", "--help"])
     assert copy.run([*memif, "hello"]) == "hello, memif\n"
+
+
+def test_a_new_subcommand_gets_a_manual_page(copy):
+    copy.run([PYTHON, "-B", "docs/tools/command_manual.py"])
+    page = (copy.sources / "docs/man/memif-hello.1").read_text()
+    assert "memif\\-hello \\- say hello\n" in page
 
 
 ASK = """

@@ -78,11 +78,13 @@ def header_files() -> set[str]:
 
 
 def manual_pages() -> set[str]:
-    """One for each function of each interface, and an overview of each interface."""
+    """Of each function, of each interface, of the command and of each subcommand."""
     # The older name of memif_get_socket_path, which no header declares.
     shown = ((api, name) for api in APIS for name in api.exported if "socket_filename" not in name)
     functions = {f"share/man/man3/{name}.3{api.package[3:]}" for api, name in shown}
-    return functions | {f"share/man/man7/{api.package}.7" for api in APIS}
+    overviews = {f"share/man/man7/{api.package}.7" for api in APIS}
+    command = {f"share/man/man1/{path.name}" for path in (ROOT / "docs" / "man").glob("*.1")}
+    return functions | overviews | command
 
 
 def dynamic_section(library: Path) -> dict[str, list[str]]:
