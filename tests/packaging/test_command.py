@@ -9,10 +9,7 @@ from pathlib import Path
 import pytest
 from support import builds
 from support.builds import BASE_PYTHON, ROOT, Installed, declared_version, environment, run
-from support.installations import make_venv
-
-# What the command needs, and what that needs.
-EXTRAS = ("click", "rich", "pygments", "markdown_it", "mdurl")
+from support.installations import EXTRAS, make_venv
 
 
 @pytest.fixture(scope="session")

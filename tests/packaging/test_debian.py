@@ -5,6 +5,7 @@ test, and used there by C and Python programs."""
 import os
 import re
 import shutil
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from support.builds import (
     environment,
     run,
 )
+from support.installations import EXTRAS
+from support.memif_command import COMMANDS
 
 DEBIAN_PYTHON = Path("/usr/bin/python3")
 PACKAGES = ("libmemif-py0", "libmemif-py-dev", "libmemif-py-examples", "python3-libmemif-py")
@@ -136,6 +139,21 @@ def test_programs_build_as_python_says(system, api):
 def test_python_programs_exchange_packets(system):
     shutil.copy(SUPPORT / "exchanges.py", system.shared)
     assert system.run("/usr/bin/python3", "-I", "/tmp/exchanges.py", "/tmp/socket") == "good\n"
+
+
+def test_the_command_runs_with_its_manual_page_and_completion(system):
+    for name in EXTRAS:
+        shutil.copytree(Path(sysconfig.get_path("purelib"), name), system.shared / name)
+    said = system.shell("PYTHONPATH=/tmp memif --version")
+    assert said.startswith(f"libmemif-py {builds.declared_version()}\n")
+    files = system.run("dpkg", "--listfiles", "python3-libmemif-py").splitlines()
+    for name in ("", *(f"-{name}" for name in COMMANDS)):
+        assert f"/usr/share/man/man1/memif{name}.1.gz" in files
+    assert "/usr/share/bash-completion/completions/memif" in files
+    assert "/usr/share/zsh/vendor-completions/_memif" in files
+    assert "/usr/share/fish/vendor_completions.d/memif.fish" in files
+    first = system.shell("head -n 1 /usr/bin/memif")
+    assert first.removeprefix("#!").strip() == str(DEBIAN_PYTHON)
 
 
 def test_the_package_is_byte_compiled_when_it_is_installed(system):

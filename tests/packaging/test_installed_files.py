@@ -36,6 +36,9 @@ def test_nothing_else_is_installed(plain, usr, usr_v4):
             *header_files(),
             *manual_pages(),
             "bin/memif",
+            "share/bash-completion/completions/memif",
+            "share/fish/vendor_completions.d/memif.fish",
+            "share/zsh/site-functions/_memif",
             *(f"{package}/{name}" for name in files_below(installed.package)),
         }
         assert files_below(installed.tree) == expected

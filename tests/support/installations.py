@@ -37,6 +37,8 @@ MODULES = {
 EXTENSION_SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 BASE_PREFIX = Path(sys.base_prefix)
 NOBODY = "65534"
+# What the command memif needs, and what that needs.
+EXTRAS = ("click", "rich", "pygments", "markdown_it", "mdurl")
 
 PYTHON_EXCHANGE = SUPPORT / "exchanges.py"
 # What of a checkout a build from a source distribution needs, and what describes it.
