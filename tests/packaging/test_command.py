@@ -85,6 +85,36 @@ def test_a_path_that_the_kernel_does_not_take_for_an_interpreter_works(tmp_path,
     assert run([command, "a b", "c"]).stdout == f"{tmp_path / name} ['a b', 'c']\n"
 
 
+SAYS_WHAT_TO_INSTALL = """
+import os, sys
+for name in ("click", "rich"):
+    sys.modules.pop(name, None)
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("click", "rich"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+exists = os.path.exists
+os.path.exists = lambda path: FOUND if path.endswith("EXTERNALLY-MANAGED") else exists(path)
+from libmemif_py.tools.main import main
+sys.exit(main(["--version"]))
+"""
+
+
+@pytest.mark.parametrize("managed", [True, False])
+def test_without_its_extras_it_names_a_command_that_works_there(plain, in_venv, managed, tmp_path):
+    (tmp_path / "apt-get").touch(mode=0o755)
+    code = SAYS_WHAT_TO_INSTALL.replace("FOUND", str(managed))
+    own = in_venv.prefix / "bin" / "python"
+    for python, installed in ((BASE_PYTHON, plain), (own, in_venv)):
+        pip = f"{python} -m pip install click rich"
+        apt = "apt-get install python3-click python3-rich"
+        wanted = apt if managed and python == BASE_PYTHON else pip
+        env = environment(PYTHONPATH=str(installed.package.parent), PATH=str(tmp_path))
+        result = run([python, "-P", "-c", code], env=env, cwd=tmp_path, status=2)
+        assert result.stderr == f"memif: click is missing. Install it: {wanted}\n"
+
+
 def test_a_wheel_has_no_second_script(sources, tmp_path):
     builds.meson("setup", tmp_path / "build", sources, "-Dwheel=true")
     plan = builds.meson("introspect", tmp_path / "build", "--installed")
