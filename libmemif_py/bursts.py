@@ -184,7 +184,7 @@ def _numpy() -> Any:
         import numpy
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "arrays need NumPy: pip install 'libmemif-py[numpy]'; or use `rows`, a memoryview",
+            "arrays need NumPy: pip install numpy; or use `rows`, a memoryview",
             name="numpy",
         ) from error
     return numpy

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counters of interfaces for Prometheus. Needs `pip install 'libmemif-py[metrics]'`.
+"""Counters of interfaces for Prometheus. Needs `pip install prometheus-client`.
 
 from prometheus_client import REGISTRY, start_http_server
 from libmemif_py.adapters.metrics import InterfaceCollector

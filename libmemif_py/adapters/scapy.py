@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scapy over memif; needs `pip install 'libmemif-py[scapy]'`. Scapy is under the GPL.
+"""Scapy over memif; needs `pip install scapy`. Scapy is under the GPL.
 
     from scapy.all import ARP, Ether
     from libmemif_py.adapters.scapy import MemifSocket

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `memif`. It needs click and rich: pip install 'libmemif-py[tools]'."""
+"""The command `memif`. It needs click and rich."""

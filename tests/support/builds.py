@@ -78,7 +78,7 @@ def pythons() -> dict[str, Path]:
     one that runs the tests. Candidates are run, for some start only where they are wanted."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     found = {}
-    for minor in (11, 12, 13):
+    for minor in (11, 12, 13, 14):
         candidates = [BASE_PYTHON, Path("/usr/bin/python3"), f"python3.{minor}"]
         candidates += sorted(pyenv.glob(f"versions/3.{minor}.*/bin/python3"))
         for candidate in candidates:
