@@ -9,6 +9,7 @@ the reports of the control plane.
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING
 
 from . import counters, errors, settings
@@ -19,7 +20,7 @@ from .control.steps import Steps
 from .control.wire import UINT16_MAX, VERSION_1, VERSION_2
 from .details import Details, Peer, details_of
 from .errors import Timeout
-from .observer import Observer
+from .observer import Observer, Reports
 from .receiving import Receiver
 from .sending import Sender
 from .settings import Mode, Role, RxMode, Unsealed
@@ -85,6 +86,9 @@ class Interface:
         on_disconnect: called in the same way when the link went down, with the interface and a
             reason, as in `Details.last_error`. Packets that were not received yet can be received
             in this callback and later.
+
+    Close it, best with a `with` block. An interface that nobody refers to any more is closed too,
+    with a ResourceWarning, which Python shows with `-X dev` or `-W default`.
 
     A forked child inherits the interface, but neither its thread nor its rings. In the child each
     call except `close` raises ForkedError at once. Neither `close` nor the end of the child
@@ -157,10 +161,12 @@ class Interface:
                 on_disconnect=on_disconnect,
             )
             try:
-                self._state.endpoint = reactor.add(wanted, self._observer)
+                reports = Reports(self._observer, asks=allow is not None)
+                self._state.endpoint = reactor.add(wanted, reports)
             except BaseException as error:
                 with Steps(error) as steps:
                     steps.take(self._receiver.close)
+        self._is_made = True
 
     @property
     def _endpoint(self) -> Endpoint:
@@ -187,9 +193,20 @@ class Interface:
         with reactor.in_our_classes(state.settings), Steps() as steps:
             steps.take(self.counters)
             steps.take(reactor.remove, self._endpoint)
-            with state.changed:  # the control thread may be about to report the end of the link
-                steps.take(self._observer.end)
-                steps.take(self._receiver.close)
+            # The control thread may be about to report the end of the link.
+            steps.take(self._observer.close)
+
+    _is_made = False
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        """An interface that was dropped without `close` is closed soon, with a ResourceWarning."""
+        if not self._is_made or self._state.closing or self._state.inherited:
+            return
+        self._state.closing = True
+        try:
+            _warn(f"unclosed {self!r}", ResourceWarning, source=self)
+        finally:
+            reactor.drop(self._endpoint, self._observer.close)
 
     def __enter__(self) -> Interface:
         """Close at the end of the block."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from .control import reactor
@@ -38,16 +39,15 @@ class Observer:
         on_connect: Callable[[Any], object] | None,
         on_disconnect: Callable[[Any, str], object] | None,
     ) -> None:
-        """The callbacks are described at Interface."""
-        self._interface = interface
+        """The callbacks are described at Interface, which owns this."""
+        self._interface = weakref.ref(interface)
         self._state = state
         self._receiver = receiver
         self._allow = allow
         self.on_connect = on_connect
         self.on_disconnect = on_disconnect
-        self.admits = self._admits if allow is not None else None
 
-    def _admits(self, endpoint: Endpoint, peer: tuple[int, int, int]) -> bool:
+    def admits(self, endpoint: Endpoint, peer: tuple[int, int, int]) -> bool:
         """Ask the program. The peer does not hear of its exceptions."""
         self._state.endpoint = endpoint  # a link may come about before `reactor.add` has returned
         try:
@@ -72,7 +72,7 @@ class Observer:
             state.number = int(reactor.ffi.cast("uintptr_t", endpoint.handle))
             self._receiver.link_up(endpoint, link.rx_efds())
             state.changed.notify_all()
-        _tell(self.on_connect, self._interface)
+        self._tell(self.on_connect)
 
     def disconnected(self, _endpoint: Endpoint, reason: str) -> None:
         """The link is over. Its rings are unmapped when this returns."""
@@ -86,9 +86,11 @@ class Observer:
                 state.changed.notify_all()
                 if state.closing:
                     steps.take(self.end)
-            steps.take(self._interface.counters)  # the last ones, if the interface is being closed
+            interface = self._interface()
+            if interface is not None:
+                steps.take(interface.counters)  # the last ones, if the interface is being closed
             if was_up:
-                _tell(self.on_disconnect, self._interface, reason)
+                self._tell(self.on_disconnect, reason)
 
     def end(self) -> None:
         """Nothing comes any more: wake all who wait. Under `State.changed`."""
@@ -102,11 +104,55 @@ class Observer:
         self._state.number = 0
         self._receiver.abandon()
 
+    def close(self) -> None:
+        """The last step of an interface: nothing comes any more, and the descriptors close."""
+        with self._state.changed, Steps() as steps:
+            steps.take(self.end)
+            steps.take(self._receiver.close)
 
-def _tell(callback: Callable | None, *arguments: object) -> None:
-    """Call back into the program. Its exceptions are shown; the link goes on."""
-    try:
-        if callback is not None:
-            callback(*arguments)
-    except Exception:
-        sys.excepthook(*sys.exc_info())
+    def _tell(self, callback: Callable | None, *arguments: object) -> None:
+        """Call back into the program. Its exceptions are shown; the link goes on."""
+        interface = self._interface()
+        try:
+            if callback is not None and interface is not None:
+                callback(interface, *arguments)
+        except Exception:
+            sys.excepthook(*sys.exc_info())
+
+
+class Reports:
+    """Passes what the control plane reports to an Observer, which it does not keep alive.
+
+    The control plane must not keep an interface alive that the program has dropped, nor what its
+    callbacks refer to, which often is the interface.
+    """
+
+    def __init__(self, observer: Observer, *, asks: bool) -> None:
+        """`asks`: whether the program wants to be asked about peers."""
+        self._observer = weakref.ref(observer)
+        self.admits: Callable[[Endpoint, tuple[int, int, int]], bool] | None = (
+            self._admits if asks else None
+        )
+
+    def _admits(self, endpoint: Endpoint, peer: tuple[int, int, int]) -> bool:
+        """An interface that is gone admits nobody."""
+        observer = self._observer()
+        return observer is not None and observer.admits(endpoint, peer)
+
+    def connected(self, endpoint: Endpoint, handle: Any) -> None:
+        """The link is up."""
+        observer = self._observer()
+        if observer is not None:
+            observer.connected(endpoint, handle)
+
+    def disconnected(self, endpoint: Endpoint, reason: str) -> None:
+        """The link is over."""
+        observer = self._observer()
+        if observer is not None:
+            observer.disconnected(endpoint, reason)
+
+    def abandoned(self) -> None:
+        """This process is a fork."""
+        observer = self._observer()
+        if observer is not None:
+            observer.abandoned()

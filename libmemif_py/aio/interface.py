@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +50,13 @@ class AsyncInterface:
         self._receivers: dict[int, _Receiver] = {}
         self._send_locks: dict[int, asyncio.Lock] = {}
         self._sent = 0
+        # They must not keep alive what the program drops.
+        went_up, went_down = weakref.WeakMethod(self._went_up), weakref.WeakMethod(self._went_down)
+        loop = self._loop
         self.interface = Interface(
             path,
-            on_connect=lambda _: tell(self._loop, self._went_up),
-            on_disconnect=lambda _, reason: tell(self._loop, self._went_down, reason),
+            on_connect=lambda _: tell(loop, _call, went_up),
+            on_disconnect=lambda _, reason: tell(loop, _call, went_down, reason),
             **options,
         )
         """The plain Interface, for calls that do not wait. Do not receive from it on a queue from
@@ -196,6 +200,12 @@ class AsyncInterface:
                     self._sent += step
                     nap = FIRST_NAP
         return sent
+
+
+def _call(method: weakref.WeakMethod[Callable[..., None]], *arguments: object) -> None:
+    """Call it, if its object is still there."""
+    if (bound := method()) is not None:
+        bound(*arguments)
 
 
 class _Receiver:

@@ -76,7 +76,10 @@ class Listener:
             )
             raise errors.ArgumentError(text)
         if number in self.endpoints:
-            text = f"interface id {number} is in use on {path!r}, choose another"
+            text = (
+                f"interface id {number} is in use on {path!r} by another interface of this "
+                "process: close that one first, or choose another id"
+            )
             raise errors.InterfaceIdError(text)
         self.endpoints[number] = endpoint
 

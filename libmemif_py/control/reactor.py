@@ -17,6 +17,7 @@ import importlib.util
 import os
 import sys
 import threading
+from collections import deque
 from pathlib import Path
 
 from .. import errors
@@ -27,7 +28,7 @@ from .steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from .endpoint import Endpoint, Observer, Settings
@@ -96,7 +97,8 @@ class ControlThread:
         self._key = int(ffi.cast("uintptr_t", self._pointer))
         self.users = 0
         self._stopping = self._abandoned = False
-        self._pointer_lock = threading.Lock()  # only to use it while it is there
+        # Only to use it while it is there. Garbage collection inside it may call `wake`.
+        self._pointer_lock = threading.RLock()
         self._error: BaseException | None = None
         try:
             self.hub = Hub(native, self._pointer, b"libmemif_py")
@@ -118,6 +120,7 @@ class ControlThread:
             failed = native.failed_call(code)
             if failed.startswith("epoll_wait"):  # and not a handler of an event
                 self.hub.poll_failed(failed)
+            _end_dropped()
         if self._abandoned:
             return
         try:
@@ -137,16 +140,17 @@ class ControlThread:
     def stop(self) -> None:
         """End the thread, and with it the hub and its interfaces. May be called on that thread."""
         self._stopping = True
-        self._wake()
+        self.wake()
         if threading.current_thread() is self._thread:
             return
         while self._thread.is_alive():
             self._thread.join(_PATIENCE)
-            self._wake()  # should the first have failed
+            self.wake()  # should the first have failed
         if self._error is not None:
             raise self._error
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have the thread look whether there is something to do."""
         with self._pointer_lock:
             if self._pointer != ffi.NULL:
                 lib.mif_poller_cancel(self._pointer)
@@ -170,6 +174,7 @@ def add(settings: Settings, observer: Observer) -> Endpoint:
             "this process was forked in a way that Python did not notice, or out of memory: "
             "use os.fork or multiprocessing"
         )
+    _end_dropped()  # the new one may have the id of one of them
     with _lock:
         thread = _thread or ControlThread()
         try:
@@ -229,13 +234,52 @@ def _release(hub: Hub) -> None:
     thread.stop()
 
 
+# Interfaces that the program dropped without closing them, each with the last step of its end.
+_dropped: deque[tuple[Endpoint, Callable[[], None]]] = deque()
+_dropping = threading.RLock()  # held while one of them is being ended
+
+
+def drop(endpoint: Endpoint, last: Callable[[], None]) -> None:
+    """End an interface soon, on the library's thread; then call `last`. For a finalizer.
+
+    A finalizer runs on any thread, at any moment, and that thread may hold any lock. So this waits
+    for nothing.
+    """
+    _dropped.append((endpoint, last))
+    thread = _thread
+    if thread is not None:
+        thread.wake()
+
+
+def _end_dropped() -> None:
+    """Returns when all are ended, also those that another thread is ending.
+
+    Nobody can be told of an error, such as a socket file that cannot be removed, but the debug
+    lines. Releases them without the lock: to stop the thread is to wait for it, and it may be here.
+    """
+    ended = []
+    try:
+        with Steps() as steps:
+            with _dropping:
+                while _dropped:
+                    endpoint, last = _dropped.popleft()
+                    ended.append(endpoint)
+                    steps.take(_end, endpoint)
+                    steps.take(last)
+            for endpoint in ended:
+                steps.take(_release, endpoint.hub)
+    except Exception as error:
+        native.debug(f"end of a dropped interface: {error!r}")
+
+
 def _start_over() -> None:
     """In a forked child."""
-    global generation, _lock, _thread  # noqa: PLW0603
+    global generation, _lock, _dropping, _thread  # noqa: PLW0603
     generation += 1
     at_rest = LOCK.start_over()
-    _lock = threading.Lock()
+    _lock, _dropping = threading.Lock(), threading.RLock()
     _thread = None
+    _dropped.clear()
     inherited = list(_threads.values())
     _threads.clear()
     for thread in inherited:

@@ -341,7 +341,7 @@ def test_an_interface_that_was_closed_first_does_not_go_up(tmp_path, monkeypatch
             connected(self, endpoint, handle)
             return
         self._state.endpoint = endpoint
-        self._interface.close()
+        self._interface().close()
         try:
             connected(self, endpoint, handle)
         except BaseException as error:
