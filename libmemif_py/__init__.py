@@ -16,49 +16,148 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from . import errors
+    from . import aio, errors
     from .aio import AsyncInterface, MemifTransport, create_memif_endpoint
     from .bursts import RxBurst, TxBurst
     from .counters import Counters, RxCounters, TxCounters
     from .details import Details, Peer
-    from .errors import MemifError, Timeout
+    from .errors import (
+        AccessError,
+        AgainError,
+        AlreadyConnectedError,
+        AlreadyError,
+        ArgumentError,
+        BadFileError,
+        CallbackError,
+        ConnectionRefused,
+        CookieError,
+        DetailsSizeError,
+        Disconnected,
+        FileLimitError,
+        FileNotSocketError,
+        ForkedError,
+        InterfaceIdError,
+        MemifError,
+        MoreWaitingError,
+        NoConnectionError,
+        NoFileError,
+        NoMemoryError,
+        PollCancelled,
+        ProcessFileLimitError,
+        ProtocolMismatchError,
+        QueueError,
+        RegionLimitError,
+        RingFullError,
+        RingLimitError,
+        RingSizeError,
+        SignalError,
+        SystemCallError,
+        Timeout,
+        WaitError,
+    )
     from .interface import Interface
 
+    __version__: str
+
 __all__ = [
+    "AccessError",
+    "AgainError",
+    "AlreadyConnectedError",
+    "AlreadyError",
+    "ArgumentError",
     "AsyncInterface",
+    "BadFileError",
+    "CallbackError",
+    "ConnectionRefused",
+    "CookieError",
     "Counters",
     "Details",
+    "DetailsSizeError",
+    "Disconnected",
+    "FileLimitError",
+    "FileNotSocketError",
+    "ForkedError",
     "Interface",
+    "InterfaceIdError",
     "MemifError",
     "MemifTransport",
+    "MoreWaitingError",
+    "NoConnectionError",
+    "NoFileError",
+    "NoMemoryError",
     "Peer",
+    "PollCancelled",
+    "ProcessFileLimitError",
+    "ProtocolMismatchError",
+    "QueueError",
+    "RegionLimitError",
+    "RingFullError",
+    "RingLimitError",
+    "RingSizeError",
     "RxBurst",
     "RxCounters",
+    "SignalError",
+    "SystemCallError",
     "Timeout",
     "TxBurst",
     "TxCounters",
+    "WaitError",
+    "aio",
     "create_memif_endpoint",
     "errors",
 ]
 
 # The modules in libmemif_py.adapters need other packages: import them by name.
 _HOMES = {
+    "AccessError": "errors",
+    "AgainError": "errors",
+    "AlreadyConnectedError": "errors",
+    "AlreadyError": "errors",
+    "ArgumentError": "errors",
     "AsyncInterface": "aio",
+    "BadFileError": "errors",
+    "CallbackError": "errors",
+    "ConnectionRefused": "errors",
+    "CookieError": "errors",
     "Counters": "counters",
     "Details": "details",
+    "DetailsSizeError": "errors",
+    "Disconnected": "errors",
+    "FileLimitError": "errors",
+    "FileNotSocketError": "errors",
+    "ForkedError": "errors",
     "Interface": "interface",
+    "InterfaceIdError": "errors",
     "MemifError": "errors",
     "MemifTransport": "aio",
+    "MoreWaitingError": "errors",
+    "NoConnectionError": "errors",
+    "NoFileError": "errors",
+    "NoMemoryError": "errors",
     "Peer": "details",
+    "PollCancelled": "errors",
+    "ProcessFileLimitError": "errors",
+    "ProtocolMismatchError": "errors",
+    "QueueError": "errors",
+    "RegionLimitError": "errors",
+    "RingFullError": "errors",
+    "RingLimitError": "errors",
+    "RingSizeError": "errors",
     "RxBurst": "bursts",
     "RxCounters": "counters",
+    "SignalError": "errors",
+    "SystemCallError": "errors",
     "Timeout": "errors",
     "TxBurst": "bursts",
     "TxCounters": "counters",
+    "WaitError": "errors",
+    "__version__": "_install",
+    "aio": "aio",
     "create_memif_endpoint": "aio",
     "errors": "errors",
 }
 
+_RENAMED = {"__version__": "VERSION"}
 
 # Modules that a build makes.
 _BUILT = ("_install", "_native")
@@ -72,7 +171,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # Not importlib: this also runs for `from . import errors` in a cold start.
     module = __import__(f"{__name__}.{_HOMES[name]}", fromlist=("__name__",))
-    value = module if name == "errors" else getattr(module, name)
+    value = module if name == _HOMES[name] else getattr(module, _RENAMED.get(name, name))
     globals()[name] = value
     return value
 

@@ -172,7 +172,11 @@ class RingSizeError(MemifError, ValueError):
     code = "MAX_RING"
 
 
-class Disconnected(MemifError, ConnectionError):
+class WaitError(MemifError):
+    """A call has waited in vain: Timeout or Disconnected. It may work later."""
+
+
+class Disconnected(WaitError, ConnectionError):
     """The interface is not connected."""
 
     code = "DISCONNECTED"
@@ -200,7 +204,7 @@ def make(code: str, text: str) -> MemifError:
 
 
 # After BY_CODE, in which AGAIN stands for AgainError.
-class Timeout(MemifError, TimeoutError):
+class Timeout(WaitError, TimeoutError):
     """No packet came, no room to send, or no link within the given time."""
 
     code = "AGAIN"

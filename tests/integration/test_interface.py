@@ -186,6 +186,15 @@ def test_all_public_names_load_without_what_is_optional(tmp_path, tmp_path_facto
     assert run_script(optional + STAR, tmp_path, tmp_path_factory)[0] == "[]\n"
 
 
+def test_the_package_knows_its_version_and_its_modules(tmp_path, tmp_path_factory):
+    script = "import libmemif_py as m; print(m.__version__, m.aio.__name__, m.errors.__name__)"
+    stdout, _ = run_script(script, tmp_path, tmp_path_factory)
+    known = run_script(
+        "from libmemif_py._install import VERSION; print(VERSION)", tmp_path, tmp_path_factory
+    )[0]
+    assert stdout == f"{known.strip()} libmemif_py.aio libmemif_py.errors\n"
+
+
 def test_asyncio_is_loaded_only_when_asked_for(tmp_path, tmp_path_factory):
     assert run_script(SYNCHRONOUS, tmp_path, tmp_path_factory)[0] == "False\n"
 
@@ -236,8 +245,8 @@ def test_a_strict_type_checker_knows_the_public_names(tmp_path, tmp_path_factory
 TYPED = """
 import asyncio
 from libmemif_py import (
-    AsyncInterface, Counters, Interface, MemifError, RxBurst, Timeout, TxBurst,
-    create_memif_endpoint, errors,
+    AsyncInterface, Counters, Interface, MemifError, RxBurst, Timeout, TxBurst, WaitError,
+    __version__, aio, create_memif_endpoint, errors,
 )
 
 
@@ -248,6 +257,8 @@ def use(interface: Interface) -> bytes:
         sent.lengths[0] = len(first) + counters.tx[0].full
     try:
         return interface.recv(1.0)
+    except WaitError:
+        return __version__.encode() + aio.__name__.encode()
     except (Timeout, errors.Disconnected, MemifError) as error:
         return error.code.encode()
 

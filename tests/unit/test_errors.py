@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 
+import libmemif_py
 from libmemif_py import Interface, MemifError, Timeout, errors
 from libmemif_py.control import reactor
 
@@ -40,12 +41,27 @@ BUILTINS = {
     errors.RingSizeError: ValueError,
     errors.SignalError: OSError,
     errors.SystemCallError: OSError,
+    errors.WaitError: Exception,
 }
 
 
 def test_every_exception_is_in_the_table():
     kinds = {kind for _, kind in inspect.getmembers(errors, inspect.isclass)}
     assert kinds | {Timeout} == {*BUILTINS, MemifError}
+
+
+def test_the_package_has_every_exception():
+    for kind in (MemifError, *BUILTINS):
+        assert kind.__name__ in libmemif_py.__all__
+        assert getattr(libmemif_py, kind.__name__) is kind
+
+
+def test_a_receive_loop_has_one_exception_for_what_passes():
+    assert {k for k in BUILTINS if issubclass(k, errors.WaitError)} == {
+        errors.WaitError,
+        Timeout,
+        errors.Disconnected,
+    }
 
 
 @pytest.mark.parametrize("kind", BUILTINS, ids=lambda kind: kind.__name__)
