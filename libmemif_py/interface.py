@@ -24,7 +24,7 @@ from .observer import Observer, Reports
 from .receiving import Receiver
 from .sending import Sender
 from .settings import Mode, Role, RxMode, Unsealed
-from .state import State
+from .state import State, closed_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -96,6 +96,7 @@ class Interface:
 
     Raises:
         ArgumentError: the value of an argument is not valid.
+        TypeError: an argument has another type.
         NoFileError, AccessError, AlreadyError, FileNotSocketError: the master cannot listen.
     """
 
@@ -128,14 +129,14 @@ class Interface:
         wanted = Settings(
             path=os.fsencode(path),
             is_master=settings.choice("role", role, ("slave", "master")) == "master",
-            interface_id=id,
+            interface_id=settings.whole("id", id),
             if_name=settings.text("name", name, 32),
             app_name=settings.text("app_name", app_name, 32),
             secret=settings.text("secret", b"" if secret is None else secret, 24),
             mode=settings.MODES.index(settings.choice("mode", mode, settings.MODES)),
-            num_s2m_rings=s2m_rings,
-            num_m2s_rings=m2s_rings,
-            buffer_size=buffer_size,
+            num_s2m_rings=settings.whole("s2m_rings", s2m_rings),
+            num_m2s_rings=settings.whole("m2s_rings", m2s_rings),
+            buffer_size=settings.whole("buffer_size", buffer_size),
             log2_ring_size=settings.log2(ring_size),
             min_version=settings.choice("version", version, (None, VERSION_1, VERSION_2))
             or VERSION_1,
@@ -143,9 +144,10 @@ class Interface:
             access=settings.access(socket_mode, socket_owner, socket_group),
             unsealed=settings.choice("unsealed", unsealed, regions.UNSEALED),
             handshake_timeout=settings.positive("handshake_timeout", handshake_timeout),
-            max_packet=max_packet,
+            max_packet=settings.whole("max_packet", max_packet),
         )
-        rings = (s2m_rings, m2s_rings) if wanted.is_master else (m2s_rings, s2m_rings)
+        rings = (wanted.num_s2m_rings, wanted.num_m2s_rings)
+        rings = rings if wanted.is_master else rings[::-1]
         self._counters = counters.zero(*rings)
         self._state = State(wanted)
         self._sender = Sender(self._state, rings[1])
@@ -156,9 +158,9 @@ class Interface:
                 self,
                 self._state,
                 self._receiver,
-                allow=allow,
-                on_connect=on_connect,
-                on_disconnect=on_disconnect,
+                allow=settings.callback("allow", allow),
+                on_connect=settings.callback("on_connect", on_connect),
+                on_disconnect=settings.callback("on_disconnect", on_disconnect),
             )
             try:
                 reports = Reports(self._observer, asks=allow is not None)
@@ -209,7 +211,9 @@ class Interface:
             reactor.drop(self._endpoint, self._observer.close)
 
     def __enter__(self) -> Interface:
-        """Close at the end of the block."""
+        """Close at the end of the block. Raises NoConnectionError if it is closed already."""
+        if self._state.closed:
+            raise closed_error()
         return self
 
     def __exit__(
@@ -351,7 +355,7 @@ class Interface:
         It is readable when the queue may have packets (in interrupt mode), or when the link
         changed. Then call recv or recv_burst with timeout 0.
         """
-        self._state.check_process()
+        self._state.check_open()
         return self._receiver.fileno(queue)
 
     def set_rx_mode(self, mode: RxMode, *, queue: int = 0) -> None:

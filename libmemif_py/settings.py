@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import grp
+import operator
 import pwd
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -53,8 +54,25 @@ def _encoded(value: str) -> bytes | None:
 
 def positive(what: str, value: float) -> float:
     """`value`, if it is more than 0."""
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{what} {value!r}, expected a number of seconds")
     if not value > 0:
         raise ArgumentError(f"{what} {value}, expected more than 0")
+    return value
+
+
+def whole(what: str, value: int) -> int:
+    """`value`, if it is an integer, such as one of NumPy's too."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} {value!r}, expected an integer") from None
+
+
+def callback(what: str, value: _T) -> _T:
+    """`value`, if it can be called or is None."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{what} {value!r}, expected a function or None")
     return value
 
 
@@ -73,6 +91,7 @@ def at_least_one(count: int) -> None:
 
 def log2(ring_size: int) -> int:
     """The exponent of a power of two."""
+    ring_size = whole("ring_size", ring_size)
     if ring_size < 1 or ring_size & (ring_size - 1):
         raise ArgumentError(f"ring_size {ring_size}, expected a power of two")
     return ring_size.bit_length() - 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import errors
 from ..control.steps import Steps
 from ..interface import Interface
-from ..settings import at_least_one
+from ..settings import at_least_one, callback
 from .loop import FIRST_NAP, LONGEST_NAP, NOT_NOW, PER_TURN, remove_reader, tell
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class AsyncInterface:
     ) -> None:
         """See the class."""
         self._loop = asyncio.get_running_loop()
-        self._on_connect = on_connect
-        self._on_disconnect = on_disconnect
+        self._on_connect = callback("on_connect", on_connect)
+        self._on_disconnect = callback("on_disconnect", on_disconnect)
         self._closed = False
         self._link_waiters: list[asyncio.Future[None]] = []
         self._receivers: dict[int, _Receiver] = {}
@@ -81,7 +81,8 @@ class AsyncInterface:
             steps.take(self._wake_link_waiters)
 
     async def __aenter__(self) -> AsyncInterface:
-        """Close at the end of the block."""
+        """Close at the end of the block. Raises NoConnectionError if it is closed already."""
+        self.interface.__enter__()
         return self
 
     async def __aexit__(

@@ -123,7 +123,7 @@ QUEUE_FEATURE = [
         r"        handshake_timeout: float = Settings\.handshake_timeout,\n",
         "        mute: bool = False,\n",
     ),
-    After(r"            max_packet=max_packet,\n", "            mute=mute,\n"),
+    After(r"            max_packet=settings\.whole\(.*\),\n", "            mute=mute,\n"),
 ]
 
 DECLARATION = """/*

@@ -277,3 +277,43 @@ def test_what_keeps_a_master_from_listening_is_an_error_of_ours_and_of_python(tm
         Interface(tmp_path / "no" / "folder" / "socket", role="master")
     assert isinstance(caught.value, FileNotFoundError)
     assert (caught.value.errno, caught.value.code) == (errno.ENOENT, "NO_FILE")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"id": "a"}, "id 'a', expected an integer"),
+        ({"ring_size": 1024.0}, "ring_size 1024.0, expected an integer"),
+        ({"s2m_rings": None}, "s2m_rings None, expected an integer"),
+        ({"buffer_size": "2k"}, "buffer_size '2k', expected an integer"),
+        ({"handshake_timeout": "1"}, "handshake_timeout '1', expected a number of seconds"),
+        ({"on_connect": 5}, "on_connect 5, expected a function or None"),
+        ({"on_disconnect": "print"}, "on_disconnect 'print', expected a function or None"),
+        ({"allow": True}, "allow True, expected a function or None"),
+    ],
+)
+def test_a_value_of_another_type_is_named(tmp_path, options, said):
+    with pytest.raises(TypeError, match=f"^{said}$"):
+        Interface(tmp_path / "socket", role="master", **options)
+    assert os.listdir(tmp_path) == []
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    numpy = pytest.importorskip("numpy")
+    options = {"id": numpy.uint32(7), "ring_size": numpy.int64(64), "buffer_size": numpy.int16(512)}
+    with Interface(tmp_path / "socket", role="master", **options) as master:
+        assert (master.details().id, master.details().buffer_size) == (7, 512)
+
+
+def test_a_closed_interface_raises_the_same_everywhere(tmp_path):
+    interface = Interface(tmp_path / "socket", role="master")
+    interface.close()
+    for use in (
+        interface.fileno,
+        interface.recv,
+        interface.__enter__,
+        interface.wait_connected,
+        lambda: interface.send(b"packet"),
+    ):
+        with pytest.raises(errors.NoConnectionError, match="the interface is closed"):
+            use()
