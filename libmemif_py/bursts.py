@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Protocol
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ._burst import Burst
     from .waiting import QueueLock
 
@@ -60,7 +63,7 @@ class _Burst:
         return memoryview(self._slots)
 
     @property
-    def data(self) -> Any:
+    def data(self) -> NDArray[np.uint8]:
         """`rows` as a NumPy array of uint8, shape (packets, bytes), without a copy."""
         return _numpy().asarray(self._slots)
 
@@ -115,7 +118,7 @@ class RxBurst(_Burst):
             self._abandon()
             raise
 
-    def sizes(self) -> Any:
+    def sizes(self) -> NDArray[np.uint32]:
         """`lengths` as a NumPy array of uint32, shape (packets,)."""
         return _numpy().asarray(self._slots.lengths)
 
@@ -160,7 +163,7 @@ class TxBurst(_Burst):
             self._abandon()
             raise
 
-    def sizes(self) -> Any:
+    def sizes(self) -> NDArray[np.uint32]:
         """`lengths` as a NumPy array of uint32, shape (packets,), writable."""
         return _numpy().asarray(self._slots.lengths)
 

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import errors
 from ..control.steps import Steps
@@ -16,8 +16,14 @@ from ..settings import at_least_one, callback
 from .loop import FIRST_NAP, LONGEST_NAP, NOT_NOW, PER_TURN, remove_reader, tell
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import AsyncIterator, Callable, Iterable
     from types import TracebackType
+    from typing import Unpack
+
+    from typing_extensions import Buffer
+
+    from ..options import Options
 
 
 class AsyncInterface:
@@ -35,11 +41,11 @@ class AsyncInterface:
 
     def __init__(
         self,
-        path: str,
+        path: str | os.PathLike[str],
         *,
         on_connect: Callable[[AsyncInterface], object] | None = None,
         on_disconnect: Callable[[AsyncInterface, str], object] | None = None,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> None:
         """See the class."""
         self._loop = asyncio.get_running_loop()
@@ -171,7 +177,7 @@ class AsyncInterface:
                 await asyncio.sleep(nap)
                 nap = min(2 * nap, LONGEST_NAP)
 
-    async def send(self, packet: bytes, *, queue: int = 0) -> None:
+    async def send(self, packet: Buffer, *, queue: int = 0) -> None:
         """Send one packet (any bytes-like object). Waits for the link and for room.
 
         Packets of several tasks are sent in the order of the calls. Raises NoConnectionError when
@@ -179,7 +185,7 @@ class AsyncInterface:
         """
         await self.send_burst([packet], queue=queue)
 
-    async def send_burst(self, packets: Iterable[bytes], *, queue: int = 0) -> int:
+    async def send_burst(self, packets: Iterable[Buffer], *, queue: int = 0) -> int:
         """Send all packets in order. Returns how many there were. See send."""
         self.interface._state.check_process()  # a task of the parent may hold the lock
         todo, sent, nap = list(packets), 0, FIRST_NAP

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import errors
 from ..control.steps import Steps
@@ -15,6 +15,11 @@ from .loop import FIRST_NAP, LONGEST_NAP, NOT_NOW, PER_TURN, remove_reader, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Unpack
+
+    from typing_extensions import Buffer
+
+    from ..options import Options
 
 _HIGH_WATER = 64 * 1024
 
@@ -24,7 +29,7 @@ async def create_memif_endpoint(
     path: str,
     *,
     queue: int = 0,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> tuple[MemifTransport, asyncio.DatagramProtocol]:
     """Make an interface, as `loop.create_datagram_endpoint` makes a socket.
 
@@ -65,7 +70,7 @@ class MemifTransport(asyncio.DatagramTransport):
         protocol: asyncio.DatagramProtocol,
         path: str,
         queue: int,
-        options: dict[str, Any],
+        options: Options,
     ) -> None:
         """Use create_memif_endpoint."""
         self._loop = loop
@@ -168,7 +173,7 @@ class MemifTransport(asyncio.DatagramTransport):
 
     # ---- transmit ----
 
-    def sendto(self, data: Any, addr: object = None) -> None:
+    def sendto(self, data: Buffer, addr: object = None) -> None:
         """Send a packet of at most 65535 bytes, or keep it until there is a link and room.
 
         `addr` is None or the path. Raises ArgumentError, or NoConnectionError if the transport is

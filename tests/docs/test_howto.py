@@ -124,6 +124,7 @@ QUEUE_FEATURE = [
         "        mute: bool = False,\n",
     ),
     After(r"            max_packet=settings\.whole\(.*\),\n", "            mute=mute,\n"),
+    After(r"    handshake_timeout: float\n", "    mute: bool\n"),
 ]
 
 DECLARATION = """/*

@@ -3,6 +3,7 @@
 
 import ast
 import errno
+import inspect
 import os
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 from support import builds
 
 from libmemif_py import Interface, errors
+from libmemif_py.options import Options
 
 TIMEOUT = 60.0
 
@@ -255,6 +257,9 @@ def use(interface: Interface) -> bytes:
     with interface.rx_burst() as received, interface.tx_burst(1, 64) as sent:
         first: memoryview = received[0]
         sent.lengths[0] = len(first) + counters.tx[0].full
+        sums: list[int] = received.data.sum(axis=1).tolist()
+        sent.sizes()[:] = len(sums)
+    interface.send_burst([bytearray(1), memoryview(b"2"), sent.data[0]])
     try:
         return interface.recv(1.0)
     except WaitError:
@@ -270,6 +275,38 @@ async def use_async(path: str) -> list[bytes]:
         await interface.send(b"packet")
         return [packet async for packet in interface]
 """
+
+
+MISTYPED = """
+from libmemif_py import AsyncInterface, Interface, create_memif_endpoint
+import asyncio
+
+async def use() -> None:
+    AsyncInterface("path", role="salve")
+    AsyncInterface("path", ring_sise=64)
+    await create_memif_endpoint(asyncio.DatagramProtocol, "path", id="a")
+    Interface("path").send("text")
+    reveal_type(Interface("path").rx_burst().data)
+"""
+
+
+def test_a_type_checker_finds_misspelt_options_and_wrong_packets(tmp_path, tmp_path_factory):
+    installed = builds.release(tmp_path_factory)
+    program = tmp_path / "program.py"
+    program.write_text(MISTYPED)
+    options = ["--strict", "--follow-imports=silent", "--cache-dir", tmp_path / "cache"]
+    command = [sys.executable, "-m", "mypy", *options, program]
+    variables = builds.environment(MYPYPATH=str(installed.package.parent))
+    result = builds.run(command, env=variables, cwd=tmp_path, timeout=300, status=1)
+    lines = [line.split(":") for line in result.stdout.splitlines()[:-1]]
+    wrong = [int(line[1]) for line in lines if line[2] == " error"]
+    assert wrong == [6, 7, 8, 9], result.stdout
+    assert "unsignedinteger" in lines[-1][-1]
+
+
+def test_every_option_of_an_interface_is_one_of_its_typed_options():
+    arguments = set(inspect.signature(Interface).parameters)
+    assert set(Options.__annotations__) == arguments - {"path", "on_connect", "on_disconnect"}
 
 
 def test_what_keeps_a_master_from_listening_is_an_error_of_ours_and_of_python(tmp_path):

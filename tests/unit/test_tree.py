@@ -33,8 +33,8 @@ LAYER_OF = {
     "control": "control",
     "capi": "capi",
     **dict.fromkeys(("backlog", "bursts", "counters", "details", "interface"), "interface"),
-    **dict.fromkeys(("observer", "receiving", "sending", "settings"), "interface"),
-    **dict.fromkeys(("state", "waiting"), "interface"),
+    **dict.fromkeys(("observer", "options", "receiving"), "interface"),
+    **dict.fromkeys(("sending", "settings", "state", "waiting"), "interface"),
     "aio": "aio",
     # The modules of these two names have moved to adapters/, and lead there.
     **dict.fromkeys(("adapters", "metrics", "scapy_adapter"), "adapters"),
