@@ -3,19 +3,23 @@
 
 For `meson test`. A test leaves behind what only the end of its process takes away: an interpreter
 that the program embeds, limits, a callback that was left by a failed check.
+
+The programs of a cross build run by the exe_wrapper that meson was given.
 """
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 _PATIENCE = 120  # seconds
+_WRAPPER = shlex.split(os.environ.get("MESON_EXE_WRAPPER", ""))
 
 
 def _names(program: Path) -> list[str]:
-    command = [program, "--list"]
+    command = [*_WRAPPER, program, "--list"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=True)
     return result.stdout.split()
 
@@ -26,7 +30,7 @@ def _run(program: Path, name: str) -> str:
         own = {"CK_FORK": "no", "CK_RUN_CASE": name, "TMPDIR": folder}
         try:
             result = subprocess.run(
-                [program],
+                [*_WRAPPER, program],
                 cwd=folder,
                 env={**os.environ, **own},
                 stdin=subprocess.DEVNULL,
