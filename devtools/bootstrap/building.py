@@ -3,10 +3,10 @@
 
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from console import succeeds
+from console import ROOT, succeeds
 from environment import VENV, identity
 
 GCC = ("gcc", "g++")
@@ -21,6 +21,8 @@ class Build:
     options: tuple[str, ...]
     compilers: tuple[str, str] = GCC
     targets: tuple[str, ...] = ()
+    cross_files: tuple[str, ...] = ()
+    """In devtools/cross; they name the compilers of another machine."""
 
 
 def release(*parts: str) -> Build:
@@ -56,6 +58,19 @@ FUZZ = Build(
     CLANG,
     ("fuzz_packet", "fuzz_entry"),
 )
+AARCH64 = Build(
+    Path("build-aarch64"),
+    (
+        *("--buildtype=release", "-Dexamples=true", "-Dtests=true", "-Dbench=true"),
+        *("-Dwerror=true", "-Dcffi_dir=/usr/lib/python3/dist-packages"),
+    ),
+    cross_files=("aarch64.ini", "aarch64-gcc.ini"),
+)
+AARCH64_WITH_CLANG = replace(
+    AARCH64,
+    folder=Path("build-aarch64-clang"),
+    cross_files=("aarch64.ini", "aarch64-clang.ini"),
+)
 # What abidw records are types, which are in the debug information.
 ABI = Build(Path("build-abi"), ("--buildtype=release", "-Ddebug=true"))
 
@@ -74,6 +89,11 @@ def install(build: Build) -> bool:
     return make(build) and succeeds("installing into .venv", command)
 
 
+def forget(build: Build) -> None:
+    """Have the next `make` start anew."""
+    shutil.rmtree(build.folder, ignore_errors=True)
+
+
 def must_make(build: Build) -> None:
     """Build, or end."""
     if not make(build):
@@ -90,11 +110,12 @@ def _configure(build: Build) -> bool:
     folder = build.folder
     c, cxx = build.compilers
     # A build folder remembers the interpreter and the compilers: with others it starts anew.
-    made_for = f"{identity()}{c} {cxx}\n"
+    made_for = f"{identity()}{c} {cxx}\n" + "".join(build.cross_files)
     options = " ".join(build.options) + "\n"
     if _read(folder / ".made-for") != made_for:
-        shutil.rmtree(folder, ignore_errors=True)
+        forget(build)
         command = ["meson", "setup", folder, f"--prefix={VENV}", "--libdir=lib", *build.options]
+        command += [f"--cross-file={ROOT / 'devtools' / 'cross' / f}" for f in build.cross_files]
         if not succeeds(f"configuring {folder}", command, CC=c, CXX=cxx):
             return False
         (folder / ".made-for").write_text(made_for)

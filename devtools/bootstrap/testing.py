@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aarch64
 import building
 from console import ROOT
 from environment import VENV
@@ -99,6 +100,7 @@ def _build(section: Section) -> None:
     if not building.install(INSTALLED):
         section.problems.append(INSTALLED.folder.name)
     section.problems += [build.folder.name for build in OTHER_BUILDS if not building.make(build)]
+    section.problems += aarch64.make()
 
 
 def _is_installed(build: Section) -> bool:

@@ -68,6 +68,7 @@ def run(tmp_path, monkeypatch, capfd):
         monkeypatch.setattr(testing, "check_sources", lambda: list(lint))
         monkeypatch.setattr(testing.building, "install", lambda _: built)
         monkeypatch.setattr(testing.building, "make", lambda _: True)
+        monkeypatch.setattr(testing.aarch64, "make", list)
         status = testing.run_all()
         return status, capfd.readouterr().out.splitlines()
 

@@ -6,18 +6,17 @@ Each checks what comes from the other, so a test has little more to do than to c
 to look at the exit status.
 """
 
-import contextlib
 import itertools
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support import traffic
 from support.c_collector import build_directories
-from support.programs import OTHER_ROLE, TIMEOUT, Launcher, Side
+from support.programs import OTHER_ROLE, TIMEOUT
+from support.traffic_pairs import Pairs
 
 from libmemif_py import Interface
 
@@ -27,48 +26,6 @@ VERSIONS = (256, 512)
 MODES = list(itertools.product(("polling", "interrupt"), repeat=2))
 MANY = {"v1": 1_000_000, "python": 200_000}
 FEWER = {"v1": 100_000, "v4": 100_000, "python": 20_000}  # with v4 on a side
-
-
-class Pairs(Launcher):
-    """Two traffic programs on one socket."""
-
-    @contextlib.contextmanager
-    def pair(
-        self,
-        languages: tuple[str, str],
-        *arguments: str | int,
-        modes: tuple[str, str] = ("interrupt", "interrupt"),
-        version: int | None = None,
-    ) -> Iterator[tuple[Side, Side]]:
-        """Start a master, and a slave as soon as the master listens."""
-        sides = zip(("master", "slave"), languages, modes, strict=True)
-        with contextlib.ExitStack() as stack:
-            yield tuple(
-                stack.enter_context(
-                    self.traffic(language, role, "-p", mode, *arguments, version=version)
-                )
-                for role, language, mode in sides
-            )
-
-    def exchange(
-        self,
-        languages: tuple[str, str],
-        packets: int,
-        *arguments: str | int,
-        rings: tuple[int, int] = (1, 1),
-        **rest,
-    ) -> None:
-        """So many packets on every ring, in both directions at once."""
-        s2m, m2s = rings
-        arguments = ("-n", packets, "-N", packets, "-q", f"{s2m},{m2s}", *arguments)
-        with self.pair(languages, *arguments, **rest) as (master, slave):
-            of_master, of_slave = master.result(), slave.result()
-            master.end()
-            slave.end()
-        assert of_slave["sent"] == of_master["received"] == [packets] * s2m
-        assert of_master["sent"] == of_slave["received"] == [packets] * m2s
-        assert of_slave["bytes_sent"] == of_master["bytes_received"]
-        assert of_master["bytes_sent"] == of_slave["bytes_received"]
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ class Compiled:
         """Read while the file is open only."""
         with path.open("rb") as stream:
             elf = ELFFile(stream)
+            self.machine = elf["e_machine"]
             self.is_x86 = elf.get_machine_arch() in ("x64", "x86")
             self._read_segments(elf)
             self._read_tags(elf)
