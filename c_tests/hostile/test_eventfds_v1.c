@@ -54,6 +54,7 @@ MEMIF_TEST(a_wary_signal_arrives_like_any_other)
 }
 
 static atomic_int sender_task;
+static atomic_bool is_back; /* the call of the other thread has returned */
 
 static void *send_one(void *argument)
 {
@@ -61,6 +62,7 @@ static void *send_one(void *argument)
 
     atomic_store(&sender_task, gettid());
     (void)testbed_send(argument, 1, 60, &n);
+    atomic_store(&is_back, true);
     return NULL;
 }
 
@@ -100,10 +102,9 @@ MEMIF_TEST(a_sender_that_is_held_up_is_let_go_at_the_end)
     scene_close(&scene);
 }
 
-static atomic_bool receiver_is_back;
 atomic_bool peer_takes_it; /* not static: fortified headers make poll an inline function */
 
-/* The library's look at an eventfd, too: a peer takes the signal at once, so that it was there. */
+/* The library's look at an eventfd, too: a peer takes the signal, or fills the counter, at once. */
 int poll(struct pollfd *fds, nfds_t count, int timeout)
 {
     if (atomic_exchange(&peer_takes_it, false))
@@ -118,11 +119,45 @@ static void *receive_nothing(void *argument)
 
     atomic_store(&sender_task, gettid());
     (void)testbed_receive(argument, 1, &n);
-    atomic_store(&receiver_is_back, true);
+    atomic_store(&is_back, true);
     return NULL;
 }
 
-/* Only where the system denies every read that does not wait is it held up at all. */
+/* Only where the system denies every call that does not wait is the other thread held up at all.
+ * Who denies them says so with HELD_UP. */
+static void expect_held_up_as_said(void)
+{
+    const char *said = getenv("HELD_UP");
+
+    while (!sender_sleeps() && !atomic_load(&is_back))
+        sched_yield();
+    if (said != NULL)
+        ck_assert_int_eq(!atomic_load(&is_back), strcmp(said, "yes") == 0);
+}
+
+MEMIF_TEST(a_sender_to_a_stranger_is_let_go_at_the_end)
+{
+    struct testbed_shape shape;
+    struct scene scene;
+    pthread_t sender;
+    uint16_t n;
+
+    (void)shape_of(MIF_KIND_512_SLAVE, &shape);
+    shape.untrusted = true;
+    scene_open(&scene, &shape);
+    testbed_peer_turn(&scene.bed, 60);
+    (void)testbed_reserve(&scene.bed, 1, 0, &n);
+    ck_assert_uint_eq(n, 1);
+    saturate(scene.bed.efd[MIF_TX]);
+    atomic_store(&peer_takes_it, true);
+    ck_assert_int_eq(pthread_create(&sender, NULL, send_one, &scene.bed), 0);
+    expect_held_up_as_said();
+    mif_connection_down(scene.bed.handle);
+    ck_assert_int_eq(pthread_join(sender, NULL), 0);
+    testbed_connect(&scene.bed);
+    scene_close(&scene);
+}
+
 MEMIF_TEST(a_receiver_that_is_held_up_is_let_go_at_the_end)
 {
     struct testbed_shape shape;
@@ -135,8 +170,7 @@ MEMIF_TEST(a_receiver_that_is_held_up_is_let_go_at_the_end)
     make_blocking(scene.bed.efd[MIF_RX], true);
     atomic_store(&peer_takes_it, true);
     ck_assert_int_eq(pthread_create(&receiver, NULL, receive_nothing, &scene.bed), 0);
-    while (!sender_sleeps() && !atomic_load(&receiver_is_back))
-        sched_yield();
+    expect_held_up_as_said();
     mif_connection_down(scene.bed.handle);
     ck_assert_int_eq(pthread_join(receiver, NULL), 0);
     testbed_connect(&scene.bed);

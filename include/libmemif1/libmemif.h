@@ -261,8 +261,8 @@ int memif_get_queue_efd(memif_conn_handle_t conn, uint16_t qid, int *fd);
  * Sets interrupt or polling mode for one receive queue. Call it on the thread that receives from
  * the queue, or in on_connect. A new connection starts in interrupt mode again.
  *
- * After a change to interrupt mode call memif_rx_burst once: the peer does not signal packets that
- * it sent before the change.
+ * The peer does not signal packets while the queue is in polling mode. So one wake-up follows the
+ * change from polling to interrupt mode. There may be packets then, or none.
  */
 int memif_set_rx_mode(memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t qid);
 

@@ -8,7 +8,7 @@ Masters that want the same path take turns. A master removes a stale socket file
 that have both seen one would remove each other's. So a master holds a lock file beside it,
 `.NAME.lock`, while it looks for a stale file and makes its own. Afterwards it removes the lock
 file. One that a killed process left behind is taken over by the next process of the same user;
-nobody else can open ours. In a folder where others may write, they can put a file of their own
+only root can open it besides. In a folder where others may write, they can put a file of their own
 there: the error then names it.
 
 A socket file whose name does not fit an address is made as `.NAME.new` and renamed once the socket

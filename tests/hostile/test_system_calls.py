@@ -187,11 +187,11 @@ def test_untrusted_peers_are_refused_with_the_name_of_what_is_lacking(
 # ---- eventfds ----
 
 
-def hostile(case: str, denied: str, config: pytest.Config) -> None:
+def hostile(case: str, denied: str, config: pytest.Config, **expected: str) -> None:
     (build,) = [build for build in build_directories(config) if build.label == ""]
     wrapper = [*FILTERED, "--deny", denied]
     program = build.path / "c_tests" / "hostile" / "test_eventfds_v1"
-    run([*wrapper, program], env=environment(CK_RUN_CASE=case), timeout=120)
+    run([*wrapper, program], env=environment(CK_RUN_CASE=case, **expected), timeout=120)
 
 
 @pytest.mark.parametrize("error", ERRORS)
@@ -214,6 +214,24 @@ def test_without_anything_that_does_not_wait_the_end_of_a_connection_still_comes
     case, pytestconfig
 ):
     hostile(case, "preadv2,io_setup:EPERM", pytestconfig)
+
+
+@pytest.mark.parametrize(
+    ("names", "held_up"),
+    [("preadv2", "no"), ("io_setup", "yes"), ("io_submit", "yes"), ("preadv2,io_setup", "yes")],
+)
+def test_without_requests_an_untrusted_peer_can_hold_a_sender_up(names, held_up, pytestconfig):
+    case = "a_sender_to_a_stranger_is_let_go_at_the_end"
+    hostile(case, f"{names}:EPERM", pytestconfig, HELD_UP=held_up)
+
+
+@pytest.mark.parametrize(
+    ("names", "held_up"),
+    [("preadv2", "no"), ("io_setup", "no"), ("io_submit", "no"), ("preadv2,io_submit", "yes")],
+)
+def test_a_receiver_waits_only_without_preadv2_and_requests(names, held_up, pytestconfig):
+    case = "a_receiver_that_is_held_up_is_let_go_at_the_end"
+    hostile(case, f"{names}:EPERM", pytestconfig, HELD_UP=held_up)
 
 
 FILTER_COMES_LATER = """
