@@ -15,11 +15,13 @@ import click
 from . import capture
 from .formats import pcapng
 from .options import EXAMPLES_FIRST, InterfaceOptions, interface_options, printable, say
-from .ports import Port, open_port
+from .sides import check_modes, side_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import BinaryIO
+
+    from .ports import Port
 
 
 class _Bridge:
@@ -33,6 +35,9 @@ class _Bridge:
             for queue, fd in enumerate(port.fds()):
                 consume = functools.partial(self._consume, side, ports[1 - side], queue)
                 self._serve[fd] = functools.partial(port.pass_on, queue, consume)
+                self._ready.register(fd, select.EPOLLIN)
+            for fd, look in port.events().items():
+                self._serve[fd] = look
                 self._ready.register(fd, select.EPOLLIN)
 
     def run(self) -> None:
@@ -48,9 +53,9 @@ class _Bridge:
 
 
 def _recorder(
-    file: BinaryIO, path: str, form: str | None, options: InterfaceOptions, names: tuple[str, ...]
+    file: BinaryIO, path: str, form: str | None, mode: str, names: tuple[str, ...]
 ) -> Callable[[list, int], None]:
-    writer = capture.writer_for(file, path, form, options.mode, pcapng.WHOLE, names)
+    writer = capture.writer_for(file, path, form, mode, pcapng.WHOLE, names)
     file.flush()
 
     def record(packets: list, side: int) -> None:
@@ -87,10 +92,13 @@ def command(
       SOCKET[,role=...][,id=...]  a memif; also ,queues= ,ring-size= ,buffer-size=
                                   ,protocol= ,mode= ,secret-file=
       tap:NAME                    a TAP device, created if it does not exist
+      tun:NAME                    a TUN device, likewise: its packets begin with an IP header
       if:NAME                     a network interface, through a packet socket
 
-    The options below apply to each memif that does not set its own. If the other side has no room
-    or no peer, a packet is dropped and counted. Between two memifs a packet is copied once. For
+    The options below apply to each memif that does not set its own. Both sides must have the same
+    mode: tun:NAME needs a memif with mode=ip. If the other side has no room or no peer, a packet is
+    dropped and counted; so it is while a network interface is down or deleted. If the peer of a
+    memif has fewer queues, they share them. Between two memifs a packet is copied once. For
     if:NAME, turn segmentation and checksum offload off (`ethtool -K NAME tx off gso off gro off`);
     otherwise packets lack their checksums or are too large.
 
@@ -98,6 +106,7 @@ def command(
     Examples:
       memif bridge /tmp/a.sock /tmp/b.sock
       memif bridge /run/vpp/memif.sock,role=slave,id=3 tap:memif0
+      memif bridge /tmp/a.sock,mode=ip tun:memif1
       memif bridge /tmp/a.sock,queues=2 if:eth1 -w - | wireshark -k -i -
     """
     words = first, second
@@ -105,14 +114,16 @@ def command(
         raise click.UsageError(f"both sides are {first!r}, expected two")
     if path is None and form is not None:
         raise click.UsageError(f"--format {form} is for a file: name one with -w")
+    sides = [side_of(word, options) for word in words]
+    mode = check_modes(*sides)
     with contextlib.ExitStack() as stack:
         record = None
         if path is not None:
             file = stack.enter_context(capture.output(path))
-            record = _recorder(file, path, form, options, words)
+            record = _recorder(file, path, form, mode, words)
         ports = []
-        for word in words:
-            ports.append(open_port(word, options, say))
+        for side in sides:
+            ports.append(side.open(say))
             stack.callback(ports[-1].close)
         say(f"bridge between {ports[0].name} and {ports[1].name}")
         try:

@@ -94,6 +94,8 @@ USAGE = {
     "bridge a": "Missing argument 'B'",
     "bridge a a": "both sides are 'a', expected two",
     "bridge a tap:": "'tap:', expected tap:NAME with a name of 1 to 15 bytes",
+    "bridge a tun:": "'tun:', expected tun:NAME with a name of 1 to 15 bytes",
+    "bridge a tup:x": "'tup:x' begins with tup:, expected one of: tap:NAME, tun:NAME, if:NAME",
     "bridge a,id=x b": "'a,id=x', id: 'x' is not a valid integer",
     "bridge a,color=red b": "'a,color=red' has 'color', expected one of: role, id",
     "bench txonly --burst 0": "'0', expected numbers from 1 to 4096",

@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +21,7 @@ from support.memif_command import (
 from support.programs import TIMEOUT, Program, wait_until_listening
 
 from libmemif_py import Interface
+from libmemif_py.tools.formats import pcapng
 
 
 def test_a_bridge_joins_two_slaves_and_records(shell):
@@ -118,3 +120,115 @@ def test_a_network_interface_keeps_vlan_tags_both_ways(shell, tag):
             wait_for_words(bridge, "connected to")
         ends[0].send(frame, TIMEOUT)
         assert next_of(ends[1], frame[12:14]) == frame
+
+
+@contextlib.contextmanager
+def bridged(shell, inside: list[str], *words: str) -> Iterator[tuple[Program, Interface]]:
+    """A bridge in a namespace from a memif to the last word, and the other end of the memif."""
+    mode = "ip" if any(word.startswith("tun:") for word in words) else "ethernet"
+    command = [*inside, *MEMIF, "bridge", f"{shell.socket},mode={mode}", *words]
+    with Program(command, shell.folder / "errors") as bridge:
+        wait_until_listening(shell.socket)
+        with Interface(shell.socket, mode=mode) as ours:
+            wait_for_words(bridge, "connected to")
+            yield bridge, ours
+
+
+FRAME = bytes.fromhex("ffffffffffff02fe0000000288b5") + bytes(range(46))
+SEND = """
+import socket, sys
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+    sock.bind((sys.argv[1], 0))
+    sock.send(bytes.fromhex(sys.argv[2]))
+"""
+
+
+def send_from(inside: list[str], device: str, frame: bytes) -> None:
+    run([*inside, sys.executable, "-P", "-c", SEND, device, frame.hex()])
+
+
+@pytest.mark.parametrize("device", ["if:ve1", "tap:mt0"])
+def test_a_bridge_goes_on_when_an_interface_was_down(shell, device):
+    name = device.partition(":")[2]
+    with veth() as inside, bridged(shell, inside, device, "--json") as (bridge, ours):
+        for round_ in (1, 2):
+            run([*inside, "ip", "link", "set", name, "down"])
+            wait_for_words(bridge, f"{device}: the network interface is down", times=round_)
+            for _ in range(3):
+                ours.send(FRAME, TIMEOUT)
+            assert ours.flush(TIMEOUT)
+            run([*inside, "ip", "link", "set", name, "up"])
+            wait_for_words(bridge, f"{device}: the network interface is up again", times=round_)
+        send_from(inside, "ve0" if name == "ve1" else name, FRAME)
+        assert next_of(ours, FRAME[12:14]) == FRAME
+        output, errors = interrupt(bridge)
+    assert (errors.count("is down"), errors.count("is up again")) == (2, 2)
+    assert json.loads(output)[1]["dropped"] == 6
+
+
+def test_a_bridge_begins_with_an_interface_that_is_down(shell):
+    with veth() as inside:
+        run([*inside, "ip", "link", "set", "ve1", "down"])
+        with bridged(shell, inside, "if:ve1") as (bridge, ours):
+            wait_for_words(bridge, "if:ve1: the network interface is down")
+            run([*inside, "ip", "link", "set", "ve1", "up"])
+            wait_for_words(bridge, "if:ve1: the network interface is up again")
+            send_from(inside, "ve0", FRAME)
+            assert next_of(ours, FRAME[12:14]) == FRAME
+            interrupt(bridge)
+
+
+def test_a_bridge_goes_on_when_an_interface_is_made_anew(shell):
+    with veth() as inside, bridged(shell, inside, "if:ve1") as (bridge, ours):
+        for round_ in (1, 2):
+            run([*inside, "ip", "link", "delete", "ve1"])
+            wait_for_words(bridge, "if:ve1: the network interface was deleted", times=round_)
+            ours.send(FRAME, TIMEOUT)
+            run([*inside, "ip", "link", "add", "ve0", "type", "veth", "peer", "name", "ve1"])
+            for name in ("ve0", "ve1"):
+                run([*inside, "ip", "link", "set", name, "up"])
+            wait_for_words(bridge, "if:ve1: the network interface is up again", times=round_)
+            send_from(inside, "ve0", FRAME)
+            assert next_of(ours, FRAME[12:14]) == FRAME
+        interrupt(bridge)
+
+
+def test_a_bridge_ends_with_its_tap_device_and_names_it(shell):
+    with namespace() as inside, bridged(shell, inside, "tap:mt0") as (bridge, _):
+        run([*inside, "ip", "link", "delete", "mt0"])
+        assert bridge.wait() == 1
+        assert "memif: tap:mt0: the TAP device was deleted\n" in bridge.errors
+
+
+def test_the_kernel_pings_through_a_tun(shell):
+    record = shell.folder / "record.pcapng"
+    with namespace() as inside:
+        words = [*MEMIF, "bridge", f"{shell.socket},mode=ip", "tun:mt0", "-w", str(record)]
+        with Program([*inside, *words], shell.folder / "errors") as bridge:
+            wait_until_listening(shell.socket)
+            run([*inside, "ip", "addr", "add", "10.0.0.1/24", "dev", "mt0"])
+            responder = shell.side("respond", ADDRESS, "--mode", "ip")
+            ask_from_the_kernel(inside, ADDRESS)
+            interrupt(responder)
+            interrupt(bridge)
+    with record.open("rb") as file:
+        assert {found.link_type for found in pcapng.read(file)} == {pcapng.RAW_IP}
+
+
+def test_sides_of_different_modes_are_refused_before_anything_is_opened(shell):
+    record = shell.folder / "record.pcap"
+    first, tap = f"{shell.socket},mode=ip", "tap:mt0"
+    result = shell.run("bridge", first, tap, "-w", record, status=2)
+    assert f"'{first}' has ip packets and 'tap:mt0' has ethernet packets" in result.stderr
+    assert not list(shell.folder.glob("*.pcap")) + list(shell.folder.glob("*.sock"))
+    with namespace() as inside:
+        run([*inside, "ip", "tuntap", "add", "dev", "mt1", "mode", "tun"])
+        words = [*MEMIF, "bridge", shell.socket]
+        refused = run([*inside, *words, "if:mt1"], status=2).stderr
+        assert "'if:mt1' has ip packets" in " ".join(refused.split())
+        refused = run([*inside, *words, "tap:mt1"], status=1).stderr
+        assert refused.startswith("memif: tap:mt1: exists, and is no TAP device")
+        refused = run([*inside, *words, "if:mt2"], status=1).stderr
+    assert refused == (
+        "memif: if:mt2: there is no such network interface, expected one of: lo, mt1\n"
+    )
