@@ -12,6 +12,8 @@ from .options import InterfaceOptions, told
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from libmemif_py import Interface
+
 BURST = 256
 
 
@@ -56,7 +58,19 @@ class MemifPort(Port):
         """Connect or listen. `tell` gets a line for each connection."""
         super().__init__(options.shown)
         self.options = options
-        self.interface = options.open(**told(tell, options.shown))
+        self._rings = 0
+        callbacks = told(tell, options.shown)
+        come, leave = callbacks["on_connect"], callbacks["on_disconnect"]
+
+        def came(interface: Interface) -> None:
+            self._rings = 0
+            come(interface)
+
+        def left(interface: Interface, reason: str) -> None:
+            self._rings = 0
+            leave(interface, reason)
+
+        self.interface = options.open(on_connect=came, on_disconnect=left)
 
     def fds(self) -> list[int]:
         """See Port."""
@@ -77,8 +91,12 @@ class MemifPort(Port):
                 packets.clear()
 
     def _send(self, packets: list, queue: int) -> int:
+        # The peer may offer fewer rings than we do. Both callbacks forget the number.
+        rings = self._rings = self._rings or len(self.interface.details().tx_rings)
+        if not rings:
+            return 0
         try:
-            return self.interface.send_burst(packets, 0, queue=queue % self.options.queues)
+            return self.interface.send_burst(packets, 0, queue=queue % rings)
         except MemifError:
             return 0  # no link, or no room
 

@@ -200,6 +200,23 @@ def test_a_bridge_ends_with_its_tap_device_and_names_it(shell):
         assert "memif: tap:mt0: the TAP device was deleted\n" in bridge.errors
 
 
+def test_a_bridge_joins_four_queues_with_a_peer_of_one(shell):
+    paths = [str(shell.folder / name) for name in ("a.sock", "b.sock")]
+    bridge = shell.start("bridge", *paths, "--queues", 4)
+    for path in paths:
+        wait_until_listening(path)
+    with Interface(paths[0], s2m_rings=4, m2s_rings=4) as left:
+        for rings in (1, 2):  # a peer that comes back may have another number
+            with Interface(paths[1], s2m_rings=rings, m2s_rings=rings) as right:
+                wait_for_words(bridge, "connected to", times=rings + 1)
+                for number in range(40):
+                    left.send(bytes([number]) * 60, TIMEOUT, queue=number % 4)
+                received = [right.recv(TIMEOUT, queue=n % rings)[0] for n in range(40)]
+            assert sorted(received) == list(range(40))
+            wait_for_words(bridge, "disconnected by the peer", times=rings)
+    interrupt(bridge)
+
+
 def test_the_kernel_pings_through_a_tun(shell):
     record = shell.folder / "record.pcapng"
     with namespace() as inside:
