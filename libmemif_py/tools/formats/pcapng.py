@@ -25,6 +25,9 @@ WHOLE = 262_144
 _PCAP_MAGICS = {0xA1B2C3D4: 1000, 0xA1B23C4D: 1}  # unit of the fraction, in nanoseconds
 _PCAP_HEADER = "IHHiIII"
 _PCAP_RECORD = "IIII"
+# The last word of the header: length of the frame check sequence in 16-bit words, whether that is
+# known, link type.
+_FCS_SHIFT, _FCS_KNOWN, _LINK_TYPE_MASK = 28, 1 << 26, 0xFFFF
 _SECTION, _INTERFACE, _PACKET, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, 6
 _BYTE_ORDER = 0x1A2B3C4D
 _END, _IF_NAME, _IF_TSRESOL, _APPLICATION = 0, 2, 9, 4
@@ -120,7 +123,10 @@ def _padded(data: bytes) -> bytes:
 
 
 def read(file: BinaryIO) -> Iterator[Record]:
-    """The packets of a capture in either format. Raises CaptureError."""
+    """The packets of a capture in either format, without their frame check sequence.
+
+    The header is read before this returns. Raises CaptureError, and so does the iterator.
+    """
     start = file.read(4)
     for order in "<>":
         if len(start) == 4:
@@ -128,7 +134,9 @@ def read(file: BinaryIO) -> Iterator[Record]:
             if magic in _PCAP_MAGICS:
                 return _read_pcap(file, order, _PCAP_MAGICS[magic])
     if start == struct.pack("<I", _SECTION):
-        return _PcapngReader(file).records()
+        reader = _PcapngReader(file)
+        reader.section()
+        return reader.records()
     shown = start.hex(" ") or "nothing"
     raise CaptureError(f"begins with {shown}, expected a pcap or pcapng file")
 
@@ -142,8 +150,14 @@ def _exactly(file: BinaryIO, count: int, what: str) -> bytes:
 
 def _read_pcap(file: BinaryIO, order: str, fraction: int) -> Iterator[Record]:
     header = struct.Struct(order + _PCAP_HEADER[1:])
-    *_, link_type = header.unpack(_exactly(file, header.size, "the header"))
-    link_type &= 0x0FFFFFFF  # the bits above may hold the length of the frame check sequence
+    *_, word = header.unpack(_exactly(file, header.size, "the header"))
+    fcs = (word >> _FCS_SHIFT) * 2 if word & _FCS_KNOWN else 0
+    return _pcap_records(file, order, fraction, word & _LINK_TYPE_MASK, fcs)
+
+
+def _pcap_records(
+    file: BinaryIO, order: str, fraction: int, link_type: int, fcs: int
+) -> Iterator[Record]:
     record = struct.Struct(order + _PCAP_RECORD)
     number = 0
     while start := file.read(record.size):
@@ -155,6 +169,9 @@ def _read_pcap(file: BinaryIO, order: str, fraction: int) -> Iterator[Record]:
         if kept > _LARGEST_BLOCK:
             raise CaptureError(f"{what} has {kept} bytes, expected at most {_LARGEST_BLOCK}")
         data = _exactly(file, kept, what)
+        if fcs:
+            length = max(0, length - fcs)
+            data = data[:length]
         yield Record(data, seconds * _SECOND + rest * fraction, length, link_type)
 
 
@@ -164,7 +181,7 @@ class _PcapngReader:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._order = "<"
-        self._number = 0
+        self._number = 1
         # Of the current section: link type, snapshot length, ticks per second.
         self._interfaces: list[tuple[int, int, int]] = []
         self._read = {
@@ -174,23 +191,20 @@ class _PcapngReader:
         }
 
     def records(self) -> Iterator[Record]:
-        kind = _SECTION
-        while True:
+        """The packets behind the first section header, which was read already."""
+        while start := self._file.read(4):
             self._number += 1
-            if kind == _SECTION:
-                self._section()
-            else:
-                body = self._body(struct.unpack(self._order + "I", self._take(4))[0])
-                if kind == _INTERFACE:
-                    self._interface(body)
-                elif kind in self._read:
-                    yield self._read[kind](body)
-            start = self._file.read(4)
-            if not start:
-                return
             if len(start) < 4:
-                raise CaptureError(f"ends within the type of block {self._number + 1}")
+                raise CaptureError(f"ends within the type of block {self._number}")
             (kind,) = struct.unpack(self._order + "I", start)
+            if kind == _SECTION:
+                self.section()
+                continue
+            body = self._body(struct.unpack(self._order + "I", self._take(4))[0])
+            if kind == _INTERFACE:
+                self._interface(body)
+            elif kind in self._read:
+                yield self._read[kind](body)
 
     def _take(self, count: int) -> bytes:
         return _exactly(self._file, count, f"block {self._number}")
@@ -210,7 +224,8 @@ class _PcapngReader:
             raise self._fail(f"length {length} before and {again} behind, expected the same")
         return body
 
-    def _section(self) -> None:
+    def section(self) -> None:
+        """Read the rest of a section header, whose type was read already."""
         length, order = self._take(4), self._take(4)
         for candidate in "<>":
             if struct.unpack(candidate + "I", order)[0] == _BYTE_ORDER:

@@ -43,6 +43,20 @@ def test_both_byte_orders_and_all_packet_blocks_are_read():
     assert records == [(b"abc", 1_500_000_000, 9), (b"def", 0, 3), (b"ghi", 2_500_000_000, 3)]
 
 
+def test_the_frame_check_sequence_that_a_header_declares_is_no_part_of_packets():
+    def read(word: int, kept: int, length: int, data: bytes) -> list[tuple[bytes, int, int]]:
+        header = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, word)
+        file = io.BytesIO(header + struct.pack("<IIII", 0, 0, kept, length) + data)
+        return [(found.data, found.length, found.link_type) for found in pcapng.read(file)]
+
+    four_bytes = 2 << 28 | 1 << 26 | 1
+    assert read(four_bytes, 9, 9, b"fivesFCS!") == [(b"fives", 5, 1)]
+    assert read(four_bytes, 7, 9, b"fivesFC") == [(b"fives", 5, 1)]
+    assert read(four_bytes, 3, 9, b"fiv") == [(b"fiv", 5, 1)]
+    assert read(2 << 28 | 1, 9, 9, b"fivesFCS!") == [(b"fivesFCS!", 9, 1)]  # not declared
+    assert read(1 << 26 | 1, 5, 5, b"fives") == [(b"fives", 5, 1)]  # declared: there is none
+
+
 def test_no_packet_is_too_broken_for_a_line():
     from scapy.layers.inet import ICMP, IP, TCP, UDP
     from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
