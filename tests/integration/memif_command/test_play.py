@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """`memif play` sends what a capture holds."""
 
+import contextlib
 import json
+import os
+import pty
+import re
+import signal
 import struct
+import subprocess
 
 import pytest
-from support.memif_command import capture, interrupt, packets, roles, write_capture
+from support.memif_command import MEMIF, capture, interrupt, packets, roles, write_capture
+from support.programs import TIMEOUT
 
-from libmemif_py import Interface
+from libmemif_py import Interface, WaitError
 
 
 @pytest.mark.parametrize("suffix", ["pcap", "pcapng"])
@@ -66,10 +73,9 @@ BAD_CAPTURES = {
 
 
 @pytest.mark.parametrize(("content", "said"), BAD_CAPTURES.items())
-def test_play_says_what_is_wrong_with_a_file(shell, content, said):
+def test_play_says_what_is_wrong_with_a_file_before_it_waits_for_a_link(shell, content, said):
     (shell.folder / "bad").write_bytes(content)
-    with Interface(shell.socket, role="master"):
-        result = shell.run("play", "bad", "-S", shell.socket, status=2)
+    result = shell.run("play", "bad", "-S", shell.socket, "--timeout", 0, status=2)
     assert said in result.stderr
     assert "Traceback" not in result.stderr
 
@@ -81,3 +87,97 @@ def test_play_ends_in_peace(shell):
     assert dump.line()
     output, _ = interrupt(play)
     assert "packets sent" in output
+
+
+def test_after_ctrl_c_the_counts_are_what_the_other_end_received(shell):
+    source = write_capture(shell.folder / "source.pcap", packets(100, most=3000))
+    for _ in range(5):
+        with Interface(shell.socket, role="master") as ours:
+            play = shell.side("play", source, "--loop", 0, "--json")
+            received = ours.recv_burst(timeout=TIMEOUT)
+            play.send_signal(signal.SIGINT)
+            while ours.connected:
+                with contextlib.suppress(WaitError):
+                    received += ours.recv_burst(timeout=0.1)
+            with contextlib.suppress(WaitError):
+                while True:
+                    received += ours.recv_burst(timeout=0)
+            assert play.wait() == 130
+        found = json.loads(play.rest())
+        counts = found["packets"], found["bytes"], found["left"]
+        assert counts == (len(received), sum(map(len, received)), 0)
+
+
+def test_play_sends_what_a_pipe_brings_when_it_comes(shell):
+    frames = packets(300, most=500)
+    source = write_capture(shell.folder / "source.pcapng", frames).read_bytes()
+    pipe = shell.folder / "pipe"
+    os.mkfifo(pipe)
+    with Interface(shell.socket, role="master") as ours:
+        play = shell.side("play", pipe)
+        with pipe.open("wb", buffering=0) as writer:
+            # A long silence follows the first packet: it does not wait for others.
+            first = write_capture(shell.folder / "first.pcapng", frames[:1]).stat().st_size
+            writer.write(source[:first])
+            assert ours.recv(TIMEOUT) == frames[0]
+            writer.write(source[first:])
+        assert [ours.recv(TIMEOUT) for _ in frames[1:]] == frames[1:]
+        assert play.wait() == 0
+    assert play.rest().startswith("300 packets sent, ")
+
+
+def test_play_reads_stdin_once(shell):
+    frames = packets(300, most=500)
+    source = write_capture(shell.folder / "source.pcap", frames)
+    command = [*MEMIF, "play", "-", "-S", shell.socket]
+    # Through a pipe, not the file itself.
+    result = subprocess.run(
+        [*command, "--loop", "2"],
+        input=source.read_bytes(),
+        stderr=subprocess.PIPE,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert b"stdin: can be read only once, expected a file for --loop" in result.stderr
+    with Interface(shell.socket, role="master") as ours:
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as play:
+            play.stdin.write(source.read_bytes())
+            play.stdin.close()
+            assert [ours.recv(TIMEOUT) for _ in frames] == frames
+        assert play.returncode == 0
+
+
+@pytest.mark.parametrize("suffix", ["pcap", "pcapng"])
+def test_all_whole_packets_of_a_cut_file_are_sent(shell, suffix):
+    frames = packets(300, most=500)
+    source = write_capture(shell.folder / f"source.{suffix}", frames)
+    source.write_bytes(source.read_bytes()[:-20])
+    dump = shell.side("dump", "-w", shell.folder / "target.pcap", "-c", 299, role="master")
+    result = shell.run("play", source, "-S", shell.socket, status=2)
+    assert dump.wait() == 0
+    assert capture(shell.folder / "target.pcap") == frames[:299]
+    assert "ends within " in result.stderr
+    assert "(after 299 packets were sent)" in " ".join(result.stderr.split())
+    assert result.stdout.startswith("299 packets sent, ")
+
+
+def test_play_leaves_no_part_of_its_progress_bar_before_the_summary(shell):
+    source = write_capture(shell.folder / "source.pcap", packets(300))
+    dump = shell.side("dump", "-c", 300, role="master")
+    terminal, program_side = pty.openpty()
+    try:
+        command = [*MEMIF, "play", str(source), "-S", shell.socket, "--rate", "2000"]
+        ends = {"stdout": program_side, "stderr": program_side}
+        with subprocess.Popen(command, env={**os.environ, "TERM": "xterm"}, **ends) as play:
+            os.close(program_side)
+            output = b""
+            with contextlib.suppress(OSError):  # EIO: the program has ended
+                while chunk := os.read(terminal, 65536):
+                    output += chunk
+        assert (play.returncode, dump.wait()) == (0, 0)
+    finally:
+        os.close(terminal)
+    assert "source.pcap" in output.decode()
+    # The last thing before the summary erases the line of the bar.
+    assert re.search(rb"\x1b\[2K[\r\n]*300 packets sent", output), output[-300:]
