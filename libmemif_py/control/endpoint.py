@@ -17,6 +17,7 @@ from .wire import (
     UINT16_MAX,
     VERSION_1,
     VERSION_2,
+    printable,
     up_to_nul,
 )
 
@@ -184,6 +185,12 @@ class Endpoint:
     def connected(self) -> bool:
         """True from before `connected` is called until `disconnected` has returned."""
         return self.link is not None and self.link.up
+
+    def describe(self) -> str:
+        """For debug lines."""
+        settings = self.settings
+        role = "master" if settings.is_master else "slave"
+        return f"{role} {printable(settings.if_name) or '-'} id {settings.interface_id}"
 
     def open(self, interrupt: Any, private_ctx: Any) -> None:
         """Take a handle. Both arguments are C pointers, for the interrupt callback."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 
 from .. import errors
-from . import channel, socket_path, sockets, system
+from . import channel, socket_path, sockets
 from .endpoint import Endpoint
 from .link import Link, SlaveLink
 from .listener import SHORT_PAUSE, Listener
@@ -254,8 +254,8 @@ class Hub:
             self._unreached(endpoint, error)
 
     def _unreached(self, endpoint: Endpoint, error: OSError) -> None:
-        if system.is_denied(error):  # a master that is not there yet is normal
-            self.native.debug(error.strerror)
+        if error.strerror != endpoint.last_error:  # not again with each attempt
+            self.native.debug(f"{endpoint.describe()}: {error.strerror}")
         endpoint.last_error = error.strerror
         self.retry_later(endpoint)
 

@@ -106,9 +106,7 @@ class Link:
         """For debug lines."""
         if self.endpoint is None:
             return "new connection"
-        settings = self.endpoint.settings
-        role = "master" if settings.is_master else "slave"
-        return f"{role} {printable(settings.if_name) or '-'} id {settings.interface_id}"
+        return self.endpoint.describe()
 
     # ---- events ----
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import socket
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from libmemif_py.control import wire
 # A line of its own, escape sequences of one byte and of two, order from right to left, no UTF-8.
 EVIL = b"x\nMEMIF_DEBUG:\r\x1b[2J\xc2\x9b\xe2\x80\xae\xff\t"
 SHOWN = r"x\x0aMEMIF_DEBUG:\x0d\x1b[2J\u009b\u202e\xff\x09"
+OURS = re.compile(r"\[ *\d+\.\d{6}\] MEMIF_DEBUG:libmemif_py/")
 MEMIF = [sys.executable, "-P", "-m", "libmemif_py.tools"]
 
 
@@ -156,7 +158,7 @@ def test_debug_lines_are_ours_whatever_a_peer_says(target):
     target.check()
     assert target.said(f"disconnected by the peer: {SHOWN}\n")
     lines = target.program.errors.splitlines()
-    assert all(line.isprintable() and line.startswith("MEMIF_DEBUG:libmemif_py/") for line in lines)
+    assert all(line.isprintable() and OURS.match(line) for line in lines)
 
 
 # ---- the command ----

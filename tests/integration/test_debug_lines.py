@@ -3,13 +3,17 @@
 
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from support import builds
 from support.builds import Installed, run
 
-LINE = re.compile(r"MEMIF_DEBUG:(?P<file>[^:]+):(?P<function>[^:]+):(?P<line>\d+): (?P<text>.+)")
+LINE = re.compile(
+    r"\[ *(?P<time>\d+\.\d{6})\] "
+    r"MEMIF_DEBUG:(?P<file>[^:]+):(?P<function>[^:]+):(?P<line>\d+): (?P<text>.+)"
+)
 RIGHT_WORD = "swordfish"
 
 
@@ -115,3 +119,34 @@ def test_a_packet_that_never_fits_is_told_once_and_not_waited_for(tmp_path):
         "ours would have 2048"
     )
     assert by_slave.endswith("ours would have 200")
+
+
+IN_VAIN = """
+import contextlib, os, sys
+from libmemif_py import Interface
+with Interface(sys.argv[1] + "/socket", name="ours") as slave:
+    def attempt():
+        with contextlib.suppress(OSError):
+            slave._endpoint.hub.request(slave._endpoint)
+    for _ in range(3):
+        attempt()
+    open(sys.argv[1] + "/socket", "w").close()
+    for _ in range(3):
+        attempt()
+"""
+
+
+def test_a_slave_that_finds_no_master_says_why_once(tmp_path):
+    done = run([sys.executable, "-P", "-c", IN_VAIN, tmp_path], env={"LIBMEMIF_DEBUG": "1"})
+    lines = [LINE.fullmatch(line) for line in done.stderr.splitlines()]
+    assert [line["text"] for line in lines] == [
+        "slave ours id 0: connect: No such file or directory",
+        "slave ours id 0: connect: Connection refused",
+    ]
+
+
+def test_lines_of_several_processes_can_be_sorted(tmp_path):
+    before = time.monotonic()
+    done = run([sys.executable, "-P", "-c", IN_VAIN, tmp_path], env={"LIBMEMIF_DEBUG": "1"})
+    times = [float(LINE.fullmatch(line)["time"]) for line in done.stderr.splitlines()]
+    assert before - 1e-6 <= times[0] < times[1] <= time.monotonic()

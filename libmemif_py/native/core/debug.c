@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 bool mif_debug_on;
 
@@ -37,7 +38,10 @@ bool mif_unsealed_never(void)
 
 void mif_debug_line(const char *file, const char *function, int line, const char *text)
 {
-    fprintf(stderr, "MEMIF_DEBUG:%s:%s:%d: %s\n", file, function, line, text);
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    fprintf(stderr, "[%5lld.%06ld] MEMIF_DEBUG:%s:%s:%d: %s\n", (long long)now.tv_sec,
+            now.tv_nsec / 1000, file, function, line, text);
 }
 
 void mif_debug_format(const char *file, const char *function, int line, const char *format, ...)

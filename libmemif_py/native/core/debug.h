@@ -2,9 +2,10 @@
 /*
  * Settings from the environment.
  *
- * Debug lines on stderr: "MEMIF_DEBUG:file:function:line: text". On in a debug build, and in any
- * build when the environment has LIBMEMIF_DEBUG=1 (ignored in a setuid program). The data path
- * prints only that a packet never fits a ring, once for each ring.
+ * Debug lines on stderr: "[time] MEMIF_DEBUG:file:function:line: text", with the time of
+ * CLOCK_MONOTONIC in seconds, so that the lines of several processes can be sorted. On in a debug
+ * build, and in any build when the environment has LIBMEMIF_DEBUG=1 (ignored in a setuid program).
+ * The data path prints only that a packet never fits a ring, once for each ring.
  */
 #ifndef MIF_DEBUG_H
 #define MIF_DEBUG_H
