@@ -9,6 +9,7 @@ the reports of the control plane.
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,15 @@ if TYPE_CHECKING:
 __all__ = ["Details", "Interface", "Mode", "Peer", "Role", "RxMode", "Timeout", "Unsealed"]
 
 _DEFAULT_PATH = Settings.path.decode()
+_PACKAGE = os.path.dirname(__file__) + os.sep
+
+
+def _line_of_program() -> str:
+    """File and line of the innermost call from outside the package."""
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 class Interface:
@@ -147,6 +157,7 @@ class Interface:
             unsealed=settings.choice("unsealed", unsealed, regions.UNSEALED),
             handshake_timeout=settings.positive("handshake_timeout", handshake_timeout),
             max_packet=settings.whole("max_packet", max_packet),
+            made_at=_line_of_program(),
         )
         rings = (wanted.num_s2m_rings, wanted.num_m2s_rings)
         rings = rings if wanted.is_master else rings[::-1]
@@ -208,7 +219,8 @@ class Interface:
             return
         self._state.closing = True
         try:
-            _warn(f"unclosed {self!r}", ResourceWarning, source=self)
+            where = self._state.settings.made_at
+            _warn(f"unclosed {self!r}, made at {where}", ResourceWarning, source=self)
         finally:
             reactor.drop(self._endpoint, self._observer.close)
 

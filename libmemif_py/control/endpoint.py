@@ -130,6 +130,8 @@ class Settings:
     """Until a peer is connected, in seconds."""
     max_packet: int = UINT16_MAX
     """For what is received. A slave takes whatever fits one of its buffers."""
+    made_at: str = ""
+    """File and line of a Python program, for messages."""
 
     def __init__(self, **values: Any) -> None:
         """Settings by name. Raises ArgumentError, RingSizeError."""

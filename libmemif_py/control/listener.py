@@ -69,16 +69,19 @@ class Listener:
         owner of the socket than there is.
         """
         number, access = endpoint.settings.interface_id, endpoint.settings.access
+        other = self.endpoints.get(number)
         path = self.path.decode("utf-8", "replace")
         if access is not None and access != self.access:
             text = (
                 f"{path!r} is open already, with another mode or owner: give all masters the same"
             )
             raise errors.ArgumentError(text)
-        if number in self.endpoints:
+        if other is not None:
+            where = other.settings.made_at
             text = (
                 f"interface id {number} is in use on {path!r} by another interface of this "
-                "process: close that one first, or choose another id"
+                f"process{where and ', made at ' + where}: close that one first, or choose another "
+                "id"
             )
             raise errors.InterfaceIdError(text)
         self.endpoints[number] = endpoint

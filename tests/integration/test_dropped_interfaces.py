@@ -175,3 +175,40 @@ def test_one_that_lives_until_the_end_warns_as_a_socket_does(tmp_path):
     assert all("unclosed <Interface" in line for line in lines)
     assert "Traceback" not in result.stderr
     assert os.listdir(tmp_path) == []
+
+
+def run_cell(code: str, namespace: dict) -> None:
+    """As a notebook does: each cell is a file of its own, and all share their names."""
+    exec(compile(code, "<cell>", "exec"), namespace)  # noqa: S102 - it is our own code
+
+
+def test_a_cell_that_makes_a_master_again_is_told_where_the_first_was_made(tmp_path):
+    """The new one is made before its name is free, so the id is still in use."""
+    names = {"Interface": Interface, "path": str(tmp_path / "socket")}
+    cell = "\nmemif = Interface(path, role='master')"
+    run_cell(cell, names)
+    with pytest.raises(errors.InterfaceIdError, match="made at <cell>:2: close that one first"):
+        run_cell(cell, names)
+    run_cell("memif.close()" + cell, names)
+    names["memif"].close()
+
+
+def test_a_cell_that_makes_a_slave_again_connects_again(tmp_path):
+    path = str(tmp_path / "socket")
+    names = {"Interface": Interface, "path": path, "TIMEOUT": TIMEOUT}
+    cell = "memif = Interface(path)\nmemif.send(b'packet', TIMEOUT)"
+    with Interface(path, role="master") as master:
+        run_cell(cell, names)
+        with pytest.warns(ResourceWarning, match="made at <cell>:1"):
+            run_cell(cell, names)
+        assert [master.recv(TIMEOUT) for _ in range(2)] == [b"packet"] * 2
+        names["memif"].close()
+
+
+def test_the_line_is_the_programs_not_the_librarys(tmp_path):
+    async def make() -> None:
+        async with AsyncInterface(str(tmp_path / "socket"), role="master"):
+            with pytest.raises(errors.InterfaceIdError, match=f"made at {__file__}:"):
+                AsyncInterface(str(tmp_path / "socket"), role="master")
+
+    asyncio.run(make())
