@@ -55,7 +55,7 @@ def send_rows(interface: Interface, packet: bytes) -> None:
 def count_rows(interface: Interface) -> int:
     """Where they lie, looking at nothing but how many and how long; returns how many packets."""
     with interface.rx_burst(BURST, LINK_TIMEOUT) as burst:
-        int(burst.sizes().sum())
+        int(burst.lengths.sum())
         return len(burst)
 
 

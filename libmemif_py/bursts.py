@@ -36,10 +36,21 @@ if TYPE_CHECKING:
 class _Burst:
     """What both directions have in common."""
 
-    def __init__(self, lock: QueueLock, slots: Burst) -> None:
+    def __init__(self, queue: int, lock: QueueLock, slots: Burst) -> None:
         """Takes over a held lock, which keeps other calls off the queue."""
+        self.queue = queue
+        """The id of its queue."""
         self._lock: QueueLock | None = lock
         self._slots = slots
+
+    def __repr__(self) -> str:
+        """The queue, how many packets of how many bytes, and whether the burst is over."""
+        sizes = self._slots.lengths.tolist()
+        low, high = min(sizes, default=0), max(sizes, default=0)
+        span = f"{high}" if low == high else f"{low} to {high}"
+        what = f"{len(sizes)} packet{'' if len(sizes) == 1 else 's'} of {span} bytes"
+        state = "" if self._slots.open else ", over"
+        return f"<{type(self).__name__} of queue {self.queue}: {what}{state}>"
 
     def __len__(self) -> int:
         """The number of packets."""
@@ -68,9 +79,14 @@ class _Burst:
         return _numpy().asarray(self._slots)
 
     @property
-    def lengths(self) -> memoryview:
-        """Bytes of each packet, as uint32, shape (packets,). It may outlive the burst."""
+    def row_lengths(self) -> memoryview:
+        """Bytes of each packet in `rows`, as a memoryview of uint32. It may outlive the burst."""
         return self._slots.lengths
+
+    @property
+    def lengths(self) -> NDArray[np.uint32]:
+        """`row_lengths` as a NumPy array of uint32, shape (packets,), without a copy."""
+        return _numpy().asarray(self._slots.lengths)
 
     def release(self) -> None:
         """Give the slots back. Raises BufferError while a view is alive; may be called again."""
@@ -118,23 +134,18 @@ class RxBurst(_Burst):
             self._abandon()
             raise
 
-    def sizes(self) -> NDArray[np.uint32]:
-        """`lengths` as a NumPy array of uint32, shape (packets,)."""
-        return _numpy().asarray(self._slots.lengths)
-
 
 class TxBurst(_Burst):
     """Reserved packets. Fill them in place; they are sent when the block ends.
 
-    `lengths` is writable: each packet is sent with its length, at first the size that
-    `Interface.tx_burst` was asked for.
+    `lengths` and `row_lengths` are writable: each packet is sent with its length, at first the size
+    that `Interface.tx_burst` was asked for.
     """
 
     def __init__(self, sender: Sender, queue: int, lock: QueueLock, slots: Burst) -> None:
         """See _Burst. `sender` raises what keeps the burst from being sent."""
-        super().__init__(lock, slots)
+        super().__init__(queue, lock, slots)
         self._sender = sender
-        self._queue = queue
 
     def __enter__(self) -> TxBurst:
         """Send at the end of the block, or take all back if it ends with an exception."""
@@ -163,10 +174,6 @@ class TxBurst(_Burst):
             self._abandon()
             raise
 
-    def sizes(self) -> NDArray[np.uint32]:
-        """`lengths` as a NumPy array of uint32, shape (packets,), writable."""
-        return _numpy().asarray(self._slots.lengths)
-
     def send(self, count: int | None = None) -> int:
         """Send the first `count` packets (None: all), take the others back. Returns how many.
 
@@ -178,7 +185,7 @@ class TxBurst(_Burst):
         except (ValueError, OverflowError) as error:
             raise errors.ArgumentError(str(error)) from None
         self._unlock()
-        self._sender.check_sent(code, self._queue)
+        self._sender.check_sent(code, self.queue)
         return sent
 
 
@@ -187,7 +194,7 @@ def _numpy() -> Any:
         import numpy
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "arrays need NumPy: pip install numpy; or use `rows`, a memoryview",
+            "arrays need NumPy: pip install numpy; or use `rows` and `row_lengths`, memoryviews",
             name="numpy",
         ) from error
     return numpy

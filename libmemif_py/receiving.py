@@ -142,7 +142,7 @@ class Receiver:
         except BaseException:
             lock.release()
             raise
-        return RxBurst(lock, slots)
+        return RxBurst(queue, lock, slots)
 
     def _burst_of_left(self, queue: int, most: int) -> Any:
         packets = self.take_left(queue, most)

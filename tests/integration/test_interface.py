@@ -258,7 +258,9 @@ def use(interface: Interface) -> bytes:
         first: memoryview = received[0]
         sent.lengths[0] = len(first) + counters.tx[0].full
         sums: list[int] = received.data.sum(axis=1).tolist()
-        sent.sizes()[:] = len(sums)
+        sent.lengths[:] = len(sums)
+        lengths: list[int] = received.lengths.tolist() + list(received.row_lengths)
+        sums += lengths
     interface.send_burst([bytearray(1), memoryview(b"2"), sent.data[0]])
     try:
         return interface.recv(1.0)

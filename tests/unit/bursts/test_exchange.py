@@ -36,7 +36,7 @@ def test_rows_show_the_same_as_packets(version, role):
         for turn in range(8):
             sender.send_burst([packet(turn + i, n) for i, n in enumerate(sizes)], TIMEOUT)
             with receiver.rx_burst(RING, TIMEOUT) as burst:
-                assert list(burst.lengths) == sizes == burst.sizes().tolist()
+                assert burst.lengths.tolist() == sizes == list(burst.row_lengths)
                 assert burst.data.shape == burst.rows.shape == (len(sizes), max(sizes))
                 for i, n in enumerate(sizes):
                     assert burst.data[i, :n].tobytes() == packet(turn + i, n) == bytes(burst[i])
@@ -98,4 +98,4 @@ def test_an_empty_packet_is_a_packet():
     with pair() as (sender, receiver):
         sender.send(b"", TIMEOUT)
         with receiver.rx_burst(4, TIMEOUT) as burst:
-            assert (len(burst), list(burst.lengths), bytes(burst[0])) == (1, [0], b"")
+            assert (len(burst), list(burst.row_lengths), bytes(burst[0])) == (1, [0], b"")

@@ -3,6 +3,7 @@
 
 import gc
 
+import numpy
 import pytest
 from support.pairs import (
     RING,
@@ -83,7 +84,8 @@ def test_received_packets_cannot_be_written():
         with receiver.rx_burst(1, TIMEOUT) as burst:
             assert burst[0].readonly
             assert burst.rows.readonly
-            assert burst.lengths.readonly
+            assert burst.row_lengths.readonly
+            assert not burst.lengths.flags.writeable
             assert not burst.data.flags.writeable
 
 
@@ -223,3 +225,15 @@ def test_the_last_view_has_the_memory_unmapped():
     assert bytes(view) == b"packet"
     del burst, view
     assert mapped() == before
+
+
+def test_lengths_are_an_array_beside_an_array_and_a_view_beside_a_view():
+    with pair() as (sender, receiver):
+        with sender.tx_burst(3, 9, TIMEOUT) as burst:
+            burst.lengths[:] = numpy.arange(1, 4)
+            burst.row_lengths[0] = 5
+        with receiver.rx_burst(3, TIMEOUT) as burst:
+            assert (type(burst.lengths), burst.lengths.dtype) == (numpy.ndarray, numpy.uint32)
+            assert burst.lengths[burst.lengths > 2].tolist() == [5, 3]
+            assert isinstance(burst.row_lengths, memoryview)
+            assert burst.row_lengths.tolist() == [5, 2, 3]
