@@ -240,7 +240,7 @@ class Interface:
         self.close()
 
     def __repr__(self) -> str:
-        """Role, path, id, state. Never the secret."""
+        """Role, path, id, state, and why there is no link. Never the secret."""
         return f"<Interface {self._state}>"
 
     @property

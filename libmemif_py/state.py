@@ -44,13 +44,18 @@ class State:
         self._generation = reactor.generation
 
     def __str__(self) -> str:
-        """Role, path, id, state. Never the secret."""
+        """Role, path, id, state, and why there is no link. Never the secret."""
         role = "master" if self.settings.is_master else "slave"
-        state = "connected" if self.up else "disconnected"
+        state = "connected" if self.up else self._why_not()
         if self.closed or self.inherited:
             state = "closed" if self.closed else "inherited"
         path = os.fsdecode(self.settings.path)
         return f"{role} {path!r} id={self.settings.interface_id} {state}"
+
+    def _why_not(self) -> str:
+        endpoint = getattr(self, "endpoint", None)  # none yet, in a traceback of Interface()
+        reason = endpoint.last_error if endpoint is not None else ""
+        return f"disconnected ({reason})" if reason else "disconnected"
 
     @property
     def inherited(self) -> bool:

@@ -49,6 +49,10 @@ class InterfaceCollector(Collector):
         self._interfaces = interfaces
         self._prefix = prefix
 
+    def __repr__(self) -> str:
+        """The interfaces and the prefix."""
+        return f"InterfaceCollector({self._interfaces!r}, prefix={self._prefix!r})"
+
     def describe(self) -> Iterable[Metric]:
         """The metrics without values. The registry uses them to find duplicate names."""
         return [self._connected(), *self._families().values()]

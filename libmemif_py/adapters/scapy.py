@@ -68,6 +68,10 @@ class MemifSocket(SuperSocket):
         self.promisc = True
         self.basecls = IP if self.interface.details().mode == "ip" else Ether
 
+    def __repr__(self) -> str:
+        """Its interface and queue."""
+        return f"<MemifSocket on queue {self._queue} of {self.interface!r}>"
+
     def fileno(self) -> int:
         """A descriptor for select. It may be ready without a packet; see Interface.fileno."""
         return self.interface.fileno(self._queue)

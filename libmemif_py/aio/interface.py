@@ -86,6 +86,10 @@ class AsyncInterface:
                 steps.take(receiver.wake_all)
             steps.take(self._wake_link_waiters)
 
+    def __repr__(self) -> str:
+        """See Interface."""
+        return f"<AsyncInterface {self.interface._state}>"
+
     async def __aenter__(self) -> AsyncInterface:
         """Close at the end of the block. Raises NoConnectionError if it is closed already."""
         self.interface.__enter__()

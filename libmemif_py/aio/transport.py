@@ -99,6 +99,10 @@ class MemifTransport(asyncio.DatagramTransport):
                 steps.take(self._interface.close)
         super().__init__({"interface": self._interface, "sockname": path})
 
+    def __repr__(self) -> str:
+        """Its interface, and how many bytes wait to be sent."""
+        return f"<MemifTransport {self._interface._state}, {self._unsent_bytes} bytes unsent>"
+
     def _start(self, started: asyncio.Future[None]) -> None:
         if self._closing:
             return
