@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from . import counters, errors, settings
 from .control import reactor, regions
 from .control.endpoint import Settings
+from .control.hub import RETRY_INTERVAL
 from .control.reactor import burst
 from .control.steps import Steps
 from .control.wire import UINT16_MAX, VERSION_1, VERSION_2
@@ -93,6 +94,7 @@ class Interface:
             such memory can end the process. "trusted": from root and our own user; "never": from
             nobody; "always": from everybody.
         handshake_timeout: seconds within which a peer must complete the handshake.
+        retry_interval: seconds until a slave without a master tries to connect again.
         on_connect: called with the interface when the link is up, on the library's thread. An
             exception goes to sys.excepthook, and the link goes on.
         on_disconnect: called in the same way when the link went down, with the interface and a
@@ -134,6 +136,7 @@ class Interface:
         allow: Callable[[Peer], bool] | None = None,
         unsealed: Unsealed = "trusted",
         handshake_timeout: float = Settings.handshake_timeout,
+        retry_interval: float = RETRY_INTERVAL,
         on_connect: Callable[[Interface], object] | None = None,
         on_disconnect: Callable[[Interface, str], object] | None = None,
     ) -> None:
@@ -155,7 +158,8 @@ class Interface:
             max_version=version or VERSION_2,
             access=settings.access(socket_mode, socket_owner, socket_group),
             unsealed=settings.choice("unsealed", unsealed, regions.UNSEALED),
-            handshake_timeout=settings.positive("handshake_timeout", handshake_timeout),
+            handshake_timeout=settings.seconds("handshake_timeout", handshake_timeout),
+            retry_interval=settings.seconds("retry_interval", retry_interval),
             max_packet=settings.whole("max_packet", max_packet),
             made_at=_line_of_program(),
         )

@@ -33,3 +33,4 @@ class Options(TypedDict, total=False):
     allow: Callable[[Peer], bool] | None
     unsealed: Unsealed
     handshake_timeout: float
+    retry_interval: float

@@ -22,6 +22,9 @@ RxMode = Literal["interrupt", "polling"]
 MODES: tuple[Mode, ...] = ("ethernet", "ip", "punt-inject")
 """In the order of their numbers on the wire."""
 
+LONGEST = 10**9
+"""Seconds, about 30 years."""
+
 _T = TypeVar("_T")
 
 
@@ -52,12 +55,12 @@ def _encoded(value: str) -> bytes | None:
         return None
 
 
-def positive(what: str, value: float) -> float:
-    """`value`, if it is more than 0."""
+def seconds(what: str, value: float) -> float:
+    """`value`, if it is a time that the timer can wait for."""
     if not isinstance(value, (int, float)):
         raise TypeError(f"{what} {value!r}, expected a number of seconds")
-    if not value > 0:
-        raise ArgumentError(f"{what} {value}, expected more than 0")
+    if not 0 < value <= LONGEST:
+        raise ArgumentError(f"{what} {value}, expected more than 0 and at most {LONGEST}")
     return value
 
 

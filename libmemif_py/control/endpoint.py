@@ -128,6 +128,8 @@ class Settings:
     """One of regions.UNSEALED."""
     handshake_timeout: float = 10.0
     """Until a peer is connected, in seconds."""
+    retry_interval: float | None = None
+    """Between a slave's attempts to connect, in seconds; None: as the hub says."""
     max_packet: int = UINT16_MAX
     """For what is received. A slave takes whatever fits one of its buffers."""
     made_at: str = ""

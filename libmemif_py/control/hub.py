@@ -241,8 +241,9 @@ class Hub:
 
     def retry_later(self, endpoint: Endpoint) -> None:
         """A slave lost its link, or found no master."""
-        if self.retry_interval is not None:
-            self.set_deadline(endpoint, self.retry_interval)
+        interval = endpoint.settings.retry_interval or self.retry_interval
+        if interval is not None:
+            self.set_deadline(endpoint, interval)
 
     def attempt(self, endpoint: Endpoint) -> None:
         """Try to connect a slave now; on failure again later."""

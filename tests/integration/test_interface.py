@@ -6,11 +6,13 @@ import errno
 import inspect
 import os
 import sys
+import time
 
 import pytest
 from support import builds
 
-from libmemif_py import Interface, errors
+from libmemif_py import Interface, Timeout, errors
+from libmemif_py.control.lock import LOCK
 from libmemif_py.options import Options
 
 TIMEOUT = 60.0
@@ -155,6 +157,7 @@ def test_a_callback_that_raises_ends_no_link_and_leaks_nothing(tmp_path, monkeyp
 
 STAR = """
 import sys
+import time
 import libmemif_py
 
 before = set(sys.modules)
@@ -167,6 +170,7 @@ print(sorted(n for n in set(sys.modules) - before if n.split(".")[0] in OPTIONAL
 
 SYNCHRONOUS = """
 import sys
+import time
 from libmemif_py import Interface, Counters, RxBurst
 print("asyncio" in sys.modules)
 """
@@ -326,6 +330,7 @@ def test_what_keeps_a_master_from_listening_is_an_error_of_ours_and_of_python(tm
         ({"s2m_rings": None}, "s2m_rings None, expected an integer"),
         ({"buffer_size": "2k"}, "buffer_size '2k', expected an integer"),
         ({"handshake_timeout": "1"}, "handshake_timeout '1', expected a number of seconds"),
+        ({"retry_interval": None}, "retry_interval None, expected a number of seconds"),
         ({"on_connect": 5}, "on_connect 5, expected a function or None"),
         ({"on_disconnect": "print"}, "on_disconnect 'print', expected a function or None"),
         ({"allow": True}, "allow True, expected a function or None"),
@@ -356,3 +361,36 @@ def test_a_closed_interface_raises_the_same_everywhere(tmp_path):
     ):
         with pytest.raises(errors.NoConnectionError, match="the interface is closed"):
             use()
+
+
+@pytest.mark.parametrize("option", ["retry_interval", "handshake_timeout"])
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), 1e300])
+def test_a_time_that_cannot_be_waited_for_is_refused(tmp_path, option, value):
+    with pytest.raises(errors.ArgumentError, match=f"^{option} .*, expected more than 0 and at"):
+        Interface(tmp_path / "socket", **{option: value})
+
+
+def seconds_to_next_attempt(slave: Interface) -> float:
+    """After the first one has failed."""
+    while not slave.details().last_error:
+        with pytest.raises(Timeout):
+            slave.wait_connected(0.01)
+    endpoint = slave._endpoint
+    with LOCK:
+        return endpoint.hub._deadlines._times[endpoint] - time.monotonic()
+
+
+def test_a_slave_tries_again_after_its_retry_interval(tmp_path):
+    path = tmp_path / "socket"
+    with Interface(path, retry_interval=1000) as slave, Interface(path) as usual:
+        assert 2 < seconds_to_next_attempt(slave) <= 1000
+        assert seconds_to_next_attempt(usual) <= 2
+
+
+def test_a_short_retry_interval_finds_a_late_master(tmp_path):
+    path = tmp_path / "socket"
+    with Interface(path, retry_interval=0.001) as slave:
+        seconds_to_next_attempt(slave)
+        with Interface(path, role="master") as master:
+            slave.send(b"packet", TIMEOUT)
+            assert master.recv(TIMEOUT) == b"packet"
