@@ -14,8 +14,8 @@
 #include "core/ring.h"
 #include "core/signals.h"
 
-/* Four slots at a time, where the compiler may use AVX2. */
-#ifdef __AVX2__
+/* Four slots at a time, where the compiler may use AVX2 or NEON. */
+#if defined(__AVX2__) || (defined(__aarch64__) && defined(__ARM_NEON))
 #include "datapath/vectors.h"
 #endif
 

@@ -85,22 +85,14 @@ MIF_INLINE uint32_t packet_entries(const memif_buffer_t *bufs, uint32_t count)
 }
 
 #ifdef MIF_VEC_SLOTS
-MIF_INLINE void set_received_vectors(memif_buffer_t *bufs, struct mif_queue *q, __m256i slots,
-                                     __m256i length, __m256i data)
+MIF_INLINE void set_received_vectors(memif_buffer_t *bufs, struct mif_queue *q, mif_vec slots,
+                                     mif_vec length, mif_vec data)
 {
-    __m256i queue = mif_vec_all((uintptr_t)q);
-    __m256i low = _mm256_unpacklo_epi64(slots, queue);
-    __m256i low_data = _mm256_unpacklo_epi64(length, data);
-    __m256i high = _mm256_unpackhi_epi64(slots, queue);
-    __m256i high_data = _mm256_unpackhi_epi64(length, data);
-    mif_vec_store(&bufs[0], _mm256_permute2x128_si256(low, low_data, 0x20));
-    mif_vec_store(&bufs[1], _mm256_permute2x128_si256(low, low_data, 0x31));
-    mif_vec_store(&bufs[2], _mm256_permute2x128_si256(high, high_data, 0x20));
-    mif_vec_store(&bufs[3], _mm256_permute2x128_si256(high, high_data, 0x31));
+    mif_vec_write_fours(bufs, slots, mif_vec_all((uintptr_t)q), length, data);
 }
 
-MIF_INLINE void set_reserved_vectors(memif_buffer_t *bufs, struct mif_queue *q, __m256i slots,
-                                     __m256i capacity, uint32_t size, __m256i data)
+MIF_INLINE void set_reserved_vectors(memif_buffer_t *bufs, struct mif_queue *q, mif_vec slots,
+                                     mif_vec capacity, uint32_t size, mif_vec data)
 {
     set_received_vectors(bufs, q, slots, size > 0 ? mif_vec_all(size) : capacity, data);
 }
@@ -115,33 +107,23 @@ MIF_INLINE uint32_t reserve_own(struct mif_queue *q, memif_buffer_t *bufs, uint3
         return 0;
     const uint64_t data = (uintptr_t)array.data + (uint64_t)first * array.stride;
     const uint64_t length = size > 0 ? size : array.word >> 32;
-    const __m256i next = _mm256_set_epi64x(array.stride, 0, 0, 1);
-    __m256i entry =
-        _mm256_set_epi64x((long long)data, (long long)length, (long long)(uintptr_t)q, first);
-    for (memif_buffer_t *const end = bufs + mif_vec_slots(run); bufs != end; bufs++) {
-        mif_vec_store(bufs, entry);
-        entry = mif_vec_add(entry, next);
-    }
+    const uint64_t entry[] = {first, (uintptr_t)q, length, data};
+    mif_vec_write_series_of_fours(bufs, mif_vec_slots(run), entry, array.stride);
     return mif_vec_slots(run);
 }
 
-MIF_INLINE __m256i get_plain_vectors(const memif_buffer_t *bufs, const struct mif_queue *q,
-                                     __m256i slots, __m256i data, __m256i *length)
+MIF_INLINE mif_vec get_plain_vectors(const memif_buffer_t *bufs, const struct mif_queue *q,
+                                     mif_vec slots, mif_vec data, mif_vec *length)
 {
-    __m256i e0 = mif_vec_load(&bufs[0]), e1 = mif_vec_load(&bufs[1]);
-    __m256i e2 = mif_vec_load(&bufs[2]), e3 = mif_vec_load(&bufs[3]);
-    __m256i even = _mm256_unpacklo_epi64(e0, e2), odd = _mm256_unpacklo_epi64(e1, e3);
-    __m256i even_high = _mm256_unpackhi_epi64(e0, e2), odd_high = _mm256_unpackhi_epi64(e1, e3);
-    __m256i heads = _mm256_permute2x128_si256(even, odd, 0x20);
-    __m256i queues = _mm256_permute2x128_si256(even_high, odd_high, 0x20);
-    __m256i lengths = _mm256_permute2x128_si256(even, odd, 0x31);
-    __m256i places = _mm256_permute2x128_si256(even_high, odd_high, 0x31);
-    const __m256i next = mif_vec_all((uint64_t)MEMIF_BUFFER_FLAG_NEXT << 32);
-    *length = mif_vec_low(lengths);
-    __m256i bad = mif_vec_differ(heads, slots, mif_vec_all(0xFFFF));
-    bad = mif_vec_or(bad, _mm256_xor_si256(queues, mif_vec_all((uintptr_t)q)));
-    bad = mif_vec_or(bad, _mm256_xor_si256(places, data));
-    return mif_vec_or(bad, _mm256_and_si256(lengths, next));
+    const struct mif_vec_quad entries = mif_vec_read_fours(bufs);
+    const mif_vec *word = entries.words;
+    const mif_vec next = mif_vec_all((uint64_t)MEMIF_BUFFER_FLAG_NEXT << 32);
+    const mif_vec all = mif_vec_all(UINT64_MAX);
+    *length = mif_vec_low(word[2]);
+    mif_vec bad = mif_vec_differ(word[0], slots, mif_vec_all(0xFFFF));
+    bad = mif_vec_or(bad, mif_vec_differ(word[1], mif_vec_all((uintptr_t)q), all));
+    bad = mif_vec_or(bad, mif_vec_differ(word[3], data, all));
+    return mif_vec_or(bad, mif_vec_differ(word[2], mif_vec_all(0), next));
 }
 #endif
 

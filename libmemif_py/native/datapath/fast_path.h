@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The fast paths of the data path: bursts of packets that take one slot each, on runs of adjacent
- * slots. Written once for both faces and compiled once for each, and once more with AVX2.
+ * slots. Written once for both faces and compiled once for each, and on x86-64 once more with AVX2.
  *
  * The face that includes this file has defined, for its memif_buffer_t:
  *
@@ -44,21 +44,21 @@ MIF_INLINE uint32_t take_vectors(struct mif_queue *q, memif_buffer_t *bufs, uint
     const struct mif_buffer_array array = q->buffers;
     if (is_slave && MIF_UNLIKELY(array.data == NULL))
         return 0;
-    const __m256i plain = mif_vec_all(is_slave ? 0 : (uint64_t)cache.index << 16);
-    const __m256i checked =
+    const mif_vec plain = mif_vec_all(is_slave ? 0 : (uint64_t)cache.index << 16);
+    const mif_vec checked =
         mif_vec_all(is_slave ? 0xFFFF : 0xFFFFFFFF | mif_length_bits_above(cache.max_packet) << 32);
-    const __m256i most = mif_vec_all(is_slave ? array.word >> 32 : cache.size);
-    const __m256i base = mif_vec_all((uintptr_t)cache.base);
-    const __m256i stride = mif_vec_all((uint64_t)MIF_VEC_SLOTS * array.stride);
-    __m256i data =
+    const mif_vec most = mif_vec_all(is_slave ? array.word >> 32 : cache.size);
+    const mif_vec base = mif_vec_all((uintptr_t)cache.base);
+    const mif_vec stride = mif_vec_all((uint64_t)MIF_VEC_SLOTS * array.stride);
+    mif_vec data =
         mif_vec_series((uintptr_t)array.data + (uint64_t)first * array.stride, array.stride);
-    __m256i slots = mif_vec_series(first, 1), sum = mif_vec_all(0);
+    mif_vec slots = mif_vec_series(first, 1), sum = mif_vec_all(0);
     const struct mif_desc_512 *from = (const struct mif_desc_512 *)q->descs + first;
     const struct mif_desc_512 *const start = from, *const end = from + mif_vec_slots(run);
     for (; from != end; from += MIF_VEC_SLOTS, bufs += MIF_VEC_SLOTS) {
         struct mif_vec_pair desc = mif_vec_read(from);
-        __m256i length = mif_vec_high(desc.head), offset = mif_vec_low(desc.tail);
-        __m256i reach = is_slave ? length : mif_vec_add(offset, length);
+        mif_vec length = mif_vec_high(desc.head), offset = mif_vec_low(desc.tail);
+        mif_vec reach = is_slave ? length : mif_vec_add(offset, length);
         if (MIF_UNLIKELY(mif_vec_any(mif_vec_or(mif_vec_differ(desc.head, plain, checked),
                                                 mif_vec_greater(reach, most)))))
             break;
@@ -182,22 +182,22 @@ MIF_INLINE uint32_t reserve_posted(struct mif_queue *q, memif_buffer_t *bufs, ui
                                    uint32_t run, uint32_t size)
 {
     const struct mif_region_cache cache = q->cache;
-    const __m256i region = mif_vec_all((uint64_t)cache.index << 16);
-    const __m256i checked = mif_vec_all(0xFFFF0000);
-    const __m256i least = mif_vec_all(size > 0 ? size : 1), most = mif_vec_all(cache.size);
-    const __m256i base = mif_vec_all((uintptr_t)cache.base);
-    __m256i slots = mif_vec_series(first, 1);
+    const mif_vec region = mif_vec_all((uint64_t)cache.index << 16);
+    const mif_vec checked = mif_vec_all(0xFFFF0000);
+    const mif_vec least = mif_vec_all(size > 0 ? size : 1), most = mif_vec_all(cache.size);
+    const mif_vec base = mif_vec_all((uintptr_t)cache.base);
+    mif_vec slots = mif_vec_series(first, 1);
     const struct mif_desc_512 *from = (const struct mif_desc_512 *)q->descs + first;
     const struct mif_desc_512 *const start = from, *const end = from + mif_vec_slots(run);
     struct mif_slot *own = &q->slots[first];
     for (; from != end; from += MIF_VEC_SLOTS, own += MIF_VEC_SLOTS, bufs += MIF_VEC_SLOTS) {
         struct mif_vec_pair desc = mif_vec_read(from);
-        __m256i capacity = mif_vec_high(desc.head), offset = mif_vec_low(desc.tail);
-        __m256i bad = mif_vec_or(mif_vec_greater(least, capacity),
+        mif_vec capacity = mif_vec_high(desc.head), offset = mif_vec_low(desc.tail);
+        mif_vec bad = mif_vec_or(mif_vec_greater(least, capacity),
                                  mif_vec_greater(mif_vec_add(offset, capacity), most));
         if (MIF_UNLIKELY(mif_vec_any(mif_vec_or(bad, mif_vec_differ(desc.head, region, checked)))))
             break;
-        __m256i data = mif_vec_add(base, offset);
+        mif_vec data = mif_vec_add(base, offset);
         mif_vec_write(own, data, mif_vec_join(region, capacity));
         set_reserved_vectors(bufs, q, slots, capacity, size, data);
         slots = mif_vec_add(slots, mif_vec_all(MIF_VEC_SLOTS));
@@ -298,12 +298,12 @@ MIF_INLINE uint32_t fill_vectors(struct mif_queue *q, const memif_buffer_t *bufs
     const struct mif_buffer_array array = q->buffers;
     if (is_slave && MIF_UNLIKELY(array.data == NULL))
         return 0;
-    const __m256i stride = mif_vec_all((uint64_t)MIF_VEC_SLOTS * array.stride);
-    __m256i data =
+    const mif_vec stride = mif_vec_all((uint64_t)MIF_VEC_SLOTS * array.stride);
+    mif_vec data =
         mif_vec_series((uintptr_t)array.data + (uint64_t)first * array.stride, array.stride);
-    __m256i offset = mif_vec_series(array.offset + (uint64_t)first * array.stride, array.stride);
-    __m256i slots = mif_vec_series(first, 1), sum = mif_vec_all(0);
-    __m256i word = mif_vec_all(array.word);
+    mif_vec offset = mif_vec_series(array.offset + (uint64_t)first * array.stride, array.stride);
+    mif_vec slots = mif_vec_series(first, 1), sum = mif_vec_all(0);
+    mif_vec word = mif_vec_all(array.word);
     struct mif_desc_512 *to = (struct mif_desc_512 *)q->descs + first;
     struct mif_desc_512 *const start = to, *const end = to + mif_vec_slots(run);
     const struct mif_slot *own = &q->slots[first];
@@ -313,8 +313,8 @@ MIF_INLINE uint32_t fill_vectors(struct mif_queue *q, const memif_buffer_t *bufs
             data = slot.head;
             word = slot.tail;
         }
-        __m256i length;
-        __m256i bad = get_plain_vectors(bufs, q, slots, data, &length);
+        mif_vec length;
+        mif_vec bad = get_plain_vectors(bufs, q, slots, data, &length);
         if (MIF_UNLIKELY(mif_vec_any(mif_vec_or(bad, mif_vec_greater(length, mif_vec_high(word))))))
             break;
         if (is_slave)

@@ -57,44 +57,19 @@ MIF_INLINE uint32_t packet_entries(const memif_buffer_t *bufs, uint32_t count)
 }
 
 #ifdef MIF_VEC_SLOTS
-/* Writes four entries of 24 bytes. All but the last are stores of 32 bytes, whose last 8 bytes the
- * next store overwrites. */
-MIF_INLINE void put_entries(memif_buffer_t *bufs, __m256i e0, __m256i e1, __m256i e2, __m256i e3)
-{
-    mif_vec_store(&bufs[0], e0);
-    mif_vec_store(&bufs[1], e1);
-    mif_vec_store(&bufs[2], e2);
-    _mm_storeu_si128((__m128i *)(void *)&bufs[3], _mm256_castsi256_si128(e3));
-    _mm_storel_epi64((__m128i *)(void *)&bufs[3].data, _mm256_extracti128_si256(e3, 1));
-}
-
-MIF_INLINE void set_vectors(memif_buffer_t *bufs, __m256i slots, __m256i capacity, __m256i length,
-                            __m256i data)
-{
-    __m256i heads = mif_vec_join(slots, capacity);
-    __m256i low = _mm256_unpacklo_epi64(heads, length);
-    __m256i low_data = _mm256_unpacklo_epi64(data, data);
-    __m256i high = _mm256_unpackhi_epi64(heads, length);
-    __m256i high_data = _mm256_unpackhi_epi64(data, data);
-    put_entries(bufs, _mm256_permute2x128_si256(low, low_data, 0x20),
-                _mm256_permute2x128_si256(low, low_data, 0x31),
-                _mm256_permute2x128_si256(high, high_data, 0x20),
-                _mm256_permute2x128_si256(high, high_data, 0x31));
-}
-
-MIF_INLINE void set_received_vectors(memif_buffer_t *bufs, struct mif_queue *q, __m256i slots,
-                                     __m256i length, __m256i data)
+MIF_INLINE void set_received_vectors(memif_buffer_t *bufs, struct mif_queue *q, mif_vec slots,
+                                     mif_vec length, mif_vec data)
 {
     (void)q;
-    set_vectors(bufs, slots, length, length, data);
+    mif_vec_write_threes(bufs, mif_vec_join(slots, length), length, data);
 }
 
-MIF_INLINE void set_reserved_vectors(memif_buffer_t *bufs, struct mif_queue *q, __m256i slots,
-                                     __m256i capacity, uint32_t size, __m256i data)
+MIF_INLINE void set_reserved_vectors(memif_buffer_t *bufs, struct mif_queue *q, mif_vec slots,
+                                     mif_vec capacity, uint32_t size, mif_vec data)
 {
     (void)q;
     (void)size;
-    set_vectors(bufs, slots, capacity, mif_vec_all(0), data);
+    mif_vec_write_threes(bufs, mif_vec_join(slots, capacity), mif_vec_all(0), data);
 }
 
 /* For a slave whose buffers form an array: each entry differs from the one before by the same step.
@@ -107,43 +82,24 @@ MIF_INLINE uint32_t reserve_own(struct mif_queue *q, memif_buffer_t *bufs, uint3
         return 0;
     const uint64_t head = first | (array.word & 0xFFFFFFFF00000000);
     const uint64_t data = (uintptr_t)array.data + (uint64_t)first * array.stride;
-    const __m256i next = _mm256_set_epi64x(0, array.stride, 0, 1);
-    const __m256i step = _mm256_slli_epi64(next, 2);
-    __m256i e0 = _mm256_set_epi64x(0, (long long)data, 0, (long long)head);
-    __m256i e1 = mif_vec_add(e0, next), e2 = mif_vec_add(e1, next);
-    __m256i e3 = mif_vec_add(e2, next);
-    for (memif_buffer_t *const end = bufs + mif_vec_slots(run); bufs != end;
-         bufs += MIF_VEC_SLOTS) {
-        put_entries(bufs, e0, e1, e2, e3);
-        e0 = mif_vec_add(e0, step);
-        e1 = mif_vec_add(e1, step);
-        e2 = mif_vec_add(e2, step);
-        e3 = mif_vec_add(e3, step);
-    }
+    mif_vec_write_series_of_threes(bufs, mif_vec_slots(run), head, data, array.stride);
     return mif_vec_slots(run);
 }
 
-/* Loads the first two words of two entries. */
-MIF_INLINE __m256i get_two(const memif_buffer_t *bufs)
-{
-    return _mm256_loadu2_m128i((const __m128i *)(const void *)&bufs[1],
-                               (const __m128i *)(const void *)&bufs[0]);
-}
-
 /* Not zero in each element whose entry is not the one of its slot. */
-MIF_INLINE __m256i misplaced(__m256i heads, __m256i slots)
+MIF_INLINE mif_vec misplaced(mif_vec heads, mif_vec slots)
 {
     return mif_vec_differ(heads, slots, mif_vec_all(0xFFFF));
 }
 
-MIF_INLINE __m256i get_plain_vectors(const memif_buffer_t *bufs, const struct mif_queue *q,
-                                     __m256i slots, __m256i data, __m256i *length)
+MIF_INLINE mif_vec get_plain_vectors(const memif_buffer_t *bufs, const struct mif_queue *q,
+                                     mif_vec slots, mif_vec data, mif_vec *length)
 {
-    __m256i low = get_two(bufs), high = get_two(bufs + 2);
+    struct mif_vec_pair words = mif_vec_read_two_of_three(bufs);
     (void)q;
     (void)data;
-    *length = mif_vec_low(_mm256_unpackhi_epi64(low, high));
-    return misplaced(_mm256_unpacklo_epi64(low, high), slots);
+    *length = mif_vec_low(words.tail);
+    return misplaced(words.head, slots);
 }
 #endif
 
@@ -154,10 +110,10 @@ MIF_INLINE __m256i get_plain_vectors(const memif_buffer_t *bufs, const struct mi
 #ifdef MIF_VEC_SLOTS
 MIF_INLINE uint32_t forget_vectors(memif_buffer_t *bufs, uint32_t first, uint32_t count)
 {
-    __m256i slots = mif_vec_series(first, 1);
+    mif_vec slots = mif_vec_series(first, 1);
     memif_buffer_t *at = bufs, *const end = bufs + mif_vec_slots(count);
     for (; at != end; at += MIF_VEC_SLOTS) {
-        __m256i heads = _mm256_unpacklo_epi64(get_two(at), get_two(at + 2));
+        mif_vec heads = mif_vec_read_two_of_three(at).head;
         if (MIF_UNLIKELY(mif_vec_any(misplaced(heads, slots))))
             break;
         for (int i = 0; i < MIF_VEC_SLOTS; i++)
