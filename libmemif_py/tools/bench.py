@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import statistics
 import time
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ import click
 from libmemif_py import Timeout, errors
 
 from .options import EXAMPLES_FIRST, MOST_BYTES, InterfaceOptions, interface_options, say
+from .report import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -377,6 +377,6 @@ def command(
 def _report(results: list[Result], as_json: bool) -> None:
     measured = [result for result in results if result.seconds]
     if as_json:
-        click.echo(json.dumps([result.record() for result in measured]))
+        click.echo(json_text([result.record() for result in measured]))
     elif measured:
         _show(measured)

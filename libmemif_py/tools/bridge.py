@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import select
 import time
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import click
 from . import capture
 from .formats import pcapng
 from .options import EXAMPLES_FIRST, InterfaceOptions, interface_options, printable, say
+from .report import json_text
 from .sides import check_modes, side_of
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _print_counts(ports: list[Port], as_json: bool, *, to_stderr: bool) -> None:
         for port in ports
     ]
     if as_json:
-        click.echo(json.dumps(counts), err=to_stderr)
+        click.echo(json_text(counts), err=to_stderr)
         return
     for row in counts:
         text = "{port}: {received} received, {sent} sent, {dropped} dropped".format(**row)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import time
@@ -41,6 +40,7 @@ from .options import (
     say,
     told,
 )
+from .report import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -380,7 +380,7 @@ def command(
             ping.run(count, interval, patience, max(patience, options.timeout or math.inf))
         finally:
             if as_json:
-                click.echo(json.dumps({"target": str(target), **ping.statistics.summary()}))
+                click.echo(json_text({"target": str(target), **ping.statistics.summary()}))
             else:
                 _print_summary(target, ping.statistics, time.monotonic() - start)
         ping.check_found()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 import select
 import sys
@@ -28,6 +27,7 @@ from .options import (
     say,
     told,
 )
+from .report import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -337,7 +337,7 @@ def _print_result(player: _Player, left: int, seconds: float, as_json: bool) -> 
     rate = packets / seconds if seconds else 0.0
     if as_json:
         result = {"packets": packets, "bytes": size, "cut": cut, "left": left}
-        click.echo(json.dumps({**result, "seconds": seconds, "packets_per_second": rate}))
+        click.echo(json_text({**result, "seconds": seconds, "packets_per_second": rate}))
         return
     parts = [f"{packets} packets sent", f"{cut} of them cut in the capture" if cut else ""]
     parts += [f"{left} of them left in the ring" if left else "", f"{size} bytes"]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import select
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from libmemif_py import MemifError
 from .addresses import Ipv4, Mac, mac_of
 from .formats.icmp import Host, answer, answer_ip
 from .options import EXAMPLES_FIRST, InterfaceOptions, interface_options, say, told
+from .report import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +96,6 @@ def command(
 def _print_counts(responder: _Responder, as_json: bool) -> None:
     counts = {name: getattr(responder, name) for name in ("received", "answered", "dropped")}
     if as_json:
-        click.echo(json.dumps(counts))
+        click.echo(json_text(counts))
     else:
         click.echo("{received} received, {answered} answered, {dropped} dropped".format(**counts))

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from libmemif_py import MemifError, errors
 from libmemif_py.counters import each_queue
 
 from .options import EXAMPLES_FIRST, InterfaceOptions, interface_options, options_of, printable
+from .report import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,7 +128,7 @@ def _table(rows: list[dict[str, Any]]) -> Any:
 def _screen(as_json: bool) -> Iterator[Any]:
     """A function that shows rows. On a terminal they replace the last ones, else they follow."""
     if as_json:
-        yield lambda rows: click.echo(json.dumps(rows))
+        yield lambda rows: click.echo(json_text(rows))
         return
     from rich.console import Console
 

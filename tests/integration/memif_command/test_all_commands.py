@@ -3,6 +3,7 @@
 
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,31 @@ def test_what_is_not_there_ends_with_1(shell):
     assert "no link on nothing (id 0, slave) within 0.1 s" in result.stderr
     result = shell.run("dump", "-S", "no/folder", "--role", "master", status=1)
     assert result.stderr.startswith("memif: no/folder: no folder 'no', make it first")
+
+
+def numbers_in(value: object) -> Iterator[float]:
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from numbers_in(one)
+
+
+def test_json_has_no_digits_that_nobody_measured(shell):
+    respond = shell.side("respond", ADDRESS, role="master")
+    socket = ("-S", shell.socket, "--json")
+    source = write_capture(shell.folder / "source.pcap", [bytes(60)] * 300)
+    texts = [
+        shell.run("ping", ADDRESS, *socket, "-c", 3, "-i", 0.01).stdout,
+        shell.run("play", source, *socket).stdout,
+        shell.run("bench", "txonly", *socket, "--seconds", 0.1).stdout,
+        shell.run("top", shell.socket, "--json", "-n", 1, "-d", 0.05).stdout,
+    ]
+    interrupt(respond)
+    for text in texts:
+        found = list(numbers_in(json.loads(text)))
+        assert found
+        assert [float(f"{number:.6g}") for number in found] == found
 
 
 def test_version_says_what_is_spoken(shell):
