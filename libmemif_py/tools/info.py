@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import select
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,14 @@ _FAULTS = {
     ConnectionRefusedError: "nobody listens: the master has ended, or (with @) has not started",
     PermissionError: "permission denied: the permissions of the socket file say who may connect",
 }
+_KINDS = {
+    stat.S_ISREG: "plain file",
+    stat.S_ISDIR: "folder",
+    stat.S_ISFIFO: "pipe",
+    stat.S_ISCHR: "device",
+    stat.S_ISBLK: "device",
+}
+_EXPECTED = "expected the socket of a memif master"
 
 
 def _connect(path: str) -> channel.Channel:
@@ -31,8 +40,18 @@ def _connect(path: str) -> channel.Channel:
     except errors.ArgumentError as error:
         raise click.UsageError(str(error)) from error
     except OSError as error:
-        reason = _FAULTS.get(type(error), f"{error.strerror}, expected a socket of a memif master")
-        raise NoAnswer(f"{path}: {reason}") from error
+        reason = _FAULTS.get(type(error), f"{error.strerror}, {_EXPECTED}")
+        raise NoAnswer(f"{path}: {_what_else_it_is(path) or reason}") from error
+
+
+def _what_else_it_is(path: str) -> str:
+    """What a path is if it is there and no socket, else empty."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return ""
+    kind = next((kind for is_kind, kind in _KINDS.items() if is_kind(mode)), "")
+    return f"is a {kind}, {_EXPECTED}" if kind else ""
 
 
 def _hello(path: str, peer: channel.Channel, timeout: float) -> wire.Hello:

@@ -76,3 +76,12 @@ def test_info_ends_in_peace(shell):
         peer, _ = listening.accept()
         with peer:
             interrupt(info)
+
+
+def test_info_says_what_a_path_is_that_is_no_socket(shell):
+    (shell.folder / "file").touch()
+    os.mkfifo(shell.folder / "pipe")
+    for path, kind in {"file": "plain file", ".": "folder", "pipe": "pipe"}.items():
+        result = shell.run("info", path, status=1)
+        expected = f"memif: {path}: is a {kind}, expected the socket of a memif master\n"
+        assert result.stderr == expected
