@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
+_TIMES = "times of reception; packets that were received together have the same time"
+
 
 def writer_for(
     file: BinaryIO,
@@ -29,7 +31,7 @@ def writer_for(
     form = form or ("pcap" if path.endswith((".pcap", ".cap")) else "pcapng")
     if form == "pcap":
         return pcapng.PcapWriter(file, link_type, snaplen)
-    return pcapng.PcapngWriter(file, link_type, snaplen, names)
+    return pcapng.PcapngWriter(file, link_type, snaplen, names, _TIMES)
 
 
 @contextlib.contextmanager

@@ -105,6 +105,10 @@ def command(
     This command is one end of the memif. It receives the packets and answers none. To see the
     packets between two other programs, put `memif bridge -w FILE` between them.
 
+    The time of a packet is that at which the command received it: a memif records none. Packets
+    that it received together have the same time, up to 256 of a queue; FILE has them in the order
+    of the queue.
+
     \b
     Examples:
       memif dump -S /tmp/memif.sock

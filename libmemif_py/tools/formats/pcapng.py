@@ -30,7 +30,7 @@ _PCAP_RECORD = "IIII"
 _FCS_SHIFT, _FCS_KNOWN, _LINK_TYPE_MASK = 28, 1 << 26, 0xFFFF
 _SECTION, _INTERFACE, _PACKET, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, 6
 _BYTE_ORDER = 0x1A2B3C4D
-_END, _IF_NAME, _IF_TSRESOL, _APPLICATION = 0, 2, 9, 4
+_END, _IF_NAME, _IF_DESCRIPTION, _IF_TSRESOL, _APPLICATION = 0, 2, 3, 9, 4
 _NANOSECONDS = 9
 _LARGEST_BLOCK = 16 * 1024 * 1024
 _SECOND = 1_000_000_000
@@ -83,16 +83,21 @@ class PcapngWriter:
         link_type: int = ETHERNET,
         snaplen: int = WHOLE,
         names: tuple[str, ...] = ("memif",),
+        description: str = "",
     ) -> None:
-        """Write the section and its interfaces. The caller closes the file."""
+        """Write the section and its interfaces. The caller closes the file.
+
+        `description` is that of each interface, for whoever reads the file.
+        """
         self._file = file
         self._snaplen = snaplen
         section = struct.pack("<IHHq", _BYTE_ORDER, 1, 0, -1) + _option(_APPLICATION, b"memif")
         self._block(_SECTION, section + _option(_END, b""))
         for name in names:
-            options = _option(_IF_NAME, name.encode()) + _option(
-                _IF_TSRESOL, bytes((_NANOSECONDS,))
-            )
+            options = _option(_IF_NAME, name.encode())
+            if description:
+                options += _option(_IF_DESCRIPTION, description.encode())
+            options += _option(_IF_TSRESOL, bytes((_NANOSECONDS,)))
             fixed = struct.pack("<HHI", link_type, 0, snaplen)
             self._block(_INTERFACE, fixed + options + _option(_END, b""))
 

@@ -75,3 +75,20 @@ def test_a_capture_is_not_written_to_a_terminal(shell):
         os.close(terminal)
     assert result.returncode == 2
     assert b"terminal" in result.stderr
+
+
+def test_packets_that_came_together_have_one_time_and_the_capture_says_so(shell):
+    frames = packets(200, most=60)
+    target = shell.folder / "target.pcapng"
+    with Interface(shell.socket, role="master") as ours:
+        dump = shell.side("dump", "-c", len(frames), "-w", target)
+        ours.wait_connected(TIMEOUT)
+        with dump.stopped():
+            ours.send_burst(frames, TIMEOUT)
+        assert dump.wait() == 0
+    with target.open("rb") as file:
+        records = list(pcapng.read(file))
+    assert [record.data for record in records] == frames
+    assert len({record.time_ns for record in records}) == 1
+    said = b"times of reception; packets that were received together have the same time"
+    assert said in target.read_bytes()
