@@ -13,7 +13,14 @@ import click
 
 from . import capture
 from .formats import pcapng
-from .options import EXAMPLES_FIRST, InterfaceOptions, interface_options, printable, say
+from .options import (
+    EXAMPLES_FIRST,
+    InterfaceOptions,
+    interface_options,
+    printable,
+    say,
+    sockets_option,
+)
 from .report import json_text
 from .sides import check_modes, side_of
 
@@ -68,8 +75,8 @@ def _recorder(
 
 
 @click.command("bridge", context_settings=EXAMPLES_FIRST)
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
+@click.argument("words", metavar="A B", nargs=-1)
+@sockets_option()
 @click.option("-w", "path", metavar="FILE", help="Record packets into FILE; -: stdout.")
 @click.option(
     "--format", "form", type=click.Choice(["pcapng", "pcap"]),
@@ -79,8 +86,8 @@ def _recorder(
 @interface_options(role="master", timeout=0, with_socket=False)
 def command(
     options: InterfaceOptions,
-    first: str,
-    second: str,
+    words: tuple[str, ...],
+    sockets: tuple[str, ...],
     path: str | None,
     form: str | None,
     as_json: bool,
@@ -109,9 +116,11 @@ def command(
       memif bridge /tmp/a.sock,mode=ip tun:memif1
       memif bridge /tmp/a.sock,queues=2 if:eth1 -w - | wireshark -k -i -
     """
-    words = first, second
-    if first == second:
-        raise click.UsageError(f"both sides are {first!r}, expected two")
+    words = (*sockets, *words)
+    if len(words) != 2:
+        raise click.UsageError(f"sides given: {len(words)}, expected two, A and B")
+    if words[0] == words[1]:
+        raise click.UsageError(f"both sides are {words[0]!r}, expected two")
     if path is None and form is not None:
         raise click.UsageError(f"--format {form} is for a file: name one with -w")
     sides = [side_of(word, options) for word in words]

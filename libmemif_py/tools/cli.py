@@ -75,5 +75,9 @@ def cli() -> None:
     memory. Each of these commands is one end. `memif bridge` is one end of two memifs and joins
     them.
 
+    Each command takes `-S SOCKET`; in info, top and bridge a SOCKET may stand without -S. Options
+    may stand in the same word: `-S SOCKET,role=master,id=1`. Without a socket: MEMIF_SOCKET if set,
+    else /run/vpp/memif.sock; only bridge needs its two sides.
+
     Exit status: 0 success, 1 no answer or no connection, 2 wrong usage, 130 after Ctrl+C.
     """

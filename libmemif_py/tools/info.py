@@ -17,7 +17,7 @@ from libmemif_py import errors
 from libmemif_py.control import channel, reactor, wire
 
 from . import stop
-from .options import DEFAULT_SOCKET, EXAMPLES_FIRST, NoAnswer
+from .options import EXAMPLES_FIRST, NoAnswer, default_socket, path_of
 
 _FAULTS = {
     FileNotFoundError: "there is no such socket: start the master first, or correct the path",
@@ -111,23 +111,28 @@ def look(path: str, timeout: float) -> dict[str, Any]:
 
 
 @click.command("info", context_settings=EXAMPLES_FIRST)
-@click.argument("socket", default=DEFAULT_SOCKET, envvar="MEMIF_SOCKET")
+@click.argument("word", metavar="[SOCKET]", required=False)
+@click.option("-S", "--socket", "option", metavar="SOCKET", help="The same as the argument.")
 @click.option(
     "--timeout", type=click.FloatRange(0), default=5.0, show_default=True,
     help="Seconds to wait for HELLO; 0: no limit.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(socket: str, timeout: float, as_json: bool) -> None:
+def command(word: str | None, option: str | None, timeout: float, as_json: bool) -> None:
     """Show which master listens on SOCKET: connect, read its HELLO message, and disconnect.
 
     Without SOCKET: MEMIF_SOCKET if set, else /run/vpp/memif.sock. This does not disturb connected
-    interfaces and needs no secret.
+    interfaces and needs no secret. Options in the word, as in SOCKET,id=1, are for the other
+    commands.
 
     \b
     Examples:
       memif info /tmp/memif.sock
       memif info @abstract --json
     """
+    if word is not None and option is not None:
+        raise click.UsageError(f"{word!r} and -S {option!r}, expected one socket")
+    socket = path_of(word or option or default_socket())
     found = look(socket, timeout)
     if as_json:
         click.echo(json.dumps(found))

@@ -151,8 +151,26 @@ def _socket_option() -> Callable:
         envvar="MEMIF_SOCKET",
         show_default=True,
         metavar="SOCKET",
-        help="Control socket; @NAME is an abstract one. Default from MEMIF_SOCKET, if set.",
+        help="Control socket; @NAME is an abstract one. Default from MEMIF_SOCKET, if set. "
+        "It may carry options: SOCKET,role=master,id=1.",
     )
+
+
+def sockets_option() -> Callable:
+    """-S SOCKET, for a command with several; it gets the words as `sockets`."""
+    return click.option(
+        "-S",
+        "--socket",
+        "sockets",
+        multiple=True,
+        metavar="SOCKET",
+        help="The same as the argument SOCKET, as in the other commands; may be repeated.",
+    )
+
+
+def default_socket() -> str:
+    """What a command uses that was given no socket."""
+    return os.environ.get("MEMIF_SOCKET") or DEFAULT_SOCKET
 
 
 def _common(role: str, timeout: float) -> list[Callable]:
@@ -212,7 +230,10 @@ def interface_options(
         def command(**values: Any) -> Any:
             values.setdefault("socket", "")
             fields = {name: values.pop(name) for name in InterfaceOptions.__dataclass_fields__}
-            return function(options=InterfaceOptions(**fields), **values)
+            options = InterfaceOptions(**fields)
+            if with_socket:
+                options = options_of(options.socket, options)
+            return function(options=options, **values)
 
         own = [_socket_option()] if with_socket else []
         for option in reversed([*own, *_common(role, timeout)]):
@@ -260,7 +281,18 @@ _SETTING = re.compile(r",([a-z-]+)=([^,]*)$")
 
 def options_of(word: str, defaults: InterfaceOptions) -> InterfaceOptions:
     """The options in SOCKET[,role=...][,id=...]...; all others come from `defaults`."""
-    path, values = word, {}
+    path, values = _parts(word)
+    return replace(defaults, socket=path, **values)
+
+
+def path_of(word: str) -> str:
+    """The path in SOCKET[,role=...][,id=...]..., for a command that needs no more."""
+    return _parts(word)[0]
+
+
+def _parts(word: str) -> tuple[str, dict[str, Any]]:
+    path: str = word
+    values: dict[str, Any] = {}
     while found := _SETTING.search(path):
         key, value = found.groups()
         if key not in _KEYS:
@@ -270,4 +302,4 @@ def options_of(word: str, defaults: InterfaceOptions) -> InterfaceOptions:
         except click.BadParameter as error:
             raise click.UsageError(f"{word!r}, {key}: {error.message}") from error
         path = path[: found.start()]
-    return replace(defaults, socket=path, **values)
+    return path, values

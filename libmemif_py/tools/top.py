@@ -15,7 +15,15 @@ import click
 from libmemif_py import MemifError, errors
 from libmemif_py.counters import each_queue
 
-from .options import EXAMPLES_FIRST, InterfaceOptions, interface_options, options_of, printable
+from .options import (
+    EXAMPLES_FIRST,
+    InterfaceOptions,
+    default_socket,
+    interface_options,
+    options_of,
+    printable,
+    sockets_option,
+)
 from .report import json_text
 
 if TYPE_CHECKING:
@@ -143,7 +151,8 @@ def _screen(as_json: bool) -> Iterator[Any]:
 
 
 @click.command("top", context_settings=EXAMPLES_FIRST)
-@click.argument("words", metavar="SOCKET...", nargs=-1, required=True)
+@click.argument("words", metavar="[SOCKET]...", nargs=-1)
+@sockets_option()
 @click.option(
     "-d", "delay", type=click.FloatRange(0.05), default=1.0, show_default=True,
     help="Seconds between updates.",
@@ -158,6 +167,7 @@ def _screen(as_json: bool) -> Iterator[Any]:
 def command(
     options: InterfaceOptions,
     words: tuple[str, ...],
+    sockets: tuple[str, ...],
     delay: float,
     count: int | None,
     what: str,
@@ -165,9 +175,10 @@ def command(
 ) -> None:
     """Connect to each SOCKET (or listen), and show its queues: rates, totals, fill of the rings.
 
-    A SOCKET may have its own options: SOCKET,role=master,id=1,queues=2. The command is one end of
-    each memif and shows its own counts. It cannot show a memif between two other programs. The fill
-    of a ring is in slots; a long packet takes several. `--json` also shows the fill in packets.
+    Without SOCKET: MEMIF_SOCKET if set, else /run/vpp/memif.sock. A SOCKET may have its own
+    options: SOCKET,role=master,id=1,queues=2. The command is one end of each memif and shows its
+    own counts. It cannot show a memif between two other programs. The fill of a ring is in slots; a
+    long packet takes several. `--json` also shows the fill in packets.
 
     \b
     Examples:
@@ -177,7 +188,7 @@ def command(
     """
     with contextlib.ExitStack() as stack:
         watched = []
-        for word in words:
+        for word in (*sockets, *words) or (default_socket(),):
             watched.append(_Watched(options_of(word, options), what))
             stack.callback(watched[-1].close)
         if options.timeout:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all subcommands do alike: go on after a peer left, end in peace, explain their usage."""
 
+import contextlib
 import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,7 +94,10 @@ USAGE = {
     "dump --format pcap": "--format pcap is for a file: name one with -w",
     "dump -w /nonexistent/file": "expected a file that can be written",
     "play /nonexistent": "does not exist",
-    "bridge a": "Missing argument 'B'",
+    "bridge a": "sides given: 1, expected two, A and B",
+    "bridge a b -S c": "sides given: 3, expected two, A and B",
+    "info a -S b": "'a' and -S 'b', expected one socket",
+    "dump -S a,color=red": "'a,color=red' has 'color', expected one of: role, id",
     "bridge a a": "both sides are 'a', expected two",
     "bridge a tap:": "'tap:', expected tap:NAME with a name of 1 to 15 bytes",
     "bridge a tun:": "'tun:', expected tun:NAME with a name of 1 to 15 bytes",
@@ -122,6 +127,43 @@ def test_what_is_not_there_ends_with_1(shell):
     assert "no link on nothing (id 0, slave) within 0.1 s" in result.stderr
     result = shell.run("dump", "-S", "no/folder", "--role", "master", status=1)
     assert result.stderr.startswith("memif: no/folder: no folder 'no', make it first")
+
+
+ONE_WAY = {
+    "respond": ("respond", ADDRESS),
+    "dump": ("dump",),
+    "bench": ("bench", "rxonly"),
+    "ping": ("ping", ADDRESS),
+    "play": ("play", "source.pcap", "--loop", 0),
+    "top": ("top",),
+    "bridge": ("bridge", "-S", "other.sock,role=master"),
+}
+
+
+@pytest.mark.parametrize("command", ONE_WAY)
+def test_one_way_to_name_a_socket_works_in_every_command(shell, command):
+    write_capture(shell.folder / "source.pcap", [bytes(60)])
+    words = (*ONE_WAY[command], "-S", f"{shell.socket},role=slave,id=3,queues=2")
+    with Interface(shell.socket, role="master", id=3, s2m_rings=2, m2s_rings=2) as ours:
+        with contextlib.chdir(shell.folder):
+            program = shell.start(*words)
+        ours.wait_connected(TIMEOUT)
+        assert len(ours.details().rx_rings) == 2
+        program.send_signal(signal.SIGTERM)
+        assert program.wait() == 128 + signal.SIGTERM
+    assert "Traceback" not in program.errors
+
+
+def test_info_and_top_take_a_socket_in_every_way(shell):
+    word = f"{shell.socket},id=3"
+    ways = [(word,), ("-S", word), ("--socket", word)]
+    with Interface(shell.socket, role="master", id=3):
+        for way in ways:
+            assert json.loads(shell.run("info", *way, "--json").stdout)["socket"] == shell.socket
+            assert json.loads(shell.run("top", *way, "--json", "-n", 1, "-d", 0.05).stdout)
+        named = {**os.environ, "MEMIF_SOCKET": word}
+        for command in ("info", "top -n 1 -d 0.05"):
+            assert shell.run(*command.split(), "--json", env=named).stdout
 
 
 def numbers_in(value: object) -> Iterator[float]:
