@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import aio, errors
     from .aio import AsyncInterface, MemifTransport, create_memif_endpoint
+    from .any_queue import AnyQueue
     from .bursts import RxBurst, TxBurst
     from .counters import Counters, RxCounters, TxCounters
     from .details import Details, Peer
@@ -64,6 +65,7 @@ __all__ = [
     "AgainError",
     "AlreadyConnectedError",
     "AlreadyError",
+    "AnyQueue",
     "ArgumentError",
     "AsyncInterface",
     "BadFileError",
@@ -113,6 +115,7 @@ _HOMES = {
     "AgainError": "errors",
     "AlreadyConnectedError": "errors",
     "AlreadyError": "errors",
+    "AnyQueue": "any_queue",
     "ArgumentError": "errors",
     "AsyncInterface": "aio",
     "BadFileError": "errors",

@@ -14,6 +14,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from . import counters, errors, settings
+from .any_queue import AnyQueue
 from .control import reactor, regions
 from .control.endpoint import Settings
 from .control.hub import RETRY_INTERVAL
@@ -358,6 +359,14 @@ class Interface:
         """
         settings.at_least_one(count)
         return self._receiver.open_burst(count, timeout, queue)
+
+    @property
+    def any_queue(self) -> AnyQueue:
+        """All receive queues, to receive from whichever has packets.
+
+        packet = interface.any_queue.recv(timeout=1)
+        """
+        return AnyQueue(self, self._receiver, self._state)
 
     def __iter__(self) -> Iterator[bytes]:
         """The packets of queue 0 as they come, until the interface is closed."""

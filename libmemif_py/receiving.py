@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from . import counters
@@ -15,12 +16,13 @@ from .control import reactor
 from .control.reactor import burst
 from .control.steps import Steps
 from .control.wire import UINT16_MAX
+from .errors import ArgumentError
 from .settings import item
 from .state import AGAIN, check_code, closed_error
 from .waiting import FIRST_NAP, QueueLock, ReadyFd, deadline_after, sleep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from .control.endpoint import Endpoint
     from .state import State
@@ -41,6 +43,8 @@ class Receiver:
         self._polling: set[int] = set()
         self._locks = [QueueLock() for _ in range(count)]
         self._waits: list[ReadyFd] = []
+        self._any: ReadyFd | None = None
+        self._turn = 0  # the queue with which calls for any queue begin
         try:
             for _ in range(count):
                 self._waits.append(ReadyFd())
@@ -76,14 +80,17 @@ class Receiver:
     def close(self) -> None:
         """Wake all who wait, and close the descriptors."""
         with Steps() as steps:
-            for wait in self._waits:
+            for wait in self._all_waits():
                 steps.take(wait.close)
 
     def abandon(self) -> None:
         """Close the copies of our descriptors in a forked child."""
         self._backlog.forget_link()
-        for wait in self._waits:
+        for wait in self._all_waits():
             wait.abandon()
+
+    def _all_waits(self) -> list[ReadyFd]:
+        return self._waits if self._any is None else [self._any, *self._waits]
 
     # ---- called by the program ----
 
@@ -143,6 +150,69 @@ class Receiver:
             lock.release()
             raise
         return RxBurst(queue, lock, slots)
+
+    # ---- called for any queue ----
+
+    def in_turn(self) -> Iterator[int]:
+        """Each queue, beginning with the one after that which was served last."""
+        turn = self._turn
+        return chain(range(turn, self.count), range(turn))
+
+    def served(self, queue: int) -> None:
+        """Begin with the next queue next time."""
+        self._turn = (queue + 1) % self.count
+
+    def any_fd(self) -> ReadyFd:
+        """Readable when the descriptor of any queue is. It is made when it is first needed."""
+        with self._state.changed:
+            if self._any is None:
+                self._state.check_open()
+                with reactor.in_our_classes(self._state.settings):
+                    self._any = ReadyFd()
+                for wait in self._waits:
+                    self._any.attach(wait.fileno())
+                self._any.acknowledge()
+            return self._any
+
+    def acknowledge_all(self) -> bool:
+        """Undo what woke the queues. False if there was nothing to undo."""
+        return sum(wait.acknowledge() for wait in self._waits) > 0
+
+    def polls(self) -> bool:
+        """Whether a queue is in polling mode, so that nothing signals its packets."""
+        return bool(self._polling)
+
+    def check_own_bursts(self, are_held: list[bool]) -> None:
+        """Raise ArgumentError if this thread's bursts hold all queues, so that it waits in vain."""
+        if all(held and lock.is_own() for held, lock in zip(are_held, self._locks, strict=True)):
+            raise ArgumentError(
+                "bursts of this thread, or views of them, hold all queues: end their `with` "
+                "blocks, delete the views"
+            )
+
+    def try_burst(self, count: int, queue: int) -> RxBurst | int:
+        """A burst of a queue, or a code. Waits for nothing."""
+        most = min(count, UINT16_MAX)
+        return self._try_burst(queue, lambda: burst.rx_burst(self.numbers[queue], queue, most))
+
+    def try_burst_of_left(self, count: int, queue: int) -> RxBurst | None:
+        """A burst of packets of ended links, or None."""
+        found = self._try_burst(queue, lambda: self._burst_of_left(queue, count) or AGAIN)
+        return None if isinstance(found, int) else found
+
+    def _try_burst(self, queue: int, take: Callable[[], Any]) -> RxBurst | int:
+        lock = self._locks[queue]
+        if not lock.try_acquire():
+            return AGAIN
+        slots: Any = AGAIN
+        try:
+            slots = take()
+        finally:
+            if slots.__class__ is int:
+                lock.release()
+        return slots if slots.__class__ is int else RxBurst(queue, lock, slots)
+
+    # ---- the slow path ----
 
     def _burst_of_left(self, queue: int, most: int) -> Any:
         packets = self.take_left(queue, most)

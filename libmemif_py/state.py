@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .control.endpoint import Endpoint, Settings
 
 AGAIN = reactor.native.codes["AGAIN"]
+# The peer offers fewer queues than we have.
+NO_RING = reactor.native.codes["QID"]
 _WAITABLE = {
     0,
     AGAIN,

@@ -37,6 +37,7 @@ class ReadyFd:
     """An epoll descriptor that outlives connections.
 
     It holds the eventfd of a queue's current ring, and an eventfd of our own, which wakes waiters.
+    That of all queues holds the epoll descriptors of the queues instead.
     """
 
     def __init__(self) -> None:
@@ -159,6 +160,18 @@ class QueueLock:
         if not self._lock.acquire(timeout=left):
             raise Timeout(f"a burst held the queue for {timeout} s")
         self._owner = threading.get_ident()
+
+    def try_acquire(self) -> bool:
+        """Take the lock if it is free."""
+        is_free = self._lock.acquire(blocking=False)
+        if is_free:
+            self._owner = threading.get_ident()
+        return is_free
+
+    def is_own(self) -> bool:
+        """Whether a burst of this thread holds the queue, or views of one."""
+        me, slots = threading.get_ident(), self._abandoned
+        return self._owner == me or (slots is not None and slots.open and self._abandoner == me)
 
     def release(self) -> None:
         """Let others use the queue."""

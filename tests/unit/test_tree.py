@@ -32,7 +32,9 @@ LAYER_OF = {
     "errors": "errors",
     "control": "control",
     "capi": "capi",
-    **dict.fromkeys(("backlog", "bursts", "counters", "details", "interface"), "interface"),
+    **dict.fromkeys(
+        ("any_queue", "backlog", "bursts", "counters", "details", "interface"), "interface"
+    ),
     **dict.fromkeys(("observer", "options", "receiving"), "interface"),
     **dict.fromkeys(("sending", "settings", "state", "waiting"), "interface"),
     "aio": "aio",

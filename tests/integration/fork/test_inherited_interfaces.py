@@ -15,6 +15,7 @@ from support.forking import connect
 from libmemif_py import Interface
 
 CALLS: dict[str, Callable[[Interface], Any]] = {
+    "any_queue": lambda memif: memif.any_queue.recv(),
     "connected": lambda memif: memif.connected,
     "counters": lambda memif: memif.counters(),
     "details": lambda memif: memif.details(),
