@@ -17,7 +17,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import aio, errors
-    from .aio import AsyncInterface, MemifTransport, create_memif_endpoint
+    from .aio import AsyncAnyQueue, AsyncInterface, MemifTransport, create_memif_endpoint
     from .any_queue import AnyQueue
     from .bursts import RxBurst, TxBurst
     from .counters import Counters, RxCounters, TxCounters
@@ -67,6 +67,7 @@ __all__ = [
     "AlreadyError",
     "AnyQueue",
     "ArgumentError",
+    "AsyncAnyQueue",
     "AsyncInterface",
     "BadFileError",
     "CallbackError",
@@ -117,6 +118,7 @@ _HOMES = {
     "AlreadyError": "errors",
     "AnyQueue": "any_queue",
     "ArgumentError": "errors",
+    "AsyncAnyQueue": "aio",
     "AsyncInterface": "aio",
     "BadFileError": "errors",
     "CallbackError": "errors",

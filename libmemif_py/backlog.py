@@ -49,6 +49,11 @@ class Backlog:
             self.numbers[queue] = number
         return packets, bool(left)
 
+    def put_back(self, queue: int, packets: list[bytes]) -> None:
+        """Packets that were received, but not by the program, are the next again."""
+        self._packets[queue].extendleft(reversed(packets))
+        self.numbers[queue] = 0
+
     def forget_link(self) -> None:
         """Receive from no ring."""
         for queue in self.numbers:

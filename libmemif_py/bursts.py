@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from . import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Protocol
 
@@ -42,6 +42,7 @@ class _Burst:
         """The id of its queue."""
         self._lock: QueueLock | None = lock
         self._slots = slots
+        self._on_end: Callable[[], None] | None = None  # called when the queue is free again
 
     def __repr__(self) -> str:
         """The queue, how many packets of how many bytes, and whether the burst is over."""
@@ -97,6 +98,8 @@ class _Burst:
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.release()
+            if self._on_end is not None:
+                self._on_end()
 
     def _abandon(self) -> None:
         """Leave the slots to the last view."""

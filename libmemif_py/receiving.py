@@ -129,6 +129,19 @@ class Receiver:
                 self._waits[queue].wake()  # the descriptor stays readable
             return packets
 
+    def put_back(self, queue: int, packets: list[bytes]) -> None:
+        """Packets that were received, but not by the program, are the next again."""
+        with self._state.changed:
+            self._backlog.put_back(queue, packets)
+            self._waits[queue].wake()
+
+    def are_held(self, queues: list[int]) -> bool:
+        """Whether bursts or views hold queues. If all are this thread's views: ArgumentError."""
+        locks = [self._locks[queue] for queue in queues]
+        if all(lock.is_own() for lock in locks):
+            locks[0].check_abandoned()
+        return any(lock.is_held() for lock in locks)
+
     def open_burst(self, count: int, timeout: float | None, queue: int) -> RxBurst:
         """See Interface.rx_burst."""
         lock = item("receive queue", self._locks, queue)

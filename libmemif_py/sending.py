@@ -101,6 +101,10 @@ class Sender:
                 return sent
             nap = FIRST_NAP if step else nap
 
+    def check_views(self, queue: int) -> None:
+        """Raise ArgumentError if views of this thread's bursts keep a queue."""
+        self._lock(queue).check_abandoned()
+
     def check_sent(self, code: int, queue: int) -> None:
         """Raise what kept a burst from being sent; 0 means that nothing did."""
         if code:

@@ -173,6 +173,11 @@ class QueueLock:
         me, slots = threading.get_ident(), self._abandoned
         return self._owner == me or (slots is not None and slots.open and self._abandoner == me)
 
+    def is_held(self) -> bool:
+        """Whether a burst holds the queue, or views of one."""
+        slots = self._abandoned
+        return self._lock.locked() or (slots is not None and slots.open)
+
     def release(self) -> None:
         """Let others use the queue."""
         self._owner = 0

@@ -8,6 +8,7 @@ them.
 """
 
 from .interface import AsyncInterface
+from .receiving import AsyncAnyQueue
 from .transport import MemifTransport, create_memif_endpoint
 
-__all__ = ["AsyncInterface", "MemifTransport", "create_memif_endpoint"]
+__all__ = ["AsyncAnyQueue", "AsyncInterface", "MemifTransport", "create_memif_endpoint"]

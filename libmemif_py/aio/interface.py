@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import weakref
-from collections import deque
 from typing import TYPE_CHECKING
 
 from .. import errors
 from ..control.steps import Steps
 from ..interface import Interface
 from ..settings import at_least_one, callback
-from .loop import FIRST_NAP, LONGEST_NAP, NOT_NOW, PER_TURN, remove_reader, tell
+from .holders import Holders
+from .loop import FIRST_NAP, LONGEST_NAP, PER_TURN, tell
+from .receiving import AsyncAnyQueue, AsyncReceiver, OneQueue
 
 if TYPE_CHECKING:
     import os
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from ..bursts import RxBurst, TxBurst
+    from ..counters import Counters
+    from ..details import Details, Peer
     from ..options import Options
 
 
@@ -53,7 +56,8 @@ class AsyncInterface:
         self._on_disconnect = callback("on_disconnect", on_disconnect)
         self._closed = False
         self._link_waiters: list[asyncio.Future[None]] = []
-        self._receivers: dict[int, _Receiver] = {}
+        self._receivers: dict[int | None, AsyncReceiver] = {}  # None: of all queues
+        self._rx_holders, self._tx_holders = Holders(self._loop), Holders(self._loop)
         self._send_locks: dict[int, asyncio.Lock] = {}
         self._sent = 0
         # They must not keep alive what the program drops.
@@ -84,6 +88,8 @@ class AsyncInterface:
             steps.take(self.interface.close)
             for receiver in self._receivers.values():
                 steps.take(receiver.wake_all)
+            steps.take(self._rx_holders.close)
+            steps.take(self._tx_holders.close)
             steps.take(self._wake_link_waiters)
 
     def __repr__(self) -> str:
@@ -108,6 +114,35 @@ class AsyncInterface:
     def connected(self) -> bool:
         """True while the link is up."""
         return self.interface.connected
+
+    @property
+    def peer(self) -> Peer | None:
+        """The process at the other end; None while there is no link."""
+        return self.interface.peer
+
+    def details(self) -> Details:
+        """See Interface.details."""
+        return self.interface.details()
+
+    def counters(self) -> Counters:
+        """See Interface.counters."""
+        return self.interface.counters()
+
+    def rx_fill(self, queue: int = 0) -> int | None:
+        """See Interface.rx_fill. Packets that `recv` has taken ahead of its calls do not count."""
+        return self.interface.rx_fill(queue)
+
+    def tx_fill(self, queue: int = 0) -> int | None:
+        """See Interface.tx_fill."""
+        return self.interface.tx_fill(queue)
+
+    def rx_slots(self, queue: int = 0) -> int | None:
+        """See Interface.rx_slots."""
+        return self.interface.rx_slots(queue)
+
+    def tx_slots(self, queue: int = 0) -> int | None:
+        """See Interface.tx_slots."""
+        return self.interface.tx_slots(queue)
 
     async def wait_connected(self) -> None:
         """Wait for the link. Raises NoConnectionError if the interface is closed."""
@@ -137,12 +172,27 @@ class AsyncInterface:
 
     # ---- receive ----
 
-    def _receiver(self, queue: int) -> _Receiver:
+    def _receiver(self, queue: int) -> AsyncReceiver:
         self.interface._state.check_process()
         receiver = self._receivers.get(queue)
         if receiver is None:
-            fd = -1 if self._closed else self.interface.fileno(queue)
-            receiver = self._receivers[queue] = _Receiver(self.interface, self._loop, queue, fd)
+            self.interface._receiver.check(queue)
+            source = OneQueue(self.interface, queue)
+            receiver = self._receivers[queue] = AsyncReceiver(
+                self.interface, self._loop, self._rx_holders, source, [queue]
+            )
+        return receiver
+
+    def _receiver_of_all(self) -> AsyncReceiver:
+        self.interface._state.check_process()
+        for receiver in self._receivers.values():
+            receiver.put_back()
+        receiver = self._receivers.get(None)
+        if receiver is None:
+            queues = list(range(self.interface._receiver.count))
+            receiver = self._receivers[None] = AsyncReceiver(
+                self.interface, self._loop, self._rx_holders, self.interface.any_queue, queues
+            )
         return receiver
 
     async def recv(self, *, queue: int = 0) -> bytes:
@@ -150,12 +200,29 @@ class AsyncInterface:
 
         Raises NoConnectionError when the interface is closed, QueueError.
         """
-        return (await self._receiver(queue).take(1))[0]
+        return (await self._receiver(queue).take(1, PER_TURN))[0]
 
     async def recv_burst(self, count: int = 256, *, queue: int = 0) -> list[bytes]:
         """At least one and at most `count` packets of a queue. See recv."""
         at_least_one(count)
-        return await self._receiver(queue).take(count)
+        return await self._receiver(queue).take(count, PER_TURN)
+
+    async def rx_burst(self, count: int = 256, *, queue: int = 0) -> RxBurst:
+        """At least one and at most `count` packets of a queue, without copying them. See recv.
+
+        Use it in a `with` block. At the end of the block the slots go back to the peer. Until then,
+        other tasks that use the queue wait, so await little inside.
+
+            with await interface.rx_burst() as burst:
+                first_bytes = burst.data[:, :14].copy()
+        """
+        at_least_one(count)
+        return await self._receiver(queue).open_burst(count)
+
+    @property
+    def any_queue(self) -> AsyncAnyQueue:
+        """All receive queues, to receive from whichever has packets. See Interface.any_queue."""
+        return AsyncAnyQueue(self, self._receiver_of_all)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """The packets of queue 0 as they come, until the interface is closed."""
@@ -191,106 +258,64 @@ class AsyncInterface:
 
     async def send_burst(self, packets: Iterable[Buffer], *, queue: int = 0) -> int:
         """Send all packets in order. Returns how many there were. See send."""
-        self.interface._state.check_process()  # a task of the parent may hold the lock
         todo, sent, nap = list(packets), 0, FIRST_NAP
-        async with self._send_locks.setdefault(queue, asyncio.Lock()):
+        async with self._send_lock(queue):
             while sent < len(todo):
                 if self._sent >= PER_TURN:
                     self._sent = 0
                     await asyncio.sleep(0)
+                if self._tx_holders.hold([queue]):
+                    await self._tx_holders.passed([queue])
                 try:
                     part = todo[sent : sent + PER_TURN]
                     step = self.interface.send_burst(part, 0, queue=queue)
-                except errors.Disconnected:
-                    await self.wait_connected()
-                except errors.Timeout:
-                    await asyncio.sleep(nap)
-                    nap = min(2 * nap, LONGEST_NAP)
+                except errors.WaitError as error:
+                    nap = await self._room(error, nap, queue)
                 else:
                     sent += step
                     self._sent += step
                     nap = FIRST_NAP
         return sent
 
+    async def tx_burst(self, count: int, size: int, *, queue: int = 0) -> TxBurst:
+        """Reserve at least one and at most `count` packets of `size` bytes (1 to 65535).
+
+        Use it in a `with` block and fill the packets in place. They are sent at the end of the
+        block, unless it ends with an exception. Until then, other tasks that send on the queue
+        wait, so await little inside. Waits like send.
+
+            with await interface.tx_burst(256, 64) as burst:
+                burst.data[:] = frames[: len(burst)]
+        """
+        nap = FIRST_NAP
+        async with self._send_lock(queue):
+            while True:
+                await self._tx_holders.passed([queue])
+                try:
+                    burst = self.interface.tx_burst(count, size, 0, queue=queue)
+                except errors.WaitError as error:
+                    nap = await self._room(error, nap, queue)
+                else:
+                    self._tx_holders.add(burst)
+                    return burst
+
+    def _send_lock(self, queue: int) -> asyncio.Lock:
+        """For one call at a time. The task that holds the queue must not wait for those behind."""
+        self.interface._state.check_process()  # a task of the parent may hold the lock
+        self._tx_holders.check_own([queue])
+        return self._send_locks.setdefault(queue, asyncio.Lock())
+
+    async def _room(self, error: errors.WaitError, nap: float, queue: int) -> float:
+        """Wait for the link, or for room in the ring. Returns the length of the next nap."""
+        if isinstance(error, errors.Disconnected):
+            await self.wait_connected()
+            return nap
+        self.interface._sender.check_views(queue)
+        await asyncio.sleep(nap)
+        return min(2 * nap, LONGEST_NAP)
+
 
 def _call(method: weakref.WeakMethod[Callable[..., None]], *arguments: object) -> None:
     """Call it, if its object is still there."""
     if (bound := method()) is not None:
         bound(*arguments)
-
-
-class _Receiver:
-    """A receive queue and the tasks that wait for it.
-
-    Packets from the ring stay in `_packets` until a call returns them. After a call has taken
-    packets from `_packets`, it awaits nothing more, so a cancellation loses none of them.
-    """
-
-    def __init__(
-        self, interface: Interface, loop: asyncio.AbstractEventLoop, queue: int, fd: int
-    ) -> None:
-        self._interface = interface
-        self._loop = loop
-        self._queue = queue
-        self._fd = fd
-        self._packets: deque[bytes] = deque()
-        self._waiters: deque[asyncio.Future[None]] = deque()
-        self._reading = False
-        self._taken = 0
-
-    async def take(self, count: int) -> list[bytes]:
-        if self._taken >= PER_TURN:
-            self._taken = 0
-            await asyncio.sleep(0)
-        while not self._packets:
-            self._fill(count)
-            if not self._packets:
-                self._taken = 0
-                await self._readable()
-        packets = [self._packets.popleft() for _ in range(min(count, len(self._packets)))]
-        self._taken += len(packets)
-        if self._packets:
-            self._wake_next()
-        return packets
-
-    def _fill(self, count: int) -> None:
-        with contextlib.suppress(*NOT_NOW):
-            burst = self._interface.recv_burst(max(count, PER_TURN), 0, queue=self._queue)
-            self._packets.extend(burst)
-
-    async def _readable(self) -> None:
-        future = self._loop.create_future()
-        self._waiters.append(future)
-        if not self._reading:
-            self._loop.add_reader(self._fd, self._wake_next)
-            self._reading = True
-        try:
-            await future
-        except asyncio.CancelledError:
-            if future in self._waiters:
-                self._waiters.remove(future)
-            elif self._packets:
-                self._wake_next()  # this task was woken for them: wake another one
-            raise
-        finally:
-            if not self._waiters:
-                self.stop_reading()
-
-    def _wake_next(self) -> None:
-        while self._waiters:
-            future = self._waiters.popleft()
-            if not future.done():
-                future.set_result(None)
-                break
-        if not self._waiters:
-            self.stop_reading()
-
-    def wake_all(self) -> None:
-        while self._waiters:
-            self._wake_next()
-
-    def stop_reading(self) -> None:
-        """While nobody receives, the descriptor stays ready, so the loop must not watch it."""
-        if self._reading:
-            self._reading = False
-            remove_reader(self._loop, self._fd, self._interface)

@@ -7,43 +7,15 @@ import itertools
 import threading
 
 import pytest
-import uvloop
+from support.aio import LOOPS, TIMEOUT, a_path, pair, runner
 
 from libmemif_py import AsyncInterface, Interface, create_memif_endpoint, errors
-
-TIMEOUT = 20.0
-LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-numbers = itertools.count()
 
 
 @pytest.fixture(params=sorted(LOOPS))
 def run(request):
-    """Runs a coroutine function to its end; what the loop would only log is a failure."""
-    with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
-        failures = []
-
-        async def limited(main) -> None:
-            loop = asyncio.get_running_loop()
-            loop.set_exception_handler(lambda _, context: failures.append(context))
-            async with asyncio.timeout(2 * TIMEOUT):
-                return await main()
-
-        yield lambda main: runner.run(limited(main))
-        assert failures == []
-
-
-def a_path() -> str:
-    return f"@aio-{threading.get_native_id()}-{next(numbers)}"
-
-
-@contextlib.asynccontextmanager
-async def pair(**options):
-    """Two asynchronous interfaces, connected."""
-    path = a_path()
-    async with AsyncInterface(path, role="master") as one, AsyncInterface(path, **options) as other:
-        await one.wait_connected()
-        await other.wait_connected()
-        yield one, other
+    with runner(request.param) as run:
+        yield run
 
 
 # ---- AsyncInterface ----

@@ -44,7 +44,13 @@ def test_inherited_asynchronous_interfaces(tmp_path, loop):
             calls = {
                 "recv": one.recv,
                 "recv_burst": one.recv_burst,
+                "rx_burst": one.rx_burst,
+                "any_queue.recv": one.any_queue.recv,
+                "any_queue.rx_burst": one.any_queue.rx_burst,
                 "iteration": lambda: anext(aiter(one)),
+                "tx_burst": lambda: one.tx_burst(1, 64),
+                "details": lambda: asyncio.sleep(0, one.details()),
+                "counters": lambda: asyncio.sleep(0, one.counters()),
                 "send": lambda: one.send(b"x"),
                 "send_burst": lambda: other.send_burst([b"x"]),
                 "flush": one.flush,
