@@ -1,9 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# debian_root.sh ROOT SUITE INPUT COMMAND...: runs ./bootstrap COMMAND in a bare Debian of that suite
-# in the folder ROOT, which is made first if it is not there. ./bootstrap COMMAND --in SUITE calls
-# this, as root.
+# debian_root.sh ROOT SUITE INPUT COMMAND...: runs COMMAND on the sources in a bare Debian of that suite
+# in the folder ROOT, which is made first if it is not there. ./bootstrap COMMAND --in SUITE and
+# tests/fresh call this, as root.
+#
+# What debootstrap made is kept beside ROOT for some days, in SUITE.bare.tar, for the next new root.
 #
 # INPUT is a folder of what the caller's user has: "sources", "files" to be copied into the root,
 # "folders" to be mounted there, one a line, and "environment" to be read by a shell. It is removed at
@@ -18,6 +20,9 @@ set -eu
 checkout=/srv/libmemif-py
 made="-path ./build* -o -path ./.venv* -o -path ./dist -o -name __pycache__ -o -name .*_cache
     -o -name .hypothesis"
+
+# For how long another root is made from what debootstrap made.
+days_kept=7
 
 say() {
     printf '%s\n' "bootstrap: $*"
@@ -78,7 +83,20 @@ copy_apt_settings() {
 
 make_root() {
     say "making a bare $suite in $target"
+    bare=${target%/*}/$suite.bare.tar
     rm -rf "$target.new"
+    if [ -z "$(find "$bare" -mtime -"$days_kept" 2>/dev/null)" ]; then
+        run_debootstrap
+        tar --numeric-owner -C "$target.new" -cf "$target.new.tar" .
+        mv "$target.new.tar" "$bare"
+    else
+        mkdir "$target.new"
+        tar --numeric-owner -C "$target.new" -xpf "$bare"
+    fi
+    mv "$target.new" "$target"
+}
+
+run_debootstrap() {
     eval "$(apt-config shell proxy Acquire::http::Proxy)"
     [ -z "${proxy:-}" ] || export http_proxy="${http_proxy:-$proxy}"
     set -- --variant=minbase
@@ -88,7 +106,6 @@ make_root() {
         cat "$target.log" >&2
         die "making a bare $suite: failed, see above"
     fi
-    mv "$target.new" "$target"
 }
 
 # Anew in every run: the machine may have other settings by now.
@@ -148,7 +165,7 @@ enter() {
     # shellcheck disable=SC2016 # of the shell inside
     chroot . /usr/bin/env -i --default-signal=INT,QUIT LANG=C.UTF-8 \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        /bin/sh -c '. /srv/environment && mkdir -p "$HOME" && cd "$0" && exec ./bootstrap "$@"' \
+        /bin/sh -c '. /srv/environment && mkdir -p "$HOME" && cd "$0" && exec "$@"' \
         "$checkout" "$@"
 }
 

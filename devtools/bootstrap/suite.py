@@ -16,6 +16,8 @@ from pathlib import Path
 from console import ROOT, as_root, become, say
 from sources import copy_sources
 
+SCRIPT = ROOT / "devtools" / "debian_root.sh"
+ROOTS = ROOT / "build-roots"
 VARIABLES = re.compile(
     r"PIP_[A-Z_]+|TERM|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE"
     r"|(https?|ftp|all|no)_proxy|(HTTPS?|FTP|ALL|NO)_PROXY"
@@ -28,6 +30,13 @@ LEFT_OUT = re.compile(r"/tmp|/(dev|proc|var|usr/bin)/.*")  # noqa: S108 - left o
 
 def run_in_suite(suite: str, *command: str) -> None:
     """Run a command of ./bootstrap in a bare Debian of that suite."""
+    inputs = prepare_inputs()
+    say(f"running ./bootstrap {' '.join(command)} in build-roots/{suite}")
+    become(in_root(ROOTS / suite, suite, inputs, "./bootstrap", *command))
+
+
+def prepare_inputs() -> Path:
+    """Return a folder of what `in_root` gives to a root and removes at the end."""
     inputs = Path(tempfile.mkdtemp())
     try:
         copy_sources(inputs / "sources")
@@ -35,10 +44,12 @@ def run_in_suite(suite: str, *command: str) -> None:
     except BaseException:
         shutil.rmtree(inputs)
         raise
-    say(f"running ./bootstrap {' '.join(command)} in build-roots/{suite}")
-    # The script removes what it is given.
-    script = ROOT / "devtools" / "debian_root.sh"
-    become(as_root([script, ROOT / "build-roots" / suite, suite, inputs, *command]))
+    return inputs
+
+
+def in_root(root: Path, suite: str, inputs: Path, *command: str | Path) -> list[str | Path]:
+    """Return what runs a command on the sources in a root, which is made if it is not there."""
+    return as_root([SCRIPT, root, suite, inputs, *command])
 
 
 def _write_network_settings(folder: Path) -> None:
