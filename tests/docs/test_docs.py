@@ -13,7 +13,6 @@ Without one, Python and C blocks run, and shell blocks are those of HARMLESS, wo
 """
 
 import importlib
-import importlib.util
 import itertools
 import json
 import re
@@ -21,11 +20,11 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from support.builds import ROOT, V1, V4, environment, run
+from support.pages import FENCE, Block, blocks_of
 
 from libmemif_py import Interface
 from libmemif_py.tools.cli import cli
@@ -33,13 +32,6 @@ from libmemif_py.tools.cli import cli
 DOCS = ROOT / "docs"
 TOOLS = DOCS / "tools"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-FENCE = re.compile(
-    r"(?:^<!-- (?P<mark>(?:not )?run: [^>]*?) -->\n)?"
-    r"^```(?P<language>[\w{}-]*)[^\n]*\n(?P<code>.*?)^```$",
-    re.MULTILINE | re.DOTALL,
-)
-# Shown, not executed.
-PROSE = {"text", "mermaid"}
 HARMLESS = {
     "python -m libmemif_py --cflags --libs",
     "python -m libmemif_py --api 4.0 --cflags --libs",
@@ -48,55 +40,6 @@ HARMLESS = {
 # How many blocks are marked as not to be run: who adds one, says so here.
 NOT_RUN = 19
 TIMEOUT = 90
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block of a page."""
-
-    page: Path
-    line: int  # of its first line of code
-    mark: str
-    language: str
-    code: str
-
-    @property
-    def runs(self) -> bool:
-        """Whether it is code that is to be run here and now."""
-        if self.is_prose or self.mark.startswith("not run:"):
-            return False
-        return not self.needs or importlib.util.find_spec(self.needs) is not None
-
-    @property
-    def is_prose(self) -> bool:
-        """Shown, or a directive of Sphinx."""
-        return self.language in PROSE or self.language.startswith("{")
-
-    @property
-    def needs(self) -> str:
-        """The module without which it cannot run."""
-        return self.mark.partition("needs ")[2]
-
-    @property
-    def background(self) -> bool:
-        """Whether it runs beside what follows."""
-        return self.mark == "run: background"
-
-
-def blocks_of(page: Path) -> list[Block]:
-    text = page.read_text()
-    return [
-        Block(
-            page,
-            text.count("\n", 0, match.start("code")) + 1,
-            match["mark"] or "",
-            match["language"],
-            match["code"],
-        )
-        for match in FENCE.finditer(text)
-    ]
-
-
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 
