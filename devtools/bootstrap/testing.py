@@ -29,7 +29,10 @@ FOLDERS = {
     "integration": "tests/integration",
     "hostile": "tests/hostile",
     "packaging": "tests/packaging",
+    "fresh": "tests/fresh",
 }
+# Whose tests are steps: the time of each is told, by file.
+STEPS = "fresh"
 # Files of tests that need the machine for themselves, and why.
 ALONE = {
     "tests/integration/test_instructions.py": "runs two at a time itself, and prints what it "
@@ -55,6 +58,8 @@ class Section:
     """Of tests, by outcome."""
     durations: dict[str, float] = field(default_factory=dict)
     """Seconds, by test."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Reasons, by test."""
 
 
 def run_all() -> int:
@@ -138,6 +143,8 @@ def _take(section: Section, outcomes: Sequence[dict]) -> None:
         section.durations[test] = section.durations.get(test, 0.0) + phase["seconds"]
         order = ("passed", "skipped", "failed")
         worst[test] = max(worst.get(test, "passed"), outcome, key=order.index)
+        if outcome == "skipped":
+            section.skipped[test] = phase.get("reason", "")
     for test, outcome in worst.items():
         section.counts[outcome] = section.counts.get(outcome, 0) + 1
         if outcome == "failed":
@@ -163,6 +170,24 @@ def summary(sections: Sequence[Section]) -> Iterator[str]:
     if slowest:
         yield "\nthe slowest tests:"
         yield from (f"{durations[test]:8.1f} s  {test}" for test in slowest)
+    yield from _steps(sections)
+    skipped = {k: v for section in sections for k, v in section.skipped.items()}
+    if skipped:
+        yield "\nskipped:"
+        yield from (f"  {test}: {reason}" for test, reason in skipped.items())
     problems = [(section.name, text) for section in sections for text in section.problems]
     yield "\nfailed:" if problems else "\nnothing failed"
     yield from (f"  {name}: {text}" for name, text in problems)
+
+
+def _steps(sections: Sequence[Section]) -> Iterator[str]:
+    """Return how long each file of STEPS took, and each of its tests."""
+    files: dict[str, dict[str, float]] = {}
+    for section in sections:
+        if section.name == STEPS:
+            for test, seconds in section.durations.items():
+                file, *_, step = test.split("::")
+                files.setdefault(file, {})[step] = seconds
+    for file, steps in files.items():
+        yield f"\n{file}: {sum(steps.values()):.1f} s"
+        yield from (f"{seconds:8.1f} s  {step}" for step, seconds in steps.items())

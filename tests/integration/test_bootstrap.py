@@ -5,6 +5,7 @@ gives to a root of another Debian."""
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import environment
@@ -12,8 +13,10 @@ import pytest
 import sources
 import suite
 import testing
+from support import bare_debian
 
 ROOT = Path(testing.__file__).parents[2]
+SKIPPED = "import pytest\n\ndef test_no_root():\n    pytest.skip('only root does it')\n"
 GOOD = "def test_good():\n    pass\n"
 BAD = "def test_bad():\n    assert not 'on purpose'\n"
 WHERE = """
@@ -126,6 +129,29 @@ def test_a_section_that_cannot_be_collected_or_is_empty_fails(run):
     assert lines[-1].endswith("second: exit status 5")
 
 
+def test_a_test_that_is_skipped_is_named_at_the_end_with_its_reason(run):
+    status, lines = run({"first/test_a.py": GOOD + SKIPPED, "second/test_b.py": GOOD})
+    assert status == 0
+    assert lines[-4:] == [
+        *("skipped:", "  first/test_a.py::test_no_root: only root does it"),
+        *("", "nothing failed"),
+    ]
+    assert rows(lines)["first"] == ["1", "0", "1"]
+
+
+def test_each_step_of_a_newcomer_has_its_time_in_the_order_of_the_steps(run, monkeypatch):
+    monkeypatch.setattr(testing, "STEPS", "second")
+    steps = "def test_last_by_name():\n    pass\n\ndef test_first_by_name():\n    pass\n"
+    _, lines = run({"first/test_a.py": GOOD, "second/test_b.py": steps})
+    begin = next(i for i, line in enumerate(lines) if line.startswith("second/test_b.py: "))
+    said = [line.split() for line in lines[begin : begin + 3]]
+    assert said[0][2] == "s"
+    assert [words[1:] for words in said[1:]] == [
+        ["s", "test_last_by_name"],
+        ["s", "test_first_by_name"],
+    ]
+
+
 def test_files_that_need_the_machine_for_themselves_have_it(run, monkeypatch):
     monkeypatch.setattr(testing, "ALONE", {"first/test_b.py": "for this test"})
     beside, alone = WHERE.format(expected=True), WHERE.format(expected=False)
@@ -193,3 +219,25 @@ def test_a_root_gets_what_pip_is_led_to(tmp_path, monkeypatch):
     folders = (inputs / "folders").read_text().splitlines()
     assert str(index) in folders
     assert not any(folder.startswith("/etc") for folder in folders)
+
+
+# ---- bare Debians
+
+
+def test_where_root_has_no_rights_a_bare_debian_is_skipped_with_the_reason():
+    code = "from support import bare_debian; print(bare_debian.lacking())"
+    command = ["unshare", "--map-root-user", sys.executable, "-c", code]
+    path = f"{ROOT / 'tests'}:{ROOT / 'devtools' / 'bootstrap'}"
+    result = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
+    )
+    assert "which root may not make here" in result.stdout
+
+
+def test_a_machine_that_is_removed_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(suite, "ROOTS", tmp_path)
+    monkeypatch.setattr(bare_debian, "as_root", lambda command: command)
+    with pytest.raises(KeyboardInterrupt), bare_debian.bare_debian("trixie") as machine:
+        (machine.root / "etc").mkdir(parents=True)
+        raise KeyboardInterrupt
+    assert not machine.root.exists()
