@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import sysconfig
 from pathlib import Path
 
 from . import _install
@@ -31,7 +32,24 @@ def libs(api: str = "1.0") -> list[str]:
     """Linker arguments. They include a run path, with which the program finds the library."""
     _, below, link = _APIS[api]
     folder = (_PACKAGE / _install.LIBDIR / below).resolve()
-    return [f"-L{folder}", f"-Wl,-rpath,{folder}", link]
+    words = [f"-L{folder}", f"-Wl,-rpath,{folder}", link]
+    return words + _libpython() if _install.WHEEL else words
+
+
+def _libpython() -> list[str]:
+    """Linker arguments for this interpreter's libpython, if it is outside the system's folders.
+
+    The run path of a program is not searched for what its libraries need, so the program needs it.
+    """
+    name = sysconfig.get_config_var("INSTSONAME")
+    if not sysconfig.get_config_var("Py_ENABLE_SHARED"):
+        raise SystemExit(f"{sys.executable} has no shared libpython, which the C libraries need")
+    # The second is for interpreters that were moved after they were built.
+    for folder in (Path(sysconfig.get_config_var("LIBDIR")), Path(sys.base_prefix, "lib")):
+        if (folder / name).exists() and not folder.is_relative_to("/usr/lib"):
+            library = f"-Wl,--push-state,--no-as-needed,-l:{name},--pop-state"
+            return [f"-L{folder}", f"-Wl,-rpath,{folder}", library]
+    return []
 
 
 def main(arguments: list[str] | None = None) -> int:

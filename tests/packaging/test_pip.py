@@ -9,18 +9,17 @@ from pathlib import Path
 
 import pytest
 from support import builds, elf
-from support.builds import APIS, ROOT, each_api, run
+from support.builds import ROOT, each_api, run
 from support.installations import (
     MODULES,
     OF_A_SDIST,
-    PYTHON_EXCHANGE,
     STUBS,
     WHEEL_LIBRARIES,
     bracketed,
+    check_pip_installation,
     dynamic_section,
     exported_names,
     files_below,
-    flags_by_python,
     header_files,
     make_venv,
     package_files,
@@ -42,17 +41,6 @@ def wheel(request, tmp_path_factory, sdist) -> tuple[Path, Path]:
     assert list((folder / "wheels").glob(f"libmemif_py-*-{tag}-{tag}-linux_*.whl"))
     shutil.rmtree(folder / "builder")
     return folder / "wheels", clean
-
-
-def check_pip_installation(python: Path, folder: Path) -> None:
-    """Builds and runs C programs as the package says, and imports the package."""
-    for api in APIS:
-        program = folder / f"program-{api}"
-        flags = flags_by_python(python, api)
-        builds.compile_program(program, ["plain.c", api.exchange], *flags)
-        run([program, folder / "c-socket"], env={}, cwd="/")
-    command = [python, "-I", PYTHON_EXCHANGE, folder / "python-socket"]
-    assert run(command).stdout == "good\n"
 
 
 def package_of(python: Path) -> Path:
@@ -126,6 +114,15 @@ def test_all_that_is_compiled_in_a_wheel_is_hardened(wheel, tmp_path):
     files = elf.files_below(tmp_path)
     assert len(files) == 3
     assert [found for file in files for found in elf.weaknesses(file, allowed)] == []
+
+
+def test_a_python_without_a_shared_libpython_is_told_so_for_c(pip_venv):
+    code = (
+        "import sysconfig; sysconfig.get_config_vars()['Py_ENABLE_SHARED'] = 0\n"
+        "from libmemif_py.__main__ import main; main(['--libs'])"
+    )
+    said = run([pip_venv, "-I", "-c", code], status=1).stderr
+    assert said == f"{pip_venv} has no shared libpython, which the C libraries need\n"
 
 
 @each_api

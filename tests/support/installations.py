@@ -128,3 +128,14 @@ def pip(python: Path, *arguments: Path | str) -> str:
     options = ("--disable-pip-version-check", "--no-input", "--quiet")
     command = [python, "-I", "-m", "pip", *options, *arguments]
     return run(command, timeout=600).stdout
+
+
+def check_pip_installation(python: Path, folder: Path) -> None:
+    """Builds and runs C programs as the package says, and imports the package."""
+    for api in APIS:
+        program = folder / f"program-{api}"
+        flags = flags_by_python(python, api)
+        builds.compile_program(program, ["plain.c", api.exchange], *flags)
+        run([program, folder / "c-socket"], env={}, cwd="/")
+    command = [python, "-I", PYTHON_EXCHANGE, folder / "python-socket"]
+    assert run(command).stdout == "good\n"

@@ -66,7 +66,8 @@ static bool find_stdlib(struct mif_embed_paths *paths)
     static const char *const beside_libpython[] = {PYTHON_DIR, "../" PYTHON_DIR,
                                                    "../lib/" PYTHON_DIR};
     char dir[PATH_MAX];
-    if (mif_embed_existing_dir(paths->stdlib, MIF_PYTHON_STDLIB, "", stdlib_probe))
+    if (*MIF_PYTHON_STDLIB &&
+        mif_embed_existing_dir(paths->stdlib, MIF_PYTHON_STDLIB, "", stdlib_probe))
         return true;
     if (!dir_of_address(dir, mif_embed_libpython_address()))
         return false;
@@ -114,7 +115,7 @@ bool mif_embed_find_paths(struct mif_embed_paths *paths)
     paths->count = 0;
     if (!find_stdlib(paths)) {
         mif_embed_report("no standard library of Python " MIF_PYTHON_VERSION " at",
-                         MIF_PYTHON_STDLIB);
+                         *MIF_PYTHON_STDLIB ? MIF_PYTHON_STDLIB : "the folders beside libpython");
         return false;
     }
     add_path(paths, paths->stdlib, "", "");

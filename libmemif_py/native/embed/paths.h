@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Finding: which folders the interpreter imports from. The standard library is where it was when
- * this library was built, or beside libpython if both have moved together. Our own package is found
- * relative to the file of this library.
+ * this library was built, or beside libpython if both have moved together; of a wheel, which was
+ * built on another machine, only the latter. Our own package is found relative to the file of this
+ * library.
  */
 #ifndef MIF_EMBED_PATHS_H
 #define MIF_EMBED_PATHS_H
