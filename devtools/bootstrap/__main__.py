@@ -110,6 +110,15 @@ def deb() -> None:
     print(*sorted(kept.glob("*.deb")), sep="\n")
 
 
+def wheels(*versions: str) -> None:
+    """Make wheels for these versions of Python, or for all that are here."""
+    import environment
+    import wheels
+
+    environment.prepare("wheels")
+    print(*wheels.make_wheels(*versions), sep="\n")
+
+
 def abi() -> None:
     """Record the binary interfaces of a release build."""
     import building
@@ -144,6 +153,7 @@ COMMANDS = {
     "soak": soak,
     "docs": docs,
     "deb": deb,
+    "wheels": wheels,
     "abi": abi,
     "in-suite": in_suite,
 }

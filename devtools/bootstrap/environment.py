@@ -17,10 +17,11 @@ VENV = ROOT / ".venv"
 # Dependency groups of pyproject.toml, by what is prepared.
 GROUPS = {
     "demo": [],
-    "test": ["lint", "test"],
+    "test": ["lint", "test", "wheels"],
     "fuzz": ["test", "fuzz"],
     "bench": ["bench"],
     "docs": ["docs"],
+    "wheels": ["wheels"],
 }
 
 
@@ -30,11 +31,16 @@ def _pyproject() -> dict[str, Any]:
         return tomllib.load(file)
 
 
+def build_requirements() -> list[str]:
+    """Return what a build needs."""
+    return list(_pyproject()["build-system"]["requires"])
+
+
 def requirements(purpose: str) -> list[str]:
     """Return what pyproject.toml asks for."""
     content = _pyproject()
     project = content["project"]
-    wanted = content["build-system"]["requires"] + project["dependencies"]
+    wanted = build_requirements() + project["dependencies"]
     for group in GROUPS[purpose]:
         wanted += content["dependency-groups"][group]
     if purpose == "test":

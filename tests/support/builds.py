@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import interpreters
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -62,34 +63,9 @@ def declared_version() -> str:
     return re.search(r"^  version: '(.*)',$", (ROOT / "meson.build").read_text(), re.M)[1]
 
 
-ASK_PYTHON = """
-import importlib.util, pathlib, sys, sysconfig
-if (
-    sysconfig.get_config_var("Py_ENABLE_SHARED")
-    and pathlib.Path(sysconfig.get_path("include"), "Python.h").exists()
-    and importlib.util.find_spec("ensurepip")
-):
-    print(sys._base_executable, *sys.version_info[:2])
-"""
-
-
 def pythons() -> dict[str, Path]:
-    """By version, the interpreters of this machine that the library can be built for: at least the
-    one that runs the tests. Candidates are run, for some start only where they are wanted."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    found = {}
-    for minor in (11, 12, 13, 14):
-        candidates = [BASE_PYTHON, Path("/usr/bin/python3"), f"python3.{minor}"]
-        candidates += sorted(pyenv.glob(f"versions/3.{minor}.*/bin/python3"))
-        for candidate in candidates:
-            try:
-                answer = run([candidate, "-I", "-c", ASK_PYTHON], status=None).stdout.split()
-            except FileNotFoundError:
-                continue
-            if answer[1:] == ["3", str(minor)]:
-                found[f"3.{minor}"] = Path(answer[0])
-                break
-    return found
+    """By version, the interpreters of this machine that the library can be built for."""
+    return interpreters.pythons()
 
 
 def meson(*arguments: Path | str, env: dict[str, str] | None = None) -> str:
