@@ -236,9 +236,10 @@ class _Player:
                     progress(round_, capture.place)
         except _BadCapture as error:
             drain(self._interface, 0)
-            if self.packets:
-                error.message += f" (after {self.packets} packets were sent)"
-            raise
+            if not self.packets:
+                raise
+            text = f"{error.message} (after {self.packets} packets were sent)"
+            raise _BadCapture(text) from error
         except stop.Stopped:
             drain(self._interface, 0)
             raise
