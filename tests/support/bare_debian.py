@@ -60,8 +60,10 @@ class BareDebian:
         return self.root / "srv" / "libmemif-py"
 
     def remove(self) -> None:
-        """Remove its files. Mounts and processes end with each script."""
-        subprocess.run(as_root(["rm", "-rf", "--one-file-system", self.root]), check=True)
+        """Remove its files. Mounts and processes end with each script, also one that is killed."""
+        ended = ["flock", f"{self.root}.lock"]
+        remove = ["rm", "-rf", "--one-file-system", self.root, f"{self.root}.new"]
+        subprocess.run(as_root([*ended, *remove]), check=True)
 
 
 def lacking() -> str:
