@@ -190,6 +190,9 @@ class Listener:
         """The interface that a peer asks for. Raises ProtocolError."""
         endpoint = self.endpoints.get(interface_id)
         if endpoint is None:
+            for waiting in self.endpoints.values():
+                if waiting.link is None:
+                    waiting.last_error = f"a peer asked for interface id {interface_id}"
             raise ProtocolError("ID", f"no interface with id {interface_id}")
         if endpoint.link is not None:
             raise ProtocolError("ALRCONN", f"interface {interface_id} is connected")

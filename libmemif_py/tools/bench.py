@@ -317,7 +317,7 @@ def _check_plot(path: str | None) -> None:
     "--plot", "picture", metavar="FILE", help="Draw a diagram into FILE, such as out.svg."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-@interface_options(timeout=30.0)
+@interface_options(wait=30)
 def command(
     options: InterfaceOptions,
     work: str,
@@ -353,7 +353,7 @@ def command(
     """
     _check_plot(picture)
     results: list[Result] = []
-    with options.open() as interface:
+    with options.open(say) as interface:
         options.wait(interface)
         for queue in range(options.queues if polling else 0):
             interface.set_rx_mode("polling", queue=queue)
@@ -363,8 +363,8 @@ def command(
                     results.append(Result(work, size, burst))
                     run = Run(interface, options, results[-1])
                     run.run(seconds, _progress({}))
-        except errors.Disconnected as error:
-            say(f"{options.shown}: the other end left: {error}")
+        except errors.Disconnected:
+            say("the other end left, so the measurement ends")
         finally:
             _report(results, as_json)
     if picture:

@@ -13,16 +13,10 @@ import click
 
 from . import capture
 from .formats import pcapng
-from .options import (
-    EXAMPLES_FIRST,
-    InterfaceOptions,
-    interface_options,
-    printable,
-    say,
-    sockets_option,
-)
+from .options import EXAMPLES_FIRST, InterfaceOptions, interface_options, say, sockets_option
 from .report import json_text
 from .sides import check_modes, side_of
+from .waiting import FOREVER, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +77,7 @@ def _recorder(
     help="Format of FILE. Default: by the suffix, else pcapng, which also records the side.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the counts at the end as JSON.")
-@interface_options(role="master", timeout=0, with_socket=False)
+@interface_options(role="master", wait=FOREVER, with_socket=False)
 def command(
     options: InterfaceOptions,
     words: tuple[str, ...],
@@ -136,6 +130,8 @@ def command(
             stack.callback(ports[-1].close)
         say(f"bridge between {ports[0].name} and {ports[1].name}")
         try:
+            for port in ports:
+                port.wait_if_limited()
             _Bridge(ports, record).run()
         finally:
             _print_counts(ports, as_json, to_stderr=path == "-")

@@ -10,8 +10,9 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from .options import MOST_BYTES, NoAnswer
+from .options import MOST_BYTES
 from .ports import BURST, Port
+from .waiting import NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

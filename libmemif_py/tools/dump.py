@@ -19,11 +19,10 @@ from .options import (
     EXAMPLES_FIRST,
     MOST_BYTES,
     InterfaceOptions,
-    NoAnswer,
     interface_options,
     say,
-    told,
 )
+from .waiting import FOREVER, NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,7 +89,7 @@ def _receive(interface: Interface, queues: int, count: int | None) -> Iterator[l
 )  # fmt: skip
 @click.option("-x", "show_hex", is_flag=True, help="Show the bytes too.")
 @click.option("-e", "link_level", is_flag=True, help="Show the Ethernet addresses too.")
-@interface_options(timeout=0)
+@interface_options(wait=FOREVER)
 def command(
     options: InterfaceOptions,
     path: str | None,
@@ -125,10 +124,9 @@ def command(
             sink = writer_for(file, path, form, options.mode, snaplen)
             file.flush()  # a program that reads the file sees the header at once
         # The interface closes before the file, so that all it received can be written.
-        interface = stack.enter_context(options.open(**told(say)))
-        say(f"listening on {options.shown}")
-        if options.timeout:
-            options.wait(interface)
+        interface = stack.enter_context(options.open(say))
+        say(f"{options.doing} {options.shown}")
+        options.wait_if_limited(interface)
         _record(interface, options.queues, count, sink, file or sys.stdout)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import select
 import stat
@@ -17,7 +18,8 @@ from libmemif_py import errors
 from libmemif_py.control import channel, reactor, wire
 
 from . import stop
-from .options import EXAMPLES_FIRST, NoAnswer, default_socket, path_of
+from .options import EXAMPLES_FIRST, default_socket, path_of
+from .waiting import NoAnswer, wait_option
 
 _FAULTS = {
     FileNotFoundError: "there is no such socket: start the master first, or correct the path",
@@ -55,7 +57,7 @@ def _what_else_it_is(path: str) -> str:
 
 
 def _hello(path: str, peer: channel.Channel, timeout: float) -> wire.Hello:
-    if not select.select([peer], [], [], timeout or None)[0]:
+    if not select.select([peer], [], [], None if math.isinf(timeout) else timeout)[0]:
         raise NoAnswer(f"{path}: no HELLO within {timeout:g} s, expected one from a memif master")
     try:
         data, fds = peer.receive()
@@ -113,10 +115,7 @@ def look(path: str, timeout: float) -> dict[str, Any]:
 @click.command("info", context_settings=EXAMPLES_FIRST)
 @click.argument("word", metavar="[SOCKET]", required=False)
 @click.option("-S", "--socket", "option", metavar="SOCKET", help="The same as the argument.")
-@click.option(
-    "--timeout", type=click.FloatRange(0), default=5.0, show_default=True,
-    help="Seconds to wait for HELLO; 0: no limit.",
-)  # fmt: skip
+@wait_option(5, "HELLO")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(word: str | None, option: str | None, timeout: float, as_json: bool) -> None:
     """Show which master listens on SOCKET: connect, read its HELLO message, and disconnect.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import re
 from dataclasses import dataclass, replace
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from libmemif_py import Interface, Timeout, errors
+from libmemif_py import Interface, errors
 from libmemif_py.control import wire
+
+from .waiting import NoAnswer, Reporter, printable, wait_for_link, wait_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,19 +27,6 @@ MOST_QUEUES = 256
 MOST_SLOTS = 16384
 MOST_BYTES = wire.UINT16_MAX
 _SECRET_SIZE = 24
-_OUR_END = "interface deleted"
-"""The reason of a link that went down because we closed it."""
-
-
-def printable(text: str) -> str:
-    """`text` with characters that would control the terminal escaped."""
-    return wire.printable(text.encode("utf-8", "surrogateescape"))
-
-
-class NoAnswer(click.ClickException):
-    """Nobody listens, or nobody answers: exit status 1."""
-
-    exit_code = 1
 
 
 @dataclass(frozen=True)
@@ -57,15 +47,30 @@ class InterfaceOptions:
     @property
     def patience(self) -> float | None:
         """Seconds to wait for the other end; None for no limit."""
-        return self.timeout or None
+        return None if math.isinf(self.timeout) else self.timeout
 
     @property
     def shown(self) -> str:
         """The interface as messages name it."""
         return f"{self.socket} (id {self.id}, {self.role})"
 
-    def open(self, **settings: Any) -> Interface:
-        """Make the interface. It connects or listens from now on. Raises UsageError, NoAnswer."""
+    @property
+    def doing(self) -> str:
+        """What the interface does from the start."""
+        return "listening on" if self.role == "master" else "connecting to"
+
+    def open(self, tell: Callable[[str], None], *, prefix: str = "") -> Interface:
+        """Make the interface. It connects or listens from now on. Raises UsageError, NoAnswer.
+
+        `tell` gets a line whenever the link comes or goes, and when another reason keeps it away.
+        All but the last begin with `prefix`.
+        """
+        reporter = Reporter(tell, self.shown, prefix)
+        interface = self._make(reporter.callbacks())
+        reporter.watch(interface)
+        return interface
+
+    def _make(self, callbacks: dict[str, Callable]) -> Interface:
         try:
             return Interface(
                 self.socket,
@@ -79,7 +84,7 @@ class InterfaceOptions:
                 buffer_size=self.buffer_size,
                 version=None if self.protocol is None else int(self.protocol),
                 app_name="memif",
-                **settings,
+                **callbacks,
             )
         except errors.ArgumentError as error:
             raise click.UsageError(str(error)) from error
@@ -90,19 +95,30 @@ class InterfaceOptions:
             raise NoAnswer(f"{self.shown}: {error}") from error
 
     def wait(self, interface: Interface) -> None:
-        """Wait until the link is up. Raises NoAnswer after `timeout` seconds."""
-        try:
-            interface.wait_connected(self.patience)
-        except Timeout:
-            reason = printable(interface.details().last_error) or "no peer connected"
-            advice = (
-                f"see `memif info {self.socket}`"
-                if self.role == "slave"
-                else "start a slave for it, or use --role slave"
-            )
-            raise NoAnswer(
-                f"no link on {self.shown} within {self.timeout:g} s: {reason}; {advice}"
-            ) from None
+        """Wait until the link is up. Raises NoAnswer after `timeout` seconds.
+
+        While no slave comes, a master has no reason to tell, so it says what it waits for.
+        """
+        if self.role == "master" and self.timeout:
+            say(f"{self.doing} {self.shown}")
+        self._wait(interface)
+
+    def _wait(self, interface: Interface) -> None:
+        if wait_for_link(interface, self.timeout):
+            return
+        reason = printable(interface.details().last_error) or "no peer connected"
+        advice = (
+            f"see `memif info {self.socket}`"
+            if self.role == "slave"
+            else "start a slave for it, or use --role slave"
+        )
+        within = f" within {self.timeout:g} s" if self.timeout else ""
+        raise NoAnswer(f"no link on {self.shown}{within}: {reason}; {advice}")
+
+    def wait_if_limited(self, interface: Interface) -> None:
+        """The same for a command that goes on without a link, unless the user set a limit."""
+        if self.patience is not None:
+            self._wait(interface)
 
 
 def _secret(file: str | None) -> bytes | None:
@@ -173,10 +189,9 @@ def default_socket() -> str:
     return os.environ.get("MEMIF_SOCKET") or DEFAULT_SOCKET
 
 
-def _common(role: str, timeout: float) -> list[Callable]:
+def _common(role: str, wait: float | str) -> list[Callable]:
     number = click.IntRange
     option = functools.partial(click.option, show_default=True)
-    waiting = "Seconds to wait for the other end; 0: no limit."
     return [
         option(
             "--role",
@@ -216,12 +231,12 @@ def _common(role: str, timeout: float) -> list[Callable]:
             default="ethernet",
             help="Header that packets begin with; must be the same as the peer's.",
         ),
-        option("--timeout", type=click.FloatRange(min=0), default=timeout, help=waiting),
+        wait_option(wait),
     ]
 
 
 def interface_options(
-    role: str = "slave", timeout: float = 10.0, *, with_socket: bool = True
+    role: str = "slave", wait: float | str = 10, *, with_socket: bool = True
 ) -> Callable[[Callable], Callable]:
     """Decorate a command: it gets an InterfaceOptions named `options`."""
 
@@ -236,27 +251,11 @@ def interface_options(
             return function(options=options, **values)
 
         own = [_socket_option()] if with_socket else []
-        for option in reversed([*own, *_common(role, timeout)]):
+        for option in reversed([*own, *_common(role, wait)]):
             command = option(command)
         return command
 
     return decorate
-
-
-def told(tell: Callable[[str], None], name: str = "") -> dict[str, Callable]:
-    """Callbacks that print when a peer comes or leaves. `name` is the interface in the texts."""
-    prefix = f"{name}: " if name else ""
-
-    def came(interface: Interface) -> None:
-        details = interface.details()
-        peer = f"{details.remote_app_name} {details.remote_name}".strip()
-        tell(f"{prefix}connected to {peer or 'a peer without a name'}")
-
-    def left(_interface: Interface, reason: str) -> None:
-        if reason != _OUR_END:
-            tell(f"{prefix}{reason}")
-
-    return {"on_connect": came, "on_disconnect": left}
 
 
 def say(text: str) -> None:

@@ -35,12 +35,11 @@ from .options import (
     EXAMPLES_FIRST,
     MOST_BYTES,
     InterfaceOptions,
-    NoAnswer,
     interface_options,
     say,
-    told,
 )
 from .report import json_text
+from .waiting import NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -351,7 +350,7 @@ def command(
 
     With --mode ip there is no ARP; a VPP interface may be in this mode. When the other end leaves,
     ping goes on, and requests are lost until it comes back. Without -c, ping ends if nobody answers
-    ARP within --timeout.
+    ARP within --wait.
 
     \b
     Examples:
@@ -370,14 +369,14 @@ def command(
         host = _Ip(source, target)
     else:
         host = _Ethernet(Host(mac or mac_of(source), source), target)
-    with options.open(**told(say)) as interface:
+    with options.open(say) as interface:
         options.wait(interface)
         ping = _Ping(interface, host, target, size, not as_json)
         if not as_json:
             click.echo(f"PING {target} from {source}: {size} data bytes")
         start = time.monotonic()
         try:
-            ping.run(count, interval, patience, max(patience, options.timeout or math.inf))
+            ping.run(count, interval, patience, max(patience, options.timeout))
         finally:
             if as_json:
                 click.echo(json_text({"target": str(target), **ping.statistics.summary()}))

@@ -22,12 +22,11 @@ from .options import (
     EXAMPLES_FIRST,
     MOST_BYTES,
     InterfaceOptions,
-    NoAnswer,
     interface_options,
     say,
-    told,
 )
 from .report import json_text
+from .waiting import NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -197,6 +196,7 @@ class _Player:
     def __init__(self, interface: Interface, options: InterfaceOptions, pace: Pace) -> None:
         self._interface = interface
         self._options = options
+        self._patience = _DRAIN if options.timeout == 0 else options.patience
         self._pace = pace
         # The burst that is being sent, and the packets before it: all, and those that were cut.
         self._now: tuple[list[pcapng.Record], int, int] = ([], 0, 0)
@@ -251,10 +251,10 @@ class _Player:
         todo = [record.data for record in burst]
         while todo:
             try:
-                sent = self._interface.send_burst(todo, self._options.patience)
+                sent = self._interface.send_burst(todo, self._patience)
             except Timeout as error:
                 raise NoAnswer(
-                    f"{self._options.shown}: the ring stays full for {self._options.timeout:g} s, "
+                    f"{self._options.shown}: the ring stays full for {self._patience:g} s, "
                     f"check that the other end receives; {self.packets} packets were sent"
                 ) from error
             except MemifError as error:
@@ -307,7 +307,7 @@ def command(
 
     If the ring is full, the command waits for room, so no packet is dropped. At the end it waits
     until the other end has taken all packets, also after Ctrl+C; a second Ctrl+C ends it at once.
-    If the other end leaves, the command waits up to --timeout for it to come back; packets that
+    If the other end leaves, the command waits up to --wait for it to come back; packets that
     were in the ring may be lost.
 
     \b
@@ -316,7 +316,7 @@ def command(
       memif play packets.pcap -S /tmp/memif.sock --rate 1000 --loop 10
       tcpdump -i eth0 -U -w - | memif play - -S /tmp/memif.sock
     """
-    with _Capture(path, options.mode, loops) as capture, options.open(**told(say)) as interface:
+    with _Capture(path, options.mode, loops) as capture, options.open(say) as interface:
         options.wait(interface)
         player = _Player(interface, options, Pace(rate))
         start = time.monotonic()

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 from libmemif_py import MemifError
 
-from .options import InterfaceOptions, told
+from .options import InterfaceOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from libmemif_py import Interface
 
 BURST = 256
 
@@ -24,6 +22,9 @@ class Port:
         """`name` is the word of the command line."""
         self.name = name
         self.received = self.sent = self.dropped = 0
+
+    def wait_if_limited(self) -> None:
+        """Wait for a peer if the user set a limit for that. Raises NoAnswer."""
 
     def fds(self) -> list[int]:
         """A descriptor for each queue; readable when the queue has packets."""
@@ -59,18 +60,16 @@ class MemifPort(Port):
         super().__init__(options.shown)
         self.options = options
         self._rings = 0
-        callbacks = told(tell, options.shown)
-        come, leave = callbacks["on_connect"], callbacks["on_disconnect"]
 
-        def came(interface: Interface) -> None:
+        def changed(text: str) -> None:
             self._rings = 0
-            come(interface)
+            tell(text)
 
-        def left(interface: Interface, reason: str) -> None:
-            self._rings = 0
-            leave(interface, reason)
+        self.interface = options.open(changed, prefix=f"{options.shown}: ")
 
-        self.interface = options.open(on_connect=came, on_disconnect=left)
+    def wait_if_limited(self) -> None:
+        """See Port."""
+        self.options.wait_if_limited(self.interface)
 
     def fds(self) -> list[int]:
         """See Port."""
@@ -91,7 +90,7 @@ class MemifPort(Port):
                 packets.clear()
 
     def _send(self, packets: list, queue: int) -> int:
-        # The peer may offer fewer rings than we do. Both callbacks forget the number.
+        # The peer may offer fewer rings than we do. Each report of the link forgets the number.
         rings = self._rings = self._rings or len(self.interface.details().tx_rings)
         if not rings:
             return 0

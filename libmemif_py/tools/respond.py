@@ -12,8 +12,9 @@ from libmemif_py import MemifError
 
 from .addresses import Ipv4, Mac, mac_of
 from .formats.icmp import Host, answer, answer_ip
-from .options import EXAMPLES_FIRST, InterfaceOptions, interface_options, say, told
+from .options import EXAMPLES_FIRST, InterfaceOptions, interface_options, say
 from .report import json_text
+from .waiting import FOREVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +67,7 @@ class _Responder:
 @click.argument("address", metavar="ADDR", type=Ipv4())
 @click.option("--mac", type=Mac(), help="Our MAC address. Default: 02:fe, then the bytes of ADDR.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts at the end as JSON.")
-@interface_options(role="master", timeout=0)
+@interface_options(role="master", wait=FOREVER)
 def command(
     options: InterfaceOptions, address: IPv4Address, mac: bytes | None, as_json: bool
 ) -> None:
@@ -82,12 +83,11 @@ def command(
         respond = lambda packet: answer_ip(packet, address)  # noqa: E731
     else:
         respond = lambda frame: answer(frame, host)  # noqa: E731
-    with options.open(**told(say)) as interface:
+    with options.open(say) as interface:
         responder = _Responder(interface, options.queues, respond)
         say(f"{address} at {host.mac.hex(':')} on {options.shown}")
         try:
-            if options.timeout:
-                options.wait(interface)
+            options.wait_if_limited(interface)
             responder.run()
         finally:
             _print_counts(responder, as_json)

@@ -21,13 +21,14 @@ from .options import (
     default_socket,
     interface_options,
     options_of,
-    printable,
+    say,
     sockets_option,
 )
 from .report import json_text
+from .waiting import FOREVER, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 _BURST = 256
@@ -36,9 +37,9 @@ _BURST = 256
 class _Watched:
     """One interface, with threads that receive its packets unless they stay in the ring."""
 
-    def __init__(self, options: InterfaceOptions, what: str) -> None:
+    def __init__(self, options: InterfaceOptions, what: str, tell: Callable[[str], None]) -> None:
         self.options = options
-        self.interface = options.open()
+        self.interface = options.open(tell, prefix=f"{options.shown}: ")
         self._before = self.interface.counters()
         self._then = time.monotonic()
         self._threads = [
@@ -82,6 +83,7 @@ class _Watched:
                 "connected": details.connected,
                 "peer": f"{details.remote_app_name} {details.remote_name}".strip(),
                 "version": details.version,
+                "last_error": details.last_error,
                 "queue": queue,
                 "direction": direction,
                 "packets": total.packets,
@@ -110,7 +112,7 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     from rich.text import Text
 
     first = rows[0]
-    state = "not connected"
+    state = first["last_error"] or "no peer has connected yet"
     if first["connected"]:
         state = f"connected to {first['peer'] or '?'}, version {first['version']}"
     title = f"{first['socket']} (id {first['id']}, {first['role']}): {state}"
@@ -132,6 +134,10 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     return table
 
 
+def _is_live(as_json: bool) -> bool:
+    return sys.stdout.isatty() and not as_json
+
+
 @contextlib.contextmanager
 def _screen(as_json: bool) -> Iterator[Any]:
     """A function that shows rows. On a terminal they replace the last ones, else they follow."""
@@ -141,7 +147,7 @@ def _screen(as_json: bool) -> Iterator[Any]:
     from rich.console import Console
 
     console = Console()
-    if not sys.stdout.isatty():
+    if not _is_live(as_json):
         yield lambda rows: console.print(_tables(rows))
         return
     from rich.live import Live
@@ -163,7 +169,7 @@ def _screen(as_json: bool) -> Iterator[Any]:
     show_default=True, help="Drop packets, send them back, or keep them in the ring.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each update.")
-@interface_options(timeout=0, with_socket=False)
+@interface_options(wait=FOREVER, with_socket=False)
 def command(
     options: InterfaceOptions,
     words: tuple[str, ...],
@@ -188,12 +194,15 @@ def command(
     """
     with contextlib.ExitStack() as stack:
         watched = []
+        is_drawn = threading.Event()  # then the screen shows the state of each link
+        tell = lambda text: None if is_drawn.is_set() else say(text)  # noqa: E731
         for word in (*sockets, *words) or (default_socket(),):
-            watched.append(_Watched(options_of(word, options), what))
+            watched.append(_Watched(options_of(word, options), what, tell))
             stack.callback(watched[-1].close)
-        if options.timeout:
-            for one in watched:
-                one.options.wait(one.interface)
+        for one in watched:
+            one.options.wait_if_limited(one.interface)
+        if _is_live(as_json):
+            is_drawn.set()
         show = stack.enter_context(_screen(as_json))
         for number in itertools.count(1):
             time.sleep(delay)

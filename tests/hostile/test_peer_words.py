@@ -203,7 +203,7 @@ def test_info_shows_a_master_escaped(tmp_path, form):
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_top_shows_a_peer_escaped(tmp_path, form):
     with Interface(tmp_path / "socket", role="master", name=EVIL, app_name=EVIL):
-        output = memif("top", tmp_path / "socket", "-n", 1, "--timeout", TIMEOUT, *form).stdout
+        output = memif("top", tmp_path / "socket", "-n", 1, "--wait", TIMEOUT, *form).stdout
     if form:
         (rows,) = [json.loads(line) for line in output.splitlines()]
         assert {row["peer"] for row in rows} == {f"libmemif_py {SHOWN}"}
@@ -211,11 +211,11 @@ def test_top_shows_a_peer_escaped(tmp_path, form):
     assert all(line.isprintable() for line in output.splitlines())
 
 
-@pytest.mark.parametrize("words", [["dump", "--timeout", 2], ["ping", "10.0.0.2"], ["top"]])
+@pytest.mark.parametrize("words", [["dump", "--wait", 2], ["ping", "10.0.0.2"], ["top"]])
 def test_no_link_is_told_with_the_reason_of_a_peer_escaped(tmp_path, words):
     with listening(tmp_path / "socket") as master:
         where = [tmp_path / "socket"] if words == ["top"] else ["-S", tmp_path / "socket"]
-        command = [*MEMIF, *words[:1], *where, *words[1:], "--timeout", 2]
+        command = [*MEMIF, *words[:1], *where, *words[1:], "--wait", 2]
         with subprocess.Popen(
             list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as program:

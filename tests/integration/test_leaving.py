@@ -192,7 +192,7 @@ def test_info(greeter, tmp_path, said):
 
 
 def test_info_that_waits_in_vain(greeter, tmp_path):
-    with info(greeter, tmp_path, "--timeout", "0.1") as program:
+    with info(greeter, tmp_path, "--wait", "0.1") as program:
         assert last_words(greeter.accept()) == "only looking"
         assert program.wait() == 1
 

@@ -26,7 +26,7 @@ def test_a_command_goes_on_when_its_peer_comes_back_and_says_so(shell, command):
             "respond": ("respond", ADDRESS, *slave),
             "dump": ("dump", *slave),
             "bridge": ("bridge", f"{shell.socket},role=slave", shell.folder / "b.sock"),
-            "play": ("play", source, "--loop", 0, "--rate", 100, "--timeout", TIMEOUT, *slave),
+            "play": ("play", source, "--loop", 0, "--rate", 100, "--wait", TIMEOUT, *slave),
             "top": ("top", shell.socket, "--json", "-d", 0.05),
         }[command]
     )
@@ -55,7 +55,7 @@ def test_a_command_goes_on_when_its_peer_comes_back_and_says_so(shell, command):
     "words",
     [
         ("respond", ADDRESS), ("dump", "--role", "master"), ("bench", "rxonly", "--role", "master"),
-        ("ping", ADDRESS, "--role", "master", "--timeout", 0), ("bridge",), ("top",),
+        ("ping", ADDRESS, "--role", "master", "--wait", "forever"), ("bridge",), ("top",),
     ],
     ids=lambda words: words[0],
 )  # fmt: skip
@@ -123,7 +123,7 @@ def test_what_is_not_there_ends_with_1(shell):
     assert result.stderr == (
         "memif: nothing: there is no such socket: start the master first, or correct the path\n"
     )
-    result = shell.run("dump", "-S", "nothing", "--timeout", 0.1, status=1)
+    result = shell.run("dump", "-S", "nothing", "--wait", 0.1, status=1)
     assert "no link on nothing (id 0, slave) within 0.1 s" in result.stderr
     result = shell.run("dump", "-S", "no/folder", "--role", "master", status=1)
     assert result.stderr.startswith("memif: no/folder: no folder 'no', make it first")

@@ -33,7 +33,7 @@ def test_ping_prints_what_ping_prints(shell):
 
 def test_ping_of_an_address_that_nobody_has_ends_with_1(shell):
     shell.side("respond", ADDRESS, role="master")
-    words = ["ping", "10.0.0.3", "-S", shell.socket, "-W", 0.2, "--timeout", 0.2]
+    words = ["ping", "10.0.0.3", "-S", shell.socket, "-W", 0.2, "--wait", 0.2]
     result = shell.run(*words, status=1)
     assert "10.0.0.3 does not answer ARP" in result.stderr
 
@@ -77,9 +77,9 @@ class LateHost:
 
 
 def test_ping_ends_by_count_and_patience_when_nobody_answers_arp(shell):
-    """Not by --timeout, which would be an hour here."""
+    """Not by --wait, which would be an hour here."""
     with Interface(shell.socket, role="master"):
-        words = ("-c", 3, "-i", 0.05, "-W", 0.1, "--timeout", 3600)
+        words = ("-c", 3, "-i", 0.05, "-W", 0.1, "--wait", 3600)
         result = shell.run("ping", ADDRESS, "-S", shell.socket, *words, status=1)
     assert "3 packets transmitted, 0 received, 100% packet loss" in result.stdout
     assert f"{ADDRESS} does not answer ARP" in result.stderr
@@ -118,7 +118,7 @@ def test_what_arp_answers_too_late_for_is_not_sent(shell):
 
 def test_ping_gives_up_when_arp_is_never_answered_and_there_is_no_count(shell):
     with Interface(shell.socket, role="master"):
-        words = ("-i", 3600, "-W", 0.1, "--timeout", 1)
+        words = ("-i", 3600, "-W", 0.1, "--wait", 1)
         result = shell.run("ping", ADDRESS, "-S", shell.socket, *words, status=1)
     assert f"{ADDRESS} does not answer ARP" in result.stderr
 
@@ -189,7 +189,7 @@ def test_secrets_must_match_and_are_not_shown(shell):
         dump = shell.side("dump", "-c", 1, "--secret-file", shell.folder / "secret")
         ours.send(bytes(60), TIMEOUT)
         assert dump.wait() == 0
-        words = ["ping", ADDRESS, "-S", shell.socket, "--timeout", 1]
+        words = ["ping", ADDRESS, "-S", shell.socket, "--wait", 1]
         environment = {**os.environ, "MEMIF_SECRET": "wrong"}
         result = shell.run(*words, status=1, env=environment)
     assert "secret" in result.stderr

@@ -39,7 +39,7 @@ def test_what_is_played_is_dumped_byte_for_byte(shell, suffix, role):
 def test_play_keeps_to_a_rate_and_says_when_nobody_receives(shell):
     source = write_capture(shell.folder / "source.pcapng", packets(40, most=60))
     with Interface(shell.socket, role="master"):
-        words = ("play", source, "-S", shell.socket, "--timeout", 1)
+        words = ("play", source, "-S", shell.socket, "--wait", 1)
         result = shell.run(*words, "--ring-size", 16, status=1)
         assert "the ring stays full for 1 s" in result.stderr
         assert result.stdout.startswith("16 packets sent")

@@ -24,6 +24,6 @@ def test_top_counts_and_shows_what_lies_in_the_rings(shell):
 
 def test_top_shows_a_table(shell):
     with Interface(shell.socket, role="master"):
-        output = shell.run("top", shell.socket, "-n", 1, "--timeout", TIMEOUT).stdout
+        output = shell.run("top", shell.socket, "-n", 1, "--wait", TIMEOUT).stdout
     assert "connected to libmemif_py" in output
     assert "rx 0" in output
