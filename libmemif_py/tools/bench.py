@@ -338,7 +338,8 @@ def command(
 
     When the other end leaves, the measurement ends, because a pause would make the figures useless.
 
-    Exit status: 0 if packets were moved (for latency: if they came back).
+    Exit status: 0 if packets were moved (for latency: if they came back), else 1; 2 wrong usage;
+    130 after Ctrl+C; 143 after SIGTERM.
 
     The peer can be another `memif bench`, dpdk-testpmd or VPP. This command measures Python, with
     bursts in C. `./bootstrap bench` in the source tree measures the C library.
@@ -347,7 +348,6 @@ def command(
     Examples, each pair in two terminals:
       memif bench rxonly -S /tmp/memif.sock --role master
       memif bench txonly -S /tmp/memif.sock --burst 1,8,32,256 --plot rate.svg
-    \b
       memif bench macswap -S /tmp/memif.sock --role master --seconds 60
       memif bench latency -S /tmp/memif.sock --plot latency.svg
     """

@@ -109,6 +109,9 @@ def command(
       memif bridge /run/vpp/memif.sock,role=slave,id=3 tap:memif0
       memif bridge /tmp/a.sock,mode=ip tun:memif1
       memif bridge /tmp/a.sock,queues=2 if:eth1 -w - | wireshark -k -i -
+
+    Exit status: 1 if a side failed or had no link within `--wait`, 2 wrong usage, 130 after Ctrl+C,
+    143 after SIGTERM.
     """
     words = (*sockets, *words)
     if len(words) != 2:

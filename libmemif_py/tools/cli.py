@@ -79,5 +79,6 @@ def cli() -> None:
     may stand in the same word: `-S SOCKET,role=master,id=1`. Without a socket: MEMIF_SOCKET if set,
     else /run/vpp/memif.sock; only bridge needs its two sides.
 
-    Exit status: 0 success, 1 no answer or no connection, 2 wrong usage, 130 after Ctrl+C.
+    Exit status: 0 success, 1 no answer or no connection, 2 wrong usage, 130 after Ctrl+C, except
+    dump, ping and top, which Ctrl+C ends as their own end does, 143 after SIGTERM.
     """

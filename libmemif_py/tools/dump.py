@@ -13,6 +13,7 @@ import click
 
 from libmemif_py import MemifError
 
+from . import stop
 from .capture import output, writer_for
 from .formats import decode, pcapng
 from .options import (
@@ -113,10 +114,13 @@ def command(
       memif dump -S /tmp/memif.sock
       memif dump -S /tmp/memif.sock -w packets.pcapng -c 1000
       memif dump -S /tmp/memif.sock --role master -w - | wireshark -k -i -
+
+    Exit status: 0 after `-c` packets or Ctrl+C, 1 if there was no link within `--wait` or the
+    reader of the output left, 2 wrong usage, 143 after SIGTERM.
     """
     if path is None and form is not None:
         raise click.UsageError(f"--format {form} is for a file: name one with -w")
-    with contextlib.ExitStack() as stack:
+    with stop.by_ctrl_c(), contextlib.ExitStack() as stack:
         file: IO | None = None
         sink: pcapng.Writer | _Printer = _Printer(options.mode, snaplen, show_hex, link_level)
         if path is not None:

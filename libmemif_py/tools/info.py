@@ -128,6 +128,9 @@ def command(word: str | None, option: str | None, timeout: float, as_json: bool)
     Examples:
       memif info /tmp/memif.sock
       memif info @abstract --json
+
+    Exit status: 0 if a master answered, 1 if none did, 2 wrong usage, 130 after Ctrl+C, 143 after
+    SIGTERM.
     """
     if word is not None and option is not None:
         raise click.UsageError(f"{word!r} and -S {option!r}, expected one socket")

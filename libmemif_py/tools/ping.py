@@ -15,6 +15,7 @@ import click
 
 from libmemif_py import MemifError, Timeout, errors
 
+from . import stop
 from .addresses import Ipv4, Mac, mac_of, neighbour
 from .formats.icmp import (
     HEADERS,
@@ -359,7 +360,8 @@ def command(
       memif ping 10.0.0.1 --from 10.0.0.9 -s 8000 -S @abstract --id 1
       memif ping 192.168.1.1 --mode ip
 
-    Exit status: 0 if answers came, 1 if none came or there was no connection.
+    Exit status: 0 if answers came, 1 if none came or there was no link, also after Ctrl+C; 2 wrong
+    usage; 143 after SIGTERM.
     """
     source = source or neighbour(target)
     host: _Ethernet | _Ip
@@ -369,7 +371,8 @@ def command(
         host = _Ip(source, target)
     else:
         host = _Ethernet(Host(mac or mac_of(source), source), target)
-    with options.open(say) as interface:
+    received = 0
+    with stop.by_ctrl_c(), options.open(say) as interface:
         options.wait(interface)
         ping = _Ping(interface, host, target, size, not as_json)
         if not as_json:
@@ -378,9 +381,10 @@ def command(
         try:
             ping.run(count, interval, patience, max(patience, options.timeout))
         finally:
+            received = ping.statistics.received
             if as_json:
                 click.echo(json_text({"target": str(target), **ping.statistics.summary()}))
             else:
                 _print_summary(target, ping.statistics, time.monotonic() - start)
         ping.check_found()
-    return 0 if ping.statistics.received else 1
+    return 0 if received else 1

@@ -315,6 +315,9 @@ def command(
       memif play packets.pcapng -S /tmp/memif.sock
       memif play packets.pcap -S /tmp/memif.sock --rate 1000 --loop 10
       tcpdump -i eth0 -U -w - | memif play - -S /tmp/memif.sock
+
+    Exit status: 0 if the other end took all packets, 1 if it did not or there was no link within
+    `--wait`, 2 wrong usage or a bad FILE, 130 after Ctrl+C, 143 after SIGTERM.
     """
     with _Capture(path, options.mode, loops) as capture, options.open(say) as interface:
         options.wait(interface)

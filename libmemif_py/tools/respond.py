@@ -77,6 +77,9 @@ def command(
     Examples:
       memif respond 192.168.1.2 -S /tmp/memif.sock
       memif respond 192.168.1.2 -S /run/vpp/memif.sock --role slave --queues 2
+
+    Exit status: 1 if there was no link within `--wait`, 2 wrong usage, 130 after Ctrl+C, 143 after
+    SIGTERM.
     """
     host = Host(mac or mac_of(address), address)
     if options.mode == "ip":

@@ -20,6 +20,7 @@ class Stopped(BaseException):
     def __init__(self, number: int) -> None:
         """`number` is the number of the signal."""
         super().__init__(f"stopped by signal {number}")
+        self.number = number
         self.status = 128 + number
 
 
@@ -27,6 +28,16 @@ def install() -> None:
     """From now on these signals raise Stopped. A second one ends the process at once."""
     for number in _SIGNALS:
         signal.signal(number, _stop)
+
+
+@contextlib.contextmanager
+def by_ctrl_c() -> Iterator[None]:
+    """Ctrl+C ends the block as its own end does: it is how a command without an end is ended."""
+    try:
+        yield
+    except Stopped as stopped:
+        if stopped.number != signal.SIGINT:
+            raise
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import click
 from libmemif_py import MemifError, errors
 from libmemif_py.counters import each_queue
 
+from . import stop
 from .options import (
     EXAMPLES_FIRST,
     InterfaceOptions,
@@ -191,8 +192,11 @@ def command(
       memif top /tmp/memif.sock
       memif top /run/vpp/memif.sock,id=1 /run/vpp/memif.sock,id=2 -d 0.5
       memif top @abstract,role=master --packets echo --json -n 10
+
+    Exit status: 0 after `-n` updates or Ctrl+C, 1 if there was no link within `--wait` or the
+    reader of the output left, 2 wrong usage, 143 after SIGTERM.
     """
-    with contextlib.ExitStack() as stack:
+    with stop.by_ctrl_c(), contextlib.ExitStack() as stack:
         watched = []
         is_drawn = threading.Event()  # then the screen shows the state of each link
         tell = lambda text: None if is_drawn.is_set() else say(text)  # noqa: E731

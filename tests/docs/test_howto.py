@@ -198,6 +198,8 @@ def command() -> None:
     \\b
     Examples:
       memif hello --help
+
+    Exit status: 0.
     """
     click.echo("hello, memif")
 '''

@@ -16,6 +16,9 @@ from support.programs import TIMEOUT, wait_until_listening
 from libmemif_py import Interface
 from libmemif_py.tools.cli import cli
 
+# They have no other end, unless they are told. Without an answer ping ends with 1.
+ENDED_BY_CTRL_C = {"dump": 0, "ping": 1, "top": 0}
+
 
 @pytest.mark.parametrize("command", ["respond", "dump", "bridge", "play", "top"])
 def test_a_command_goes_on_when_its_peer_comes_back_and_says_so(shell, command):
@@ -47,7 +50,7 @@ def test_a_command_goes_on_when_its_peer_comes_back_and_says_so(shell, command):
         top_shows(False)
         if command != "top":
             wait_for_words(program, "disconnected by the peer", times=round_)
-    interrupt(program)
+    interrupt(program, 0 if command in ENDED_BY_CTRL_C else 130)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -69,7 +72,8 @@ def test_every_command_ends_in_peace_while_it_waits(shell, words, number):
     program = shell.start(*words)
     wait_until_listening(shell.socket)
     program.send_signal(number)
-    assert program.wait() == 128 + number
+    wanted = ENDED_BY_CTRL_C.get(words[0], 130) if number == signal.SIGINT else 143
+    assert program.wait() == wanted
     assert "Traceback" not in program.errors
     assert not Path(shell.socket).exists()
 
@@ -80,6 +84,14 @@ def test_help_teaches_by_examples(command):
     assert result.exit_code == 0
     assert "Examples" in result.output
     assert f"memif {command} " in result.output
+    assert "Exit status: " in result.output
+    assert "\b" not in result.output
+
+
+def test_help_of_the_whole_names_the_statuses_and_has_no_control_characters():
+    output = CliRunner().invoke(cli, ["--help"]).output
+    assert "130 after Ctrl+C, except" in " ".join(output.split())
+    assert all(line.isprintable() for line in output.splitlines())
 
 
 USAGE = {

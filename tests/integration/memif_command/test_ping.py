@@ -113,7 +113,7 @@ def test_what_arp_answers_too_late_for_is_not_sent(shell):
         host.answer(request)
         assert ping.line().startswith("PING")
         assert f"icmp_seq={sequence} " in ping.line()
-        interrupt(ping)
+        interrupt(ping, 0)
 
 
 def test_ping_gives_up_when_arp_is_never_answered_and_there_is_no_count(shell):
@@ -133,7 +133,7 @@ def test_ping_finds_a_host_again_that_comes_back_with_another_mac(shell):
             host.answer(frame)
             while host.next()[:6] != mac:  # never answered, so it asks again
                 pass
-        interrupt(ping)
+        interrupt(ping, 1)
 
 
 @pytest.mark.parametrize("mode", ["ethernet", "ip"])
@@ -151,7 +151,7 @@ def test_ping_survives_a_restart_of_its_peer_and_says_so(shell, mode):
         assert " time=" in ping.line()
     for _ in range(3):
         assert " time=" in ping.line()
-    output, errors = interrupt(ping)
+    output, errors = interrupt(ping, 0)
     assert errors.index("disconnected") < errors.rindex("connected to libmemif_py")
     sent, received = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", output)[0])
     assert sent > received > 3
@@ -172,7 +172,7 @@ def test_ping_shows_its_statistics_when_it_is_interrupted(shell):
     ping = shell.side("ping", ADDRESS)
     assert ping.line().startswith("PING")
     assert "icmp_seq=1" in ping.line()
-    output, _ = interrupt(ping)
+    output, _ = interrupt(ping, 0)
     assert "1 received, 0% packet loss" in output
 
 

@@ -19,7 +19,7 @@ def test_top_counts_and_shows_what_lies_in_the_rings(shell):
         assert rx["ring_packets"] == 3
         assert (rx["direction"], rx["ring_size"], rx["connected"]) == ("rx", 1024, True)
         assert (tx["direction"], tx["ring_fill"]) == ("tx", 0)
-        interrupt(top)
+        interrupt(top, 0)
 
 
 def test_top_shows_a_table(shell):
