@@ -90,7 +90,7 @@ class MemifPort(Port):
                 packets.clear()
 
     def _send(self, packets: list, queue: int) -> int:
-        # The peer may offer fewer rings than we do. Each report of the link forgets the number.
+        # The peer may offer fewer rings than we do. Each change of the link forgets the number.
         rings = self._rings = self._rings or len(self.interface.details().tx_rings)
         if not rings:
             return 0

@@ -25,8 +25,8 @@ from .options import (
     say,
     sockets_option,
 )
-from .report import json_text
-from .waiting import FOREVER, printable
+from .screen import Keys, is_live, screen
+from .waiting import FOREVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,64 +99,6 @@ class _Watched:
             }
 
 
-def _tables(rows: list[dict[str, Any]]) -> Any:
-    """One table for each interface."""
-    from rich.console import Group
-
-    by_interface = itertools.groupby(rows, key=lambda row: (row["socket"], row["id"]))
-    return Group(*(_table(list(group)) for _, group in by_interface))
-
-
-def _table(rows: list[dict[str, Any]]) -> Any:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    first = rows[0]
-    state = first["last_error"] or "no peer has connected yet"
-    if first["connected"]:
-        state = f"connected to {first['peer'] or '?'}, version {first['version']}"
-    title = f"{first['socket']} (id {first['id']}, {first['role']}): {state}"
-    table = Table(title=Text(printable(title)), title_justify="left", box=box.SIMPLE)
-    for name in ("", "packets/s", "Gbit/s", "packets", "full", "interrupts", "ring"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        fill = "-" if row["ring_fill"] is None else f"{row['ring_fill']}/{row['ring_size']}"
-        is_tx = row["direction"] == "tx"
-        table.add_row(
-            f"{row['direction']} {row['queue']}",
-            f"{row['packets_per_second']:,.0f}",
-            f"{row['bits_per_second'] / 1e9:.3f}",
-            f"{row['packets']:,}",
-            str(row["full"]) if is_tx else "",
-            str(row["interrupts"]) if is_tx else "",
-            fill,
-        )
-    return table
-
-
-def _is_live(as_json: bool) -> bool:
-    return sys.stdout.isatty() and not as_json
-
-
-@contextlib.contextmanager
-def _screen(as_json: bool) -> Iterator[Any]:
-    """A function that shows rows. On a terminal they replace the last ones, else they follow."""
-    if as_json:
-        yield lambda rows: click.echo(json_text(rows))
-        return
-    from rich.console import Console
-
-    console = Console()
-    if not _is_live(as_json):
-        yield lambda rows: console.print(_tables(rows))
-        return
-    from rich.live import Live
-
-    with Live(console=console, auto_refresh=False) as live:
-        yield lambda rows: live.update(_tables(rows), refresh=True)
-
-
 @click.command("top", context_settings=EXAMPLES_FIRST)
 @click.argument("words", metavar="[SOCKET]...", nargs=-1)
 @sockets_option()
@@ -187,29 +129,36 @@ def command(
     own counts. It cannot show a memif between two other programs. The fill of a ring is in slots; a
     long packet takes several. `--json` also shows the fill in packets.
 
+    On a terminal, the key q ends the command. A narrow terminal shows fewer columns.
+
     \b
     Examples:
       memif top /tmp/memif.sock
       memif top /run/vpp/memif.sock,id=1 /run/vpp/memif.sock,id=2 -d 0.5
       memif top @abstract,role=master --packets echo --json -n 10
 
-    Exit status: 0 after `-n` updates or Ctrl+C, 1 if there was no link within `--wait` or the
+    Exit status: 0 after `-n` updates, q or Ctrl+C, 1 if there was no link within `--wait` or the
     reader of the output left, 2 wrong usage, 143 after SIGTERM.
     """
     with stop.by_ctrl_c(), contextlib.ExitStack() as stack:
         watched = []
         is_drawn = threading.Event()  # then the screen shows the state of each link
+        if is_live(as_json) and options.patience is None:
+            is_drawn.set()
         tell = lambda text: None if is_drawn.is_set() else say(text)  # noqa: E731
         for word in (*sockets, *words) or (default_socket(),):
             watched.append(_Watched(options_of(word, options), what, tell))
             stack.callback(watched[-1].close)
         for one in watched:
             one.options.wait_if_limited(one.interface)
-        if _is_live(as_json):
+        if is_live(as_json):
             is_drawn.set()
-        show = stack.enter_context(_screen(as_json))
+        show = stack.enter_context(screen(as_json))
+        keys = Keys(wanted=is_live(as_json))
+        stack.enter_context(keys.read())
         for number in itertools.count(1):
-            time.sleep(delay)
+            if keys.end_within(delay):
+                return
             show([row for one in watched for row in one.rows()])
             sys.stdout.flush()
             if number == count:

@@ -75,7 +75,7 @@ BAD_CAPTURES = {
 @pytest.mark.parametrize(("content", "said"), BAD_CAPTURES.items())
 def test_play_says_what_is_wrong_with_a_file_before_it_waits_for_a_link(shell, content, said):
     (shell.folder / "bad").write_bytes(content)
-    result = shell.run("play", "bad", "-S", shell.socket, "--timeout", 0, status=2)
+    result = shell.run("play", "bad", "-S", shell.socket, "--wait", "forever", status=2)
     assert said in result.stderr
     assert "Traceback" not in result.stderr
 

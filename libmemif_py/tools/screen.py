@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `memif top` shows: tables that fit the terminal, and the key that ends them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .report import json_text
+from .waiting import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.table import Table
+
+_ALL_COLUMNS = ("", "packets/s", "Gbit/s", "ring", "packets", "full", "interrupts")
+"""In the order of their importance. A narrow terminal has no room for the last ones."""
+_FEWEST = 2
+_NO_LIMIT = 10_000
+"""Columns of an output that is no terminal: no table is too wide for a file."""
+
+
+def is_live(as_json: bool) -> bool:
+    """Whether each update replaces the last one, on a terminal."""
+    return sys.stdout.isatty() and not as_json
+
+
+@contextlib.contextmanager
+def screen(as_json: bool) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
+    """A function that shows rows. On a terminal they replace the last ones, else they follow."""
+    if as_json:
+        yield lambda rows: click.echo(json_text(rows))
+        return
+    from rich.console import Console
+
+    if not is_live(as_json):
+        console = Console(width=_NO_LIMIT)
+        yield lambda rows: console.print(_Tables(rows))
+        return
+    from rich.live import Live
+
+    with Live(console=Console(), auto_refresh=False) as live:
+        yield lambda rows: live.update(_Tables(rows, "q: end"), refresh=True)
+
+
+class _Tables:
+    """One table for each interface. All have the same columns, one below the other."""
+
+    def __init__(self, rows: list[dict[str, Any]], last: str = "") -> None:
+        """`last` is a line below all tables."""
+        self._rows = [(row, _cells(row)) for row in rows]
+        self._last = last
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
+        all_cells = [cells for _, cells in self._rows]
+        columns = _ALL_COLUMNS
+        while len(columns) > _FEWEST and _width(console, all_cells, columns) > options.max_width:
+            columns = columns[:-1]
+        widths = [max(len(cells[name]) for cells in all_cells) for name in columns]
+        by_interface = itertools.groupby(
+            self._rows, lambda pair: (pair[0]["socket"], pair[0]["id"])
+        )
+        for _, pairs in by_interface:
+            group = list(pairs)
+            yield Text(printable(_title(group[0][0])), style="italic", overflow="fold")
+            yield _table([cells for _, cells in group], columns, widths)
+            yield ""
+        if self._last:
+            yield Text(self._last, style="dim")
+
+
+def _title(row: dict[str, Any]) -> str:
+    state = row["last_error"] or "no peer has connected yet"
+    if row["connected"]:
+        state = f"connected to {row['peer'] or '?'}, version {row['version']}"
+    return f"{row['socket']} (id {row['id']}, {row['role']}): {state}"
+
+
+def _cells(row: dict[str, Any]) -> dict[str, str]:
+    is_tx = row["direction"] == "tx"
+    return {
+        "": f"{row['direction']} {row['queue']}",
+        "packets/s": f"{row['packets_per_second']:,.0f}",
+        "Gbit/s": f"{row['bits_per_second'] / 1e9:.3f}",
+        "ring": "-" if row["ring_fill"] is None else f"{row['ring_fill']}/{row['ring_size']}",
+        "packets": f"{row['packets']:,}",
+        "full": str(row["full"]) if is_tx else "",
+        "interrupts": str(row["interrupts"]) if is_tx else "",
+    }
+
+
+def _table(
+    rows: list[dict[str, str]], columns: tuple[str, ...], widths: list[int] | None = None
+) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
+    for name, width in zip(columns, widths or [0] * len(columns), strict=True):
+        table.add_column(
+            name, justify="right", no_wrap=True, min_width=max(width, len(name)) or None
+        )
+    for cells in rows:
+        table.add_row(*(cells[name] for name in columns))
+    return table
+
+
+def _width(console: Console, rows: list[dict[str, str]], columns: tuple[str, ...]) -> int:
+    """The columns of the terminal that a table takes."""
+    table = _table(rows, columns)
+    return table.__rich_measure__(console, console.options.update(width=_NO_LIMIT)).maximum
+
+
+class Keys:
+    """The keys of a terminal, each as it is pressed. Without one there are none."""
+
+    def __init__(self, *, wanted: bool) -> None:
+        """`wanted`: whether this command is on a terminal at all."""
+        self._fd = -1
+        # A program in the background must not touch the terminal: the kernel would stop it.
+        with contextlib.suppress(OSError, ValueError):
+            fd = sys.stdin.fileno()
+            if wanted and os.isatty(fd) and os.tcgetpgrp(fd) == os.getpgrp():
+                self._fd = fd
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[None]:
+        """In the block keys come without Enter, and are not echoed."""
+        if self._fd < 0:
+            yield
+            return
+        before = termios.tcgetattr(self._fd)
+        try:
+            try:
+                tty.setcbreak(self._fd, termios.TCSANOW)
+                yield
+            finally:
+                termios.tcsetattr(self._fd, termios.TCSANOW, before)
+        finally:  # once more, because a signal may have interrupted the first
+            termios.tcsetattr(self._fd, termios.TCSANOW, before)
+
+    def end_within(self, seconds: float) -> bool:
+        """Wait so long; True as soon as `q` is pressed."""
+        end = time.monotonic() + seconds
+        while self._fd >= 0 and (left := end - time.monotonic()) > 0:
+            if select.select([self._fd], [], [], left)[0]:
+                pressed = os.read(self._fd, 64)
+                if b"q" in pressed.lower():
+                    return True
+                if not pressed:
+                    self._fd = -1  # the terminal is gone
+        time.sleep(max(0.0, end - time.monotonic()))
+        return False
