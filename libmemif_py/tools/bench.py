@@ -6,13 +6,14 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
-from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from libmemif_py import Timeout, errors
 
+from . import picture
+from .measurement import Result, percentiles
 from .options import EXAMPLES_FIRST, MOST_BYTES, InterfaceOptions, interface_options, say
 from .report import json_text
 
@@ -28,7 +29,6 @@ _REPORT = 1.0
 _TURN = 0.05
 _ANSWER = 1.0
 _MOST_SAMPLES = 1_000_000
-_PERCENTS = (50, 90, 99, 99.9)
 
 
 def _growth(before: tuple[Any, ...], now: tuple[Any, ...], name: str) -> int:
@@ -42,44 +42,6 @@ def frame(size: int, sequence: int = 0) -> bytes:
     """A test packet of `size` bytes. `sequence` tells packets apart."""
     head = _THEM + _US + _ETHERTYPE + sequence.to_bytes(8, "big")
     return head + bytes(size - len(head))
-
-
-@dataclass
-class Result:
-    """The result of one run."""
-
-    role: str
-    size: int
-    burst: int
-    seconds: float = 0.0
-    rx_packets: int = 0
-    rx_bytes: int = 0
-    tx_packets: int = 0
-    tx_bytes: int = 0
-    tx_full: int = 0
-    lost: int = 0
-    samples: list[float] = field(default_factory=list)
-    """Round trips in microseconds."""
-
-    def record(self) -> dict[str, Any]:
-        """The result as `--json` shows it."""
-        values = asdict(self)
-        samples = values.pop("samples")
-        for way in ("rx", "tx"):
-            packets = values[f"{way}_packets"]
-            values[f"{way}_packets_per_second"] = packets / self.seconds if self.seconds else 0.0
-        if samples:
-            values["rtt_us"] = percentiles(samples)
-        return values
-
-
-def percentiles(samples: list[float]) -> dict[str, float]:
-    """Minimum, mean, percentiles and maximum."""
-    ordered = sorted(samples)
-    found = {"min": ordered[0], "mean": statistics.fmean(ordered)}
-    for percent in _PERCENTS:
-        found[f"p{percent:g}"] = ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
-    return found | {"max": ordered[-1]}
 
 
 class Run:
@@ -156,7 +118,11 @@ class Run:
         self._sequence += 1
         packet = frame(self.result.size, self._sequence)
         before = time.perf_counter()
-        self._interface.send(packet, _ANSWER, queue=queue)
+        try:
+            self._interface.send(packet, _ANSWER, queue=queue)
+        except Timeout:
+            self.result.lost += 1
+            return
         end = before + _ANSWER
         while True:
             try:
@@ -233,31 +199,6 @@ def _rates(results: list[Result]) -> tuple[list[str], list[list]]:
     return names, rows
 
 
-def plot(results: list[Result], path: str) -> None:
-    """Draw rate over burst size, or a histogram of latency."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    if results[0].role == "latency":
-        # The slowest 1 % would stretch the axis. The table has them.
-        for result in results:
-            most = percentiles(result.samples)["p99"] if result.samples else 1
-            kept = [sample for sample in result.samples if sample <= most]
-            axes.hist(kept, bins=80, label=f"{result.size} bytes", alpha=0.7)
-        axes.set(xlabel="round trip, microseconds (up to the 99th percentile)", ylabel="packets")
-    else:
-        way = "tx" if results[0].role == "txonly" else "rx"
-        for size in sorted({result.size for result in results}):
-            chosen = [result for result in results if result.size == size]
-            rates = [getattr(one, f"{way}_packets") / one.seconds / 1e6 for one in chosen]
-            axes.plot([one.burst for one in chosen], rates, marker="o", label=f"{size} bytes")
-        axes.set_xscale("log", base=2)
-        axes.set(xlabel="packets per burst", ylabel="million packets per second", ylim=(0, None))
-    axes.legend()
-    figure.savefig(path)
-
-
 class _Numbers(click.ParamType):
     """One or several numbers: 1,32,256."""
 
@@ -284,16 +225,6 @@ class _Numbers(click.ParamType):
         return numbers
 
 
-def _check_plot(path: str | None) -> None:
-    """Check that matplotlib is there before anything is measured."""
-    if path is None:
-        return
-    try:
-        import matplotlib  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise click.UsageError("--plot needs matplotlib: pip install matplotlib") from error
-
-
 @click.command("bench", context_settings=EXAMPLES_FIRST)
 @click.argument(
     "work",
@@ -314,7 +245,9 @@ def _check_plot(path: str | None) -> None:
 )  # fmt: skip
 @click.option("--polling", is_flag=True, help="Poll for packets; the peer sends no signals.")
 @click.option(
-    "--plot", "picture", metavar="FILE", help="Draw a diagram into FILE, such as out.svg."
+    "--plot",
+    metavar="FILE",
+    help="Draw a diagram into FILE, such as out.svg or out.png. Needs matplotlib.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @interface_options(wait=30)
@@ -325,7 +258,7 @@ def command(
     sizes: list[int],
     burst_sizes: list[int],
     polling: bool,
-    picture: str | None,
+    plot: str | None,
     as_json: bool,
 ) -> int:
     """Measure rates or latency together with a peer. This end does one of
@@ -351,10 +284,13 @@ def command(
       memif bench macswap -S /tmp/memif.sock --role master --seconds 60
       memif bench latency -S /tmp/memif.sock --plot latency.svg
     """
-    _check_plot(picture)
+    if plot is not None:
+        picture.check(plot)
     results: list[Result] = []
+    has_left = False
     with options.open(say) as interface:
         options.wait(interface)
+        ends = _ends(interface)
         for queue in range(options.queues if polling else 0):
             interface.set_rx_mode("polling", queue=queue)
         try:
@@ -364,14 +300,25 @@ def command(
                     run = Run(interface, options, results[-1])
                     run.run(seconds, _progress({}))
         except errors.Disconnected:
+            has_left = True
             say("the other end left, so the measurement ends")
         finally:
             _report(results, as_json)
-    if picture:
-        plot(results, picture)
-    moved = sum(result.rx_packets + result.tx_packets for result in results)
-    answered = sum(len(result.samples) for result in results)
-    return 0 if (answered if work == "latency" else moved) else 1
+    for result in results:
+        if not result.has_worked and not has_left:
+            say(f"{result.size} bytes: {result.why_idle()}")
+    worked = [result for result in results if result.has_worked]
+    if plot is not None and worked:
+        picture.draw(worked, plot, ends)
+    return 0 if worked else 1
+
+
+def _ends(interface: Interface) -> str:
+    """Who was measured, for a picture."""
+    details = interface.details()
+    other = "slave" if details.role == "master" else "master"
+    peer = f"{details.remote_app_name} {details.remote_name}".strip() or "?"
+    return f"this end {details.role}, other end {other} {peer}, protocol version {details.version}"
 
 
 def _report(results: list[Result], as_json: bool) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 
 from . import stop
+from .extras import install_command
 
 OK, NO_ANSWER, USAGE = 0, 1, 2
 _EXTRAS = ("click", "rich")
@@ -32,7 +33,7 @@ def _run(arguments: list[str] | None) -> int:
     except ModuleNotFoundError as error:
         if error.name not in _EXTRAS:
             raise
-        return _fail(f"{error.name} is missing. Install it: {_install_command()}", USAGE)
+        return _fail(f"{error.name} is missing. Install it: {install_command(*_EXTRAS)}", USAGE)
     from libmemif_py import MemifError
 
     from .cli import cli
@@ -50,20 +51,6 @@ def _run(arguments: list[str] | None) -> int:
     except (MemifError, OSError) as error:
         return _fail(str(error), NO_ANSWER)
     return status if isinstance(status, int) else OK
-
-
-def _install_command() -> str:
-    """What installs the extras where this interpreter looks for them."""
-    import shlex
-    import shutil
-    import sysconfig
-
-    # pip refuses to install into a Python that is Debian's own.
-    is_venv = sys.prefix != sys.base_prefix
-    managed = os.path.exists(os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED"))
-    if managed and not is_venv and shutil.which("apt-get"):
-        return "apt-get install " + " ".join(f"python3-{name}" for name in _EXTRAS)
-    return shlex.join([sys.executable, "-m", "pip", "install", *_EXTRAS])
 
 
 def _fail(text: str, status: int) -> int:
