@@ -40,7 +40,8 @@ class _Burst:
         """Takes over a held lock, which keeps other calls off the queue."""
         self.queue = queue
         """The id of its queue."""
-        self._lock: QueueLock | None = lock
+        # Several threads may end the burst: the one that takes the lock from here releases it.
+        self._held = [lock]
         self._slots = slots
         self._on_end: Callable[[], None] | None = None  # called when the queue is free again
 
@@ -95,18 +96,22 @@ class _Burst:
         self._unlock()
 
     def _unlock(self) -> None:
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            lock.release()
-            if self._on_end is not None:
-                self._on_end()
+        if not self._held:
+            return
+        try:
+            lock = self._held.pop()
+        except IndexError:
+            return
+        lock.release()
+        if self._on_end is not None:
+            self._on_end()
 
     def _abandon(self) -> None:
         """Leave the slots to the last view."""
         self._slots.abandon()
-        lock = self._lock
-        if lock is not None and self._slots.open:
-            lock.abandon(self._slots)
+        if self._slots.open:
+            for lock in self._held:
+                lock.abandon(self._slots)
         self._unlock()
 
     def __del__(self) -> None:

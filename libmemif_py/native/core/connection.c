@@ -84,6 +84,17 @@ static void wait_until_left(struct mif_queue *q)
     }
 }
 
+/* Not with the queues locked: whoever has a queue's lock may wait for that one. */
+static void settle_queues(const void *handle, const struct mif_connection *conn)
+{
+    if (mif_lock == NULL || mif_lock->settle == NULL)
+        return;
+    for (uint32_t i = 0; i < conn->rx_count; i++)
+        mif_lock->settle(mif_queue_at(handle, i, MIF_RX));
+    for (uint32_t i = 0; i < conn->tx_count; i++)
+        mif_lock->settle(mif_queue_at(handle, i, MIF_TX));
+}
+
 void mif_connection_down(void *handle)
 {
     struct mif_connection *conn = mif_lookup(handle);
@@ -102,6 +113,7 @@ void mif_connection_down(void *handle)
         wait_until_left(mif_queue_at(handle, i, MIF_TX));
     atomic_store(&conn->control_fd, -1);
     mif_queues_unlock();
+    settle_queues(handle, conn);
 }
 
 int mif_connection_release(void *handle)

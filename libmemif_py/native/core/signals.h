@@ -49,6 +49,9 @@ struct mif_lock {
     /* Releases it; the result is passed to `take`. Nobody else may enter the queue meanwhile. */
     void *(*leave)(struct mif_queue *q);
     void (*take)(struct mif_queue *q, void *state);
+    /* NULL, or waits until nobody holds it for a queue that went down: whoever received packets may
+     * still be copying them. */
+    void (*settle)(const struct mif_queue *q);
 };
 extern __attribute__((visibility("hidden"))) const struct mif_lock *mif_lock;
 

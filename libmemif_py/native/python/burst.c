@@ -10,10 +10,15 @@
 
 /* ---- the end of a burst ---- */
 
+static enum mif_direction direction_of(const Burst *burst)
+{
+    return burst->is_tx ? MIF_TX : MIF_RX;
+}
+
 /* Enters the queue of the slots. NULL if the slots are not of its present connection. */
 static struct mif_queue *enter_queue(const Burst *burst)
 {
-    enum mif_direction direction = burst->is_tx ? MIF_TX : MIF_RX;
+    enum mif_direction direction = direction_of(burst);
     if (mif_py_is_busy(&burst->queue, direction))
         return NULL;
     struct mif_queue *q = mif_enter(burst->queue.handle, burst->queue.qid, direction);
@@ -25,7 +30,6 @@ static struct mif_queue *enter_queue(const Burst *burst)
 
 static void free_memory(Burst *burst)
 {
-    burst->open = false;
     if (burst->lease != NULL)
         mif_lease_drop(burst->lease);
     burst->lease = NULL;
@@ -46,10 +50,10 @@ static bool check_no_views(const Burst *burst)
     return false;
 }
 
-/* Gives received slots back, or takes reserved ones back. */
+/* Gives received slots back, or takes reserved ones back. The queue is locked. */
 static void give_slots_back(Burst *burst)
 {
-    struct mif_queue *q = burst->open ? enter_queue(burst) : NULL;
+    struct mif_queue *q = enter_queue(burst);
     uint16_t n;
     if (q != NULL && burst->is_tx) {
         mif_packet_cancel(q);
@@ -57,14 +61,34 @@ static void give_slots_back(Burst *burst)
     } else if (q != NULL) {
         (void)mif_py_run(q, MIF_CALL_GIVE_BACK, 0, burst->bufs, (uint32_t)burst->count, &n);
     }
+}
+
+/* By the thread that turned `open` to false. */
+static void end_burst(Burst *burst)
+{
+    mif_py_lock(&burst->queue, direction_of(burst));
+    give_slots_back(burst);
+    mif_py_unlock(&burst->queue, direction_of(burst));
     free_memory(burst);
+}
+
+/* In the critical section: true if the caller is to end the burst. */
+static bool take_end(Burst *burst)
+{
+    bool taken = burst->open && burst->views == 0;
+    burst->open = burst->open && !taken;
+    return taken;
 }
 
 void mif_py_burst_end_view(Burst *burst)
 {
+    bool ends = false;
+    MIF_PY_BEGIN_SECTION(burst);
     burst->views--;
-    if (burst->views == 0 && burst->abandoned && burst->open)
-        give_slots_back(burst);
+    ends = burst->abandoned && take_end(burst);
+    MIF_PY_END_SECTION();
+    if (ends)
+        end_burst(burst);
 }
 
 PyDoc_STRVAR(abandon_doc, "abandon()\n\nGive the slots back unsent, when the last view has gone.");
@@ -73,9 +97,13 @@ static PyObject *burst_abandon(PyObject *self, PyObject *unused)
 {
     Burst *burst = (Burst *)self;
     (void)unused;
+    bool ends = false;
+    MIF_PY_BEGIN_SECTION(burst);
     burst->abandoned = true;
-    if (burst->open && burst->views == 0)
-        give_slots_back(burst);
+    ends = take_end(burst);
+    MIF_PY_END_SECTION();
+    if (ends)
+        end_burst(burst);
     Py_RETURN_NONE;
 }
 
@@ -86,11 +114,15 @@ static PyObject *burst_release(PyObject *self, PyObject *unused)
 {
     Burst *burst = (Burst *)self;
     (void)unused;
-    if (!burst->open)
-        Py_RETURN_NONE;
-    if (!check_no_views(burst))
+    bool ends = false, good = true;
+    MIF_PY_BEGIN_SECTION(burst);
+    good = !burst->open || check_no_views(burst);
+    ends = good && take_end(burst);
+    MIF_PY_END_SECTION();
+    if (!good)
         return NULL;
-    give_slots_back(burst);
+    if (ends)
+        end_burst(burst);
     Py_RETURN_NONE;
 }
 
@@ -99,16 +131,43 @@ PyDoc_STRVAR(
     "send(count) -> (sent, code)\n\nSend the first `count` packets with their lengths, take "
     "the others back. BufferError while a view is alive.");
 
-static bool lengths_fit(const Burst *burst, unsigned long count)
+/* Takes the lengths that the program has set. */
+static bool take_lengths(const Burst *burst, unsigned long count)
 {
     for (unsigned long i = 0; i < count; i++) {
-        if (burst->lengths[i] <= (uint64_t)burst->width)
+        uint32_t length = __atomic_load_n(&burst->lengths[i], __ATOMIC_RELAXED);
+        burst->bufs[i].data_len = length;
+        if (length <= (uint64_t)burst->width)
             continue;
-        PyErr_Format(PyExc_ValueError, "length %u of packet %lu, expected at most %zd",
-                     burst->lengths[i], i, burst->width);
+        PyErr_Format(PyExc_ValueError, "length %u of packet %lu, expected at most %zd", length, i,
+                     burst->width);
         return false;
     }
     return true;
+}
+
+/* In the critical section: true if the caller is to send `count` packets and to end the burst. */
+static bool begin_send(Burst *burst, unsigned long count)
+{
+    if (!burst->open) {
+        PyErr_SetString(PyExc_ValueError, "the burst is over, or was received");
+        return false;
+    }
+    return check_no_views(burst) && take_lengths(burst, count) && take_end(burst);
+}
+
+static int send_packets(const Burst *burst, unsigned long count, uint16_t *sent)
+{
+    struct mif_queue *q = enter_queue(burst);
+    if (q == NULL)
+        return MIF_ERR_DISCONNECTED;
+    for (unsigned long i = 0; burst->copy != NULL && i < count; i++)
+        memcpy(burst->bufs[i].data, burst->copy + i * (size_t)burst->stride,
+               burst->bufs[i].data_len);
+    if (count > 0)
+        return mif_py_run(q, MIF_CALL_TX, 0, burst->bufs, (uint32_t)count, sent);
+    mif_leave(q);
+    return MIF_ERR_SUCCESS;
 }
 
 static PyObject *burst_send(PyObject *self, PyObject *argument)
@@ -116,32 +175,23 @@ static PyObject *burst_send(PyObject *self, PyObject *argument)
     Burst *burst = (Burst *)self;
     unsigned long count;
     uint16_t sent = 0;
-    int code = MIF_ERR_DISCONNECTED;
-    if (!burst->is_tx || !burst->open) {
+    bool good = false;
+    if (!burst->is_tx) {
         PyErr_SetString(PyExc_ValueError, "the burst is over, or was received");
         return NULL;
     }
-    if (!mif_py_get_number(argument, (unsigned long)burst->count, "count", &count) ||
-        !check_no_views(burst) || !lengths_fit(burst, count))
+    if (!mif_py_get_number(argument, (unsigned long)burst->count, "count", &count))
         return NULL;
-    struct mif_queue *q = enter_queue(burst);
-    if (q != NULL) {
-        for (unsigned long i = 0; i < count; i++) {
-            burst->bufs[i].data_len = burst->lengths[i];
-            if (burst->copy != NULL)
-                memcpy(burst->bufs[i].data, burst->copy + i * (size_t)burst->stride,
-                       burst->lengths[i]);
-        }
-        /* The call may release the interpreter lock: until it returns, other threads find the
-         * burst over. */
-        burst->open = false;
-        code = count == 0 ? MIF_ERR_SUCCESS
-                          : mif_py_run(q, MIF_CALL_TX, 0, burst->bufs, (uint32_t)count, &sent);
-        if (count == 0)
-            mif_leave(q);
-        burst->open = true;
-    }
-    give_slots_back(burst);
+    MIF_PY_BEGIN_SECTION(burst);
+    good = begin_send(burst, count);
+    MIF_PY_END_SECTION();
+    if (!good)
+        return NULL;
+    mif_py_lock(&burst->queue, MIF_TX);
+    int code = send_packets(burst, count, &sent);
+    give_slots_back(burst); /* at once: another thread may reserve slots next */
+    mif_py_unlock(&burst->queue, MIF_TX);
+    free_memory(burst);
     return Py_BuildValue("ii", (int)sent, code);
 }
 
@@ -175,20 +225,32 @@ static PyObject *burst_width(PyObject *self, void *closure)
 
 static PyObject *burst_views(PyObject *self, void *closure)
 {
+    Py_ssize_t views = 0;
     (void)closure;
-    return PyLong_FromSsize_t(((Burst *)self)->views);
+    MIF_PY_BEGIN_SECTION(self);
+    views = ((Burst *)self)->views;
+    MIF_PY_END_SECTION();
+    return PyLong_FromSsize_t(views);
 }
 
 static PyObject *burst_open(PyObject *self, void *closure)
 {
+    bool open = false;
     (void)closure;
-    return PyBool_FromLong(((Burst *)self)->open);
+    MIF_PY_BEGIN_SECTION(self);
+    open = ((Burst *)self)->open;
+    MIF_PY_END_SECTION();
+    return PyBool_FromLong(open);
 }
 
 static void burst_dealloc(PyObject *self)
 {
     Burst *burst = (Burst *)self;
-    give_slots_back(burst); /* there is no view: each keeps its burst alive */
+    /* There is no view: each keeps its burst alive. */
+    if (burst->open)
+        end_burst(burst);
+    else
+        free_memory(burst);
     free(burst->bufs);
     free(burst->lengths);
     PyObject_Free(self);
@@ -275,6 +337,14 @@ static bool copy_rows(Burst *burst, Py_ssize_t width)
     return burst->copy != NULL;
 }
 
+static void set_shape(Burst *burst)
+{
+    burst->shape[0] = burst->count;
+    burst->shape[1] = burst->width;
+    burst->strides[0] = burst->stride;
+    burst->strides[1] = 1;
+}
+
 /* Makes rows of the packets, in place or copied. DISCONNECTED when the packets are gone, or NOMEM.
  */
 static int find_rows(Burst *burst, const struct mif_connection *conn, Py_ssize_t size)
@@ -291,40 +361,46 @@ static int find_rows(Burst *burst, const struct mif_connection *conn, Py_ssize_t
         return MIF_ERR_DISCONNECTED;
     bool done = use_rows_in_place(burst, conn, width) || copy_rows(burst, width);
     mif_leave(q);
+    set_shape(burst);
     return done ? MIF_ERR_SUCCESS : MIF_ERR_NOMEM;
+}
+
+/* Takes slots of the queue, which is locked. Returns a code, or -1 with an exception. */
+static int take_slots(Burst *burst, uint32_t size, unsigned long count)
+{
+    uint16_t n = 0;
+    int code;
+    struct mif_queue *q = mif_py_enter(&burst->queue, direction_of(burst), &code);
+    if (q == NULL)
+        return code;
+    struct mif_connection *conn = mif_lookup(burst->queue.handle);
+    burst->serial = q->serial;
+    burst->lease = mif_lease_take(conn);
+    if (burst->lease == NULL) {
+        mif_leave(q);
+        (void)PyErr_NoMemory();
+        return -1;
+    }
+    burst->open = true;
+    code = mif_py_run(q, burst->is_tx ? MIF_CALL_RESERVE : MIF_CALL_RX, size, burst->bufs,
+                      (uint32_t)count, &n);
+    burst->count = n;
+    return n > 0 ? find_rows(burst, conn, burst->is_tx ? (Py_ssize_t)size : 0) : code;
 }
 
 static PyObject *begin_burst(const struct queue_ref *queue, bool is_tx, uint32_t size,
                              unsigned long count)
 {
-    uint16_t n = 0;
-    int code;
     Burst *burst = new_burst(queue, is_tx, count);
     if (burst == NULL)
         return NULL;
-    struct mif_queue *q = mif_py_enter(queue, is_tx ? MIF_TX : MIF_RX, &code);
-    if (q == NULL) {
-        Py_DECREF(burst);
-        return PyLong_FromLong(code);
-    }
-    struct mif_connection *conn = mif_lookup(queue->handle);
-    burst->serial = q->serial;
-    burst->lease = mif_lease_take(conn);
-    if (burst->lease == NULL) {
-        mif_leave(q);
-        Py_DECREF(burst);
-        return PyErr_NoMemory();
-    }
-    burst->open = true;
-    code = mif_py_run(q, is_tx ? MIF_CALL_RESERVE : MIF_CALL_RX, size, burst->bufs, (uint32_t)count,
-                      &n);
-    burst->count = n;
-    if (n > 0)
-        code = find_rows(burst, conn, is_tx ? (Py_ssize_t)size : 0);
-    if (n > 0 && code == MIF_ERR_SUCCESS)
+    mif_py_lock(queue, direction_of(burst));
+    int code = take_slots(burst, size, count);
+    mif_py_unlock(queue, direction_of(burst));
+    if (burst->count > 0 && code == MIF_ERR_SUCCESS)
         return (PyObject *)burst;
     Py_DECREF(burst);
-    return PyLong_FromLong(code);
+    return code < 0 ? NULL : PyLong_FromLong(code);
 }
 
 PyDoc_STRVAR(rx_burst_doc,
@@ -341,6 +417,27 @@ static PyObject *rx_burst(PyObject *module, PyObject *const *args, Py_ssize_t na
     return begin_burst(&ref, false, 0, count);
 }
 
+/* Opens the burst with copies of the first `count` packets, which nobody changes meanwhile. */
+static bool copy_packets(Burst *burst, PyObject *packets, Py_ssize_t count)
+{
+    for (; burst->count < count && burst->count < PyList_GET_SIZE(packets); burst->count++) {
+        char *data;
+        Py_ssize_t length;
+        if (PyBytes_AsStringAndSize(PyList_GET_ITEM(packets, burst->count), &data, &length) != 0)
+            return false;
+        burst->bufs[burst->count].data = data;
+        burst->bufs[burst->count].data_len = (uint32_t)length;
+        burst->lengths[burst->count] = (uint32_t)length;
+        if (length > burst->width)
+            burst->width = length;
+    }
+    burst->open = copy_rows(burst, burst->width);
+    if (!burst->open)
+        (void)PyErr_NoMemory();
+    set_shape(burst);
+    return burst->open;
+}
+
 PyDoc_STRVAR(burst_from_bytes_doc,
              "burst_from_bytes(packets) -> Burst of received packets, a list of bytes");
 
@@ -353,27 +450,18 @@ static PyObject *burst_from_bytes(PyObject *module, PyObject *packets)
         PyErr_SetString(PyExc_TypeError, "packets must be a list");
         return NULL;
     }
-    Burst *burst = new_burst(&none, false, (size_t)PyList_GET_SIZE(packets));
+    Py_ssize_t count = PyList_GET_SIZE(packets);
+    Burst *burst = new_burst(&none, false, (size_t)count);
     if (burst == NULL)
         return NULL;
-    for (; burst->count < PyList_GET_SIZE(packets); burst->count++) {
-        char *data;
-        Py_ssize_t length;
-        if (PyBytes_AsStringAndSize(PyList_GET_ITEM(packets, burst->count), &data, &length) != 0) {
-            Py_DECREF(burst);
-            return NULL;
-        }
-        burst->bufs[burst->count].data = data;
-        burst->bufs[burst->count].data_len = (uint32_t)length;
-        burst->lengths[burst->count] = (uint32_t)length;
-        if (length > burst->width)
-            burst->width = length;
-    }
-    burst->open = copy_rows(burst, burst->width);
-    if (burst->open)
+    bool good = false;
+    MIF_PY_BEGIN_SECTION(packets);
+    good = copy_packets(burst, packets, count);
+    MIF_PY_END_SECTION();
+    if (good)
         return (PyObject *)burst;
     Py_DECREF(burst);
-    return PyErr_NoMemory();
+    return NULL;
 }
 
 PyDoc_STRVAR(tx_burst_doc, "tx_burst(handle, queue, count, size) -> Burst, or a code\n\n"

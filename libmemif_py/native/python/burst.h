@@ -6,6 +6,13 @@
  * Who may touch the memory. Views of the packets are counted, and while there is one the slots stay
  * where they are. A view that outlives the connection does no harm either: the burst has a lease
  * (lease.h) on the memory.
+ *
+ * Several threads may use a burst at a time, also in a free-threaded Python. `open`, `abandoned`
+ * and `views` are read and written in the critical section of the burst only (queue_lock.h). A view
+ * is counted while the burst is open. Whoever turns `open` to false, which takes that there is no
+ * view, ends the burst: from then on `lease`, `rows`, `copy` and `bufs` are that thread's alone.
+ * All other members stay as they are from the begin of the burst on, but the lengths of a sending
+ * one: the program may write them at any time, so each is read once.
  */
 #ifndef MIF_PYTHON_BURST_H
 #define MIF_PYTHON_BURST_H

@@ -12,23 +12,31 @@
 
 PyDoc_STRVAR(recv_doc, "recv(handle, queue) -> bytes, or a code; SUCCESS: nothing waits");
 
-static PyObject *packets_recv(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+static inline PyObject *receive_one(const struct queue_ref *ref)
 {
-    struct queue_ref ref;
     memif_buffer_t buf;
     uint16_t n = 0;
     int code;
-    (void)module;
-    if (!mif_py_get_queue(args, nargs, 2, &ref))
-        return NULL;
-    struct mif_queue *q = mif_py_enter(&ref, MIF_RX, &code);
+    struct mif_queue *q = mif_py_enter(ref, MIF_RX, &code);
     if (q == NULL)
         return PyLong_FromLong(code);
     code = mif_py_run(q, MIF_CALL_RX, 0, &buf, 1, &n);
     if (n == 0)
         return PyLong_FromLong(code);
     PyObject *packet = PyBytes_FromStringAndSize(buf.data, (Py_ssize_t)buf.data_len);
-    (void)mif_py_call(&ref, MIF_RX, MIF_CALL_GIVE_BACK, &buf, 1, &n);
+    (void)mif_py_call(ref, MIF_RX, MIF_CALL_GIVE_BACK, &buf, 1, &n);
+    return packet;
+}
+
+static PyObject *packets_recv(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    struct queue_ref ref;
+    (void)module;
+    if (!mif_py_get_queue(args, nargs, 2, &ref))
+        return NULL;
+    mif_py_lock(&ref, MIF_RX);
+    PyObject *packet = receive_one(&ref);
+    mif_py_unlock(&ref, MIF_RX);
     return packet;
 }
 
@@ -59,6 +67,7 @@ static PyObject *packets_recv_burst(PyObject *module, PyObject *const *args, Py_
         return NULL;
     PyObject *list = PyList_New(0);
     int code = MIF_ERR_SUCCESS;
+    mif_py_lock(&ref, MIF_RX);
     while (list != NULL && (size_t)PyList_GET_SIZE(list) < count) {
         uint32_t left = (uint32_t)count - (uint32_t)PyList_GET_SIZE(list);
         uint16_t n = 0;
@@ -73,6 +82,7 @@ static PyObject *packets_recv_burst(PyObject *module, PyObject *const *args, Py_
         if (code != MIF_ERR_NOBUF)
             break;
     }
+    mif_py_unlock(&ref, MIF_RX);
     if (list == NULL || PyList_GET_SIZE(list) > 0 || count == 0)
         return list;
     Py_DECREF(list);
@@ -86,12 +96,15 @@ PyDoc_STRVAR(recv_rest_doc,
              "the packets exceed `most` bytes.");
 
 /* A thread that is inside the queue without the interpreter lock receives packets itself. */
-static void wait_while_busy(const struct queue_ref *ref)
+static void lock_when_left(const struct queue_ref *ref)
 {
+    mif_py_lock(ref, MIF_RX);
     while (mif_py_is_busy(ref, MIF_RX)) {
+        mif_py_unlock(ref, MIF_RX);
         Py_BEGIN_ALLOW_THREADS;
         (void)nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
         Py_END_ALLOW_THREADS;
+        mif_py_lock(ref, MIF_RX);
     }
 }
 
@@ -119,7 +132,7 @@ static PyObject *packets_recv_rest(PyObject *module, PyObject *const *args, Py_s
     if (most == (size_t)-1 && PyErr_Occurred())
         return NULL;
     PyObject *list = PyList_New(0);
-    wait_while_busy(&ref);
+    lock_when_left(&ref);
     while (list != NULL) {
         uint16_t n = 0;
         (void)mif_py_call(&ref, MIF_RX, MIF_CALL_RX, &buf, 1, &n);
@@ -130,6 +143,7 @@ static PyObject *packets_recv_rest(PyObject *module, PyObject *const *args, Py_s
             Py_CLEAR(list);
     }
     end_receiving(&ref);
+    mif_py_unlock(&ref, MIF_RX);
     return list;
 }
 
@@ -162,43 +176,81 @@ static int copy_in(struct mif_queue *q, const Py_buffer *packet, memif_buffer_t 
 
 PyDoc_STRVAR(send_doc, "send(handle, queue, packet) -> a code");
 
+static inline int send_one(const struct queue_ref *ref, const Py_buffer *packet)
+{
+    memif_buffer_t buf;
+    uint16_t n = 0;
+    int code;
+    struct mif_queue *q = mif_py_enter(ref, MIF_TX, &code);
+    if (q == NULL)
+        return code;
+    code = copy_in(q, packet, &buf);
+    if (code == MIF_ERR_SUCCESS)
+        code = mif_py_call(ref, MIF_TX, MIF_CALL_TX, &buf, 1, &n);
+    return code;
+}
+
 static PyObject *packets_send(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     struct queue_ref ref;
     Py_buffer packet;
-    memif_buffer_t buf;
-    uint16_t n = 0;
-    int code;
     (void)module;
     if (!mif_py_get_queue(args, nargs, 3, &ref) || !get_packet(args[2], &packet))
         return NULL;
-    struct mif_queue *q = mif_py_enter(&ref, MIF_TX, &code);
-    if (q == NULL) {
-        PyBuffer_Release(&packet);
-        return PyLong_FromLong(code);
-    }
-    int err = copy_in(q, &packet, &buf);
-    if (err == MIF_ERR_SUCCESS)
-        err = mif_py_call(&ref, MIF_TX, MIF_CALL_TX, &buf, 1, &n);
+    mif_py_lock(&ref, MIF_TX);
+    int code = send_one(&ref, &packet);
+    mif_py_unlock(&ref, MIF_TX);
     PyBuffer_Release(&packet); /* may run Python code, which may send as well */
-    return PyLong_FromLong(err);
+    return PyLong_FromLong(code);
 }
 
 PyDoc_STRVAR(send_burst_doc, "send_burst(handle, queue, packets, start) -> (sent, code)\n\n"
                              "Sends packets[start:] as far as there is room; `packets` is a list.");
 
+/* Item `index` of the list, which may have changed meanwhile; NULL with an exception. */
+static PyObject *list_item(PyObject *packets, Py_ssize_t index)
+{
+    PyObject *packet = NULL;
+    if (index < PyList_GET_SIZE(packets))
+        packet = MIF_PY_LIST_ITEM(packets, index);
+    if (packet == NULL)
+        PyErr_SetString(PyExc_ValueError, "the list of packets became shorter meanwhile");
+    return packet;
+}
+
+/* Of a bytes object nothing runs that could use the queue, so a call keeps it for all its groups.
+ */
+static bool view_packet(const struct queue_ref *ref, PyObject *packet, Py_buffer *view)
+{
+    if (PyBytes_CheckExact(packet))
+        return get_packet(packet, view);
+    mif_py_unlock(ref, MIF_TX);
+    bool good = get_packet(packet, view);
+    mif_py_lock(ref, MIF_TX);
+    return good;
+}
+
+static void end_view(const struct queue_ref *ref, Py_buffer *view)
+{
+    if (PyBytes_CheckExact(view->obj)) {
+        PyBuffer_Release(view);
+        return;
+    }
+    mif_py_unlock(ref, MIF_TX);
+    PyBuffer_Release(view);
+    mif_py_lock(ref, MIF_TX);
+}
+
 /* Views the bytes of a group of packets. Returns how many it has viewed; fewer than `count` after
  * it raised. Python code that runs to provide a buffer may change the list meanwhile. */
-static Py_ssize_t get_packets(PyObject *packets, Py_ssize_t start, Py_ssize_t count,
-                              Py_buffer *views)
+static Py_ssize_t get_packets(const struct queue_ref *ref, PyObject *packets, Py_ssize_t start,
+                              Py_ssize_t count, Py_buffer *views)
 {
     for (Py_ssize_t i = 0; i < count; i++) {
-        if (start + i >= PyList_GET_SIZE(packets)) {
-            PyErr_SetString(PyExc_ValueError, "the list of packets became shorter meanwhile");
+        PyObject *packet = list_item(packets, start + i);
+        if (packet == NULL)
             return i;
-        }
-        PyObject *packet = Py_NewRef(PyList_GET_ITEM(packets, start + i));
-        bool good = get_packet(packet, &views[i]);
+        bool good = view_packet(ref, packet, &views[i]);
         Py_DECREF(packet);
         if (!good)
             return i;
@@ -212,7 +264,7 @@ static bool send_group(const struct queue_ref *ref, PyObject *packets, Py_ssize_
 {
     memif_buffer_t bufs[GROUP];
     Py_buffer views[GROUP];
-    Py_ssize_t viewed = get_packets(packets, start, count, views), ready = 0;
+    Py_ssize_t viewed = get_packets(ref, packets, start, count, views), ready = 0;
     *sent = 0;
     struct mif_queue *q = viewed == count ? mif_py_enter(ref, MIF_TX, code) : NULL;
     if (q != NULL) {
@@ -229,7 +281,7 @@ static bool send_group(const struct queue_ref *ref, PyObject *packets, Py_ssize_
         *code = err != MIF_ERR_SUCCESS ? err : *code;
     }
     for (Py_ssize_t i = 0; i < viewed; i++)
-        PyBuffer_Release(&views[i]);
+        end_view(ref, &views[i]);
     return viewed == count;
 }
 
@@ -247,13 +299,17 @@ static PyObject *packets_send_burst(PyObject *module, PyObject *const *args, Py_
     }
     Py_ssize_t at = (Py_ssize_t)start, total = PyList_GET_SIZE(args[2]);
     int code = MIF_ERR_SUCCESS;
-    while (at < total && code == MIF_ERR_SUCCESS) {
+    bool good = true;
+    mif_py_lock(&ref, MIF_TX);
+    while (good && at < total && code == MIF_ERR_SUCCESS) {
         uint16_t sent;
         Py_ssize_t left = total - at;
-        if (!send_group(&ref, args[2], at, left < GROUP ? left : GROUP, &sent, &code))
-            return NULL;
+        good = send_group(&ref, args[2], at, left < GROUP ? left : GROUP, &sent, &code);
         at += sent;
     }
+    mif_py_unlock(&ref, MIF_TX);
+    if (!good)
+        return NULL;
     return Py_BuildValue("ni", at - (Py_ssize_t)start, code);
 }
 

@@ -43,8 +43,9 @@ bool mif_py_is_busy(const struct queue_ref *ref, enum mif_direction direction)
     if (ref->handle == NULL || ref->qid >= MIF_MAX_QUEUES)
         return false;
     const struct mif_queue *q = mif_queue_at(ref->handle, ref->qid, direction);
-    return (q->signal_mode & MIF_SIGNAL_UNLOCKED) &&
-           atomic_load_explicit(&q->owner, memory_order_relaxed) == (uintptr_t)ref->handle;
+    /* The owner first: a queue that is being set up has none. */
+    return atomic_load_explicit(&q->owner, memory_order_acquire) == (uintptr_t)ref->handle &&
+           (q->signal_mode & MIF_SIGNAL_UNLOCKED);
 }
 
 struct mif_queue *mif_py_enter(const struct queue_ref *ref, enum mif_direction direction, int *code)
@@ -73,6 +74,7 @@ static void *release_lock(struct mif_queue *q)
     if (!PyGILState_Check())
         return NULL;
     q->signal_mode |= MIF_SIGNAL_UNLOCKED;
+    mif_queue_unlock(q);
     return PyEval_SaveThread();
 }
 
@@ -81,7 +83,8 @@ static void take_lock(struct mif_queue *q, void *state)
     if (state == NULL)
         return;
     PyEval_RestoreThread(state);
+    mif_queue_lock(q);
     q->signal_mode &= (uint8_t)~MIF_SIGNAL_UNLOCKED;
 }
 
-const struct mif_lock mif_py_interpreter_lock = {release_lock, take_lock};
+const struct mif_lock mif_py_interpreter_lock = {release_lock, take_lock, mif_queue_settle};

@@ -15,7 +15,8 @@ static void raise_forked(void)
     Py_XDECREF(module);
 }
 
-/* False, with an exception, if the burst has no packets to look at any more. */
+/* In the critical section: false, with an exception, if the burst has no packets to look at any
+ * more. */
 static bool check_open(const Burst *burst)
 {
     if (burst->generation != mif_generation())
@@ -25,6 +26,17 @@ static bool check_open(const Burst *burst)
     else
         return true;
     return false;
+}
+
+/* Counts a view. False, with an exception, if the burst is over. */
+static bool add_view(Burst *burst)
+{
+    bool good = false;
+    MIF_PY_BEGIN_SECTION(burst);
+    good = check_open(burst);
+    burst->views += good;
+    MIF_PY_END_SECTION();
+    return good;
 }
 
 static bool check_writable(const Burst *burst, int flags)
@@ -56,7 +68,7 @@ static int exporter_getbuffer(PyObject *self, Py_buffer *view, int flags)
 {
     Exporter *exporter = (Exporter *)self;
     Burst *burst = exporter->burst;
-    if ((exporter->is_packet && !check_open(burst)) || !check_writable(burst, flags))
+    if (!check_writable(burst, flags) || (exporter->is_packet && !add_view(burst)))
         return -1;
     *view = (Py_buffer){
         .buf = exporter->data,
@@ -69,7 +81,6 @@ static int exporter_getbuffer(PyObject *self, Py_buffer *view, int flags)
         .shape = (flags & PyBUF_ND) ? &exporter->shape : NULL,
         .strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? &exporter->item : NULL,
     };
-    burst->views += exporter->is_packet;
     return 0;
 }
 
@@ -117,9 +128,15 @@ static PyObject *new_view(Burst *burst, uint8_t *data, Py_ssize_t count, Py_ssiz
 
 PyObject *mif_py_view_packet(Burst *burst, Py_ssize_t index)
 {
-    if (!check_open(burst))
+    uint8_t *rows = NULL;
+    MIF_PY_BEGIN_SECTION(burst);
+    if (check_open(burst))
+        rows = burst->rows;
+    MIF_PY_END_SECTION();
+    if (rows == NULL)
         return NULL;
-    uint8_t *row = burst->rows + index * burst->stride;
+    /* The memoryview will ask again whether the burst is open. */
+    uint8_t *row = rows + index * burst->stride;
     Py_ssize_t length = burst->is_tx ? burst->width : (Py_ssize_t)burst->lengths[index];
     return new_view(burst, row, length, 1, "B", true);
 }
@@ -134,7 +151,7 @@ PyObject *mif_py_view_lengths(Burst *burst)
 static int burst_getbuffer(PyObject *self, Py_buffer *view, int flags)
 {
     Burst *burst = (Burst *)self;
-    if (!check_open(burst) || !check_writable(burst, flags))
+    if (!check_writable(burst, flags))
         return -1;
     if ((flags & PyBUF_STRIDES) != PyBUF_STRIDES) {
         PyErr_SetString(PyExc_BufferError, "the rows of a burst need a view with strides");
@@ -146,10 +163,8 @@ static int burst_getbuffer(PyObject *self, Py_buffer *view, int flags)
         PyErr_SetString(PyExc_BufferError, "the rows of a burst have gaps, copy them");
         return -1;
     }
-    burst->shape[0] = burst->count;
-    burst->shape[1] = burst->width;
-    burst->strides[0] = burst->stride;
-    burst->strides[1] = 1;
+    if (!add_view(burst))
+        return -1;
     *view = (Py_buffer){
         .buf = burst->rows,
         .obj = Py_NewRef(self),
@@ -161,7 +176,6 @@ static int burst_getbuffer(PyObject *self, Py_buffer *view, int flags)
         .shape = burst->shape,
         .strides = burst->strides,
     };
-    burst->views++;
     return 0;
 }
 
