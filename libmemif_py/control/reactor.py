@@ -47,21 +47,27 @@ def _load() -> Any:
     return _native
 
 
-def _load_burst(file: str) -> Any:
-    """The module _burst, which is in the same file, because both need the same core."""
+def _load_burst() -> Any:
+    """The module _burst. It is in the file of _native, because both need the same core."""
     name = "libmemif_py._burst"
-    spec = importlib.util.spec_from_file_location(name, file)
+    native = importlib.util.find_spec("libmemif_py._native")
+    if native is None or native.origin is None:
+        from .. import _native  # says what is missing
+
+        raise ImportError(f"{_native} has no file", name=name)
+    spec = importlib.util.spec_from_file_location(name, native.origin)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{file} cannot be loaded as an extension module", name=name)
+        raise ImportError(f"{native.origin} cannot be loaded as an extension module", name=name)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     sys.modules[name] = module
     return module
 
 
+# The first of the compiled modules, because it refuses a subinterpreter in our words.
+burst = _load_burst()
 _module = _load()
 ffi, lib = _module.ffi, _module.lib
-burst = _load_burst(_module.__file__)
 lib.mif_debug_init()
 native = Native(ffi, lib)
 native.check(lib.mif_data_path_init(), "set-up of the data path")
