@@ -7,7 +7,7 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from .control import reactor
+from .control import log, reactor
 from .control.steps import Steps
 from .details import Peer
 
@@ -115,6 +115,7 @@ class Observer:
         interface = self._interface()
         try:
             if callback is not None and interface is not None:
+                log.hand_on()  # what led to this call, before it
                 callback(interface, *arguments)
         except Exception:
             sys.excepthook(*sys.exc_info())

@@ -12,7 +12,8 @@ as a protocol of its own. Lowest layer first:
     memory link
     listener
     hub
-    reactor
+    log reactor
 
-`reactor` runs the control plane for Python programs; a C program never imports it.
+`reactor` runs the control plane for Python programs, and `log` tells their logging. A C program
+never imports them.
 """

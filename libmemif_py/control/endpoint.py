@@ -194,7 +194,8 @@ class Endpoint:
         """For debug lines."""
         settings = self.settings
         role = "master" if settings.is_master else "slave"
-        return f"{role} {printable(settings.if_name) or '-'} id {settings.interface_id}"
+        name, path = printable(settings.if_name) or "-", printable(settings.path)
+        return f"{role} {name} id {settings.interface_id} on {path}"
 
     def open(self, interrupt: Any, private_ctx: Any) -> None:
         """Take a handle. Both arguments are C pointers, for the interrupt callback."""

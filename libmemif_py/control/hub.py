@@ -11,11 +11,12 @@ from __future__ import annotations
 import time
 
 from .. import errors
-from . import channel, socket_path, sockets
+from . import channel, socket_path, sockets, system
 from .endpoint import Endpoint
 from .link import Link, SlaveLink
 from .listener import SHORT_PAUSE, Listener
 from .lock import LOCK, ControlLock, Unlocked, Users
+from .native import DEBUG, WARNING
 from .steps import Steps
 from .timer import Deadlines
 
@@ -256,7 +257,9 @@ class Hub:
 
     def _unreached(self, endpoint: Endpoint, error: OSError) -> None:
         if error.strerror != endpoint.last_error:  # not again with each attempt
-            self.native.debug(f"{endpoint.describe()}: {error.strerror}")
+            # A master that is not there yet is normal.
+            level = WARNING if system.is_denied(error) else DEBUG
+            self.native.debug(f"{endpoint.describe()}: {error.strerror}", level=level)
         endpoint.last_error = error.strerror
         self.retry_later(endpoint)
 

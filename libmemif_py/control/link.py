@@ -18,6 +18,7 @@ from .actions import HandshakeMisuse, ProtocolError
 from .channel import FdsWaiting, UntrustedMessage, close_fds
 from .handshake import MasterHandshake, SlaveHandshake
 from .memory import LinkEndedError, Memory
+from .native import DEBUG, INFO, WARNING
 from .steps import Steps
 from .wire import AddRing, printable
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         """What a link uses of the hub."""
 
         app_name: bytes
+        closed: bool
 
         def watch(self, fd: int, handler: Any) -> None:
             """Have `handler.on_ready(events)` called when the fd can be read."""
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
 # disclosed.
 _FAILED = "cannot set the connection up"
 _NOT_ADMITTED = "not admitted by the application"
+LISTENER_CLOSED = "listener closed"
+_LEFT = "peer closed the connection"
 # Actions with a descriptor, which is owned by the code that performs them.
 _TAKING = (actions.TakeRegion, actions.TakeRing)
 
@@ -76,6 +80,7 @@ class Link:
         self.channel = channel
         self.peer = channel.peer
         self.endpoint: Endpoint | None = None
+        self._candidate: Endpoint | None = None  # named by a peer that may be refused yet
         self.up = False
         self.closing = False
         self._memory = Memory(self)
@@ -104,9 +109,8 @@ class Link:
 
     def describe(self) -> str:
         """For debug lines."""
-        if self.endpoint is None:
-            return "new connection"
-        return self.endpoint.describe()
+        endpoint = self.endpoint or self._candidate
+        return "new connection" if endpoint is None else endpoint.describe()
 
     # ---- events ----
 
@@ -215,7 +219,7 @@ class Link:
         if fault:
             self.disconnect(self.native.ffi.string(fault).decode())
         else:
-            self.close("peer closed the connection")
+            self.close(_LEFT)
 
     def _receive(self, data: bytes, fds: list[int]) -> None:
         try:
@@ -294,7 +298,8 @@ class Link:
         endpoint.last_error = ""
         endpoint.remote_name = self.machine.remote_name
         endpoint.remote_if_name = self.machine.remote_if_name
-        self.native.debug(f"{self.describe()}: connected, protocol version {self.machine.version}")
+        text = f"{self.describe()}: connected, protocol version {self.machine.version}"
+        self.native.debug(text, level=INFO)
         with self.hub.unlocked():
             endpoint.observer.connected(endpoint, handle)
 
@@ -327,9 +332,19 @@ class Link:
         if self.closing:
             return
         self.closing = True
-        self.native.debug(f"{self.describe()}: {reason}", depth=2)
+        self.native.debug(f"{self.describe()}: {reason}", depth=2, level=self._level_of_end(reason))
         with self.hub.users:
             self._take_apart(reason)
+
+    def _level_of_end(self, reason: str) -> int:
+        """The end of a link, or a refusal; one that repeats, or our own doing, is a detail."""
+        endpoint = self.endpoint or self._candidate
+        if self.up:
+            return INFO
+        if self.hub.closed or reason in (_LEFT, LISTENER_CLOSED):
+            return DEBUG
+        is_known = endpoint is not None and (endpoint.removed or endpoint.last_error == reason)
+        return DEBUG if is_known else WARNING
 
     def _take_apart(self, reason: str) -> None:
         hub, endpoint = self.hub, self.endpoint
@@ -405,7 +420,6 @@ class MasterLink(Link):
         self._find_endpoint = find
         self._known = known
         self.expected = expected
-        self._candidate: Endpoint | None = None
         self.machine = MasterHandshake(hub.app_name, self._find, **limits)
         self._perform |= {
             actions.Select: self._select,

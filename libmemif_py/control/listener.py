@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from .. import errors
 from .actions import ProtocolError
-from .link import MasterLink
+from .link import LISTENER_CLOSED, MasterLink
+from .native import WARNING
 from .peers import KnownPeers
 from .sockets import AdoptedSocket, ListeningSocket
 from .steps import Steps
@@ -104,7 +105,7 @@ class Listener:
 
     def _note(self, error: OSError) -> None:
         """Why no peer can connect, for interfaces that wait for one."""
-        self.hub.native.debug(error.strerror, depth=2)
+        self.hub.native.debug(error.strerror, depth=2, level=WARNING)
         for endpoint in self.endpoints.values():
             if endpoint.link is None:
                 endpoint.last_error = error.strerror
@@ -205,7 +206,7 @@ class Listener:
             steps.take(self.hub.cancel_deadline, self)
             for link in self._unnamed:
                 if link.is_unnamed():
-                    steps.take(link.disconnect, "listener closed")
+                    steps.take(link.disconnect, LISTENER_CLOSED)
             steps.take(self.hub.unwatch, self._socket.fileno())
             steps.take(self._socket.close)
 

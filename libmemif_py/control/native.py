@@ -13,7 +13,12 @@ from .. import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
     from typing import Any
+
+# The levels of Python's logging, which a C program does not import.
+DEBUG, INFO, WARNING = 10, 20, 30
 
 
 class Native:
@@ -27,6 +32,8 @@ class Native:
         while (name := lib.mif_error_name(len(self.names))) != ffi.NULL:
             self.names.append(ffi.string(name).decode())
         self.codes = {name: code for code, name in enumerate(self.names)}
+        self.log: Callable[[int, str, FrameType], None] | None = None
+        """Gets each debug line with its level, while locks are held. C programs have none."""
 
     def code_of(self, error: BaseException) -> int:
         """The core code for an exception of any kind."""
@@ -54,11 +61,15 @@ class Native:
         if code:
             raise self.error(code, what)
 
-    def debug(self, text: str, depth: int = 1) -> None:
-        """Print a debug line in the caller's name, if debug lines are on."""
-        if not self.lib.mif_debug_on:
+    def debug(self, text: str, depth: int = 1, level: int = DEBUG) -> None:
+        """Print a debug line in the caller's name, if debug lines are on, and log it."""
+        if self.log is None and not self.lib.mif_debug_on:
             return
         frame = sys._getframe(depth)
+        if self.log is not None:
+            self.log(level, text, frame)
+        if not self.lib.mif_debug_on:
+            return
         file = "libmemif_py/" + frame.f_code.co_filename.rpartition("/libmemif_py/")[2]
         function = frame.f_code.co_name
         line = text.encode("utf-8", "backslashreplace")

@@ -21,9 +21,10 @@ from collections import deque
 from pathlib import Path
 
 from .. import errors
+from . import log
 from .hub import Hub
 from .lock import LOCK
-from .native import Native
+from .native import WARNING, Native
 from .steps import Steps
 
 TYPE_CHECKING = False
@@ -70,6 +71,7 @@ _module = _load()
 ffi, lib = _module.ffi, _module.lib
 lib.mif_debug_init()
 native = Native(ffi, lib)
+native.log = log.keep
 native.check(lib.mif_data_path_init(), "set-up of the data path")
 
 # In seconds, until a thread that should end is woken up once more.
@@ -87,7 +89,7 @@ def _control(pointer: int, fd: int, events: int) -> int:
     try:
         thread.hub.on_event(fd, events)
     except Exception as error:
-        native.debug(f"control: {error!r}")
+        native.debug(f"control: {error!r}", level=WARNING)
         return native.code_of(error)
     return 0
 
@@ -127,12 +129,14 @@ class ControlThread:
             if failed.startswith("epoll_wait"):  # and not a handler of an event
                 self.hub.poll_failed(failed)
             _end_dropped()
+            log.hand_on()
         if self._abandoned:
             return
         try:
             self._end()
         except BaseException as error:
             self._error = error
+        log.hand_on()
 
     def _end(self) -> None:
         with Steps() as steps:
@@ -216,6 +220,7 @@ def remove(endpoint: Endpoint) -> None:
     with Steps() as steps:
         steps.take(_end, endpoint)  # it calls back into the program: not in our lock
         steps.take(_release, endpoint.hub)
+    log.hand_on()
 
 
 def _end(endpoint: Endpoint) -> None:
@@ -275,7 +280,7 @@ def _end_dropped() -> None:
             for endpoint in ended:
                 steps.take(_release, endpoint.hub)
     except Exception as error:
-        native.debug(f"end of a dropped interface: {error!r}")
+        native.debug(f"end of a dropped interface: {error!r}", level=WARNING)
 
 
 def _start_over() -> None:
@@ -286,6 +291,7 @@ def _start_over() -> None:
     _lock, _dropping = threading.Lock(), threading.RLock()
     _thread = None
     _dropped.clear()
+    log.clear()
     inherited = list(_threads.values())
     _threads.clear()
     for thread in inherited:

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the control plane tells Python's logging, as the logger "libmemif_py".
+
+It tells while it holds locks, and a handler may wait, or call the library. So the lines are kept
+here until a thread that holds no lock hands them on.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import deque
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+LOGGER = logging.getLogger("libmemif_py")
+LOGGER.addHandler(logging.NullHandler())
+
+# A thread hands them on after each event, so they are few.
+_MOST = 1000
+_kept: deque[tuple[int, str, str, int, str]] = deque(maxlen=_MOST)
+
+
+def keep(level: int, text: str, frame: FrameType) -> None:
+    """Keep a line of the code in `frame`."""
+    code = frame.f_code
+    _kept.append((level, text, code.co_filename, frame.f_lineno, code.co_name))
+
+
+def hand_on() -> None:
+    """Give the lines to the handlers. Call it without a lock."""
+    while _kept:
+        try:
+            level, text, file, line, function = _kept.popleft()
+        except IndexError:
+            return  # another thread was faster
+        try:
+            if LOGGER.isEnabledFor(level):
+                LOGGER.handle(
+                    LOGGER.makeRecord(LOGGER.name, level, file, line, text, (), None, function)
+                )
+        except Exception:
+            sys.excepthook(*sys.exc_info())  # a handler's own must not end the library's thread
+
+
+def clear() -> None:
+    """In a forked child: forget what the parent has not handed on."""
+    _kept.clear()
