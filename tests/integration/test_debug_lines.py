@@ -140,8 +140,8 @@ def test_a_slave_that_finds_no_master_says_why_once(tmp_path):
     done = run([sys.executable, "-P", "-c", IN_VAIN, tmp_path], env={"LIBMEMIF_DEBUG": "1"})
     lines = [LINE.fullmatch(line) for line in done.stderr.splitlines()]
     assert [line["text"] for line in lines] == [
-        "slave ours id 0: connect: No such file or directory",
-        "slave ours id 0: connect: Connection refused",
+        f"slave ours id 0 on {tmp_path}/socket: connect: No such file or directory",
+        f"slave ours id 0 on {tmp_path}/socket: connect: Connection refused",
     ]
 
 
