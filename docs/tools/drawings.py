@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The drawings of the protocol, made from what they show.
+"""The drawings, made from what they show.
 
     python docs/tools/drawings.py        writes docs/drawings/*.svg
 
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import headers
+import structure
 from svg import Svg
 
 if TYPE_CHECKING:
@@ -409,6 +410,7 @@ DRAWINGS = {"handshake": handshake, "states": states, "ring": ring} | {
     "regions": regions,
     "indices": indices,
     "ways": ways,
+    **structure.DRAWINGS,
 }
 
 

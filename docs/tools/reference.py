@@ -209,8 +209,7 @@ def _read(app: Sphinx, name: str, source: list[str]) -> None:
     for outside, page in OUTSIDE.items():
         depth = name.count("/")
         text = text.replace(f"]({'../' * (depth + 1)}{outside}", f"]({'../' * depth}{page}")
-    # What draws these needs a script from elsewhere; a reader of the source sees the drawing.
-    source[0] = text.replace("```mermaid", "```text")
+    source[0] = text
 
 
 def _docstring(

@@ -72,6 +72,22 @@ class Svg:
         self._lines.append(f'<rect {place} class="{kind or "cell"}"/>')
         self.text(x + width / 2, y + 20, text, anchor="middle")
 
+    def box(
+        self, x: float, y: float, width: float, height: float, lines: tuple[str, ...], *, kind: str
+    ) -> None:
+        """Several lines of text in a frame."""
+        place = f'x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"'
+        self._lines.append(f'<rect {place} class="{kind}"/>')
+        first = y + height / 2 + 5 - 9 * (len(lines) - 1)
+        for number, line in enumerate(lines):
+            self.text(x + width / 2, first + 18 * number, line, anchor="middle")
+
+    def group(self, x: float, y: float, width: float, height: float, name: str) -> None:
+        """A frame around other things, with a name above."""
+        place = f'x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="8"'
+        self._lines.append(f'<rect {place} class="quiet"/>')
+        self.text(x + width / 2, y - 12, name, bold=True, anchor="middle")
+
     def done(self) -> str:
         """The file's text."""
         return "\n".join([*self._lines, "</svg>", ""])

@@ -58,11 +58,11 @@ def flood(interface: Interface, target: Host, count: int) -> Load:
 
 
 def show(what: str, load: Load) -> None:
-    """One line: how many, how fast, how many lost."""
+    """How many, how fast, how many lost."""
     rate = load.received / load.seconds if load.received else 0
     print(
-        f"{what}: {load.sent:,} requests of {FRAME} bytes, {load.received:,} answers, "
-        f"{rate:,.0f} answers per second, {load.lost / load.sent:.1%} lost"
+        f"{what}: {load.sent:,} requests of {FRAME} bytes, {load.received:,} answers,\n"
+        f"    {rate:,.0f} answers per second, {load.lost / load.sent:.1%} lost"
     )
 
 
