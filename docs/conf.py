@@ -17,7 +17,7 @@ version = re.search(r"version: '([\d.]+)'", (DOCS.parent / "meson.build").read_t
 release = version
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "reference"]
-exclude_patterns = ["tools", "man", "meson.build"]
+exclude_patterns = ["tools", "man", "static", "meson.build"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
@@ -31,6 +31,8 @@ c_maximum_signature_line_length = 80
 
 html_theme = "furo"
 html_title = f"libmemif-py {version}"
+html_static_path = ["static"]
+html_css_files = ["width.css"]
 html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False

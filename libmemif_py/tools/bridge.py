@@ -93,7 +93,7 @@ def command(
       SOCKET[,role=...][,id=...]  a memif; also ,queues= ,ring-size= ,buffer-size=
                                   ,protocol= ,mode= ,secret-file=
       tap:NAME                    a TAP device, created if it does not exist
-      tun:NAME                    a TUN device, likewise: its packets begin with an IP header
+      tun:NAME                    the same for TUN: packets begin with an IP header
       if:NAME                     a network interface, through a packet socket
 
     The options below apply to each memif that does not set its own. Both sides must have the same

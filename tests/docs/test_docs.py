@@ -1,15 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The documentation does what it says: its blocks run, its drawings and manual pages are current.
 
-What a block is for stands in a comment above it, which readers do not see:
-
-    <!-- run: background -->       a program of its own, that runs beside what follows
-    <!-- run: output -->           what the block before it prints
-    <!-- run: peer PATH -->        a master of ours listens there meanwhile
-    <!-- run: needs MODULE -->     runs once that module exists
-    <!-- not run: REASON -->       cannot run here
-
-Without one, Python and C blocks run, and shell blocks are those of HARMLESS, word for word.
+support/pages.py has the marks that say what a block is for. Without one, Python and C blocks run,
+and shell blocks are those of HARMLESS, word for word. Pages with terminals: test_terminals.py.
 """
 
 import importlib
@@ -24,35 +17,33 @@ from pathlib import Path
 
 import pytest
 from support.builds import ROOT, V1, V4, environment, run
-from support.pages import FENCE, Block, blocks_of
+from support.pages import DOCS, FENCE, PAGES, Block, blocks_of, has_terminals, moved
 
 from libmemif_py import Interface
 from libmemif_py.tools.cli import cli
 
-DOCS = ROOT / "docs"
 TOOLS = DOCS / "tools"
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 HARMLESS = {
     "python -m libmemif_py --cflags --libs",
     "python -m libmemif_py --api 4.0 --cflags --libs",
     "python -m pydoc libmemif_py.interface",
 }
 # How many blocks are marked as not to be run: who adds one, says so here.
-NOT_RUN = 20
+NOT_RUN = 25
 TIMEOUT = 90
+
+
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 
 def each_page(*languages: str):
     pages = [
-        page for page in PAGES if any(b.language in languages and b.runs for b in blocks_of(page))
+        page
+        for page in PAGES
+        if not has_terminals(page)
+        and any(b.language in languages and b.runs for b in blocks_of(page))
     ]
     return pytest.mark.parametrize("page", pages, ids=lambda page: str(page.relative_to(ROOT)))
-
-
-def moved(code: str, folder: Path) -> str:
-    """The code with its sockets in the test's folder."""
-    return re.sub(r'"(/tmp|/run/vpp)/(?=[\w/]+\.?\w*")', f'"{folder}/', code)
 
 
 def expected_output(page: Path) -> str:
@@ -160,7 +151,7 @@ def test_a_shell_block_is_known_to_be_harmless_or_says_why_it_is_not_run(tmp_pat
     lines = [
         (block, line)
         for block in BLOCKS
-        if block.language in ("sh", "console") and block.runs
+        if block.language in ("sh", "console") and block.runs and not block.in_terminal
         for line in block.code.splitlines()
     ]
     for block, line in lines:

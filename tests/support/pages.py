@@ -1,18 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fenced blocks of a page of the documentation, and what a comment above them says."""
+"""The pages of the documentation, and the blocks of code on them.
+
+What a block is for stands in a comment above it, which readers do not see:
+
+    <!-- run: background -->       a program of its own, that runs beside what follows
+    <!-- run: output -->           what the block before it prints
+    <!-- run: output, other figures -->     the same, with other numbers each time
+    <!-- run: peer PATH -->        a master of ours listens there meanwhile
+    <!-- run: needs MODULE -->     runs once that module exists
+    <!-- run: terminal -->         a command of the page's second terminal
+    <!-- run: terminal, background -->      a command that goes on in a terminal of its own
+    <!-- run: terminal, background, after Ctrl+C -->    the same, once the one before it was ended
+    <!-- not run: REASON -->       cannot run here
+
+On a page that has terminals, each block is a process of its own. On others, the blocks of Python
+that are not in the background are one program.
+"""
 
 import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from .builds import ROOT
+
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 FENCE = re.compile(
     r"(?:^<!-- (?P<mark>(?:not )?run: [^>]*?) -->\n)?"
     r"^```(?P<language>[\w{}-]*)[^\n]*\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 # Shown, not executed.
-PROSE = {"text", "mermaid"}
+PROSE = {"text"}
 
 
 @dataclass(frozen=True)
@@ -43,13 +63,17 @@ class Block:
         return self.mark.partition("needs ")[2]
 
     @property
+    def in_terminal(self) -> bool:
+        """Whether it is typed into a terminal."""
+        return self.mark.startswith("run: terminal")
+
+    @property
     def background(self) -> bool:
         """Whether it runs beside what follows."""
-        return self.mark == "run: background"
+        return self.mark == "run: background" or ", background" in self.mark
 
 
 def blocks_of(page: Path) -> list[Block]:
-    """All of a page, in order."""
     text = page.read_text()
     return [
         Block(
@@ -61,3 +85,13 @@ def blocks_of(page: Path) -> list[Block]:
         )
         for match in FENCE.finditer(text)
     ]
+
+
+def has_terminals(page: Path) -> bool:
+    """Whether its blocks are commands and programs of several terminals."""
+    return any(block.in_terminal for block in blocks_of(page))
+
+
+def moved(code: str, folder: Path) -> str:
+    """The code with its sockets in the test's folder."""
+    return re.sub(r'"(/tmp|/run/vpp)/(?=[\w/]+\.?\w*")', f'"{folder}/', code)
