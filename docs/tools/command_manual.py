@@ -64,7 +64,7 @@ def _page(context: click.Context, summary: str) -> str:
     lines.append(".SH SEE ALSO")
     others = [f"memif-{command}" for command in subcommands] or ["memif"]
     lines += [f".BR {literal(other)} (1)," for other in others]
-    lines.append(".BR libmemif1 (7)")
+    lines.append(".BR libmemif (7)")
     return "\n".join(lines) + "\n"
 
 

@@ -97,7 +97,9 @@ class Writer:
             lines += [".TP", f".BR {item.name} ({self.section})", self._text(what)]
         lines += self._constants()
         lines += self._types()
-        lines += self._see_also([f"{self.other}(7)", f"memif_create({self.section})"])
+        lines += self._see_also(
+            ["libmemif(7)", f"{self.other}(7)", f"memif_create({self.section})"]
+        )
         return "\n".join(lines) + "\n"
 
     def _top(self, name: str, section: str) -> list[str]:

@@ -149,6 +149,7 @@ def test_the_command_runs_with_its_manual_page_and_completion(system):
     files = system.run("dpkg", "--listfiles", "python3-libmemif-py").splitlines()
     for name in ("", *(f"-{name}" for name in COMMANDS)):
         assert f"/usr/share/man/man1/memif{name}.1.gz" in files
+    assert "/usr/share/man/man7/libmemif.7.gz" in files
     assert "/usr/share/bash-completion/completions/memif" in files
     assert "/usr/share/zsh/vendor-completions/_memif" in files
     assert "/usr/share/fish/vendor_completions.d/memif.fish" in files
