@@ -418,7 +418,7 @@ class Interface:
 
         Waits like send. If the time is up after some packets were sent, it returns their number.
         """
-        todo = packets if packets.__class__ is list else list(packets)
+        todo = packets if type(packets) is list else list(packets)
         try:
             sent, code = burst.send_burst(self._state.number, queue, todo, 0)
         except ValueError as error:

@@ -110,15 +110,15 @@ class Observer:
             steps.take(self.end)
             steps.take(self._receiver.close)
 
-    def _tell(self, callback: Callable | None, *arguments: object) -> None:
+    def _tell(self, callback: Callable[..., object] | None, *arguments: object) -> None:
         """Call back into the program. Its exceptions are shown; the link goes on."""
         interface = self._interface()
         try:
             if callback is not None and interface is not None:
                 log.hand_on()  # what led to this call, before it
                 callback(interface, *arguments)
-        except Exception:
-            sys.excepthook(*sys.exc_info())
+        except Exception as error:
+            sys.excepthook(type(error), error, error.__traceback__)
 
 
 class Reports:

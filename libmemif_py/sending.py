@@ -75,7 +75,7 @@ class Sender:
         return TxBurst(self, queue, lock, slots)
 
     def send_later(
-        self, packets: list, sent: int, code: int, timeout: float | None, queue: int
+        self, packets: list[Any], sent: int, code: int, timeout: float | None, queue: int
     ) -> int:
         """Send packets[sent:] as room comes. `code` says why there was none.
 

@@ -185,8 +185,8 @@ class AsyncInterface:
 
     def _receiver_of_all(self) -> AsyncReceiver:
         self.interface._state.check_process()
-        for receiver in self._receivers.values():
-            receiver.put_back()
+        for other in self._receivers.values():
+            other.put_back()
         receiver = self._receivers.get(None)
         if receiver is None:
             queues = list(range(self.interface._receiver.count))

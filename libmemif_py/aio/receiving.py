@@ -25,12 +25,15 @@ class Source(Protocol):
 
     def recv_burst(self, count: int, timeout: float) -> list[bytes]:
         """See Interface."""
+        ...
 
     def rx_burst(self, count: int, timeout: float) -> RxBurst:
         """See Interface."""
+        ...
 
     def fileno(self) -> int:
         """See Interface."""
+        ...
 
 
 class OneQueue:

@@ -23,7 +23,8 @@ _NUMBERS = ("num_s2m_rings", "num_m2s_rings", "buffer_size", "log2_ring_size")
 class Program:
     """The program's callbacks for one interface (an Observer)."""
 
-    admits = None  # the C APIs have no such callback
+    admits: Callable[[Endpoint, tuple[int, int, int]], bool] | None = None
+    """The C APIs have no such callback."""
 
     def __init__(self, native: Native, on_connect: Any, on_disconnect: Any, ctx: Any) -> None:
         """C pointers; NULL callbacks are not called."""
@@ -32,13 +33,16 @@ class Program:
         self._on_disconnect = on_disconnect
         self._ctx = ctx
 
-    def connected(self, _endpoint: Endpoint, handle: Any) -> None:
+    def connected(self, endpoint: Endpoint, handle: Any) -> None:
         """Call on_connect."""
         self._call("on_connect", self._on_connect, handle)
 
-    def disconnected(self, endpoint: Endpoint, _reason: str) -> None:
+    def disconnected(self, endpoint: Endpoint, reason: str) -> None:
         """Call on_disconnect."""
         self._call("on_disconnect", self._on_disconnect, endpoint.handle)
+
+    def abandoned(self) -> None:
+        """A forked child of a C program gets errors; nothing is closed there."""
 
     def _call(self, name: str, callback: Any, handle: Any) -> None:
         if callback == self._native.ffi.NULL:
@@ -144,13 +148,14 @@ class Api:
             md.secret = packer.string(settings.secret)
 
     def describe_queues(
-        self, endpoint: Endpoint, md: Any, packer: Packer, describe: Callable[[Any], dict]
+        self, endpoint: Endpoint, md: Any, packer: Packer, describe: Callable[[Any], dict[str, Any]]
     ) -> None:
         """Fill in the queue arrays; `describe` gives more fields of a struct mif_queue_state."""
         state = self.ffi.new("struct mif_queue_state *")
+        link = endpoint.link
         for direction in ("rx", "tx"):
             is_tx = direction == "tx"
-            sizes = endpoint.link.rings(is_tx) if endpoint.connected else []
+            sizes = link.rings(is_tx) if link is not None and link.up else []
             array = packer.array("memif_queue_details_t", len(sizes))
             if array == self.ffi.NULL:
                 return
@@ -166,7 +171,7 @@ class Api:
                 } | describe(state)
 
 
-def guarded(api: Api, name: str, function: Callable) -> Callable:
+def guarded(api: Api, name: str, function: Callable[..., object]) -> Callable[..., int]:
     """Turns the outcome of `function` into a core error code. No exception leaves."""
 
     def call(*args: Any) -> int:
@@ -190,7 +195,7 @@ def _report(api: Api, name: str, error: BaseException) -> None:
         traceback.print_exception(error)
 
 
-def install(api: Api, functions: dict[str, Callable]) -> None:
+def install(api: Api, functions: dict[str, Callable[..., object]]) -> None:
     """Have C's mif_python_NAME call the function of that name."""
     for name, function in functions.items():
         export = api.ffi.def_extern(name=f"mif_python_{name}", error=api.native.codes["SYSCALL"])

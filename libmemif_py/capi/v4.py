@@ -116,7 +116,8 @@ class ApiV4(common.Api):
         raise errors.NoConnectionError("the handle names no interface")
 
     def _describe_regions(self, endpoint: Endpoint, md: Any, packer: common.Packer) -> None:
-        regions = endpoint.link.regions if endpoint.connected else []
+        link = endpoint.link
+        regions = link.regions if link is not None and link.up else []
         array = packer.array("memif_region_details_t", len(regions))
         if array == self.ffi.NULL:
             return

@@ -55,7 +55,11 @@ if TYPE_CHECKING:
     class Link(Protocol):
         """What an interface, and its owner, use of its link."""
 
-        machine: MasterHandshake | SlaveHandshake
+        @property
+        def machine(self) -> MasterHandshake | SlaveHandshake:
+            """What it has agreed with the peer."""
+            ...
+
         peer: tuple[int, int, int]
         up: bool
         closing: bool
@@ -63,12 +67,15 @@ if TYPE_CHECKING:
         @property
         def regions(self) -> list[Any]:
             """Those that are mapped: memory.Region."""
+            ...
 
         def rx_efds(self) -> list[int]:
             """The eventfds of our receive queues, by queue id."""
+            ...
 
         def rings(self, is_tx: bool) -> list[int]:
             """The sizes, in slots, of our receive or transmit rings, by queue id."""
+            ...
 
         def disconnect(self, reason: str) -> None:
             """End the connection and tell the peer why."""

@@ -146,12 +146,12 @@ class _Handshake:
             return None
         return kind if kind in _FD_MISSING and (self.state, kind) in self.TRANSITIONS else None
 
-    def disconnect(self, reason: bytes | str) -> list[Action]:
+    def disconnect(self, reason: bytes | str) -> list[Send]:
         """End the connection for our own reasons, whatever the state."""
         self.state = CLOSED
         return [self._send(Disconnect(0, _fitting(reason)))]
 
-    def refuse(self, error: ProtocolError) -> list[Action]:
+    def refuse(self, error: ProtocolError) -> list[Send]:
         """End the connection because of the peer, and tell it why."""
         return self.disconnect(error.reason)
 
@@ -231,6 +231,13 @@ class MasterHandshake(_Handshake):
         self.s2m: dict[int, AddRing] = {}
         self.m2s: dict[int, AddRing] = {}
 
+    @property
+    def _chosen(self) -> MasterSettings:
+        """The settings of the interface that INIT named."""
+        if self.settings is None:
+            raise HandshakeMisuse("no INIT has named an interface yet")
+        return self.settings
+
     def start(self) -> list[Action]:
         """Greet a peer that has just connected."""
         self._require_state("start", NEW)
@@ -241,7 +248,7 @@ class MasterHandshake(_Handshake):
         """Answer CONNECT: the queues that Establish asked for are mapped and good."""
         self._require_state("accept", MAPPING)
         self.state = CONNECTED
-        return [self._send(Connected(self.settings.if_name)), Established()]
+        return [self._send(Connected(self._chosen.if_name)), Established()]
 
     def _take_init(self, init: Init, _fd: None) -> list[Action]:
         _check_version(init.version, self._hello)
@@ -289,9 +296,9 @@ class MasterHandshake(_Handshake):
 
     def _check_ring_index(self, ring: AddRing) -> None:
         if ring.s2m:
-            allowed = min(self.settings.num_s2m_rings, self._hello.max_s2m_ring + 1)
+            allowed = min(self._chosen.num_s2m_rings, self._hello.max_s2m_ring + 1)
         else:
-            allowed = min(self.settings.num_m2s_rings, self._hello.max_m2s_ring + 1)
+            allowed = min(self._chosen.num_m2s_rings, self._hello.max_m2s_ring + 1)
         if ring.index >= allowed:
             reason = f"{_direction(ring)} ring index {ring.index}, at most {allowed} rings allowed"
             if ring.s2m:  # taken and left unused, it would swallow what the peer sends on it
@@ -326,8 +333,14 @@ class SlaveHandshake(_Handshake):
         """Prepare to ask for what `settings` say."""
         super().__init__(WAIT_HELLO)
         self.settings = settings
-        self._prepare: Prepare | None = None
+        self._wanted: Prepare | None = None
         self._unsent: list[Send] = []
+
+    @property
+    def _prepare(self) -> Prepare:
+        if self._wanted is None:
+            raise HandshakeMisuse("no HELLO has come yet")
+        return self._wanted
 
     def offer(
         self,
@@ -355,7 +368,7 @@ class SlaveHandshake(_Handshake):
         self.version = _common_version(hello, self.settings)
         log2_ring_size = min(self.settings.log2_ring_size, hello.max_log2_ring_size)
         _check_ring_size(log2_ring_size, self.version)
-        self._prepare = Prepare(
+        self._wanted = Prepare(
             version=self.version,
             num_s2m=min(self.settings.num_s2m_rings, hello.max_s2m_ring + 1),
             num_m2s=min(self.settings.num_m2s_rings, hello.max_m2s_ring + 1),
@@ -385,7 +398,7 @@ class SlaveHandshake(_Handshake):
         region, offset, fd = ring
         return self._send(AddRing(s2m, index, region, offset, self._prepare.log2_ring_size, 0), fd)
 
-    def _check_offer(self, regions: Sequence, s2m: Sequence, m2s: Sequence) -> None:
+    def _check_offer(self, regions: Sequence[Any], s2m: Sequence[Any], m2s: Sequence[Any]) -> None:
         asked = (self._prepare.num_s2m, self._prepare.num_m2s)
         if (len(s2m), len(m2s)) != asked:
             offered = f"{len(s2m)} S2M and {len(m2s)} M2S rings"
@@ -400,8 +413,8 @@ class SlaveHandshake(_Handshake):
 
 
 def _only_fd(message: Message, fds: Sequence[Any]) -> Any:
-    missing = _FD_MISSING.get(type(message))
-    expected = 0 if missing is None else 1
+    missing = _FD_MISSING.get(type(message), "")
+    expected = 1 if missing else 0
     if len(fds) > expected:
         raise ProtocolError("MFMSG", f"{message.label} with {len(fds)} fds, expected {expected}")
     if len(fds) < expected:

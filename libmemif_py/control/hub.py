@@ -256,11 +256,12 @@ class Hub:
             self._unreached(endpoint, error)
 
     def _unreached(self, endpoint: Endpoint, error: OSError) -> None:
-        if error.strerror != endpoint.last_error:  # not again with each attempt
+        reason = system.reason_of(error)
+        if reason != endpoint.last_error:  # not again with each attempt
             # A master that is not there yet is normal.
             level = WARNING if system.is_denied(error) else DEBUG
-            self.native.debug(f"{endpoint.describe()}: {error.strerror}", level=level)
-        endpoint.last_error = error.strerror
+            self.native.debug(f"{endpoint.describe()}: {reason}", level=level)
+        endpoint.last_error = reason
         self.retry_later(endpoint)
 
     def request(self, endpoint: Endpoint) -> None:
@@ -304,7 +305,7 @@ class Hub:
 
     def denied(self, error: OSError) -> None:
         """A system call failed for a reason of our own process, so no peer can connect."""
-        self._blame(error.strerror)
+        self._blame(system.reason_of(error))
 
     def poll_failed(self, reason: str) -> None:
         """Events cannot be waited for. Pause before the next try: the cause may last."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .channel import Channel
     from .endpoint import Endpoint
     from .peers import KnownPeers
+    from .wire import Message
 
     class Hub(memory.Hub, Protocol):
         """What a link uses of the hub."""
@@ -86,7 +87,7 @@ class Link:
         self._memory = Memory(self)
         self._untrusted: _UntrustedMessage | None = None
         self._watched_efds: list[int] = []
-        self._perform: dict[type, Callable] = {
+        self._perform: dict[type[Action], Callable[[Any], list[Action] | None]] = {
             actions.Send: self._send,
             actions.Established: self._established,
             actions.Closed: self._closed_by_peer,
@@ -99,6 +100,13 @@ class Link:
         """Those that are mapped."""
         return self._memory.regions
 
+    @property
+    def owner(self) -> Endpoint:
+        """The interface. For code that runs only when the link has one."""
+        if self.endpoint is None:
+            raise errors.NoConnectionError("the link has no interface yet")
+        return self.endpoint
+
     def rx_efds(self) -> list[int]:
         """The eventfds of our receive queues, by queue id."""
         return self._memory.rx_efds
@@ -109,8 +117,8 @@ class Link:
 
     def describe(self) -> str:
         """For debug lines."""
-        endpoint = self.endpoint or self._candidate
-        return "new connection" if endpoint is None else endpoint.describe()
+        named = self.endpoint or self._candidate
+        return named.describe() if named else "new connection"
 
     # ---- events ----
 
@@ -151,12 +159,12 @@ class Link:
         except (errors.MemifError, OSError) as error:
             self.disconnect(f"{_FAILED}: {error}", told=_FAILED)
 
-    def fd_kind(self, kind: type) -> int:
+    def fd_kind(self, kind: type[Message]) -> int:
         """What is good as the descriptor of such a message, an enum mif_fd_kind."""
         lib = self.native.lib
         if kind is AddRing:
             return lib.MIF_FD_EVENTFD
-        is_any = self.endpoint.settings.unsealed == "always"
+        is_any = self.owner.settings.unsealed == "always"
         return lib.MIF_FD_ANY if is_any else lib.MIF_FD_MEMORY
 
     def received_untrusted(self, message: _UntrustedMessage) -> None:
@@ -191,13 +199,13 @@ class Link:
         else:
             self._refuse(self._unfit(message.kind, count))
 
-    def _unfit(self, kind: type, count: int) -> ProtocolError:
+    def _unfit(self, kind: type[Message], count: int) -> ProtocolError:
         """Why a message has come without its descriptor."""
         if count != 1:
             return ProtocolError("MFMSG", f"{kind.label} with {count} fds, expected 1")
         if kind is AddRing:
             return ProtocolError("BAD_FD", "the fd of a ring is no eventfd")
-        text = regions.can_shrink(self.peer, self.endpoint.settings.unsealed)
+        text = regions.can_shrink(self.peer, self.owner.settings.unsealed)
         return ProtocolError("MAXREG", text)
 
     def _end_untrusted(self) -> None:
@@ -213,9 +221,8 @@ class Link:
 
     def _ended(self) -> None:
         """The channel has no more to read: the peer left, or the data path found it cheating."""
-        fault = (
-            self.native.lib.mif_connection_fault(self.endpoint.handle) if self.endpoint else None
-        )
+        lib, endpoint = self.native.lib, self.endpoint
+        fault = lib.mif_connection_fault(endpoint.handle) if endpoint is not None else None
         if fault:
             self.disconnect(self.native.ffi.string(fault).decode())
         else:
@@ -272,7 +279,8 @@ class Link:
 
     def _ask_program(self) -> None:
         """Whether it wants this peer. The interface is taken meanwhile: no other peer gets it."""
-        endpoint, admits = self.endpoint, self.endpoint.observer.admits
+        endpoint = self.owner
+        admits = endpoint.observer.admits
         if admits is None:
             return
         admitted = False
@@ -285,7 +293,7 @@ class Link:
 
     def _established(self, _action: actions.Established) -> None:
         """The handshake is through: open the queues and tell the program."""
-        endpoint = self.endpoint
+        endpoint = self.owner
         handle = endpoint.handle
         self.hub.cancel_deadline(self)
         self.native.check(
@@ -298,18 +306,18 @@ class Link:
         endpoint.last_error = ""
         endpoint.remote_name = self.machine.remote_name
         endpoint.remote_if_name = self.machine.remote_if_name
-        text = f"{self.describe()}: connected, protocol version {self.machine.version}"
-        self.native.debug(text, level=INFO)
+        version = self.machine.version
+        self.native.debug(f"{self.describe()}: connected, protocol version {version}", level=INFO)
         with self.hub.unlocked():
             endpoint.observer.connected(endpoint, handle)
 
     def _watch_interrupts(self) -> None:
-        if self.endpoint.interrupt == self.native.ffi.NULL:
+        if self.owner.interrupt == self.native.ffi.NULL:
             return
         for qid, efd in enumerate(self.rx_efds()):
             # Noted first: the program hears of the fd, and may delete the interface right there.
             self._watched_efds.append(efd)
-            self.hub.watch_interrupt(efd, self.endpoint.handle, qid)
+            self.hub.watch_interrupt(efd, self.owner.handle, qid)
             if self.closing:
                 return
 
@@ -338,13 +346,12 @@ class Link:
 
     def _level_of_end(self, reason: str) -> int:
         """The end of a link, or a refusal; one that repeats, or our own doing, is a detail."""
-        endpoint = self.endpoint or self._candidate
+        named = self.endpoint or self._candidate
         if self.up:
             return INFO
-        if self.hub.closed or reason in (_LEFT, LISTENER_CLOSED):
-            return DEBUG
-        is_known = endpoint is not None and (endpoint.removed or endpoint.last_error == reason)
-        return DEBUG if is_known else WARNING
+        is_known = named is not None and (named.removed or named.last_error == reason)
+        is_own = self.hub.closed or reason in (_LEFT, LISTENER_CLOSED)
+        return DEBUG if is_known or is_own else WARNING
 
     def _take_apart(self, reason: str) -> None:
         hub, endpoint = self.hub, self.endpoint
@@ -390,7 +397,7 @@ class Link:
 class _UntrustedMessage(UntrustedMessage):
     """Of a link, for the hub to watch. `kind` is the class of the message."""
 
-    def __init__(self, link: Link, kind: type) -> None:
+    def __init__(self, link: Link, kind: type[Message]) -> None:
         super().__init__(link.channel, link.fd_kind(kind), link.native.check)
         self._link = link
         self.kind = kind
@@ -420,7 +427,7 @@ class MasterLink(Link):
         self._find_endpoint = find
         self._known = known
         self.expected = expected
-        self.machine = MasterHandshake(hub.app_name, self._find, **limits)
+        self.machine = self._master = MasterHandshake(hub.app_name, self._find, **limits)
         self._perform |= {
             actions.Select: self._select,
             actions.TakeRegion: self._memory.take_region,
@@ -435,7 +442,7 @@ class MasterLink(Link):
     def start(self) -> None:
         """Say HELLO, unless the program closed the listener when it heard of the channel."""
         if not self.closing:
-            self._execute(self.machine.start())
+            self._execute(self._master.start())
 
     def _find(self, interface_id: int) -> Any:
         self._candidate = self._find_endpoint(interface_id)
@@ -443,11 +450,11 @@ class MasterLink(Link):
 
     def _select(self, _action: actions.Select) -> None:
         self.endpoint = self._candidate
-        self.endpoint.linked(self)
+        self.owner.linked(self)
         self._known.tried(
             self.channel.identity(),
             self.machine.remote_name,
-            self.endpoint.settings.interface_id,
+            self.owner.settings.interface_id,
         )
         self._ask_program()
 
@@ -455,10 +462,10 @@ class MasterLink(Link):
         self._memory.take_ring(action.ring, action.fd)
 
     def _establish(self, _action: actions.Establish) -> list[Action]:
-        self._memory.use_rings(self.machine.version, self.machine.s2m)
-        self._memory.use_rings(self.machine.version, self.machine.m2s)
+        self._memory.use_rings(self._master.version, self._master.s2m)
+        self._memory.use_rings(self._master.version, self._master.m2s)
         self._memory.close_region_fds()
-        return self.machine.accept()
+        return self._master.accept()
 
     def _refuse(self, error: ProtocolError, reason: str | None = None) -> None:
         if error.code == "MAXRING" and self._known.offered_too_many(self.channel.identity()):
@@ -479,14 +486,14 @@ class SlaveLink(Link):
         """The endpoint has no other link."""
         super().__init__(hub, channel)
         self.endpoint = endpoint
-        self.machine = SlaveHandshake(endpoint.settings)
+        self.machine = self._slave = SlaveHandshake(endpoint.settings)
         self._perform[actions.Prepare] = self._prepare
 
     def _prepare(self, action: actions.Prepare) -> list[Action]:
         self._ask_program()  # before INIT, which contains the secret
         if self.closing:
             return []
-        return self.machine.offer(*self._memory.create(action))
+        return self._slave.offer(*self._memory.create(action))
 
     def _established(self, action: actions.Established) -> None:
         self._memory.close_region_fds()

@@ -10,6 +10,7 @@ from .native import WARNING
 from .peers import KnownPeers
 from .sockets import AdoptedSocket, ListeningSocket
 from .steps import Steps
+from .system import reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,10 +106,10 @@ class Listener:
 
     def _note(self, error: OSError) -> None:
         """Why no peer can connect, for interfaces that wait for one."""
-        self.hub.native.debug(error.strerror, depth=2, level=WARNING)
+        self.hub.native.debug(reason_of(error), depth=2, level=WARNING)
         for endpoint in self.endpoints.values():
             if endpoint.link is None:
-                endpoint.last_error = error.strerror
+                endpoint.last_error = reason_of(error)
 
     def _is_open(self) -> bool:
         """To be asked again after whatever releases the lock."""

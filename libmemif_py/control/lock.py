@@ -19,7 +19,7 @@ class ControlLock:
 
     def __init__(self) -> None:
         """Not held."""
-        self._lock = _thread.RLock()
+        self._lock: Any = _thread.RLock()  # its stub lacks what threading uses of it
 
     def __enter__(self) -> None:
         """Wait for the lock."""
@@ -48,7 +48,7 @@ class ControlLock:
 class Unlocked:
     """See ControlLock.unlocked."""
 
-    def __init__(self, lock: _thread.RLock) -> None:
+    def __init__(self, lock: Any) -> None:
         """For one use."""
         self._lock = lock
         self._state: Any = None

@@ -41,8 +41,8 @@ def hand_on() -> None:
                 LOGGER.handle(
                     LOGGER.makeRecord(LOGGER.name, level, file, line, text, (), None, function)
                 )
-        except Exception:
-            sys.excepthook(*sys.exc_info())  # a handler's own must not end the library's thread
+        except Exception as error:  # a handler's own must not end the library's thread
+            sys.excepthook(type(error), error, error.__traceback__)
 
 
 def clear() -> None:

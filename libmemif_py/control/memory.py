@@ -36,18 +36,23 @@ if TYPE_CHECKING:
 
         def provides(self) -> bool:
             """As slave: the program has buffers of its own."""
+            ...
 
         def maps(self) -> bool:
             """As master: the program maps regions itself."""
+            ...
 
         def add(self, size: int, context: Any) -> tuple[Any, int]:
             """Address and fd of at least `size` bytes, both the program's. Raises MemifError."""
+            ...
 
         def map(self, size: int, fd: int, context: Any) -> Any:
             """The address at which the program mapped a peer's region. Raises MemifError."""
+            ...
 
         def offsets(self, count: int, context: Any) -> list[int] | None:
             """Where each of `count` buffers lies in the region; None: one after the other."""
+            ...
 
         def delete(self, address: Any, size: int, fd: int, context: Any) -> None:
             """The connection is over."""
@@ -62,14 +67,23 @@ if TYPE_CHECKING:
 
         def unlocked(self) -> Unlocked:
             """For the time of a callback into the program."""
+            ...
 
     class Link(Protocol):
         """What the memory of a link uses of the link."""
 
-        hub: Hub
         channel: Channel
         closing: bool
-        endpoint: Endpoint | None
+
+        @property
+        def hub(self) -> Hub:
+            """The hub."""
+            ...
+
+        @property
+        def owner(self) -> Endpoint:
+            """Its interface."""
+            ...
 
 
 # The program provides one region for all buffers.
@@ -133,7 +147,7 @@ class Memory:
         self._map(region)
 
     def _check_peer_region(self, region: Region) -> None:
-        unsealed = self._link.endpoint.settings.unsealed
+        unsealed = self._link.owner.settings.unsealed
         regions.check_peer_region(region.fd, region.size, self._link.channel.peer, unsealed)
 
     def _take_external(self, region: Region, external: External) -> None:
@@ -173,7 +187,7 @@ class Memory:
 
     # ---- a slave's ----
 
-    def create(self, wanted: Prepare) -> tuple[list, list, list]:
+    def create(self, wanted: Prepare) -> tuple[list[Any], list[Any], list[Any]]:
         """Make regions and queues; returns what SlaveHandshake.offer takes.
 
         Raises MemifError, OSError, LinkEndedError.
@@ -185,7 +199,7 @@ class Memory:
             wanted.num_s2m,
             wanted.num_m2s,
             wanted.log2_ring_size,
-            self._link.endpoint.settings.buffer_size,
+            self._link.owner.settings.buffer_size,
             tailroom=tailroom,
             max_buffer_region=_ANY_SIZE if is_external else regions.MAX_BUFFER_REGION,
         )
@@ -196,6 +210,13 @@ class Memory:
         s2m = self._create_queues(wanted, layout.s2m, tailroom, is_tx=True)
         m2s = self._create_queues(wanted, layout.m2s, tailroom, is_tx=False)
         return [(region.size, region.fd) for region in self.regions], s2m, m2s
+
+    @property
+    def _external(self) -> External:
+        """For code that only programs with such memory reach."""
+        if self._hub.external is None:
+            raise errors.ArgumentError("the program has no memory of its own for regions")
+        return self._hub.external
 
     def _is_external(self) -> bool:
         return self._hub.external is not None and self._hub.external.provides()
@@ -220,7 +241,7 @@ class Memory:
         self._create_regions(layout.sizes[:1])
         with self._hub.users:  # as in _take_external
             with self._hub.unlocked():
-                address, fd = self._hub.external.add(size, self._context())
+                address, fd = self._external.add(size, self._context())
             region = Region(1, size, fd)
             region.address, region.borrowed = address, True
             self._keep(region)
@@ -257,7 +278,7 @@ class Memory:
         if not self._is_external():
             return ffi.NULL
         with self._hub.users, self._hub.unlocked():
-            offsets = self._hub.external.offsets(1 << log2_ring_size, self._context())
+            offsets = self._external.offsets(1 << log2_ring_size, self._context())
         self._check_alive()
         return ffi.NULL if offsets is None else ffi.new("uint32_t[]", offsets)
 
@@ -267,7 +288,7 @@ class Memory:
         self, *, is_tx: bool, qid: int, efd: int, log2_ring_size: int, **others: Any
     ) -> None:
         """Names and values are those of struct mif_queue_config."""
-        settings = self._link.endpoint.settings
+        settings = self._link.owner.settings
         config = {
             "is_slave": not settings.is_master,
             "is_tx": is_tx,
@@ -277,7 +298,7 @@ class Memory:
             "log2_ring_size": log2_ring_size,
             "buffer_size": settings.buffer_size,
         } | others
-        native, handle = self._native, self._link.endpoint.handle
+        native, handle = self._native, self._link.owner.handle
         struct = native.ffi.new("struct mif_queue_config *", config)
         code = native.lib.mif_connection_add_queue(handle, struct)
         native.check(code, f"{'tx' if is_tx else 'rx'} queue {qid}")
@@ -287,14 +308,14 @@ class Memory:
 
     def _map(self, region: Region) -> None:
         """Have the core map it."""
-        handle = self._link.endpoint.handle
+        handle = self._link.owner.handle
         code = self._native.lib.mif_connection_map(handle, region.index, region.fd, region.size)
         self._native.check(code, f"region {region.index} of {region.size} bytes")
 
     def _adopt(self, region: Region) -> None:
         """Have the core use what the program has mapped."""
         code = self._native.lib.mif_connection_adopt(
-            self._link.endpoint.handle, region.index, region.address, region.size
+            self._link.owner.handle, region.index, region.address, region.size
         )
         self._native.check(code, f"external region {region.index} of {region.size} bytes")
 
@@ -312,7 +333,7 @@ class Memory:
             raise LinkEndedError
 
     def _context(self) -> Any:
-        return self._link.endpoint.private_ctx
+        return self._link.owner.private_ctx
 
     # ---- the end ----
 
@@ -330,12 +351,12 @@ class Memory:
         Raises the first error when all is done.
         """
         with Steps() as steps:
-            self._native.lib.mif_connection_down(self._link.endpoint.handle)
+            self._native.lib.mif_connection_down(self._link.owner.handle)
             steps.take(self._unmap)
             steps.take(self._give_regions_back)
 
     def _unmap(self) -> None:
-        code = self._native.lib.mif_connection_release(self._link.endpoint.handle)
+        code = self._native.lib.mif_connection_release(self._link.owner.handle)
         self._native.check(code, "regions")
 
     def _give_regions_back(self) -> None:
@@ -347,7 +368,7 @@ class Memory:
             steps.take(close_fds, [r.fd for r in kept if r.fd >= 0 and not r.borrowed])
 
     def _give_back(self, region: Region) -> None:
-        external, context = self._hub.external, self._context()
+        external, context = self._external, self._context()
         with self._hub.unlocked():
             external.delete(region.address, region.size, region.fd, context)
 

@@ -81,7 +81,7 @@ _threads: dict[int, ControlThread] = {}  # by hub
 generation = 0  # how many forks led to this process since the import
 
 
-@ffi.def_extern(name="mif_python_control", error=native.codes["SYSCALL"])
+@ffi.def_extern(name="mif_python_control", error=native.codes["SYSCALL"])  # type: ignore[untyped-decorator]
 def _control(pointer: int, fd: int, events: int) -> int:
     thread = _threads.get(pointer)
     if thread is None:

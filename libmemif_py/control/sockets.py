@@ -15,6 +15,7 @@ from .steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 # Options that a socket inherits from its listener, and that add control data to each message.
@@ -38,7 +39,7 @@ class Access:
         """Equal when it asks for the same."""
         return isinstance(other, Access) and self._asked() == other._asked()
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment] # as Python does by itself, but said
 
     def __bool__(self) -> bool:
         """False when it asks for nothing."""
@@ -250,7 +251,8 @@ def _socket_of(fd: int) -> _socket.socket:
 
 
 def _accept_from(listening: _socket.socket, lib: Any) -> Channel:
-    sock = _socket_of(listening._accept()[0])
+    accept: Callable[[], tuple[int, Any]] = listening._accept  # type: ignore[attr-defined]
+    sock = _socket_of(accept()[0])
     try:
         sock.setblocking(False)
         _pass_nothing(sock)
@@ -260,6 +262,7 @@ def _accept_from(listening: _socket.socket, lib: Any) -> Channel:
             steps.take(
                 lib.mif_untrusted_close, sock.detach()
             )  # the peer is not known, so it may be untrusted
+        raise
 
 
 def _pass_nothing(sock: _socket.socket) -> None:

@@ -19,7 +19,7 @@ import posix
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TypeGuard
 
 _LAST_UID = 0xFFFFFFFF - 4096  # what is above is a negative errno
 
@@ -30,7 +30,7 @@ def named(error: OSError, call: str) -> OSError:
     return error
 
 
-def is_denied(error: BaseException) -> bool:
+def is_denied(error: BaseException) -> TypeGuard[OSError]:
     """Whether the system has no such call for us, as under a seccomp filter."""
     return isinstance(error, OSError) and error.errno in (errno.EPERM, errno.ENOSYS)
 
@@ -51,6 +51,11 @@ def named_call(call: str, function: Callable[..., Any], *arguments: Any, **optio
     except OSError as error:
         named(error, call)
         raise
+
+
+def reason_of(error: OSError) -> str:
+    """Why a call failed."""
+    return error.strerror or str(error)
 
 
 def geteuid() -> int:

@@ -60,8 +60,8 @@ class Record:
     Fields named in `hidden` hold secrets and are left out of `repr`, which ends up in logs.
     """
 
-    __slots__ = ()
-    __hash__ = None
+    __slots__: tuple[str, ...] = ()
+    __hash__ = None  # type: ignore[assignment] # as Python does by itself, but said
     hidden: tuple[str, ...] = ()
 
     def __init__(self, *values: Any, **named: Any) -> None:
@@ -91,7 +91,7 @@ class Record:
 class Message(Record):
     """A control message. `label` is its name in the protocol."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
     label: str
     type_number: int
 
