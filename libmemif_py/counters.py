@@ -85,11 +85,7 @@ def fill(endpoint: Endpoint, queue: int, is_tx: bool) -> tuple[int, int] | None:
     A packet of which only a part is in the ring counts as one. None if there is no such ring. In
     version 512 the receiver of a master-to-slave ring gives slots back by posting buffers.
     """
-    found: Any = reactor.ffi.new("struct mif_fill *")
-    with LOCK:  # otherwise the control thread might unmap the ring meanwhile
-        link = endpoint.link
-        if link is None or not link.up or queue >= len(link.rings(is_tx)):
-            return None
-        if reactor.lib.mif_native_fill(endpoint.handle, queue, is_tx, found):
-            return None
-    return found.packets, found.slots
+    found: Any = reactor.ffi.new("struct mif_ring_state *")
+    if reactor.lib.mif_queue_ring(endpoint.handle, queue, is_tx, found):
+        return None
+    return found.fill.packets, found.fill.slots

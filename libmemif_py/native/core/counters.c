@@ -2,6 +2,7 @@
 #include "core/counters.h"
 
 #include "core/arena.h"
+#include "core/queue.h"
 
 static struct mif_totals sum_totals(const struct mif_queue *q, bool is_tx)
 {
@@ -21,23 +22,29 @@ static struct mif_totals sum_totals(const struct mif_queue *q, bool is_tx)
 void mif_queue_totals(const void *handle, uint16_t qid, int is_tx, struct mif_totals *totals)
 {
     *totals = (struct mif_totals){0};
+    mif_queues_lock(); /* the end of a connection adds its counts to those of former ones */
     if (mif_lookup(handle) != NULL && qid < MIF_MAX_QUEUES)
         *totals = sum_totals(mif_queue_at(handle, qid, is_tx ? MIF_TX : MIF_RX), is_tx);
+    mif_queues_unlock();
 }
 
 void mif_totals_keep(struct mif_queue *q, bool is_tx)
 {
+    mif_queues_lock();
     struct mif_totals sum = sum_totals(q, is_tx);
     q->done = q->next = q->limit = q->extra_slots = q->bytes = q->full = q->signals = 0;
     q->before = sum;
+    mif_queues_unlock();
 }
 
 void mif_totals_forget(const void *handle)
 {
+    mif_queues_lock();
     for (uint32_t qid = 0; qid < MIF_MAX_QUEUES; qid++) {
         if (!mif_arena_has_queues(handle, qid))
             continue;
         mif_queue_at(handle, qid, MIF_RX)->before = (struct mif_totals){0};
         mif_queue_at(handle, qid, MIF_TX)->before = (struct mif_totals){0};
     }
+    mif_queues_unlock();
 }

@@ -5,7 +5,8 @@
 
 #include "core/state.h"
 
-/* Zeroes when the interface has no such queue. Any thread, at any time. */
+/* Zeroes when the interface has no such queue. Any thread, at any time. Every function here takes
+ * the lock of the queues. */
 void mif_queue_totals(const void *handle, uint16_t qid, int is_tx, struct mif_totals *totals);
 
 /* Keeps what a queue has counted for the next connection. */

@@ -242,14 +242,15 @@ void mif_queue_release(const struct mif_connection *conn, struct mif_queue *q, b
 
 /* ---- modes and interrupts ---- */
 
-/* An rx queue that is up, for a control function. The caller holds the lock, which keeps it up. The
+/* A queue that is up, for a control function. The caller holds the lock, which keeps it up. The
  * busy mark cannot do that here: it belongs to the one thread that runs bursts on the queue. */
-static struct mif_queue *locked_rx_queue(const void *handle, uint16_t qid)
+static struct mif_queue *locked_queue(const void *handle, uint16_t qid,
+                                      enum mif_direction direction)
 {
     struct mif_connection *conn = mif_lookup(handle);
     if (conn == NULL || qid >= MIF_MAX_QUEUES)
         return NULL;
-    struct mif_queue *q = mif_queue_at(handle, qid, MIF_RX);
+    struct mif_queue *q = mif_queue_at(handle, qid, direction);
     return atomic_load(&q->owner) == (uintptr_t)handle ? q : NULL;
 }
 
@@ -258,7 +259,7 @@ int mif_queue_set_polling(void *handle, uint16_t qid, int polling)
     if (mif_in_forked_child())
         return MIF_ERR_DISCONNECTED; /* a lock may have been held when the process forked */
     pthread_mutex_lock(&lock);
-    struct mif_queue *q = locked_rx_queue(handle, qid);
+    struct mif_queue *q = locked_queue(handle, qid, MIF_RX);
     int err = q == NULL ? mif_why_not(handle, qid, MIF_RX) : MIF_ERR_SUCCESS;
     if (q != NULL) {
         bool was_polling = atomic_exchange(&q->polling, polling ? 1 : 0) != 0;
@@ -282,7 +283,7 @@ int mif_queue_set_polling(void *handle, uint16_t qid, int polling)
 void mif_queue_drop_signal(void *handle, uint16_t qid)
 {
     pthread_mutex_lock(&lock);
-    struct mif_queue *q = locked_rx_queue(handle, qid);
+    struct mif_queue *q = locked_queue(handle, qid, MIF_RX);
     if (q != NULL && atomic_load(&q->polling))
         mif_efd_drain(q->efd);
     pthread_mutex_unlock(&lock);
@@ -293,7 +294,7 @@ int mif_queue_efd(void *handle, uint16_t qid, int *fd)
     if (mif_in_forked_child())
         return MIF_ERR_DISCONNECTED;
     pthread_mutex_lock(&lock);
-    struct mif_queue *q = locked_rx_queue(handle, qid);
+    struct mif_queue *q = locked_queue(handle, qid, MIF_RX);
     int err = q == NULL ? mif_why_not(handle, qid, MIF_RX) : MIF_ERR_SUCCESS;
     if (q != NULL)
         *fd = q->efd;
@@ -363,4 +364,21 @@ int mif_queue_look(void *handle, uint16_t qid, int is_tx, struct mif_queue_state
     if (posted > 0)
         state->buffer_size = posted;
     return MIF_ERR_SUCCESS;
+}
+
+int mif_queue_ring(const void *handle, uint16_t qid, int is_tx, struct mif_ring_state *state)
+{
+    enum mif_direction direction = is_tx ? MIF_TX : MIF_RX;
+    if (mif_in_forked_child())
+        return MIF_ERR_DISCONNECTED;
+    pthread_mutex_lock(&lock);
+    struct mif_queue *q = locked_queue(handle, qid, direction);
+    int err = q == NULL ? mif_why_not(handle, qid, direction) : MIF_ERR_SUCCESS;
+    if (q != NULL) {
+        *state = (struct mif_ring_state){.slots = q->mask + 1u,
+                                         .usable = mif_capacity(q, (enum mif_kind)q->kind)};
+        mif_ring_fill(q, is_tx, &state->fill);
+    }
+    pthread_mutex_unlock(&lock);
+    return err;
 }

@@ -6,7 +6,7 @@
 #ifndef MIF_QUEUE_H
 #define MIF_QUEUE_H
 
-#include "core/state.h"
+#include "core/ring.h"
 
 struct mif_queue_config {
     uint16_t version; /* 256 or 512 */
@@ -58,5 +58,13 @@ struct mif_queue_state {
     uint32_t buffer_size; /* as configured; of a sending master: what the peer posted last */
 };
 int mif_queue_look(void *handle, uint16_t qid, int is_tx, struct mif_queue_state *state);
+
+/* A ring at this moment. */
+struct mif_ring_state {
+    uint32_t slots;  /* of the ring */
+    uint32_t usable; /* that can be in use: version 256 keeps one empty */
+    struct mif_fill fill;
+};
+int mif_queue_ring(const void *handle, uint16_t qid, int is_tx, struct mif_ring_state *state);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "python/extension.h"
 
-#include "core/arena.h"
 #include "core/errors.h"
 
 #include <errno.h>
@@ -23,13 +22,4 @@ struct mif_poller *mif_native_poller_new(void)
         return NULL;
     }
     return poller;
-}
-
-int mif_native_fill(const void *handle, uint32_t qid, int is_tx, struct mif_fill *fill)
-{
-    const struct mif_connection *conn = mif_lookup(handle);
-    if (conn == NULL || qid >= (is_tx ? conn->tx_count : conn->rx_count))
-        return MIF_ERR_QID;
-    mif_ring_fill(mif_queue_at(handle, qid, is_tx ? MIF_TX : MIF_RX), is_tx, fill);
-    return MIF_ERR_SUCCESS;
 }
