@@ -21,6 +21,8 @@ LIBRARIES = {
 # Nothing of this machine and of its Python: what programs are compiled against is the same.
 PORTABLE = ["--no-architecture", "--no-corpus-path", "--no-comp-dir-path", "--no-show-locs"]
 PORTABLE += ["--no-elf-needed", "--drop-private-types", "--exported-interfaces-only"]
+# The header of both, beside those in the folder of each.
+EXTRA = ["--header-file", ROOT / "include" / "memif_ext.h"]
 # Bits of the exit status of abidiff.
 FAILED = 1 | 2
 CHANGED = 4
@@ -34,7 +36,7 @@ def recorded(name: str) -> Path:
 def record(name: str, library: Path, file: Path) -> None:
     """Write down the interface of a library that has debug information."""
     # abidw calls the types of all other headers private.
-    result = _run(["abidw", *PORTABLE, "--headers-dir", ROOT / "include" / name, library])
+    result = _run(["abidw", *PORTABLE, "--headers-dir", ROOT / "include" / name, *EXTRA, library])
     if result.returncode != 0:
         raise SystemExit(f"abidw {library}: status {result.returncode}\n{_said(result)}")
     # How the compiler was led to the source tells where it was built.

@@ -76,8 +76,11 @@ void count_interrupt(struct end *end, uint16_t qid)
 
 int end_create_with(struct end *end, memif_conn_args_t *args)
 {
-    int err = memif_create(&end->conn, args, on_connect, on_disconnect,
-                           end->at_interrupt == NULL ? NULL : on_interrupt, end);
+    memif_ext_on_interrupt_t *interrupt = end->at_interrupt == NULL ? NULL : on_interrupt;
+    int err = end->options == NULL
+                  ? memif_create(&end->conn, args, on_connect, on_disconnect, interrupt, end)
+                  : memif_ext_create(&end->conn, args, on_connect, on_disconnect, interrupt, end,
+                                     end->options, sizeof(*end->options));
 
     memset(args, 0xff, sizeof(*args));
     return err;

@@ -15,6 +15,7 @@
 #include "environment.h"
 
 #include <libmemif.h>
+#include <memif_ext.h>
 
 /* ---- polling ---- */
 
@@ -48,8 +49,9 @@ struct end {
     memif_conn_args_t args;
     end_hook *at_connect;
     end_hook *at_disconnect;
-    end_interrupt_hook *at_interrupt; /* NULL: memif_create is given no on_interrupt */
-    void *context;                    /* for the hooks */
+    end_interrupt_hook *at_interrupt;   /* NULL: memif_create is given no on_interrupt */
+    void *context;                      /* for the hooks */
+    const memif_ext_options_t *options; /* NULL: memif_create makes it, not memif_ext_create */
     /* Kept by the helper. */
     memif_conn_handle_t conn;
     char path[PATH_SIZE]; /* of its socket; 1.0 only, a struct control has it in 4.0 */

@@ -7,6 +7,7 @@ from .. import errors
 from ..control.endpoint import Settings
 from ..control.lock import LOCK
 from ..control.native import Native
+from ..control.sockets import Access
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,18 +21,30 @@ if TYPE_CHECKING:
 _NUMBERS = ("num_s2m_rings", "num_m2s_rings", "buffer_size", "log2_ring_size")
 
 
+# By the numbers of memif_ext_unsealed_t.
+_UNSEALED = ("trusted", "never", "always")
+
+
 class Program:
     """The program's callbacks for one interface (an Observer)."""
 
     admits: Callable[[Endpoint, tuple[int, int, int]], bool] | None = None
-    """The C APIs have no such callback."""
 
-    def __init__(self, native: Native, on_connect: Any, on_disconnect: Any, ctx: Any) -> None:
+    def __init__(
+        self, native: Native, on_connect: Any, on_disconnect: Any, ctx: Any, options: Any = None
+    ) -> None:
         """C pointers; NULL callbacks are not called."""
         self._native = native
         self._on_connect = on_connect
         self._on_disconnect = on_disconnect
         self._ctx = ctx
+        if options and options.allow:
+            self._allow = options.allow
+            self.admits = self._admits
+
+    def _admits(self, _endpoint: Endpoint, peer: tuple[int, int, int]) -> bool:
+        """Call memif_ext_options_t.allow."""
+        return self._allow(self._native.ffi.new("memif_ext_peer_t *", peer), self._ctx) == 1
 
     def connected(self, endpoint: Endpoint, handle: Any) -> None:
         """Call on_connect."""
@@ -105,8 +118,54 @@ class Api:
         endpoint = self.find(handle)
         endpoint.hub.remove(endpoint)
 
-    def settings(self, args: Any, **others: Any) -> Settings:
-        """What both kinds of memif_conn_args_t say, and `others`. Raises MemifError."""
+    def peer(self, handle: Any, answer: Any) -> None:
+        """memif_ext_get_peer."""
+        with LOCK:
+            endpoint = self.find(handle)
+            if not endpoint.connected or endpoint.link is None:
+                raise errors.Disconnected("there is no peer")
+            answer.pid, answer.uid, answer.gid = endpoint.link.peer
+
+    def last_error(self, handle: Any, text: Any, size: int) -> None:
+        """memif_ext_get_last_error."""
+        reason = self.find(handle).last_error.encode()
+        part = reason[: size - 1].decode(errors="ignore").encode()  # no half of a character
+        self.ffi.memmove(text, part + b"\0", len(part) + 1)
+        if part != reason:
+            raise errors.DetailsSizeError("the reason does not fit the buffer")
+
+    def options(self, options: Any) -> dict[str, Any]:
+        """The settings in memif_ext_options_t. Raises ArgumentError."""
+        lib, asked = self.lib, options.set if options else 0
+        known = {
+            name: getattr(lib, f"MEMIF_EXT_SET_{name.upper()}")
+            for name in ("socket_mode", "socket_uid", "socket_gid", "unsealed", "max_packet")
+        } | {"timeout_ms": lib.MEMIF_EXT_SET_TIMEOUT}
+        if asked & ~sum(known.values()):
+            raise errors.ArgumentError(f"options.set 0x{asked:x} has an unknown bit")
+        values = {name: getattr(options, name) for name, bit in known.items() if asked & bit}
+        found: dict[str, Any] = {}
+        if "max_packet" in values:
+            found["max_packet"] = values["max_packet"]
+        if "timeout_ms" in values:
+            _check_range(values["timeout_ms"], "timeout_ms", 1, 2**31 - 1)
+            found["handshake_timeout"] = values["timeout_ms"] / 1000
+        if "unsealed" in values:
+            _check_range(values["unsealed"], "unsealed", 0, len(_UNSEALED) - 1)
+            found["unsealed"] = _UNSEALED[values["unsealed"]]
+        if "socket_mode" in values:
+            _check_range(values["socket_mode"], "socket_mode", 0, 0o777)
+        found["access"] = Access(*(values.get(f"socket_{of}", -1) for of in ("mode", "uid", "gid")))
+        return found
+
+    def settings(self, args: Any, options: Any, **others: Any) -> Settings:
+        """What both kinds of memif_conn_args_t say, the options, and `others`.
+
+        Raises MemifError.
+        """
+        if self.lib.mif_unsealed_never():
+            others["unsealed"] = "never"
+        others = self.options(options) | others
         version = self.lib.mif_protocol_wish()
         if version:
             others |= {"min_version": version, "max_version": version}
@@ -115,7 +174,6 @@ class Api:
             interface_id=args.interface_id,
             if_name=self.ffi.buffer(args.interface_name)[:],
             secret=self.ffi.buffer(args.secret)[:],
-            unsealed="never" if self.lib.mif_unsealed_never() else "trusted",
             **{name: value for name in _NUMBERS if (value := getattr(args, name))},
             **others,
         )
@@ -171,6 +229,11 @@ class Api:
                 } | describe(state)
 
 
+def _check_range(value: int, what: str, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise errors.ArgumentError(f"options.{what} {value}, expected {low} to {high}")
+
+
 def guarded(api: Api, name: str, function: Callable[..., object]) -> Callable[..., int]:
     """Turns the outcome of `function` into a core error code. No exception leaves."""
 
@@ -197,7 +260,13 @@ def _report(api: Api, name: str, error: BaseException) -> None:
 
 def install(api: Api, functions: dict[str, Callable[..., object]]) -> None:
     """Have C's mif_python_NAME call the function of that name."""
-    for name, function in functions.items():
+    both = {
+        "delete": api.delete,
+        "details": api.details,
+        "last_error": api.last_error,
+        "peer": api.peer,
+    }
+    for name, function in (functions | both).items():
         export = api.ffi.def_extern(name=f"mif_python_{name}", error=api.native.codes["SYSCALL"])
         export(guarded(api, name, function))
     if api.lib.mif_embed_in_python_program():

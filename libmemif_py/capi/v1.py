@@ -42,11 +42,18 @@ class ApiV1(common.Api):
             steps.take(self.lib.mif_v1_poller_close)
 
     def create(
-        self, handle: Any, args: Any, on_connect: Any, on_disconnect: Any, interrupt: Any, ctx: Any
+        self,
+        handle: Any,
+        args: Any,
+        on_connect: Any,
+        on_disconnect: Any,
+        interrupt: Any,
+        ctx: Any,
+        options: Any,
     ) -> None:
-        """memif_create."""
-        program = common.Program(self.native, on_connect, on_disconnect, ctx)
-        endpoint = self._hub().add(self._settings(args), program, interrupt, ctx)
+        """memif_create, memif_ext_create."""
+        program = common.Program(self.native, on_connect, on_disconnect, ctx, options)
+        endpoint = self._hub().add(self._settings(args, options), program, interrupt, ctx)
         handle[0] = endpoint.handle
 
     def on_event(self, _pointer: int, fd: int, events: int) -> None:
@@ -68,12 +75,13 @@ class ApiV1(common.Api):
             raise errors.ArgumentError("memif_init was not called")
         return self.hub
 
-    def _settings(self, args: Any) -> Settings:
+    def _settings(self, args: Any, options: Any) -> Settings:
         path = (
             b"" if args.socket_filename == self.ffi.NULL else self.ffi.string(args.socket_filename)
         )
         return self.settings(
             args,
+            options,
             path=path or Settings.path,
             app_name=up_to_nul(self.ffi.buffer(args.instance_name)[:]) or self._hub().app_name,
             mode=self.lib.mif_v1_mode(args),
@@ -89,8 +97,6 @@ def install(ffi: Any, lib: Any) -> None:
             "init": api.init,
             "cleanup": api.cleanup,
             "create": api.create,
-            "delete": api.delete,
             "control": api.on_event,
-            "details": api.details,
         },
     )

@@ -77,16 +77,18 @@ class ApiV4(common.Api):
         on_disconnect: Any,
         interrupt: Any,
         ctx: Any,
+        options: Any,
     ) -> None:
-        """memif_create."""
+        """memif_create, memif_ext_create."""
         hub = self._hub(sock)
         settings = self.settings(
             args,
+            options,
             path=self.ffi.string(sock.path),
             app_name=hub.app_name,
             mode=self.lib.mif_v4_mode(args),
         )
-        program = common.Program(self.native, on_connect, on_disconnect, ctx)
+        program = common.Program(self.native, on_connect, on_disconnect, ctx, options)
         handle[0] = hub.add(settings, program, interrupt, ctx).handle
 
     def request(self, handle: Any) -> None:
@@ -171,8 +173,6 @@ def install(ffi: Any, lib: Any) -> None:
             "adopt_listener": api.adopt_listener,
             "create": api.create,
             "request": api.request,
-            "delete": api.delete,
             "control": api.on_event,
-            "details": api.details,
         },
     )

@@ -9,6 +9,7 @@ _NATIVE = Path(__file__).parents[1]
 
 _PRELUDE = """
 #include "capi/{api}/api.h"
+#include "capi/ext.h"
 #include "core/core.h"
 #include "embed/embed.h"
 
@@ -34,7 +35,7 @@ def module(api: str) -> FFI:
     """The module behind a C API, "v1" or "v4"."""
     name = f"_libmemif_{api}"
     ffi = FFI()
-    for part in ("core/core.cdef", "embed/embed.cdef", f"capi/{api}/api.cdef"):
+    for part in ("core/core.cdef", "embed/embed.cdef", "capi/ext.cdef", f"capi/{api}/api.cdef"):
         ffi.cdef((_NATIVE / part).read_text())
     ffi.embedding_api("")
     ffi.set_source(name, _PRELUDE.format(api=api))

@@ -6,6 +6,7 @@
 #include "capi/v1/api.h"
 
 #include "capi/common.h"
+#include "capi/ext.h"
 #include "capi/v1/state.h"
 #include "core/debug.h"
 #include "core/fork.h"
@@ -18,7 +19,7 @@ int mif_python_cleanup(void);
 int mif_python_create(void **handle, const memif_conn_args_t *args,
                       memif_connection_update_t *on_connect,
                       memif_connection_update_t *on_disconnect, mif_interrupt_fn *on_interrupt,
-                      void *private_ctx);
+                      void *private_ctx, const memif_ext_options_t *options);
 
 int mif_v1_mode(const memif_conn_args_t *args)
 {
@@ -55,9 +56,15 @@ int memif_cleanup(void)
     return mif_in_forked_child() ? mif_error_to_v1(err) : MEMIF_ERR_SUCCESS;
 }
 
-int memif_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
-                 memif_connection_update_t *on_connect, memif_connection_update_t *on_disconnect,
-                 memif_interrupt_t *on_interrupt, void *private_ctx)
+int mif_ext_code(int core_code)
+{
+    return mif_error_to_v1(core_code);
+}
+
+int mif_ext_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
+                   memif_connection_update_t *on_connect, memif_connection_update_t *on_disconnect,
+                   memif_interrupt_t *on_interrupt, void *private_ctx,
+                   const memif_ext_options_t *options)
 {
     if (conn == NULL || args == NULL)
         return MEMIF_ERR_INVAL_ARG;
@@ -68,8 +75,15 @@ int memif_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
     int err = mif_embed_check();
     if (err != MIF_ERR_SUCCESS)
         return mif_error_to_v1(err);
-    return mif_error_to_v1(
-        mif_python_create(conn, args, on_connect, on_disconnect, on_interrupt, private_ctx));
+    return mif_error_to_v1(mif_python_create(conn, args, on_connect, on_disconnect, on_interrupt,
+                                             private_ctx, options));
+}
+
+int memif_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
+                 memif_connection_update_t *on_connect, memif_connection_update_t *on_disconnect,
+                 memif_interrupt_t *on_interrupt, void *private_ctx)
+{
+    return mif_ext_create(conn, args, on_connect, on_disconnect, on_interrupt, private_ctx, NULL);
 }
 
 int memif_delete(memif_conn_handle_t *conn)

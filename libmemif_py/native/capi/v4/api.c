@@ -6,6 +6,7 @@
 #include "capi/v4/api.h"
 
 #include "capi/common.h"
+#include "capi/ext.h"
 #include "capi/v4/socket.h"
 #include "core/debug.h"
 #include "datapath/entry.h"
@@ -22,7 +23,7 @@ int mif_python_adopt_listener(struct mif_v4_socket *sock, int fd);
 int mif_python_create(struct mif_v4_socket *sock, void **handle, const memif_conn_args_t *args,
                       memif_connection_update_t *on_connect,
                       memif_connection_update_t *on_disconnect, mif_interrupt_fn *on_interrupt,
-                      void *private_ctx);
+                      void *private_ctx, const memif_ext_options_t *options);
 int mif_python_request(void *handle);
 
 /* ---- socket objects ---- */
@@ -139,16 +140,29 @@ int mif_v4_mode(const memif_conn_args_t *args)
     return (int)args->mode;
 }
 
-int memif_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
-                 memif_connection_update_t *on_connect, memif_connection_update_t *on_disconnect,
-                 memif_on_interrupt_t *on_interrupt, void *private_ctx)
+int mif_ext_code(int core_code)
+{
+    return core_code;
+}
+
+int mif_ext_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
+                   memif_connection_update_t *on_connect, memif_connection_update_t *on_disconnect,
+                   memif_on_interrupt_t *on_interrupt, void *private_ctx,
+                   const memif_ext_options_t *options)
 {
     if (conn == NULL || args == NULL)
         return MEMIF_ERR_INVAL_ARG;
     if (*conn != NULL)
         return MEMIF_ERR_CONN;
     WITH_SOCKET(args->socket, mif_python_create(sock, conn, args, on_connect, on_disconnect,
-                                                on_interrupt, private_ctx));
+                                                on_interrupt, private_ctx, options));
+}
+
+int memif_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
+                 memif_connection_update_t *on_connect, memif_connection_update_t *on_disconnect,
+                 memif_on_interrupt_t *on_interrupt, void *private_ctx)
+{
+    return mif_ext_create(conn, args, on_connect, on_disconnect, on_interrupt, private_ctx, NULL);
 }
 
 int memif_delete(memif_conn_handle_t *conn)
