@@ -3,14 +3,15 @@
 #define MEMIF_EXT_H
 
 /*
- * What libmemif-py offers beyond libmemif, the same for its 1.0 and its 4.0 interface.
- *
- * No other libmemif has these functions. A program that also builds with others can ask the
- * compiler: __has_include(<memif_ext.h>).
+ * libmemif extensions: what libmemif-py offers beyond libmemif, the same for its interfaces 1.0
+ * and 4.0.
  *
  * Every function returns MEMIF_ERR_SUCCESS (0) or another memif_err_t, with the numbers of the
  * libmemif.h that this header includes. A NULL or unknown connection handle gives
  * MEMIF_ERR_NOCONN. A NULL argument that must not be NULL gives MEMIF_ERR_INVAL_ARG.
+ *
+ * No other libmemif has these functions. A program that also builds with others can ask the
+ * compiler: __has_include(<memif_ext.h>).
  *
  * Structures may grow in later versions, at their end. So a function that fills one is told its
  * size, sizeof of the type: it writes no more than that, and zeroes where it knows less.
@@ -32,17 +33,14 @@ extern "C" {
 
 /* The library that the program runs with. */
 typedef struct memif_ext_library {
-    const char *version; /* of libmemif-py, such as "0.1.0" */
-    const char
-        *interface;      /* of its two C interfaces, the one that the program calls: "1.0", "4.0" */
-    const char *vectors; /* the vector code that bursts use here: "avx2" or "none" */
-    uint16_t protocol_min; /* the memif protocol versions that it speaks: 256 ... */
-    uint16_t protocol_max; /* ... to 512 */
+    const char *version;   /* of libmemif-py, such as "0.1.0" */
+    const char *interface; /* the one that the program calls: "1.0" or "4.0" */
+    const char *vectors;   /* the vector code that bursts use here: "avx2" or "none" */
+    uint16_t protocol_min; /* the memif protocol versions that it speaks: from 256 */
+    uint16_t protocol_max; /* to 512 */
 } memif_ext_library_t;
 
-int memif_ext_get_library(memif_ext_library_t *library, size_t size);
-
-/* A queue is a receive queue or a transmit queue of one connection. */
+/* A queue receives or transmits. */
 typedef enum memif_ext_direction { MEMIF_EXT_RX = 0, MEMIF_EXT_TX = 1 } memif_ext_direction_t;
 
 /* What a queue has done since memif_create, over all connections of the interface. */
@@ -53,21 +51,13 @@ typedef struct memif_ext_counters {
     uint64_t interrupts; /* tx: signals to the peer; none while it polls */
 } memif_ext_counters_t;
 
-/* Zeroes for a queue that was never used. MEMIF_ERR_QID when qid is over 255. */
-int memif_ext_get_counters(memif_conn_handle_t conn, memif_ext_direction_t direction, uint16_t qid,
-                           memif_ext_counters_t *counters, size_t size);
-
-/* A ring at this moment. */
+/* A ring at one moment. */
 typedef struct memif_ext_ring {
     uint32_t slots;   /* of the ring */
     uint32_t used;    /* slots with packets that the receiver has not given back */
     uint32_t packets; /* in these; one that is not complete yet counts as one */
     uint32_t entries; /* the most entries of a memif_buffer_t array that one packet may take */
 } memif_ext_ring_t;
-
-/* MEMIF_ERR_DISCONNECTED, or MEMIF_ERR_QID, when there is no such ring now. */
-int memif_ext_get_ring(memif_conn_handle_t conn, memif_ext_direction_t direction, uint16_t qid,
-                       memif_ext_ring_t *ring, size_t size);
 
 /*
  * The process at the other end of the control socket, as the kernel recorded it: a slave when it
@@ -81,30 +71,26 @@ typedef struct memif_ext_peer {
     gid_t gid; /* the effective group */
 } memif_ext_peer_t;
 
-/* MEMIF_ERR_DISCONNECTED while there is no connection. */
-int memif_ext_get_peer(memif_conn_handle_t conn, memif_ext_peer_t *peer, size_t size);
-
 /*
- * Why the last connection ended or could not be made, in words, as one line and with a NUL behind
- * it; empty when nothing has failed yet. What the peer said of it is escaped where it cannot be
- * printed. MEMIF_ERR_NOBUF_DET when it was cut to `size` bytes.
+ * Decides whether a peer may connect: 1 means yes, any other value no. `peer` is valid during the
+ * call. private_ctx is what memif_ext_create was given.
  */
-int memif_ext_get_last_error(memif_conn_handle_t conn, char *text, size_t size);
-
-/* Whether a peer may connect: 1 yes, any other value no. `peer` is valid during the call. */
 typedef int(memif_ext_allow_t)(const memif_ext_peer_t *peer, void *private_ctx);
 
+/* Packets wait in a receive queue: memif_interrupt_t of 1.0, memif_on_interrupt_t of 4.0. */
 typedef int(memif_ext_on_interrupt_t)(memif_conn_handle_t conn, void *private_ctx, uint16_t qid);
 
-/* Whether memory that its owner can take away (not a sealed memfd) is accepted from a peer. An
- * access to memory that is gone raises SIGBUS. */
+/*
+ * Whether memory that its owner can take away, which is all but a sealed memfd, is accepted from a
+ * peer. An access to memory that is gone raises SIGBUS.
+ */
 typedef enum memif_ext_unsealed {
     MEMIF_EXT_UNSEALED_TRUSTED = 0, /* the default: from root and from our own user */
     MEMIF_EXT_UNSEALED_NEVER = 1,
     MEMIF_EXT_UNSEALED_ALWAYS = 2
 } memif_ext_unsealed_t;
 
-/* Which numbers of memif_ext_options_t are to be used. */
+/* Which numbers of memif_ext_options_t are to be used, as bits of its `set`. */
 #define MEMIF_EXT_SET_SOCKET_MODE 0x01u
 #define MEMIF_EXT_SET_SOCKET_UID 0x02u
 #define MEMIF_EXT_SET_SOCKET_GID 0x04u
@@ -112,22 +98,83 @@ typedef enum memif_ext_unsealed {
 #define MEMIF_EXT_SET_MAX_PACKET 0x10u
 #define MEMIF_EXT_SET_TIMEOUT 0x20u
 
-/* What memif_conn_args_t has no room for. */
+/* What memif_conn_args_t has no room for. A number that is not named in `set` has its default. */
 typedef struct memif_ext_options {
-    uint32_t set;             /* MEMIF_EXT_SET_*; what is not set has its default */
+    uint32_t set;             /* MEMIF_EXT_SET_* */
     mode_t socket_mode;       /* master: permissions of the socket file, such as 0660 */
     uid_t socket_uid;         /* master: its owner */
     gid_t socket_gid;         /* master: its group */
     uint32_t unsealed;        /* memif_ext_unsealed_t */
-    uint32_t max_packet;      /* a peer that sends a longer packet is disconnected; bytes */
+    uint32_t max_packet;      /* bytes; a peer that sends a longer packet is disconnected */
     uint32_t timeout_ms;      /* until a peer must have completed the handshake; 10,000 */
     memif_ext_allow_t *allow; /* NULL: every peer that is good in all other respects */
 } memif_ext_options_t;
 
 /*
- * memif_create with more options. `size` is sizeof(memif_ext_options_t); options may be NULL. All
- * else is as for memif_create. MEMIF_ERR_INVAL_ARG for a value that cannot be used: the debug lines
- * (LIBMEMIF_DEBUG=1) say which and why.
+ * Tells which library the program runs with.
+ *
+ * library: out. Its strings are constants.
+ * size: sizeof(memif_ext_library_t).
+ */
+int memif_ext_get_library(memif_ext_library_t *library, size_t size);
+
+/*
+ * Reads the counters of a queue.
+ *
+ * direction: whether the queue receives or transmits.
+ * counters: out; zeroes for a queue that was never used.
+ * size: sizeof(memif_ext_counters_t).
+ *
+ * Returns MEMIF_ERR_QID when qid is over 255.
+ */
+int memif_ext_get_counters(memif_conn_handle_t conn, memif_ext_direction_t direction, uint16_t qid,
+                           memif_ext_counters_t *counters, size_t size);
+
+/*
+ * Tells how large a ring is and how full.
+ *
+ * direction: whether the queue receives or transmits.
+ * ring: out.
+ * size: sizeof(memif_ext_ring_t).
+ *
+ * Returns MEMIF_ERR_DISCONNECTED while there is no connection, MEMIF_ERR_QID when that has no such
+ * queue.
+ */
+int memif_ext_get_ring(memif_conn_handle_t conn, memif_ext_direction_t direction, uint16_t qid,
+                       memif_ext_ring_t *ring, size_t size);
+
+/*
+ * Tells who is at the other end.
+ *
+ * peer: out.
+ * size: sizeof(memif_ext_peer_t).
+ *
+ * Returns MEMIF_ERR_DISCONNECTED while there is no connection.
+ */
+int memif_ext_get_peer(memif_conn_handle_t conn, memif_ext_peer_t *peer, size_t size);
+
+/*
+ * Tells why the last connection ended or could not be made.
+ *
+ * text: out, one line with a NUL behind it; empty when nothing has failed yet. What the peer said
+ * of it is escaped where it cannot be printed. size: bytes of `text`, at least 1.
+ *
+ * Returns MEMIF_ERR_NOBUF_DET when the line was cut to fit.
+ */
+int memif_ext_get_last_error(memif_conn_handle_t conn, char *text, size_t size);
+
+/*
+ * Creates an interface as memif_create does, with more options.
+ *
+ * options: read during the call only. NULL: as memif_create.
+ * size: sizeof(memif_ext_options_t).
+ *
+ * The other arguments are those of memif_create. `allow` is called before a peer is connected, with
+ * the same private_ctx as the other callbacks. The environment variable LIBMEMIF_UNSEALED=never has
+ * precedence over `unsealed`.
+ *
+ * Returns what memif_create returns, and MEMIF_ERR_INVAL_ARG for an option that cannot be used. The
+ * debug lines (LIBMEMIF_DEBUG=1) say which and why.
  */
 int memif_ext_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
                      memif_connection_update_t *on_connect,
@@ -135,17 +182,25 @@ int memif_ext_create(memif_conn_handle_t *conn, memif_conn_args_t *args,
                      memif_ext_on_interrupt_t *on_interrupt, void *private_ctx,
                      const memif_ext_options_t *options, size_t size);
 
-/* How many slots of a transmit ring memif_buffer_alloc could give out now. */
+/*
+ * Tells how many slots of a transmit ring memif_buffer_alloc could give out now.
+ *
+ * slots: out.
+ */
 int memif_ext_get_room(memif_conn_handle_t conn, uint16_t qid, uint32_t *slots);
 
 /*
- * Waits until a transmit ring has room for `packets` packets of one buffer each, or timeout_ms
- * milliseconds; -1 waits for ever, 0 does not wait.
+ * Waits until a transmit ring has room.
  *
- * The thread sleeps. It looks again after a time that the receiver's pace so far suggests, at least
- * 10 microseconds and at most a millisecond later: no libmemif tells a sender when it gives buffers
- * back. MEMIF_ERR_AGAIN when the time is up, MEMIF_ERR_INVAL_ARG when the ring has fewer slots than
- * that, MEMIF_ERR_DISCONNECTED at once when the connection ends. Signals do not end the wait.
+ * packets: how many, of one buffer each.
+ * timeout_ms: in milliseconds; -1 waits for ever, 0 does not wait.
+ *
+ * The thread sleeps and looks again from time to time: no receiver says when it gives buffers back.
+ * The pace of the receiver so far decides how soon, at least 10 microseconds and at most one
+ * millisecond later. Signals do not end the wait.
+ *
+ * Returns MEMIF_ERR_AGAIN when the time is up, MEMIF_ERR_INVAL_ARG when the ring never has so much
+ * room, and MEMIF_ERR_DISCONNECTED when the connection ends meanwhile.
  */
 int memif_ext_wait_room(memif_conn_handle_t conn, uint16_t qid, uint32_t packets, int timeout_ms);
 

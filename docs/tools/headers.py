@@ -14,6 +14,8 @@ from pathlib import Path
 
 INCLUDE = Path(__file__).resolve().parents[2] / "include"
 FOLDERS = {"1.0": INCLUDE / "libmemif1", "4.0": INCLUDE / "libmemif4"}
+# Of both generations.
+EXTENSIONS = "memif_ext.h"
 
 # What a C compiler does not see, or sees only in C++.
 _CPLUSPLUS_ELSE = re.compile(
@@ -74,7 +76,8 @@ class Header:
 
 def load(api: str, file: str = "libmemif.h") -> Header:
     """Read a header of a generation of the interface, "1.0" or "4.0"."""
-    return parse((FOLDERS[api] / file).read_text(encoding="utf-8"))
+    folder = INCLUDE if file == EXTENSIONS else FOLDERS[api]
+    return parse((folder / file).read_text(encoding="utf-8"))
 
 
 def parse(text: str) -> Header:

@@ -5,7 +5,8 @@
     manual.py --write SECTION FOLDER     write them
 
 One page a function, `memif_create.3memif1` for the 1.0 API, `memif_create.3memif4` for that
-of 4.0, and an overview of each, `libmemif1.7` and `libmemif4.7`. meson calls this at build time.
+of 4.0, and an overview of each, `libmemif1.7` and `libmemif4.7`. The functions of memif_ext.h have
+a page in both, and one overview, `memif_ext.7`. meson calls this at build time.
 """
 
 from __future__ import annotations
@@ -30,29 +31,38 @@ _WIDTH = 78
 def pages(section: str) -> dict[str, str]:
     """All pages of manual section "3" or "7": file name to text."""
     made = {}
-    for api, library in LIBRARIES.items():
-        header = headers.load(api)
-        writer = Writer(api, header)
-        if section == "7":
-            made[f"{library}.7"] = writer.overview()
-            continue
-        for item in header.of("function"):
-            made[f"{item.name}.{SECTIONS[api]}"] = writer.function(item)
+    for api in LIBRARIES:
+        for writer in (Writer(api), ExtensionWriter(api)):
+            if section == "7":
+                made[f"{writer.name}.7"] = writer.overview()
+                continue
+            for item in writer.header.of("function"):
+                made[f"{item.name}.{SECTIONS[api]}"] = writer.function(item)
     return made
 
 
 class Writer:
     """Writes the pages of one header."""
 
-    def __init__(self, api: str, header: Header) -> None:
+    file = "libmemif.h"
+
+    def __init__(self, api: str) -> None:
         """Of the interface `api`."""
         self.library = LIBRARIES[api]
+        self.name = self.library
         self.section = SECTIONS[api]
-        self.other = LIBRARIES[_OTHER[api]]
         self.api = api
-        self.header = header
-        self.functions = {item.name for item in header.of("function")}
+        self.header: Header = headers.load(api, self.file)
+        self.functions = {item.name for item in self.header.of("function")}
         self.day = _day(api)
+        self.beside = [
+            "libmemif(7)",
+            f"{LIBRARIES[_OTHER[api]]}(7)",
+            "memif_ext(7)",
+            f"memif_create({self.section})",
+        ]
+        self.version = f"libmemif {api}"
+        self.what = f", interface {api}"
 
     def function(self, item: Item) -> str:
         """The page of a function."""
@@ -70,7 +80,7 @@ class Writer:
             if returns:
                 lines.append(".PP")
             lines += self._prose([("", paragraphs(self.header.overview)[1][1])])
-        lines += self._see_also([f"{self.library}(7)", *self._related(item)])
+        lines += self._see_also([f"{self.name}(7)", *self._related(item)])
         return "\n".join(lines) + "\n"
 
     def overview(self) -> str:
@@ -79,14 +89,14 @@ class Writer:
         what = said[0][1].partition(": ")[2]
         functions = self.header.of("function")
         lines = [
-            *self._top(self.library, "7"),
-            *self._name(self.library, f"{what.rstrip('.')}, interface {self.api}"),
+            *self._top(self.name, "7"),
+            *self._name(self.name, f"{what.rstrip('.')}{self.what}"),
             ".SH SYNOPSIS",
             ".nf",
-            ".B #include <libmemif.h>",
+            f".B #include <{self.file}>",
             ".fi",
             ".PP",
-            f"cc program.c $(pkg\\-config \\-\\-cflags \\-\\-libs {self.library})",
+            *self._compiler(),
             ".SH DESCRIPTION",
             *self._prose(said[1:]),
             ".SH FUNCTIONS",
@@ -97,14 +107,15 @@ class Writer:
             lines += [".TP", f".BR {item.name} ({self.section})", self._text(what)]
         lines += self._constants()
         lines += self._types()
-        lines += self._see_also(
-            ["libmemif(7)", f"{self.other}(7)", f"memif_create({self.section})"]
-        )
+        lines += self._see_also(self.beside)
         return "\n".join(lines) + "\n"
+
+    def _compiler(self) -> list[str]:
+        return [f"cc program.c $(pkg\\-config \\-\\-cflags \\-\\-libs {self.library})"]
 
     def _top(self, name: str, section: str) -> list[str]:
         """The title; long names are neither hyphenated nor pulled apart."""
-        title = f'.TH {name} {section} "{self.day}" "libmemif {self.api}" "libmemif manual"'
+        title = f'.TH {name} {section} "{self.day}" "{self.version}" "libmemif manual"'
         return [title, ".nh", ".ad l"]
 
     def _name(self, name: str, what: str) -> list[str]:
@@ -115,7 +126,7 @@ class Writer:
         return [
             ".SH SYNOPSIS",
             ".nf",
-            ".B #include <libmemif.h>",
+            f".B #include <{self.file}>",
             ".PP",
             *(f"\\fB{line}\\fR" for line in code),
             ".fi",
@@ -183,6 +194,32 @@ class Writer:
         name = match[1]
         section = f"({self.section})" if name in self.functions else ""
         return f"\\fB{name}\\fR{section}"
+
+
+class ExtensionWriter(Writer):
+    """Writes the pages of memif_ext.h, which both interfaces have."""
+
+    file = headers.EXTENSIONS
+
+    def __init__(self, api: str) -> None:
+        """Of the interface `api`; the overview is the same for both."""
+        super().__init__(api)
+        self.name = "memif_ext"
+        self.beside = ["libmemif(7)", *(f"{library}(7)" for library in LIBRARIES.values())]
+        self.version = "libmemif-py"
+        self.what = ""
+
+    def _compiler(self) -> list[str]:
+        lines = [
+            f"cc program.c $(pkg\\-config \\-\\-cflags \\-\\-libs {library})"
+            for library in LIBRARIES.values()
+        ]
+        return [line for each in lines for line in (each, ".br")][:-1]
+
+    def _constants(self) -> list[str]:
+        lines = [".SH CONSTANTS", ".nf"]
+        lines += [literal(f"#define {item.declaration}") for item in self.header.of("macro")]
+        return [*lines, ".fi"]
 
 
 def filled(text: str) -> list[str]:

@@ -50,10 +50,11 @@ def _made_c_types(api: str, file: str = "libmemif.h") -> str:
 
 
 def _made_c_functions(api: str, *names: str) -> str:
-    """Functions of libmemif.h: those named."""
-    header = headers.load(api)
-    parts = [f":::{{c:namespace}} {_namespace(api, 'libmemif.h')}\n:::"]
-    return "\n\n".join(parts + [_described(header[name], api, "libmemif.h") for name in names])
+    """Functions of libmemif.h or memif_ext.h: those named."""
+    file = headers.EXTENSIONS if names[0].startswith("memif_ext_") else "libmemif.h"
+    header = headers.load(api, file)
+    parts = [f":::{{c:namespace}} {_namespace(api, file)}\n:::"]
+    return "\n\n".join(parts + [_described(header[name], api, file) for name in names])
 
 
 def _made_c_overview(api: str, file: str = "libmemif.h") -> str:

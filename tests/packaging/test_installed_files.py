@@ -48,10 +48,10 @@ def test_nothing_else_is_installed(plain, usr, usr_v4):
 
 @each_api
 def test_headers_are_those_of_the_sources(installed, api):
-    source = ROOT / "include" / api.headers
     for name in HEADERS:
+        folder = "." if name == "memif_ext.h" else api.headers
         there = installed.include_dir / api.headers / name
-        assert there.read_text() == (source / name).read_text()
+        assert there.read_text() == (ROOT / "include" / folder / name).read_text()
 
 
 def test_the_plain_names_lead_to_the_default_interface(default):

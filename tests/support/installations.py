@@ -21,7 +21,7 @@ from support.builds import (
     run,
 )
 
-HEADERS = ("libmemif.h", "memif.h")
+HEADERS = ("libmemif.h", "memif.h", "memif_ext.h")
 # A wheel cannot hold links, so these are the names for linking.
 WHEEL_LIBRARIES = {V1: "libmemif.so", V4: "libmemif4/libmemif.so"}
 SOURCES = ROOT / "libmemif_py"
@@ -84,7 +84,8 @@ def manual_pages() -> set[str]:
     # The older name of memif_get_socket_path, which no header declares.
     shown = ((api, name) for api in APIS for name in api.exported if "socket_filename" not in name)
     functions = {f"share/man/man3/{name}.3{api.package[3:]}" for api, name in shown}
-    overviews = {f"share/man/man7/{name}.7" for name in ("libmemif", *(a.package for a in APIS))}
+    names = ("libmemif", "memif_ext", *(api.package for api in APIS))
+    overviews = {f"share/man/man7/{name}.7" for name in names}
     command = {f"share/man/man1/{path.name}" for path in (ROOT / "docs" / "man").glob("*.1")}
     return functions | overviews | command
 
