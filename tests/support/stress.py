@@ -74,7 +74,7 @@ def _send(sender: Interface, packets: list[bytes], way: int) -> None:
             with sender.tx_burst(len(left), WIDTH, TIMEOUT) as slots:
                 for at in range(len(slots)):
                     slots[at][: len(left[at])] = left[at]
-                    slots.lengths[at] = len(left[at])
+                    slots.row_lengths[at] = len(left[at])
             sent += len(slots)
 
 
