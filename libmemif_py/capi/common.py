@@ -261,8 +261,6 @@ def _report(api: Api, name: str, error: BaseException) -> None:
 def install(api: Api, functions: dict[str, Callable[..., object]]) -> None:
     """Have C's mif_python_NAME call the function of that name."""
     both = {
-        "delete": api.delete,
-        "details": api.details,
         "last_error": api.last_error,
         "peer": api.peer,
     }

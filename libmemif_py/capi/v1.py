@@ -97,6 +97,8 @@ def install(ffi: Any, lib: Any) -> None:
             "init": api.init,
             "cleanup": api.cleanup,
             "create": api.create,
+            "delete": api.delete,
             "control": api.on_event,
+            "details": api.details,
         },
     )

@@ -173,6 +173,8 @@ def install(ffi: Any, lib: Any) -> None:
             "adopt_listener": api.adopt_listener,
             "create": api.create,
             "request": api.request,
+            "delete": api.delete,
             "control": api.on_event,
+            "details": api.details,
         },
     )
