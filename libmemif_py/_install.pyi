@@ -4,3 +4,4 @@ VERSION: str
 INCLUDEDIR: str
 LIBDIR: str
 LINK_V1: str
+WHEEL: bool

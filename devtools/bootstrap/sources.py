@@ -35,6 +35,8 @@ def check_sources() -> list[str]:
         "checking the format of the C sources": [
             *("clang-format", "--dry-run", "-Werror", *_c_sources()),
         ],
+        "checking the types of the package with mypy": ["mypy"],
+        "checking the types of the package with pyright": ["pyright"],
     }
     return [label for label, command in checks.items() if not succeeds(label, command)]
 

@@ -21,6 +21,8 @@ from .waiting import NoAnswer, Reporter, printable, wait_for_link, wait_option
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from libmemif_py.settings import Mode, Role
+
 EXAMPLES_FIRST = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 DEFAULT_SOCKET = "/run/vpp/memif.sock"
 MOST_QUEUES = 256
@@ -34,14 +36,14 @@ class InterfaceOptions:
     """The interface that the command line asks for."""
 
     socket: str
-    role: str
+    role: Role
     id: int
     secret_file: str | None
     queues: int
     ring_size: int
     buffer_size: int
     protocol: str | None
-    mode: str
+    mode: Mode
     timeout: float
 
     @property
@@ -70,7 +72,7 @@ class InterfaceOptions:
         reporter.watch(interface)
         return interface
 
-    def _make(self, callbacks: dict[str, Callable]) -> Interface:
+    def _make(self, callbacks: dict[str, Any]) -> Interface:
         try:
             return Interface(
                 self.socket,

@@ -115,7 +115,10 @@ class _Ethernet:
             self.was_found = True
 
     def request(self, identifier: int, sequence: int, payload: bytes) -> bytes:
-        return echo_request(self._us, self._target, identifier, sequence, payload)
+        target = self._target
+        if target is None:
+            raise PacketError("the other end has not answered ARP yet")
+        return echo_request(self._us, target, identifier, sequence, payload)
 
     def read_reply(self, frame: bytes) -> EchoReply:
         return read_echo_reply(frame, self._us)
@@ -135,6 +138,12 @@ class _Ip:
         self._target = target
 
     def forget(self) -> None:
+        pass
+
+    def question(self) -> bytes:
+        return b""  # nobody asks: it is always ready
+
+    def take_answer(self, packet: bytes) -> None:
         pass
 
     def request(self, identifier: int, sequence: int, payload: bytes) -> bytes:

@@ -66,7 +66,7 @@ class _Tables:
         from rich.text import Text
 
         all_cells = [cells for _, cells in self._rows]
-        columns = _ALL_COLUMNS
+        columns: tuple[str, ...] = _ALL_COLUMNS
         while len(columns) > _FEWEST and _width(console, all_cells, columns) > options.max_width:
             columns = columns[:-1]
         widths = [max(len(cells[name]) for cells in all_cells) for name in columns]

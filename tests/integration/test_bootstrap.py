@@ -4,10 +4,13 @@ gives to a root of another Debian."""
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import console
 import environment
 import pytest
 import sources
@@ -56,6 +59,35 @@ def test_a_command_line_that_makes_no_sense_is_told(arguments, said):
     result = bootstrap(*arguments)
     assert result.returncode == 1
     assert said in result.stderr
+
+
+# ---- lint
+
+
+def test_both_type_checkers_find_a_fault_in_the_package_and_no_other(tmp_path, monkeypatch, capfd):
+    shutil.copytree(ROOT / "libmemif_py", tmp_path / "libmemif_py")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / "libmemif_py" / "fault.py").write_text('NUMBER: int = "text"\n')
+
+    def only_types(label: str, command: list[str]) -> bool:
+        return "types" not in label or console.succeeds(label, command, tmp_path)
+
+    monkeypatch.setattr(sources, "succeeds", only_types)
+    monkeypatch.setenv("PATH", f"{sys.prefix}/bin:{os.environ['PATH']}")
+    assert sources.check_sources() == [
+        "checking the types of the package with mypy",
+        "checking the types of the package with pyright",
+    ]
+    said = capfd.readouterr()
+    faults = re.findall(r"\S+\.py:\d+:.*error", said.out + said.err)
+    assert len(faults) == 2
+    assert all("fault.py:1:" in fault for fault in faults)
+
+
+def test_what_lints_has_an_exact_version():
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    assert all("==" in wanted for wanted in groups["lint"])
 
 
 # ---- sections

@@ -237,6 +237,18 @@ def test_the_stub_of_the_compiled_part_names_all_it_has(tmp_path, tmp_path_facto
     assert members == {n.name for n in named["Burst"].body if not n.name.startswith("_")}
 
 
+def test_the_stub_of_what_the_build_writes_names_all_it_has(tmp_path, tmp_path_factory):
+    installed = builds.release(tmp_path_factory)
+    stub = ast.parse((installed.package / "_install.pyi").read_text())
+    named = {node.target.id: node.annotation.id for node in stub.body}
+    script = (
+        "from libmemif_py import _install as m; "
+        "print({k: type(v).__name__ for k, v in vars(m).items() if k[0] != '_'})"
+    )
+    stdout, _ = run_script(script, tmp_path, tmp_path_factory)
+    assert ast.literal_eval(stdout) == named
+
+
 def test_a_strict_type_checker_knows_the_public_names(tmp_path, tmp_path_factory):
     installed = builds.release(tmp_path_factory)
     program = tmp_path / "program.py"
