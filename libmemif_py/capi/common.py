@@ -260,7 +260,7 @@ def _report(api: Api, name: str, error: BaseException) -> None:
 
 def install(api: Api, functions: dict[str, Callable[..., object]]) -> None:
     """Have C's mif_python_NAME call the function of that name."""
-    both = {
+    both: dict[str, Callable[..., object]] = {
         "last_error": api.last_error,
         "peer": api.peer,
     }
