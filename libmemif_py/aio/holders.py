@@ -24,28 +24,27 @@ class Holders:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Nobody holds a queue."""
         self._loop = loop
-        self._tasks: dict[int, asyncio.Task[object] | None] = {}
+        self.tasks: dict[int, asyncio.Task[object] | None] = {}
+        """Empty most of the time: look here before you call."""
         self._waiters: list[asyncio.Future[None]] = []
         self._closed = False
 
     def add(self, burst: RxBurst | TxBurst) -> None:
         """The task that runs now has the burst open."""
         queue = burst.queue
-        self._tasks[queue] = asyncio.current_task()
+        self.tasks[queue] = asyncio.current_task()
         burst._on_end = lambda: self._ended(queue)
 
     def _ended(self, queue: int) -> None:
         """On any thread: a burst may be collected anywhere."""
-        del self._tasks[queue]
+        del self.tasks[queue]
         if self._waiters:
             tell(self._loop, self._wake)
 
     def check_own(self, queues: list[int]) -> None:
         """Raise ArgumentError if this task holds all these queues, for it would wait for itself."""
-        if not self._tasks:
-            return
         me = asyncio.current_task()
-        if all(queue in self._tasks and self._tasks[queue] is me for queue in queues):
+        if all(queue in self.tasks and self.tasks[queue] is me for queue in queues):
             raise errors.ArgumentError(
                 "this task has a burst open on the queue: end its `with` block first, or call its "
                 "release()"
@@ -53,7 +52,7 @@ class Holders:
 
     def hold(self, queues: list[int]) -> bool:
         """Whether all these queues are held."""
-        return bool(self._tasks) and all(queue in self._tasks for queue in queues)
+        return all(queue in self.tasks for queue in queues)
 
     async def passed(self, queues: list[int]) -> None:
         """Wait until one of these queues is free. See check_own.

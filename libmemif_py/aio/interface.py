@@ -264,7 +264,7 @@ class AsyncInterface:
                 if self._sent >= PER_TURN:
                     self._sent = 0
                     await asyncio.sleep(0)
-                if self._tx_holders.hold([queue]):
+                if self._tx_holders.tasks:
                     await self._tx_holders.passed([queue])
                 try:
                     part = todo[sent : sent + PER_TURN]
@@ -302,8 +302,12 @@ class AsyncInterface:
     def _send_lock(self, queue: int) -> asyncio.Lock:
         """For one call at a time. The task that holds the queue must not wait for those behind."""
         self.interface._state.check_process()  # a task of the parent may hold the lock
-        self._tx_holders.check_own([queue])
-        return self._send_locks.setdefault(queue, asyncio.Lock())
+        if self._tx_holders.tasks:
+            self._tx_holders.check_own([queue])
+        lock = self._send_locks.get(queue)
+        if lock is None:
+            lock = self._send_locks[queue] = asyncio.Lock()
+        return lock
 
     async def _room(self, error: errors.WaitError, nap: float, queue: int) -> float:
         """Wait for the link, or for room in the ring. Returns the length of the next nap."""

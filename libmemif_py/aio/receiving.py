@@ -87,9 +87,10 @@ class AsyncReceiver:
 
     async def take(self, count: int, ahead: int = 0) -> list[bytes]:
         """At least one and at most `count` packets. `ahead`: how many the ring is asked for."""
-        await self._let_others_run()
+        if self._taken >= PER_TURN:
+            await self._let_others_run()
         while not self._packets:
-            if self._holders.hold(self._queues):
+            if self._holders.tasks:
                 await self._holders.passed(self._queues)
             if not self._packets:
                 with contextlib.suppress(*NOT_NOW):
@@ -104,7 +105,8 @@ class AsyncReceiver:
 
     async def open_burst(self, count: int) -> RxBurst:
         """At least one and at most `count` packets, without a copy if they are in the ring."""
-        await self._let_others_run()
+        if self._taken >= PER_TURN:
+            await self._let_others_run()
         while True:
             await self._holders.passed(self._queues)
             self.put_back()
@@ -122,9 +124,8 @@ class AsyncReceiver:
             self._packets.clear()
 
     async def _let_others_run(self) -> None:
-        if self._taken >= PER_TURN:
-            self._taken = 0
-            await asyncio.sleep(0)
+        self._taken = 0
+        await asyncio.sleep(0)
 
     async def _readable(self) -> None:
         """Wait for packets, or for an event of the link."""
