@@ -129,7 +129,10 @@ class AnyQueue:
             found = receive(queue)
             if found.__class__ is int and not receiver.numbers[queue]:
                 left = take_left(queue)
-                found = found if left is None else left
+                if left is not None:
+                    found = left
+                elif receiver.numbers[queue]:  # its link has just come up
+                    found = receive(queue)
             if found.__class__ is not int:
                 receiver.served(queue)
                 return found, are_held
