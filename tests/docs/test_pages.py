@@ -2,6 +2,7 @@
 """The pages: no line is too wide, pictures show, each page is on the first, examples have types."""
 
 import importlib
+import json
 import re
 import sys
 import tomllib
@@ -106,4 +107,20 @@ def test_a_strict_type_checker_accepts_each_example_of_the_pages(tmp_path, tmp_p
     command = [sys.executable, "-m", "mypy", *options, "--scripts-are-modules", *programs]
     variables = environment(MYPYPATH=str(installed.package.parent))
     result = run(command, env=variables, cwd=tmp_path, timeout=300, status=None)
+    assert result.returncode == 0, result.stdout
+
+
+def test_pyright_accepts_each_example_of_the_pages_too(tmp_path, tmp_path_factory):
+    installed = release(tmp_path_factory)
+    programs = typed_programs(tmp_path)
+    settings = {
+        "include": [str(program) for program in programs],
+        "extraPaths": [str(installed.package.parent)],
+        "pythonVersion": "3.11",
+        # A loop of an example runs at least once, which a type checker cannot see.
+        "reportPossiblyUnboundVariable": False,
+    }
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "pyright", "-p", tmp_path]
+    result = run(command, cwd=tmp_path, timeout=300, status=None)
     assert result.returncode == 0, result.stdout
