@@ -41,7 +41,10 @@ typedef struct memif_ext_library {
 } memif_ext_library_t;
 
 /* A queue receives or transmits. */
-typedef enum memif_ext_direction { MEMIF_EXT_RX = 0, MEMIF_EXT_TX = 1 } memif_ext_direction_t;
+typedef enum memif_ext_direction {
+    MEMIF_EXT_RX = 0, /* the program receives */
+    MEMIF_EXT_TX = 1  /* the program sends */
+} memif_ext_direction_t;
 
 /* What a queue has done since memif_create, over all connections of the interface. */
 typedef struct memif_ext_counters {

@@ -188,7 +188,7 @@ def sockets_option() -> Callable:
 
 def default_socket() -> str:
     """What a command uses that was given no socket."""
-    return os.environ.get("MEMIF_SOCKET") or DEFAULT_SOCKET
+    return os.fsdecode(os.environb.get(b"MEMIF_SOCKET", b"")) or DEFAULT_SOCKET
 
 
 def _common(role: str, wait: float | str) -> list[Callable]:

@@ -73,7 +73,7 @@ class Newcomer:
         python = "~/memif/bin/python"
         said = machine.run(
             LISTS
-            + commands("~/memif/bin/pip install")
+            + commands("pip install '.[tools]'")
             + first_program(f"{python} -m libmemif_py --cflags --libs", python)
         )
         assert VERSION in said

@@ -73,7 +73,10 @@ DAMAGES = {
     "error": (replace_module("control/hub", "raise RuntimeError('two\\nlines')"), "two lines"),
     "exit": (replace_module("control/hub", "raise SystemExit(0)"), "SystemExit: 0"),
     "interrupt": (replace_module("control/hub", "raise KeyboardInterrupt"), "KeyboardInterrupt"),
-    "late error": (replace_module("control/native", "class Native: pass"), "TypeError: "),
+    "late error": (
+        replace_module("control/native", "DEBUG, INFO, WARNING = 10, 20, 30\nclass Native: pass"),
+        "TypeError: ",
+    ),
     "bytecode": (cut_bytecode, "EOFError: "),
     "no backend": (remove_backend, "No module named '_cffi_backend'"),
     "spoilt backend": (spoilt_backend, "_cffi_backend"),
