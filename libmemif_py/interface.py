@@ -13,7 +13,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
-from . import counters, errors, settings
+from . import counters, errors, settings, uninterrupted
 from .any_queue import AnyQueue
 from .control import reactor, regions
 from .control.endpoint import Settings
@@ -32,6 +32,7 @@ from .state import State, closed_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
+    from typing import Any
 
     from typing_extensions import Buffer  # type checkers know it, also without the package
 
@@ -169,23 +170,27 @@ class Interface:
         self._counters = counters.zero(*rings)
         self._state = State(wanted)
         self._sender = Sender(self._state, rings[1])
+        callbacks = {
+            "allow": settings.callback("allow", allow),
+            "on_connect": settings.callback("on_connect", on_connect),
+            "on_disconnect": settings.callback("on_disconnect", on_disconnect),
+        }
         with reactor.in_our_classes(wanted):
-            self._receiver = Receiver(self._state, rings[0])
+            uninterrupted.call(self._make, wanted, rings[0], callbacks)
+
+    def _make(
+        self, wanted: Settings, rx_rings: int, callbacks: dict[str, Callable[..., Any] | None]
+    ) -> None:
+        """Make all that has to be closed."""
+        self._receiver = Receiver(self._state, rx_rings)
+        try:
             self._rx_numbers = self._receiver.numbers
-            self._observer = Observer(
-                self,
-                self._state,
-                self._receiver,
-                allow=settings.callback("allow", allow),
-                on_connect=settings.callback("on_connect", on_connect),
-                on_disconnect=settings.callback("on_disconnect", on_disconnect),
-            )
-            try:
-                reports = Reports(self._observer, asks=allow is not None)
-                self._state.endpoint = reactor.add(wanted, reports)
-            except BaseException as error:
-                with Steps(error) as steps:
-                    steps.take(self._receiver.close)
+            self._observer = Observer(self, self._state, self._receiver, **callbacks)
+            reports = Reports(self._observer, asks=callbacks["allow"] is not None)
+            self._state.endpoint = reactor.add(wanted, reports)
+        except BaseException as error:
+            with Steps(error) as steps:
+                steps.take(self._receiver.close)
         self._is_made = True
 
     @property

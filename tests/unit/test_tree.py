@@ -36,7 +36,7 @@ LAYER_OF = {
         ("any_queue", "backlog", "bursts", "counters", "details", "interface"), "interface"
     ),
     **dict.fromkeys(("observer", "options", "receiving"), "interface"),
-    **dict.fromkeys(("sending", "settings", "state", "waiting"), "interface"),
+    **dict.fromkeys(("sending", "settings", "state", "uninterrupted", "waiting"), "interface"),
     "aio": "aio",
     # The modules of these two names have moved to adapters/, and lead there.
     **dict.fromkeys(("adapters", "metrics", "scapy_adapter"), "adapters"),

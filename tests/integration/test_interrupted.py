@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ctrl+C while an interface is being made, at whatever line: nothing is left behind."""
+
+import gc
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+
+import pytest
+
+from libmemif_py import Interface
+from libmemif_py.control import reactor
+
+TIMEOUT = 60.0
+# Sources whose lines run while there is something to leave behind.
+_INTERRUPTED = ("/interface.py", "/uninterrupted.py", "/receiving.py", "/observer.py")
+
+
+class _InterruptAt:
+    """Raises at the line of this number that this thread runs in the library."""
+
+    def __init__(self, number: int) -> None:
+        self.left = number
+        self.where = None
+
+    def __call__(self, frame, event, _argument):
+        name = frame.f_code.co_filename
+        if not name.endswith(_INTERRUPTED):
+            return None
+        if event == "line" and self.left > 0:
+            self.left -= 1
+            if self.left == 0:
+                self.where = f"{os.path.basename(name)}:{frame.f_lineno}"
+                raise KeyboardInterrupt
+        return self
+
+    def __enter__(self):
+        sys.settrace(self)
+        return self
+
+    def __exit__(self, *_):
+        sys.settrace(None)
+
+
+def _state(folder) -> tuple[list[str], int, int]:
+    return os.listdir(folder), len(os.listdir("/proc/self/fd")), threading.active_count()
+
+
+@pytest.mark.parametrize("role", ["master", "slave"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_nothing_is_left_wherever_it_comes(tmp_path, role, is_first):
+    path, other = tmp_path / "socket", tmp_path / "other"
+    kept = None if is_first else Interface(other, role="master")
+    before = _state(tmp_path)
+    places = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # it may come when the interface is made
+        for number in itertools.count(1):
+            try:
+                with _InterruptAt(number) as interrupt:
+                    made = Interface(path, role=role)
+            except KeyboardInterrupt:
+                places.append(interrupt.where)
+            else:
+                made.close()
+                break
+            gc.collect()
+            for thread in threading.enumerate():
+                if thread.name == "memif-call":
+                    thread.join()
+            with Interface(path, role=role):  # waits until what was dropped is closed
+                pass
+            assert _state(tmp_path) == before, places[-1]
+    sources = {place.partition(":")[0] for place in places}
+    assert sources == {"interface.py", "uninterrupted.py"}
+    if kept is not None:
+        kept.close()
+    assert reactor._thread is None
+
+
+PROGRAM = """
+import sys
+from libmemif_py import Interface
+print(flush=True)
+while True:
+    Interface(sys.argv[1], role="master").close()
+"""
+
+
+def test_a_program_that_it_ends_leaves_no_socket_file(tmp_path):
+    path = tmp_path / "socket"
+    for _ in range(20):
+        command = [sys.executable, "-c", PROGRAM, path]
+        with subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as program:
+            program.stdout.readline()
+            while not path.exists():
+                assert program.poll() is None
+            program.send_signal(signal.SIGINT)
+            program.communicate(timeout=TIMEOUT)
+        assert program.returncode == -signal.SIGINT
+        assert os.listdir(tmp_path) == []
