@@ -6,7 +6,6 @@ others. The copy is built once; then each addition is used, and tests of the cop
 """
 
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -291,11 +290,10 @@ class Copy:
 def copy(tmp_path_factory) -> Copy:
     folder = tmp_path_factory.mktemp("howto")
     sources, build = folder / "sources", folder / "build"
-    listed = run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT).stdout
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (sources / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, sources / name)
+    copying = (
+        f"import sources; from pathlib import Path; sources.copy_sources(Path({str(sources)!r}))"
+    )
+    run([PYTHON, "-c", copying], cwd=ROOT / "devtools/bootstrap")
     for name, text in NEW_FILES.items():
         (sources / name).write_text(text)
     for chapter, changes in CHAPTERS.items():

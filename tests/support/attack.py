@@ -115,6 +115,11 @@ class Watched(Program):
         return self._process.poll() is None
 
 
+def _of_links(holdings: collections.Counter) -> dict[str, int]:
+    """What connections take: their sockets and their memory."""
+    return {name: count for name, count in holdings.items() if "socket" in name or "memfd" in name}
+
+
 class Target:
     """One target for many attacks."""
 
@@ -145,9 +150,9 @@ class Target:
 
     def _warm_up(self) -> None:
         """The first connection of each kind also brings what stays, as memory of an allocator."""
-        first = None
+        first = self.before = None
         while first is None or self.before != first:
-            first = self.program.holdings()
+            first, self.before = self.program.holdings(), None
             for version in (256, 512):
                 self.good_slave(version)
                 self.good_master(version)
@@ -155,9 +160,14 @@ class Target:
         self.mappings = self.program.mappings()
 
     def settle(self) -> None:
-        """The ends of the last connections are seen after those of the ones before."""
-        self.before = None
-        while (now := self.program.holdings()) != self.before:
+        """The ends of the last connections are seen after those of the ones before.
+
+        After the warm-up no connection may be left, whatever else has come.
+        """
+        known, self.before = self.before, None
+        while (now := self.program.holdings()) != self.before or (
+            known is not None and _of_links(now) != _of_links(known)
+        ):
             self.before = now
             time.sleep(0.05)
 

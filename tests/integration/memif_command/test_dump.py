@@ -7,7 +7,7 @@ import os
 import pty
 import subprocess
 
-from support.memif_command import MEMIF, packets, write_capture
+from support.memif_command import MEMIF, packets, wait_for_words, write_capture
 from support.programs import TIMEOUT
 
 from libmemif_py import Interface
@@ -82,6 +82,7 @@ def test_packets_that_came_together_have_one_time_and_the_capture_says_so(shell)
     target = shell.folder / "target.pcapng"
     with Interface(shell.socket, role="master") as ours:
         dump = shell.side("dump", "-c", len(frames), "-w", target)
+        wait_for_words(dump, "connected to")  # it has posted its buffers
         ours.wait_connected(TIMEOUT)
         with dump.stopped():
             ours.send_burst(frames, TIMEOUT)
