@@ -350,14 +350,12 @@ def test_an_interface_that_was_closed_first_does_not_go_up(tmp_path, monkeypatch
 
     monkeypatch.setattr(observer.Observer, "connected", late)
     path = tmp_path / "m.sock"
-    with (
-        Interface(path, role="master"),
-        Interface(
+    with Interface(path, role="master"):
+        slave = Interface(
             path,
             on_connect=lambda _: told.append("up"),
             on_disconnect=lambda *_: told.append("down"),
-        ) as slave,
-    ):
+        )
         assert passed.wait(60)
         assert (slave.connected, told, failed) == (False, [], [])
 
