@@ -99,7 +99,8 @@ typedef enum memif_ext_unsealed {
 #define MEMIF_EXT_SET_SOCKET_GID 0x04u
 #define MEMIF_EXT_SET_UNSEALED 0x08u
 #define MEMIF_EXT_SET_MAX_PACKET 0x10u
-#define MEMIF_EXT_SET_TIMEOUT 0x20u
+#define MEMIF_EXT_SET_TIMEOUT_MS 0x20u
+#define MEMIF_EXT_SET_RETRY_MS 0x40u
 
 /* What memif_conn_args_t has no room for. A number that is not named in `set` has its default. */
 typedef struct memif_ext_options {
@@ -110,6 +111,7 @@ typedef struct memif_ext_options {
     uint32_t unsealed;        /* memif_ext_unsealed_t */
     uint32_t max_packet;      /* bytes; a peer that sends a longer packet is disconnected */
     uint32_t timeout_ms;      /* until a peer must have completed the handshake; 10,000 */
+    uint32_t retry_ms;        /* slave: until it tries again to connect, whatever others do */
     memif_ext_allow_t *allow; /* NULL: every peer that is good in all other respects */
 } memif_ext_options_t;
 
@@ -198,9 +200,11 @@ int memif_ext_get_room(memif_conn_handle_t conn, uint16_t qid, uint32_t *slots);
  * packets: how many, of one buffer each.
  * timeout_ms: in milliseconds; -1 waits for ever, 0 does not wait.
  *
- * The thread sleeps and looks again from time to time: no receiver says when it gives buffers back.
- * The pace of the receiver so far decides how soon, at least 10 microseconds and at most one
- * millisecond later. Signals do not end the wait.
+ * The thread sleeps. A receiver of this library wakes it as soon as enough buffers are given back,
+ * or, if they were given back before it knew that somebody waits, at its next memif_rx_burst on the
+ * queue. No other receiver says when it gives buffers back. Then the thread looks again from time
+ * to time: the pace of the receiver so far decides how soon, at least 10 microseconds and at most
+ * one millisecond later. Signals do not end the wait.
  *
  * Returns MEMIF_ERR_AGAIN when the time is up, MEMIF_ERR_INVAL_ARG when the ring never has so much
  * room, and MEMIF_ERR_DISCONNECTED when the connection ends meanwhile.

@@ -62,7 +62,7 @@ static void expect_unmasked_and_unsignalled(int command)
     uint64_t signals;
 
     ck_assert_int_eq(command, MEMBARRIER_CMD_GLOBAL_EXPEDITED);
-    ck_assert_uint_eq(queue->ring->flags, 0);
+    ck_assert_uint_eq(queue->ring->flags, MIF_RING_TELLS_ROOM);
     ck_assert_int_eq(read(queue->efd, &signals, sizeof(signals)), -1);
     barriers++;
 }
@@ -75,7 +75,8 @@ MEMIF_TEST_LOOP(the_end_of_polling_is_seen_by_senders_before_the_receiver_looks,
     open_and_raise(_i);
     queue = mif_queue_at(loopback.handles[SLAVE], 0, MIF_RX);
     ck_assert_int_eq(mif_queue_set_polling(loopback.handles[SLAVE], 0, 1), MIF_ERR_SUCCESS);
-    ck_assert_uint_eq(queue->ring->flags, MIF_RING_MASK_INT | MIF_RING_FENCED);
+    ck_assert_uint_eq(queue->ring->flags,
+                      MIF_RING_MASK_INT | MIF_RING_FENCED | MIF_RING_TELLS_ROOM);
     at_barrier = expect_unmasked_and_unsignalled;
     barriers = 0;
     ck_assert_int_eq(mif_queue_set_polling(loopback.handles[SLAVE], 0, 0), MIF_ERR_SUCCESS);

@@ -279,7 +279,7 @@ MEMIF_TEST(the_socket_file_has_the_mode_that_was_asked_for)
 {
     static const memif_ext_options_t options = {
         .set = MEMIF_EXT_SET_SOCKET_MODE | MEMIF_EXT_SET_MAX_PACKET | MEMIF_EXT_SET_UNSEALED |
-               MEMIF_EXT_SET_TIMEOUT | MEMIF_EXT_SET_SOCKET_UID | MEMIF_EXT_SET_SOCKET_GID,
+               MEMIF_EXT_SET_TIMEOUT_MS | MEMIF_EXT_SET_SOCKET_UID | MEMIF_EXT_SET_SOCKET_GID,
         .socket_mode = 0640,
         .max_packet = 9000,
         .unsealed = MEMIF_EXT_UNSEALED_NEVER,
@@ -299,22 +299,38 @@ MEMIF_TEST(the_socket_file_has_the_mode_that_was_asked_for)
     pair_close(&pair);
 }
 
-MEMIF_TEST_LOOP(options_that_cannot_be_used_make_no_interface, 0, 6)
+MEMIF_TEST_LOOP(options_that_cannot_be_used_make_no_interface, 0, 7)
 {
     static const memif_ext_options_t bad[] = {
         {.set = 0x80000000},
         {.set = MEMIF_EXT_SET_UNSEALED, .unsealed = 3},
         {.set = MEMIF_EXT_SET_MAX_PACKET, .max_packet = 0},
-        {.set = MEMIF_EXT_SET_TIMEOUT, .timeout_ms = 0},
+        {.set = MEMIF_EXT_SET_TIMEOUT_MS, .timeout_ms = 0},
+        {.set = MEMIF_EXT_SET_RETRY_MS, .retry_ms = 0},
         {.set = MEMIF_EXT_SET_SOCKET_MODE, .socket_mode = 01777},
         {.set = MEMIF_EXT_SET_SOCKET_MODE, .socket_mode = 0600}, /* of a slave */
     };
-    struct end end = {.options = &bad[_i], .args.is_master = _i != 5};
+    struct end end = {.options = &bad[_i], .args.is_master = _i != 6};
 
     ck_assert_int_eq(create_alone(&end), MEMIF_ERR_INVAL_ARG);
     ck_assert_ptr_null(end.conn);
     ck_assert_uint_eq(files_in_folder(), 0);
     close_alone();
+}
+
+/* A hundred times within the deadline, which is far shorter than a hundred usual intervals. */
+MEMIF_TEST(a_slave_tries_again_as_often_as_it_was_told)
+{
+    static const memif_ext_options_t often = {.set = MEMIF_EXT_SET_RETRY_MS, .retry_ms = 1};
+    static const memif_ext_options_t refusing = {.allow = note_peer};
+    struct pair pair = {.slave = {.options = &often},
+                        .master = {.options = &refusing, .context = &asked}};
+    struct shape shape = small_shape(0);
+
+    asked = (struct asked){.answer = 0};
+    pair_begin(&pair, &shape);
+    RUN_UNTIL(asked.times >= 100);
+    pair_close(&pair);
 }
 
 /* ---- waiting for room ---- */

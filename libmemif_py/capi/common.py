@@ -23,6 +23,9 @@ _NUMBERS = ("num_s2m_rings", "num_m2s_rings", "buffer_size", "log2_ring_size")
 
 # By the numbers of memif_ext_unsealed_t.
 _UNSEALED = ("trusted", "never", "always")
+# What memif_ext_options_t has: numbers of its own, and times in milliseconds by their settings.
+_OPTIONS = ("socket_mode", "socket_uid", "socket_gid", "unsealed", "max_packet")
+_TIMES = {"timeout_ms": "handshake_timeout", "retry_ms": "retry_interval"}
 
 
 class Program:
@@ -139,17 +142,18 @@ class Api:
         lib, asked = self.lib, options.set if options else 0
         known = {
             name: getattr(lib, f"MEMIF_EXT_SET_{name.upper()}")
-            for name in ("socket_mode", "socket_uid", "socket_gid", "unsealed", "max_packet")
-        } | {"timeout_ms": lib.MEMIF_EXT_SET_TIMEOUT}
+            for name in (*_OPTIONS, *_TIMES)
+        }
         if asked & ~sum(known.values()):
             raise errors.ArgumentError(f"options.set 0x{asked:x} has an unknown bit")
         values = {name: getattr(options, name) for name, bit in known.items() if asked & bit}
         found: dict[str, Any] = {}
         if "max_packet" in values:
             found["max_packet"] = values["max_packet"]
-        if "timeout_ms" in values:
-            _check_range(values["timeout_ms"], "timeout_ms", 1, 2**31 - 1)
-            found["handshake_timeout"] = values["timeout_ms"] / 1000
+        for name, setting in _TIMES.items():
+            if name in values:
+                _check_range(values[name], name, 1, 2**31 - 1)
+                found[setting] = values[name] / 1000
         if "unsealed" in values:
             _check_range(values["unsealed"], "unsealed", 0, len(_UNSEALED) - 1)
             found["unsealed"] = _UNSEALED[values["unsealed"]]

@@ -13,7 +13,7 @@
 uint32_t mif_quiet_flags = NEVER_QUIET;
 
 static int membarrier_command; /* 0: not available */
-static bool reaches_senders;
+static bool reaches_peers;
 
 static long membarrier(int command)
 {
@@ -32,9 +32,9 @@ void mif_barrier_init(void)
         membarrier_command = MEMBARRIER_CMD_GLOBAL;
     if (!(supported & MEMBARRIER_CMD_GLOBAL_EXPEDITED))
         return;
-    reaches_senders = true;
+    reaches_peers = true;
     if (membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED) == 0)
-        mif_quiet_flags = MIF_RING_MASK_INT | MIF_RING_FENCED;
+        mif_quiet_flags = MIF_RING_MASK_INT | MIF_RING_FENCED | MIF_RING_TELLS_ROOM;
 }
 
 /* The last resort: far longer than a store stays in a store buffer. */
@@ -62,13 +62,18 @@ void mif_barrier_on_all_threads(void)
 }
 
 /* A seccomp filter may have been installed since the start. */
-void mif_barrier_on_senders(void)
+void mif_barrier_on_peers(void)
 {
-    if (reaches_senders && membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED) != 0)
+    if (reaches_peers && membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED) != 0)
         wait_for_stores();
 }
 
-bool mif_barrier_reaches_senders(void)
+bool mif_barrier_reaches_peers(void)
 {
-    return reaches_senders;
+    return reaches_peers;
+}
+
+bool mif_barrier_is_received(void)
+{
+    return mif_quiet_flags != NEVER_QUIET;
 }

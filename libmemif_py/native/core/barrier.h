@@ -18,13 +18,16 @@ void mif_barrier_init(void);
 void mif_barrier_on_all_threads(void);
 
 /* Whether a barrier can be put on all processes that registered for it. */
-bool mif_barrier_reaches_senders(void);
-/* The receiver's part of the promise that MIF_RING_FENCED makes, after MASK_INT was cleared. */
-void mif_barrier_on_senders(void);
+bool mif_barrier_reaches_peers(void);
+/* Puts it there. The receiver's part of the promise that MIF_RING_FENCED makes, after MASK_INT was
+ * cleared, and the sender's when it asks for room. */
+void mif_barrier_on_peers(void);
+/* Whether this process registered, so that the barriers of others reach it. */
+bool mif_barrier_is_received(void);
 
-/* The flags of a ring whose receiver polls and needs no barrier of ours: MASK_INT and
- * MIF_RING_FENCED. Where this process could not register for the receivers' barriers it is a value
- * that flags never have. Set once, before the first queue. */
+/* The flags of a ring whose receiver polls and needs no barrier of ours: MASK_INT, MIF_RING_FENCED
+ * and MIF_RING_TELLS_ROOM. Where this process could not register for the receivers' barriers it is
+ * a value that flags never have. Set once, before the first queue. */
 extern __attribute__((visibility("hidden"))) uint32_t mif_quiet_flags;
 
 #endif

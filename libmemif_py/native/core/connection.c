@@ -11,6 +11,7 @@
 #include "core/queue.h"
 #include "core/regions.h"
 #include "core/ring.h"
+#include "core/room.h"
 #include "core/signals.h"
 
 #include <string.h>
@@ -64,6 +65,7 @@ int mif_connection_up(void *handle, int control_fd)
          * indices of every ring when it answers CONNECT. */
         if (q->kind == MIF_KIND_512_SLAVE)
             mif_publish(q, true, MIF_KIND_512_SLAVE);
+        atomic_store_explicit(&q->ring->flags, mif_room_promise(), memory_order_relaxed);
         atomic_store_explicit(&q->owner, (uintptr_t)handle, memory_order_release);
     }
     for (uint32_t i = 0; i < conn->tx_count; i++)
@@ -107,6 +109,8 @@ void mif_connection_down(void *handle)
     for (uint32_t i = 0; i < conn->tx_count; i++)
         atomic_store(&mif_queue_at(handle, i, MIF_TX)->owner, 0);
     mif_barrier_on_all_threads();
+    for (uint32_t i = 0; i < conn->tx_count; i++)
+        mif_room_wake(mif_queue_at(handle, i, MIF_TX));
     for (uint32_t i = 0; i < conn->rx_count; i++)
         wait_until_left(mif_queue_at(handle, i, MIF_RX));
     for (uint32_t i = 0; i < conn->tx_count; i++)

@@ -36,15 +36,28 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "memif is little-endia
  * (membarrier). Those then need no barrier of their own between publishing and reading MASK_INT.
  * See ring.h. */
 #define MIF_RING_FENCED 0x8000u
+/* Another one. With it a receiver promises to answer a struct mif_ask; see room.h. */
+#define MIF_RING_TELLS_ROOM 0x4000u
+
+/* What a sender that waits for room writes beside its index. In bytes that no other implementation
+ * uses, and only to receivers that promise to look. */
+struct mif_ask {
+    _Atomic uint32_t wanted; /* free slots; 0 = nobody waits. Both sides write it. */
+    _Atomic uint32_t index;  /* MIF_ASK_VALID, and the index that the sender would publish */
+};
+#define MIF_ASK_VALID 0x10000u
 
 /* Cookie and flags and head on one line, tail on the next: each index has one writer. */
 struct mif_ring {
     _Atomic uint32_t cookie;
     _Atomic uint16_t flags;
     _Atomic uint16_t head;
-    uint8_t pad0[MIF_CACHE_LINE - 8];
+    struct mif_ask head_ask; /* of the writer of head */
+    uint8_t pad0[MIF_CACHE_LINE - 16];
     _Atomic uint16_t tail;
-    uint8_t pad1[MIF_CACHE_LINE - 2];
+    uint16_t pad1;
+    struct mif_ask tail_ask; /* of the writer of tail */
+    uint8_t pad2[MIF_CACHE_LINE - 12];
 };
 
 /* Descriptors are read and written as whole 64-bit words, so that a field cannot change between
@@ -65,7 +78,9 @@ struct mif_desc_512 {
 
 _Static_assert(offsetof(struct mif_ring, flags) == 4, "ring layout");
 _Static_assert(offsetof(struct mif_ring, head) == 6, "ring layout");
+_Static_assert(offsetof(struct mif_ring, head_ask) == 8, "ring layout");
 _Static_assert(offsetof(struct mif_ring, tail) == 64, "ring layout");
+_Static_assert(offsetof(struct mif_ring, tail_ask) == 68, "ring layout");
 _Static_assert(sizeof(struct mif_ring) == 128, "ring layout");
 _Static_assert(sizeof(struct mif_desc_256) == 32, "descriptor layout of version 256");
 _Static_assert(sizeof(struct mif_desc_512) == 16, "descriptor layout of version 512");

@@ -10,6 +10,7 @@
 #include "core/fork.h"
 #include "core/regions.h"
 #include "core/ring.h"
+#include "core/room.h"
 #include "core/signals.h"
 
 #include <pthread.h>
@@ -263,13 +264,14 @@ int mif_queue_set_polling(void *handle, uint16_t qid, int polling)
     int err = q == NULL ? mif_why_not(handle, qid, MIF_RX) : MIF_ERR_SUCCESS;
     if (q != NULL) {
         bool was_polling = atomic_exchange(&q->polling, polling ? 1 : 0) != 0;
-        uint16_t fenced = mif_barrier_reaches_senders() ? MIF_RING_FENCED : 0;
+        uint16_t fenced = mif_barrier_reaches_peers() ? MIF_RING_FENCED : 0;
+        uint16_t promises = mif_room_promise();
         mif_face_bind(q, MIF_RX);
-        atomic_store(&q->ring->flags, polling ? MIF_RING_MASK_INT | fenced : 0);
+        atomic_store(&q->ring->flags, polling ? MIF_RING_MASK_INT | fenced | promises : promises);
         if (polling) {
             mif_efd_drain(q->efd); /* a signal from before would only wake the program */
         } else if (was_polling) {
-            mif_barrier_on_senders();
+            mif_barrier_on_peers();
             (void)mif_efd_signal_nowait(
                 q->efd); /* look once more: packets came while signals were masked */
         }
@@ -335,7 +337,7 @@ int mif_queue_interrupt(void *handle, uint16_t qid)
 static uint32_t posted_size(const struct mif_queue *q)
 {
     enum mif_kind kind = (enum mif_kind)q->kind;
-    uint16_t tail = atomic_load_explicit(&q->ring->tail, memory_order_relaxed);
+    uint16_t tail = mif_room_index(q, &q->ring->tail);
     uint16_t head = atomic_load_explicit(&q->ring->head, memory_order_acquire);
     uint16_t slot = (uint16_t)(head - 1) & q->mask;
     if (!mif_kind_is_256(kind) && head == tail)
@@ -355,8 +357,8 @@ int mif_queue_look(void *handle, uint16_t qid, int is_tx, struct mif_queue_state
     uint16_t flags = atomic_load_explicit(&q->ring->flags, memory_order_relaxed);
     *state = (struct mif_queue_state){
         .region = q->region,
-        .head = atomic_load_explicit(&q->ring->head, memory_order_relaxed),
-        .tail = atomic_load_explicit(&q->ring->tail, memory_order_relaxed),
+        .head = mif_room_index(q, &q->ring->head),
+        .tail = mif_room_index(q, &q->ring->tail),
         .polling = (flags & MIF_RING_MASK_INT) != 0,
         .buffer_size = q->buffer_size,
     };

@@ -36,6 +36,8 @@ void mif_queue_release(const struct mif_connection *conn, struct mif_queue *q, b
 /* Chooses the burst functions of a queue, by its version, role and mode and by the processor's
  * features. Defined by the face that is linked in. */
 void mif_face_bind(struct mif_queue *q, enum mif_direction direction);
+/* Chooses how a receiving queue gives buffers back: with or without mif_room_answer afterwards. */
+void mif_face_answer(struct mif_queue *q, bool answers);
 
 /* While locked no queue goes down. */
 void mif_queues_lock(void);

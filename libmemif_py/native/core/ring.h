@@ -156,10 +156,9 @@ MIF_INLINE void mif_store(uint64_t *where, uint64_t value)
     __atomic_store_n(where, value, __ATOMIC_RELAXED);
 }
 
-/* Reads the peer's index and moves `limit`. False: the index is impossible. */
-MIF_INLINE bool mif_refresh(struct mif_queue *q, enum mif_kind kind)
+/* Moves `limit` to what the peer's index says. False: the index is impossible. */
+MIF_INLINE bool mif_move_limit(struct mif_queue *q, uint16_t raw, enum mif_kind kind)
 {
-    uint16_t raw = atomic_load_explicit(q->peer_index, memory_order_acquire);
     uint16_t moved = (uint16_t)(raw - q->peer_raw);
     if (mif_kind_is_256(kind)) {
         if (MIF_UNLIKELY(raw > q->mask))
@@ -171,6 +170,13 @@ MIF_INLINE bool mif_refresh(struct mif_queue *q, enum mif_kind kind)
     q->peer_raw = raw;
     q->limit += moved;
     return true;
+}
+
+/* Reads the peer's index and moves `limit`. False: the index is impossible. If we receive, the peer
+ * may be asking for room: see mif_room_asked. */
+MIF_INLINE bool mif_refresh(struct mif_queue *q, enum mif_kind kind)
+{
+    return mif_move_limit(q, atomic_load_explicit(q->peer_index, memory_order_acquire), kind);
 }
 
 /* The index that we publish: we are done with all slots before q->done. A receiving slave of

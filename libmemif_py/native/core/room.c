@@ -2,43 +2,165 @@
 #include "core/room.h"
 
 #include "core/arena.h"
+#include "core/barrier.h"
 #include "core/errors.h"
 #include "core/fault.h"
+#include "core/queue.h"
 #include "core/ring.h"
+#include "core/signals.h"
 
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Between two looks, in nanoseconds. */
-enum { SHORTEST_NAP = 10000, LONGEST_NAP = 1000000 };
+enum { SHORTEST_NAP = 10000, LONGEST_NAP = 1000000, LONGEST_SLEEP = 20000000 };
 
-struct look {
+static struct mif_ask *ask_beside(struct mif_ring *ring, const _Atomic uint16_t *index)
+{
+    return index == &ring->head ? &ring->head_ask : &ring->tail_ask;
+}
+
+/* No ring has more than 16,384 slots, so that neither can be an index. */
+static uint16_t impossible(uint16_t index, enum mif_kind kind)
+{
+    return mif_kind_is_256(kind) ? UINT16_MAX : (uint16_t)(index + 0x8000);
+}
+
+/* ---- the receiver ---- */
+
+uint16_t mif_room_promise(void)
+{
+    return mif_barrier_is_received() ? MIF_RING_TELLS_ROOM : 0;
+}
+
+static bool read_ask(const struct mif_queue *q, const _Atomic uint16_t *beside, uint16_t *index)
+{
+    struct mif_ask *ask = ask_beside(q->ring, beside);
+    uint32_t asked = atomic_load_explicit(&ask->index, memory_order_acquire);
+    *index = (uint16_t)asked;
+    return asked >> 16 == MIF_ASK_VALID >> 16;
+}
+
+bool mif_room_asked(struct mif_queue *q)
+{
+    enum mif_kind kind = (enum mif_kind)q->kind;
+    uint16_t raw = atomic_load_explicit(q->peer_index, memory_order_acquire), index;
+    if (mif_direction_of(q) != MIF_RX || !read_ask(q, q->peer_index, &index))
+        return false;
+    /* The question may be withdrawn by now, or be another one. */
+    if (!mif_move_limit(q, raw, kind) && !mif_move_limit(q, index, kind))
+        return false;
+    mif_room_answer(q);
+    return true;
+}
+
+static void wake(struct mif_ask *ask)
+{
+    (void)syscall(SYS_futex, &ask->wanted, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+void mif_room_answer(struct mif_queue *q)
+{
+    struct mif_ask *ask = ask_beside(q->ring, q->peer_index);
+    atomic_thread_fence(memory_order_seq_cst); /* between our index and the question */
+    uint32_t wanted = atomic_load_explicit(&ask->wanted, memory_order_relaxed);
+    if (wanted == 0)
+        return;
+    uint32_t used = (uint32_t)(q->limit - q->done);
+    if (mif_capacity(q, (enum mif_kind)q->kind) - used < wanted) {
+        mif_face_answer(q, true);
+        return;
+    }
+    atomic_store_explicit(&ask->wanted, 0, memory_order_release);
+    wake(ask);
+}
+
+uint16_t mif_room_index(const struct mif_queue *q, const _Atomic uint16_t *index)
+{
+    uint16_t raw = atomic_load_explicit(index, memory_order_acquire), asked;
+    bool valid = read_ask(q, index, &asked);
+    return valid && raw == impossible(asked, (enum mif_kind)q->kind) ? asked : raw;
+}
+
+/* ---- the sender ---- */
+
+struct wait {
+    const void *handle;
+    uint16_t qid;
+    uint32_t slots;    /* that are wanted */
     uint32_t free;     /* slots that a burst could reserve */
     uint32_t capacity; /* slots of the ring that can be in use */
+    uint64_t serial;   /* of the connection that was asked, and */
+    uint32_t *word;    /* where the answer comes, with */
+    uint32_t asked;    /* what was written there; 0 = not asked */
 };
 
-static int look(const void *handle, uint16_t qid, struct look *seen)
+static int look_inside(struct mif_queue *q, struct wait *w)
 {
-    struct mif_queue *q = mif_enter(handle, qid, MIF_TX);
-    if (q == NULL)
-        return mif_why_not(handle, qid, MIF_TX);
     enum mif_kind kind = (enum mif_kind)q->kind;
-    int err = MIF_ERR_SUCCESS;
     if (!mif_refresh(q, kind)) {
         mif_fault(q, "ring index out of range");
-        err = MIF_ERR_DISCONNECTED;
+        return MIF_ERR_DISCONNECTED;
     }
-    *seen =
-        (struct look){.free = (uint32_t)(q->limit - q->next), .capacity = mif_capacity(q, kind)};
+    w->free = (uint32_t)(q->limit - q->next);
+    w->capacity = mif_capacity(q, kind);
+    return MIF_ERR_SUCCESS;
+}
+
+static int look(struct wait *w)
+{
+    struct mif_queue *q = mif_enter(w->handle, w->qid, MIF_TX);
+    if (q == NULL)
+        return mif_why_not(w->handle, w->qid, MIF_TX);
+    int err = look_inside(q, w);
     mif_leave(q);
     return err;
 }
 
-int mif_room(const void *handle, uint16_t qid, uint32_t *slots)
+static bool answers(struct mif_queue *q)
 {
-    struct look seen = {0};
-    int err = look(handle, qid, &seen);
-    *slots = err == MIF_ERR_SUCCESS ? seen.free : 0;
+    return mif_barrier_reaches_peers() &&
+           (atomic_load_explicit(&q->ring->flags, memory_order_relaxed) & MIF_RING_TELLS_ROOM);
+}
+
+/* Asks the receiver, if it answers, and looks once more. */
+static int ask(struct wait *w)
+{
+    struct mif_queue *q = mif_enter(w->handle, w->qid, MIF_TX);
+    if (q == NULL)
+        return mif_why_not(w->handle, w->qid, MIF_TX);
+    int err = MIF_ERR_SUCCESS;
+    if (answers(q)) {
+        enum mif_kind kind = (enum mif_kind)q->kind;
+        uint16_t index = mif_own_index(q, false, kind);
+        struct mif_ask *beside = ask_beside(q->ring, q->own_index);
+        w->serial = q->serial;
+        w->asked = w->slots + (uint32_t)(q->next - q->done);
+        w->word = (uint32_t *)&beside->wanted;
+        atomic_store_explicit(&beside->wanted, w->asked, memory_order_relaxed);
+        atomic_store_explicit(&beside->index, MIF_ASK_VALID | index, memory_order_release);
+        atomic_store_explicit(q->own_index, impossible(index, kind), memory_order_release);
+        mif_barrier_on_peers();
+        err = look_inside(q, w);
+        if (err == MIF_ERR_SUCCESS && w->free < w->slots)
+            (void)mif_wake(q); /* a receiver that sleeps is to look */
+    }
+    mif_leave(q);
     return err;
+}
+
+static void withdraw(struct wait *w)
+{
+    struct mif_queue *q = w->asked == 0 ? NULL : mif_enter(w->handle, w->qid, MIF_TX);
+    w->asked = 0;
+    if (q == NULL)
+        return;
+    if (q->serial == w->serial)
+        mif_publish(q, false, (enum mif_kind)q->kind);
+    mif_leave(q);
 }
 
 static int64_t now(void)
@@ -57,28 +179,72 @@ static int64_t nap_for(uint32_t missing, uint32_t gained, int64_t elapsed, int64
     return nap > LONGEST_NAP ? LONGEST_NAP : nap;
 }
 
-int mif_room_wait(const void *handle, uint16_t qid, uint32_t slots, int timeout_ms)
+/* Sleeps so long, or until the answer: true. The queue is not entered, so its memory may be
+ * unmapped: the kernel reads the word, and fails then. */
+static bool sleep_until_told(struct wait *w, int64_t most)
+{
+    const struct timespec time = {.tv_nsec = most};
+    long err = syscall(SYS_futex, w->word, FUTEX_WAIT, w->asked, &time, NULL, 0);
+    bool told = err == 0 || errno == EAGAIN;
+    if (!told && errno != ETIMEDOUT && errno != EINTR)
+        (void)nanosleep(&(struct timespec){.tv_nsec = most < LONGEST_NAP ? most : LONGEST_NAP},
+                        NULL);
+    return told;
+}
+
+static int wait_for(struct wait *w, int timeout_ms)
 {
     const int64_t began = now(), end = began + timeout_ms * 1000000LL;
     int64_t nap = SHORTEST_NAP / 2;
     uint32_t at_first = 0;
+    bool told = false, misled = false;
     for (bool first = true;; first = false) {
-        struct look seen;
-        int err = look(handle, qid, &seen);
+        int err = look(w);
         if (err != MIF_ERR_SUCCESS)
             return err;
-        if (slots > seen.capacity)
+        if (w->slots > w->capacity)
             return MIF_ERR_INVAL_ARG;
-        if (seen.free >= slots)
-            return MIF_ERR_SUCCESS;
         if (first)
-            at_first = seen.free;
-        int64_t time = now();
-        if (timeout_ms >= 0 && time >= end)
+            at_first = w->free;
+        int64_t time = now(), rest = timeout_ms < 0 ? INT64_MAX : end - time;
+        misled = misled || (told && w->free < w->slots);
+        if (told)
+            withdraw(w);
+        if (w->free < w->slots && rest > 0 && w->asked == 0 && !misled)
+            err = ask(w);
+        if (err != MIF_ERR_SUCCESS)
+            return err;
+        if (w->free >= w->slots)
+            return MIF_ERR_SUCCESS;
+        if (rest <= 0)
             return MIF_ERR_AGAIN;
-        uint32_t gained = seen.free > at_first ? seen.free - at_first : 0;
-        nap = nap_for(slots - seen.free, gained, time - began, nap);
-        int64_t rest = timeout_ms < 0 || end - time > nap ? nap : end - time;
-        (void)nanosleep(&(struct timespec){.tv_nsec = rest}, NULL);
+        if (w->asked != 0) {
+            told = sleep_until_told(w, rest < LONGEST_SLEEP ? rest : LONGEST_SLEEP);
+            continue;
+        }
+        uint32_t gained = w->free > at_first ? w->free - at_first : 0;
+        nap = nap_for(w->slots - w->free, gained, time - began, nap);
+        (void)nanosleep(&(struct timespec){.tv_nsec = rest < nap ? rest : nap}, NULL);
     }
+}
+
+int mif_room_wait(const void *handle, uint16_t qid, uint32_t slots, int timeout_ms)
+{
+    struct wait w = {.handle = handle, .qid = qid, .slots = slots};
+    int err = wait_for(&w, timeout_ms);
+    withdraw(&w);
+    return err;
+}
+
+void mif_room_wake(const struct mif_queue *q)
+{
+    wake(ask_beside(q->ring, q->own_index));
+}
+
+int mif_room(const void *handle, uint16_t qid, uint32_t *slots)
+{
+    struct wait w = {.handle = handle, .qid = qid};
+    int err = look(&w);
+    *slots = err == MIF_ERR_SUCCESS ? w.free : 0;
+    return err;
 }

@@ -12,6 +12,7 @@
 #include "core/fault.h"
 #include "core/regions.h"
 #include "core/ring.h"
+#include "core/room.h"
 #include "core/signals.h"
 
 /* Four slots at a time, where the compiler may use AVX2 or NEON. */
@@ -142,7 +143,7 @@ MIF_INLINE enum mif_step mif_bad_slot(struct mif_queue *q, uint32_t length)
 
 MIF_INLINE enum mif_step mif_advance(struct mif_queue *q, enum mif_kind kind)
 {
-    if (MIF_LIKELY(mif_refresh(q, kind)))
+    if (MIF_LIKELY(mif_refresh(q, kind)) || mif_room_asked(q))
         return MIF_STEP_OK;
     return mif_step_fault(q, MIF_BAD_INDEX);
 }

@@ -306,14 +306,30 @@ static int enqueue_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t cou
 
 /* ---- the calls ---- */
 
-void mif_face_bind(struct mif_queue *q, enum mif_direction direction)
+static const struct mif_face_calls *calls_here(void)
 {
-    const struct mif_face_calls *calls = &entry_calls;
 #ifdef MIF_HAVE_AVX2
     if (__builtin_cpu_supports("avx2"))
-        calls = &mif_entry_calls_avx2;
+        return &mif_entry_calls_avx2;
 #endif
-    mif_face_choose(q, direction, calls);
+    return &entry_calls;
+}
+
+void mif_face_bind(struct mif_queue *q, enum mif_direction direction)
+{
+    mif_face_choose(q, direction, calls_here());
+}
+
+static int give_back_answering(struct mif_queue *q, uint32_t extra, void *bufs, uint32_t count,
+                               uint16_t *out)
+{
+    return mif_give_back_answering(q, extra, bufs, count, out, calls_here()->give_back[q->kind]);
+}
+
+void mif_face_answer(struct mif_queue *q, bool answers)
+{
+    mif_burst_fn *call = answers ? give_back_answering : calls_here()->give_back[q->kind];
+    atomic_store_explicit(&q->call[MIF_CALL_GIVE_BACK], call, memory_order_relaxed);
 }
 
 int mif_entry_set_next_free(void *handle, uint16_t qid, const memif_buffer_t *buf)

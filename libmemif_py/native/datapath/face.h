@@ -79,12 +79,6 @@ MIF_INLINE int mif_rx_interrupt(struct mif_queue *q, memif_buffer_t *bufs, uint3
     return mif_rx_end(q, n, rx, step);
 }
 
-/* The end of a receive burst whose peer published an impossible index. */
-static __attribute__((cold, noinline, unused)) int mif_rx_lost(struct mif_queue *q, uint16_t *rx)
-{
-    return mif_rx_end(q, 0, rx, mif_step_fault(q, MIF_BAD_INDEX));
-}
-
 /* The end of a send burst whose receiver may sleep. */
 static __attribute__((noinline, unused)) int mif_tx_wake(struct mif_queue *q)
 {
@@ -120,6 +114,23 @@ static inline void mif_face_choose(struct mif_queue *q, enum mif_direction direc
     }
     atomic_store_explicit(&q->call[0], first, memory_order_relaxed);
     atomic_store_explicit(&q->call[1], second, memory_order_relaxed);
+}
+
+/* Gives back as `give_back` does, and then answers a sender that asked for room. The queue is left
+ * and entered again: `give_back` ends the call itself. */
+MIF_INLINE int mif_give_back_answering(struct mif_queue *q, uint32_t extra, void *bufs,
+                                       uint32_t count, uint16_t *out, mif_burst_fn *give_back)
+{
+    void *handle = (void *)atomic_load_explicit(&q->owner, memory_order_relaxed);
+    uint32_t qid = q->qid;
+    mif_face_answer(q, false);
+    int err = give_back(q, extra, bufs, count, out);
+    q = mif_enter(handle, qid, MIF_RX);
+    if (q != NULL) {
+        mif_room_answer(q);
+        mif_leave(q);
+    }
+    return err;
 }
 
 /* Defines the four instances of an inlined call. A burst of one has its own code, without loops and

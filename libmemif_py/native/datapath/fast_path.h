@@ -157,6 +157,15 @@ static MIF_NO_STACK_PROTECTOR int rx_interrupt(struct mif_queue *q, uint32_t ext
     return mif_rx_interrupt(q, bufs, count, rx, take_packets, (enum mif_kind)q->kind);
 }
 
+/* The rest of a receive burst that found an impossible index. */
+static __attribute__((cold, noinline)) int rx_lost(struct mif_queue *q, memif_buffer_t *bufs,
+                                                   uint32_t count, uint16_t *rx)
+{
+    if (mif_room_asked(q))
+        return rx_rest(q, bufs, count, rx, 0);
+    return mif_rx_end(q, 0, rx, mif_step_fault(q, MIF_BAD_INDEX));
+}
+
 /* While the program polls the peer's index is read once, or not at all when enough packets are
  * known to wait. What comes later is left to the next call. */
 MIF_INLINE int rx_burst(struct mif_queue *q, uint32_t extra, memif_buffer_t *bufs, uint32_t count,
@@ -164,7 +173,7 @@ MIF_INLINE int rx_burst(struct mif_queue *q, uint32_t extra, memif_buffer_t *buf
 {
     (void)extra;
     if (MIF_LIKELY(q->limit - q->next < count) && MIF_UNLIKELY(!mif_refresh(q, kind)))
-        return mif_rx_lost(q, rx);
+        return rx_lost(q, bufs, count, rx);
     uint64_t waiting = q->limit - q->next;
     uint32_t known = waiting < count ? (uint32_t)waiting : count;
     uint32_t n = take_run(q, bufs, count == 1 ? known : mif_run(q, q->next, known), count, kind);

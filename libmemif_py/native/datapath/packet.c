@@ -145,12 +145,28 @@ void mif_packet_cancel(struct mif_queue *q)
 
 /* ---- binding ---- */
 
-void mif_face_bind(struct mif_queue *q, enum mif_direction direction)
+static const struct mif_face_calls *calls_here(void)
 {
-    const struct mif_face_calls *calls = &packet_calls;
 #ifdef MIF_HAVE_AVX2
     if (__builtin_cpu_supports("avx2"))
-        calls = &mif_packet_calls_avx2;
+        return &mif_packet_calls_avx2;
 #endif
-    mif_face_choose(q, direction, calls);
+    return &packet_calls;
+}
+
+void mif_face_bind(struct mif_queue *q, enum mif_direction direction)
+{
+    mif_face_choose(q, direction, calls_here());
+}
+
+static int give_back_answering(struct mif_queue *q, uint32_t extra, void *bufs, uint32_t count,
+                               uint16_t *out)
+{
+    return mif_give_back_answering(q, extra, bufs, count, out, calls_here()->give_back[q->kind]);
+}
+
+void mif_face_answer(struct mif_queue *q, bool answers)
+{
+    mif_burst_fn *call = answers ? give_back_answering : calls_here()->give_back[q->kind];
+    atomic_store_explicit(&q->call[MIF_CALL_GIVE_BACK], call, memory_order_relaxed);
 }

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A sender that waits for room asks a receiver of this library, sleeps, and is woken: in each order
+ * of the steps of both (see core/room.h), and with peers that do not play by the rules. What the
+ * receiver does happens in the moment of the sender's system call, which the linker leads here
+ * first; so one thread is enough.
+ */
+
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "loopback.h"
+
+#include "core/ring.h"
+#include "core/room.h"
+
+enum { WAYS = 4, SLOTS = 1 << LOG2_SLOTS };
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+int __real_nanosleep(const struct timespec *time, struct timespec *rest);
+int __wrap_nanosleep(const struct timespec *time, struct timespec *rest);
+
+/* What is done in the moment of a call, and how many calls there were. */
+static void (*at_barrier)(void), (*at_sleep)(void), (*at_nap)(void);
+static unsigned barriers, sleeps, wakes, naps;
+
+long __wrap_syscall(long number, ...)
+{
+    const int count = number == SYS_preadv2 ? 6 : 5;
+    long a[6] = {0};
+    va_list arguments;
+
+    va_start(arguments, number);
+    for (int i = 0; i < count; i++)
+        a[i] = va_arg(arguments, long);
+    va_end(arguments);
+    if (number == SYS_membarrier && a[0] == MEMBARRIER_CMD_GLOBAL_EXPEDITED) {
+        barriers++;
+        if (at_barrier != NULL)
+            at_barrier();
+    }
+    if (number == SYS_futex && a[1] == FUTEX_WAIT) {
+        sleeps++;
+        if (at_sleep != NULL)
+            at_sleep();
+    }
+    wakes += number == SYS_futex && a[1] == FUTEX_WAKE;
+    return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+int __wrap_nanosleep(const struct timespec *time, struct timespec *rest)
+{
+    naps++;
+    if (at_nap != NULL)
+        at_nap();
+    return __real_nanosleep(time, rest);
+}
+
+/* ---- the scene: one side has filled the ring ---- */
+
+static enum side from, to;
+static uint16_t capacity;
+static memif_buffer_t held[SLOTS]; /* by the receiver */
+static uint16_t received, given_back;
+
+static struct mif_queue *sender(void)
+{
+    return mif_queue_at(loopback.handles[from], 0, MIF_TX);
+}
+
+static struct mif_ask *question(void)
+{
+    struct mif_queue *q = sender();
+
+    return q->own_index == &q->ring->head ? &q->ring->head_ask : &q->ring->tail_ask;
+}
+
+static void send_packets(uint16_t packets)
+{
+    memif_buffer_t bufs[SLOTS];
+    uint16_t count = 0;
+    void *handle = loopback.handles[from];
+
+    ck_assert_int_eq(mif_call(handle, 0, MIF_TX, MIF_CALL_RESERVE, 64, bufs, packets, &count), 0);
+    ck_assert_uint_eq(count, packets);
+    for (uint16_t i = 0; i < packets; i++)
+        bufs[i].data_len = 64;
+    ck_assert_int_eq(mif_call(handle, 0, MIF_TX, MIF_CALL_TX, 0, bufs, packets, &count), 0);
+    ck_assert_uint_eq(count, packets);
+}
+
+static int receive(uint16_t most)
+{
+    uint16_t count = 0;
+    int err =
+        mif_call(loopback.handles[to], 0, MIF_RX, MIF_CALL_RX, 0, held + received, most, &count);
+
+    received = (uint16_t)(received + count);
+    return err;
+}
+
+static void give_back(uint16_t packets)
+{
+    uint16_t count = 0;
+
+    ck_assert_int_eq(mif_call(loopback.handles[to], 0, MIF_RX, MIF_CALL_GIVE_BACK, 0,
+                              held + given_back, packets, &count),
+                     0);
+    ck_assert_uint_eq(count, packets);
+    given_back = (uint16_t)(given_back + packets);
+}
+
+static void open_full(int way)
+{
+    at_barrier = at_sleep = at_nap = NULL;
+    open_loopback(way < 2 ? 256 : 512);
+    from = way % 2 == 0 ? SLAVE : MASTER;
+    to = way % 2 == 0 ? MASTER : SLAVE;
+    raise_side(SLAVE);
+    raise_side(MASTER);
+    capacity = way < 2 ? SLOTS - 1 : SLOTS;
+    send_packets(capacity);
+    received = given_back = 0;
+    barriers = sleeps = wakes = naps = 0;
+}
+
+static void close_both(void)
+{
+    at_barrier = at_sleep = at_nap = NULL;
+    lower_side(MASTER);
+    lower_side(SLAVE);
+    close_loopback();
+}
+
+static int wait_for(uint32_t slots, int timeout_ms)
+{
+    return mif_room_wait(loopback.handles[from], 0, slots, timeout_ms);
+}
+
+static uint16_t index_now(void)
+{
+    return atomic_load(sender()->own_index);
+}
+
+/* ---- each order of the steps ---- */
+
+static void take_and_give_back_four(void)
+{
+    at_barrier = NULL;
+    ck_assert_int_eq(receive(4), mif_error_to_v1(MIF_ERR_NOBUF));
+    give_back(4);
+}
+
+MEMIF_TEST_LOOP(room_that_came_before_the_barrier_is_found_without_sleep, 0, WAYS)
+{
+    open_full(_i);
+    uint16_t index = index_now();
+    at_barrier = take_and_give_back_four;
+    ck_assert_int_eq(wait_for(4, -1), MIF_ERR_SUCCESS);
+    ck_assert_uint_eq(sleeps + naps, 0);
+    ck_assert_uint_eq(index_now(), index);
+    close_both();
+}
+
+static void take_all_and_give_back_in_two_steps(void)
+{
+    ck_assert_uint_eq(received, 0);
+    ck_assert_int_eq(receive(SLOTS), MIF_ERR_SUCCESS);
+    ck_assert_uint_eq(received, capacity);
+    give_back(3);
+    ck_assert_uint_eq(wakes, 0);
+    ck_assert_uint_ne(question()->wanted, 0);
+    give_back(1);
+    ck_assert_uint_eq(wakes, 1);
+    ck_assert_uint_eq(question()->wanted, 0);
+    give_back(1);
+    ck_assert_uint_eq(wakes, 1);
+}
+
+MEMIF_TEST_LOOP(a_sender_is_woken_as_soon_as_enough_is_given_back, 0, WAYS)
+{
+    open_full(_i);
+    uint16_t index = index_now();
+    at_sleep = take_all_and_give_back_in_two_steps;
+    ck_assert_int_eq(wait_for(4, -1), MIF_ERR_SUCCESS);
+    ck_assert_uint_eq(sleeps, 1);
+    ck_assert_uint_eq(barriers, 1);
+    ck_assert_uint_eq(naps, 0);
+    ck_assert_uint_eq(index_now(), index);
+    send_packets(5);
+    given_back = received = 0;
+    close_both();
+}
+
+static void give_back_four_and_look(void)
+{
+    give_back(4);
+    ck_assert_uint_eq(wakes, 0); /* nobody asked when the ring was looked at last */
+    ck_assert_int_eq(receive(1), MIF_ERR_SUCCESS);
+    ck_assert_uint_eq(wakes, 1);
+}
+
+MEMIF_TEST_LOOP(what_was_given_back_unasked_is_told_at_the_next_look, 0, WAYS)
+{
+    open_full(_i);
+    ck_assert_int_eq(receive(SLOTS), MIF_ERR_SUCCESS);
+    at_sleep = give_back_four_and_look;
+    ck_assert_int_eq(wait_for(4, -1), MIF_ERR_SUCCESS);
+    ck_assert_uint_eq(sleeps, 1);
+    close_both();
+}
+
+static void wake_up_and_take_all(void)
+{
+    struct pollfd ready = {.fd = mif_queue_at(loopback.handles[to], 0, MIF_RX)->efd,
+                           .events = POLLIN};
+    bool polls = atomic_load(&mif_queue_at(loopback.handles[to], 0, MIF_RX)->polling);
+
+    ck_assert_int_eq(poll(&ready, 1, 0), polls ? 0 : 1);
+    take_all_and_give_back_in_two_steps();
+}
+
+MEMIF_TEST_LOOP(only_a_receiver_that_may_sleep_is_signalled, 0, 2 * WAYS)
+{
+    open_full(_i / 2);
+    ck_assert_int_eq(mif_queue_set_polling(loopback.handles[to], 0, _i % 2), MIF_ERR_SUCCESS);
+    mif_efd_drain(mif_queue_at(loopback.handles[to], 0, MIF_RX)->efd);
+    barriers = 0;
+    at_sleep = wake_up_and_take_all;
+    ck_assert_int_eq(wait_for(4, -1), MIF_ERR_SUCCESS);
+    ck_assert_uint_eq(sleeps, 1);
+    close_both();
+}
+
+static void look_at_details(void)
+{
+    struct mif_queue_state state;
+    struct mif_queue *q = sender();
+
+    ck_assert_uint_ne(index_now(), mif_own_index(q, false, (enum mif_kind)q->kind));
+    for (int side = MASTER; side < SIDES; side++) {
+        ck_assert_int_eq(mif_queue_look(loopback.handles[side], 0, side == (int)from, &state), 0);
+        uint16_t shown = q->own_index == &q->ring->head ? state.head : state.tail;
+        ck_assert_uint_eq(shown, mif_own_index(q, false, (enum mif_kind)q->kind));
+    }
+    take_all_and_give_back_in_two_steps();
+}
+
+MEMIF_TEST_LOOP(details_show_the_true_index_meanwhile, 0, WAYS)
+{
+    open_full(_i);
+    at_sleep = look_at_details;
+    ck_assert_int_eq(wait_for(4, -1), MIF_ERR_SUCCESS);
+    close_both();
+}
+
+static void lower_both(void)
+{
+    at_sleep = NULL;
+    lower_side(from);
+    lower_side(to);
+}
+
+MEMIF_TEST_LOOP(a_connection_that_ends_ends_the_wait, 0, WAYS)
+{
+    open_full(_i);
+    at_sleep = lower_both;
+    ck_assert_int_eq(wait_for(4, -1), MIF_ERR_DISCONNECTED);
+    ck_assert_uint_eq(wakes, 2 * QUEUES);
+    close_loopback();
+}
+
+MEMIF_TEST_LOOP(a_wait_in_vain_withdraws_the_question, 0, WAYS)
+{
+    open_full(_i);
+    uint16_t index = index_now();
+    ck_assert_int_eq(wait_for(4, 1), MIF_ERR_AGAIN);
+    ck_assert_uint_eq(barriers, 1);
+    ck_assert_uint_gt(sleeps, 0);
+    ck_assert_uint_eq(naps, 0);
+    ck_assert_uint_eq(index_now(), index);
+    ck_assert_int_eq(wait_for(4, 0), MIF_ERR_AGAIN);
+    ck_assert_uint_eq(barriers, 1);
+    close_both();
+}
+
+/* ---- other peers ---- */
+
+static void expect_nothing_asked(void)
+{
+    ck_assert_uint_eq(index_now(), mif_own_index(sender(), false, (enum mif_kind)sender()->kind));
+    ck_assert_uint_eq(question()->wanted, 0);
+    ck_assert_uint_eq(question()->index, 0);
+    if (naps == 3)
+        take_and_give_back_four();
+}
+
+MEMIF_TEST_LOOP(a_receiver_that_promises_nothing_is_not_asked, 0, WAYS)
+{
+    open_full(_i);
+    atomic_store(&sender()->ring->flags, 0);
+    at_nap = expect_nothing_asked;
+    ck_assert_int_eq(wait_for(4, -1), MIF_ERR_SUCCESS);
+    ck_assert_uint_eq(naps, 3);
+    ck_assert_uint_eq(sleeps + barriers, 0);
+    close_both();
+}
+
+static void answer_falsely(void)
+{
+    atomic_store(&question()->wanted, 0);
+}
+
+MEMIF_TEST_LOOP(who_is_woken_without_room_asks_no_more_but_looks, 0, WAYS)
+{
+    open_full(_i);
+    at_sleep = answer_falsely;
+    ck_assert_int_eq(wait_for(4, 20), MIF_ERR_AGAIN);
+    ck_assert_uint_eq(sleeps, 1);
+    ck_assert_uint_eq(barriers, 1);
+    ck_assert_uint_gt(naps, 0);
+    close_both();
+}
+
+/* As a sender that lies. `index` 0: no valid question. */
+static void ask_falsely(uint32_t index, uint32_t wanted)
+{
+    atomic_store(&question()->index, index);
+    atomic_store(&question()->wanted, wanted);
+    atomic_store(sender()->own_index, UINT16_MAX - 1);
+}
+
+static bool is_faulted(void)
+{
+    return atomic_load(&mif_lookup(loopback.handles[to])->faulted);
+}
+
+MEMIF_TEST_LOOP(a_false_question_ends_the_connection_as_a_false_index_does, 0, 2 * WAYS)
+{
+    open_full(_i / 2);
+    uint32_t beyond = (uint16_t)(index_now() + SLOTS + 1);
+    if (_i % 2 == 0)
+        ask_falsely(0, 1);
+    else
+        ask_falsely(MIF_ASK_VALID | beyond, 1);
+    ck_assert_int_eq(receive(1), mif_error_to_v1(MIF_ERR_DISCONNECTED));
+    ck_assert(is_faulted());
+    close_both();
+}
+
+MEMIF_TEST_LOOP(a_question_for_more_than_the_ring_has_costs_time_only, 0, WAYS)
+{
+    open_full(_i);
+    ask_falsely(MIF_ASK_VALID | index_now(), UINT32_MAX);
+    for (uint16_t i = 0; i < capacity; i++) {
+        (void)receive(1);
+        give_back(1);
+    }
+    ck_assert_uint_eq(received, capacity);
+    ck_assert_uint_eq(wakes, 0);
+    ck_assert(!is_faulted());
+    close_both();
+}
+
+MEMIF_TEST_MAIN("room")
