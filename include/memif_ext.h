@@ -16,9 +16,9 @@
  * Structures may grow in later versions, at their end. So a function that fills one is told its
  * size, sizeof of the type: it writes no more than that, and zeroes where it knows less.
  *
- * Threads. memif_ext_create is a control function like memif_create. memif_ext_wait_room and
- * memif_ext_get_room belong to the thread that sends on the queue. All other functions may be
- * called from any thread at any time, and do not disturb bursts.
+ * Threads. memif_ext_create is a control function like memif_create. memif_ext_wait_room,
+ * memif_ext_watch_room and memif_ext_get_room belong to the thread that sends on the queue. All
+ * others may be called from any thread at any time, and do not disturb bursts.
  */
 
 #include "libmemif.h"
@@ -210,6 +210,23 @@ int memif_ext_get_room(memif_conn_handle_t conn, uint16_t qid, uint32_t *slots);
  * room, and MEMIF_ERR_DISCONNECTED when the connection ends meanwhile.
  */
 int memif_ext_wait_room(memif_conn_handle_t conn, uint16_t qid, uint32_t packets, int timeout_ms);
+
+/*
+ * Tells whether a transmit ring has room, and if not, when to ask again: for programs that sleep in
+ * poll or epoll.
+ *
+ * packets: how many, of one buffer each.
+ * fd: an eventfd of the program, or another descriptor that 8 bytes can be written to.
+ *
+ * MEMIF_ERR_SUCCESS means that there is room; nothing will be written to fd. MEMIF_ERR_AGAIN means
+ * that there is not: something will be written once, when there may be, and the program then calls
+ * this function again. With a receiver of this library that is when enough buffers are given back,
+ * or 20 milliseconds later at the latest, with others one millisecond later. The program may use
+ * the queue and close fd meanwhile. A thread of the library waits; each MEMIF_ERR_AGAIN starts one.
+ *
+ * Otherwise returns what memif_ext_wait_room returns, and MEMIF_ERR_NOMEM.
+ */
+int memif_ext_watch_room(memif_conn_handle_t conn, uint16_t qid, uint32_t packets, int fd);
 
 #ifdef __cplusplus
 }

@@ -11,6 +11,7 @@
 #include <linux/membarrier.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -311,6 +312,20 @@ MEMIF_TEST_LOOP(a_receiver_that_promises_nothing_is_not_asked, 0, WAYS)
     ck_assert_int_eq(wait_for(4, -1), MIF_ERR_SUCCESS);
     ck_assert_uint_eq(naps, 3);
     ck_assert_uint_eq(sleeps + barriers, 0);
+    close_both();
+}
+
+MEMIF_TEST_LOOP(who_watches_such_a_receiver_is_told_to_look_again, 0, WAYS)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+
+    open_full(_i);
+    atomic_store(&sender()->ring->flags, 0);
+    at_nap = expect_nothing_asked;
+    ck_assert_int_eq(mif_room_watch(loopback.handles[from], 0, 4, fd), MIF_ERR_AGAIN);
+    ck_assert_int_eq(poll(&ready, 1, -1), 1);
+    ck_assert_int_eq(close(fd), 0);
     close_both();
 }
 

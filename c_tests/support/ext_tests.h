@@ -8,8 +8,10 @@
 #ifndef MEMIF_C_TESTS_EXT_TESTS_H
 #define MEMIF_C_TESTS_EXT_TESTS_H
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -413,6 +415,63 @@ MEMIF_TEST_LOOP(a_sleeping_sender_wakes_when_the_connection_ends, 0, WAYS)
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     ck_assert_int_eq(waiter.answer, MEMIF_ERR_DISCONNECTED);
     pair_close_rest(&pair, staying);
+}
+
+/* ---- a descriptor to poll for room ---- */
+
+static bool wait_readable(int fd)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+
+    return poll(&ready, 1, -1) == 1; /* the test as a whole has a limit */
+}
+
+MEMIF_TEST_LOOP(a_program_that_polls_hears_when_there_is_room, 0, WAYS)
+{
+    struct pair pair = {0};
+    struct shape shape = small_shape(_i);
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), err;
+    uint64_t times;
+
+    ck_assert_int_ge(fd, 0);
+    pair_open(&pair, &shape);
+    struct flow flow = flow_of(&pair, &shape, _i);
+    ck_assert_int_eq(memif_ext_watch_room(flow.from, 0, flow.capacity, fd), MEMIF_ERR_SUCCESS);
+    ck_assert_int_eq(read(fd, &times, sizeof(times)), -1);
+    send_packets(flow.from, 0, (uint16_t)(flow.capacity - 1), 64, 1);
+    ck_assert_int_eq(memif_ext_watch_room(flow.from, 0, flow.capacity, fd), MEMIF_ERR_AGAIN);
+    send_packets(flow.from, 0, 1, 64, flow.capacity); /* the queue is the program's meanwhile */
+    ck_assert(wait_readable(fd));
+    ck_assert_int_eq(read(fd, &times, sizeof(times)), sizeof(times));
+    ck_assert_int_eq(memif_ext_watch_room(flow.from, 0, 3, fd), MEMIF_ERR_AGAIN);
+    expect_packets(flow.to, 0, (uint16_t)flow.capacity, 64, 1);
+    ck_assert(wait_readable(fd));
+    while ((err = memif_ext_watch_room(flow.from, 0, 3, fd)) == MEMIF_ERR_AGAIN)
+        ck_assert(wait_readable(fd));
+    ck_assert_int_eq(err, MEMIF_ERR_SUCCESS);
+    send_packets(flow.from, 0, 3, 64, 99);
+    expect_packets(flow.to, 0, 3, 64, 99);
+    ck_assert_int_eq(close(fd), 0);
+    pair_close(&pair);
+}
+
+MEMIF_TEST(room_that_cannot_be_watched_is_an_error)
+{
+    struct pair pair = {0};
+    struct shape shape = small_shape(0);
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    pair_open(&pair, &shape);
+    struct flow flow = flow_of(&pair, &shape, 0);
+    ck_assert_int_eq(memif_ext_watch_room(NULL, 0, 1, fd), MEMIF_ERR_NOCONN);
+    ck_assert_int_eq(memif_ext_watch_room(flow.from, 1, 1, fd), MEMIF_ERR_QID);
+    ck_assert_int_eq(memif_ext_watch_room(flow.from, 0, flow.capacity + 1, fd),
+                     MEMIF_ERR_INVAL_ARG);
+    send_packets(flow.from, 0, (uint16_t)flow.capacity, 64, 1);
+    ck_assert_int_ne(memif_ext_watch_room(flow.from, 0, 1, -1), MEMIF_ERR_AGAIN);
+    expect_packets(flow.to, 0, (uint16_t)flow.capacity, 64, 1);
+    ck_assert_int_eq(close(fd), 0);
+    pair_close(&pair);
 }
 
 #endif

@@ -134,6 +134,11 @@ int memif_ext_get_room(memif_conn_handle_t conn, uint16_t qid, uint32_t *slots)
     return mif_ext_code(mif_room(conn, qid, slots));
 }
 
+int memif_ext_watch_room(memif_conn_handle_t conn, uint16_t qid, uint32_t packets, int fd)
+{
+    return mif_ext_code(mif_room_watch(conn, qid, packets, fd));
+}
+
 int memif_ext_wait_room(memif_conn_handle_t conn, uint16_t qid, uint32_t packets, int timeout_ms)
 {
     return mif_ext_code(mif_room_wait(conn, qid, packets, timeout_ms));

@@ -10,7 +10,11 @@
 #include "core/signals.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -163,6 +167,16 @@ static void withdraw(struct wait *w)
     mif_leave(q);
 }
 
+/* Also the question of an earlier watch. */
+static void withdraw_any(const struct wait *w)
+{
+    struct mif_queue *q = mif_enter(w->handle, w->qid, MIF_TX);
+    if (q == NULL)
+        return;
+    mif_publish(q, false, (enum mif_kind)q->kind);
+    mif_leave(q);
+}
+
 static int64_t now(void)
 {
     struct timespec time;
@@ -233,6 +247,73 @@ int mif_room_wait(const void *handle, uint16_t qid, uint32_t slots, int timeout_
     struct wait w = {.handle = handle, .qid = qid, .slots = slots};
     int err = wait_for(&w, timeout_ms);
     withdraw(&w);
+    return err;
+}
+
+/* ---- a thread that waits instead ---- */
+
+struct watch {
+    struct wait wait;
+    int fd; /* a copy, the thread's */
+};
+
+static void *watch(void *argument)
+{
+    struct watch *own = argument;
+    if (own->wait.asked != 0)
+        (void)sleep_until_told(&own->wait, LONGEST_SLEEP);
+    else
+        (void)nanosleep(&(struct timespec){.tv_nsec = LONGEST_NAP}, NULL);
+    (void)mif_efd_signal(own->fd);
+    (void)close(own->fd);
+    free(own);
+    return NULL;
+}
+
+/* Signals are the program's: its handlers do not run there. */
+static bool start(struct watch *own)
+{
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    if (pthread_attr_init(&attributes) != 0)
+        return false;
+    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int err = pthread_create(&thread, &attributes, watch, own);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_attr_destroy(&attributes);
+    return err == 0;
+}
+
+static int begin_to_watch(const struct wait *w, int fd)
+{
+    struct watch *own = malloc(sizeof(*own));
+    if (own == NULL)
+        return MIF_ERR_NOMEM;
+    *own = (struct watch){.wait = *w, .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)};
+    if (own->fd >= 0 && start(own))
+        return MIF_ERR_AGAIN;
+    int err = own->fd < 0 ? mif_error_from_errno(errno) : MIF_ERR_NOMEM;
+    if (own->fd >= 0)
+        (void)close(own->fd);
+    free(own);
+    return err;
+}
+
+int mif_room_watch(const void *handle, uint16_t qid, uint32_t slots, int fd)
+{
+    struct wait w = {.handle = handle, .qid = qid, .slots = slots};
+    int err = look(&w);
+    if (err == MIF_ERR_SUCCESS && slots > w.capacity)
+        return MIF_ERR_INVAL_ARG;
+    if (err == MIF_ERR_SUCCESS && w.free < slots)
+        err = ask(&w);
+    if (err == MIF_ERR_SUCCESS && w.free < slots)
+        err = begin_to_watch(&w, fd);
+    if (err != MIF_ERR_AGAIN)
+        withdraw_any(&w);
     return err;
 }
 

@@ -18,6 +18,10 @@
  * the receiver's next look at the index, which comes after it too, finds the question. A receiver
  * that sleeps looks when it wakes up, so the sender signals it once.
  *
+ * A program that sleeps elsewhere lets a thread of ours do the waiting (mif_room_watch). That
+ * thread knows the futex and not the queue, which stays the program's: when it publishes, the
+ * question is withdrawn, and the thread's sleep ends by its limit.
+ *
  * ask.index is as little trusted as any index, and a sender that is woken without reason falls back
  * to looking. It also looks every 20 milliseconds: a peer may die, or break its promise.
  */
@@ -38,6 +42,10 @@ int mif_room(const void *handle, uint16_t qid, uint32_t *slots);
 /* Waits until there are `slots`. AGAIN: not within timeout_ms (-1: wait for ever). INVAL_ARG: the
  * ring never has so many. */
 int mif_room_wait(const void *handle, uint16_t qid, uint32_t slots, int timeout_ms);
+
+/* SUCCESS: there are `slots`. AGAIN: not yet; the eventfd `fd`, of which a copy is kept meanwhile,
+ * is signalled when it is time to look again, after 20 milliseconds at the latest. */
+int mif_room_watch(const void *handle, uint16_t qid, uint32_t slots, int fd);
 
 /* Wakes a thread that waits there. For the tear-down, while the ring is mapped. */
 void mif_room_wake(const struct mif_queue *q);
