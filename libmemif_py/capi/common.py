@@ -104,11 +104,12 @@ class Packer:
 class Api:
     """The functions that C calls, and what they need."""
 
+    name: bytes
     shows_no_secret_as_empty = True  # in details; otherwise as NULL
 
     def __init__(self, ffi: Any, lib: Any) -> None:
         """`ffi` and `lib` of the embedded module."""
-        self.native = Native(ffi, lib)
+        self.native = Native(ffi, lib, self.name)
         self.ffi = ffi
         self.lib = lib
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class ApiV1(common.Api):
     """The functions that capi/v1/api.c calls, and their state: the one hub."""
 
+    name = b"1.0"
     hub: Hub | None = None
 
     def init(self, app_name: Any) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class ApiV4(common.Api):
     """The functions that capi/v4/api.c calls, and their state: a hub for each socket."""
 
+    name = b"4.0"
     shows_no_secret_as_empty = False
 
     def __init__(self, ffi: Any, lib: Any) -> None:

@@ -8,6 +8,7 @@ as a protocol of its own. Lowest layer first:
     wire
     steps system lock trust native
     actions handshake regions socket_path peers timer channel sockets
+    shown
     endpoint
     memory link
     listener

@@ -7,7 +7,10 @@ connection, and the endpoint names its link for as long as that lives.
 
 from __future__ import annotations
 
+import time
+
 from .. import errors
+from .shown import show
 from .wire import (
     MAX_LOG2_RING_SIZE,
     MAX_RING_INDEX,
@@ -187,15 +190,33 @@ class Endpoint:
         self.private_ctx: Any = hub.native.ffi.NULL
         self.link: Link | None = None
         self.removed = False
-        self.last_error = ""
+        self._last_error = ""
         # Of the peer that is or was connected last: they stay when the link is over.
         self.remote_name = b""
         self.remote_if_name = b""
+        self.queues = (0, 0)
+        """How many receive and transmit queues the link has or had."""
+        self.links = 0
+        """How many links were up."""
+        self.since = 0
+        """When the link came up, or the last one ended: time.monotonic_ns()."""
+        self._was_up = False
 
     @property
     def connected(self) -> bool:
         """True from before `connected` is called until `disconnected` has returned."""
         return self.link is not None and self.link.up
+
+    @property
+    def last_error(self) -> str:
+        """Why the last link ended, or why there is none; "" while there is one."""
+        return self._last_error
+
+    @last_error.setter
+    def last_error(self, reason: str) -> None:
+        if reason != self._last_error:  # a slave without a master has the same with each attempt
+            self._last_error = reason
+            show(self)
 
     def describe(self) -> str:
         """For debug lines."""
@@ -214,6 +235,7 @@ class Endpoint:
         self.private_ctx = private_ctx
         self.handle = handle[0]
         self.interrupt = interrupt
+        show(self)
 
     def close(self) -> None:
         """Give the handle back. The link must be gone before."""
@@ -230,6 +252,18 @@ class Endpoint:
     def linked(self, link: Link) -> None:
         """A link found its interface."""
         self.link = link
+        show(self)
+
+    def established(self, link: Link) -> None:
+        """The link is up."""
+        self.queues = (len(link.rings(False)), len(link.rings(True)))
+        self.links += 1
+        self._was_up = True
+        self.since = time.monotonic_ns()
+        self.remote_name = link.machine.remote_name
+        self.remote_if_name = link.machine.remote_if_name
+        self._last_error = ""
+        show(self)
 
     def timed_out(self) -> None:
         """A slave's deadline to connect, or to connect again."""
@@ -238,7 +272,11 @@ class Endpoint:
     def unlinked(self, reason: str) -> None:
         """The link is gone, with all it owned."""
         self.link = None
-        self.last_error = reason
+        self._last_error = reason
+        if self._was_up:
+            self.since = time.monotonic_ns()
+        self._was_up = False
+        show(self)
         if self.removed:
             self.hub.forget(self)
         elif not self.settings.is_master:

@@ -80,6 +80,8 @@ class Hub:
         except BaseException as error:
             with Steps(error) as steps:
                 steps.take(channel.close_fds, [self._deadlines.detach()])
+        with LOCK:
+            native.lib.mif_segment_open(native.api)
 
     def unlocked(self) -> Unlocked:
         """For the time of a callback into the program."""
@@ -397,6 +399,8 @@ class Hub:
             timer = self._deadlines.detach()  # its number may be another's soon
             steps.take(self.unwatch, timer)
             steps.take(channel.close_fds, [timer])
+            if timer >= 0:  # not closed before
+                self.native.lib.mif_segment_close()
 
     def abandon(self, at_rest: bool) -> None:
         """In a forked child: drop the parent's interfaces without ending them.

@@ -303,9 +303,8 @@ class Link:
         if self.closing:
             return
         self.up = True
-        endpoint.last_error = ""
-        endpoint.remote_name = self.machine.remote_name
-        endpoint.remote_if_name = self.machine.remote_if_name
+        endpoint.established(self)
+        self._memory.show_rings()
         version = self.machine.version
         self.native.debug(f"{self.describe()}: connected, protocol version {version}", level=INFO)
         with self.hub.unlocked():

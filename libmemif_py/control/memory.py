@@ -12,6 +12,7 @@ import posix
 from .. import errors
 from . import regions, system
 from .channel import check_eventfd, close_fds
+from .shown import may_keep, show_rings
 from .steps import Steps
 from .wire import VERSION_1
 
@@ -132,6 +133,8 @@ class Memory:
         """In slots, of our receive and our transmit rings, by queue id."""
         self._efds: list[int] = []
         self._efds_of_rings: dict[tuple[bool, int], int] = {}
+        self._places: list[tuple[bool, int, int, int]] = []
+        """Direction, queue id, region and offset of each ring."""
 
     # ---- a master's ----
 
@@ -303,6 +306,7 @@ class Memory:
         code = native.lib.mif_connection_add_queue(handle, struct)
         native.check(code, f"{'tx' if is_tx else 'rx'} queue {qid}")
         self.ring_sizes[is_tx].append(1 << log2_ring_size)
+        self._places.append((is_tx, qid, config["region"], config["offset"]))
         if not is_tx:
             self.rx_efds.append(efd)
 
@@ -338,12 +342,28 @@ class Memory:
     # ---- the end ----
 
     def close_region_fds(self) -> None:
-        """All is mapped. The mappings stay; only details still could show the descriptors."""
+        """All is mapped. The mappings stay; only details still could show the descriptors.
+
+        Those of rings stay open for `show_rings`, if the process has descriptors to spare.
+        """
         if self._hub.external is not None:
             return  # the program sees them in details, and is given them back at the end
-        close_fds([region.fd for region in self.regions])
-        for region in self.regions:
+        rings = {region for _, _, region, _ in self._places}
+        is_shown = self._native.lib.mif_segment_is_open()
+        closed = [
+            region
+            for region in self.regions
+            if not (is_shown and region.index in rings and may_keep(region.fd))
+        ]
+        close_fds([region.fd for region in closed])
+        for region in closed:
             region.fd = -1
+
+    def show_rings(self) -> None:
+        """Tell other processes where the rings are, so that they can see how full these are."""
+        fds = {region.index: region.fd for region in self.regions}
+        rings = [(is_tx, qid, fds[index], offset) for is_tx, qid, index, offset in self._places]
+        show_rings(self._link.owner, rings)
 
     def release(self) -> None:
         """No burst enters a queue any more, and none is inside: unmap, and give regions back.

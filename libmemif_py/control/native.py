@@ -24,10 +24,11 @@ DEBUG, INFO, WARNING = 10, 20, 30
 class Native:
     """`ffi` and `lib` of one copy of the core, and its error codes by name."""
 
-    def __init__(self, ffi: Any, lib: Any) -> None:
-        """Read the error codes once."""
+    def __init__(self, ffi: Any, lib: Any, api: bytes) -> None:
+        """Read the error codes once. `api` tells other processes who uses this copy."""
         self.ffi = ffi
         self.lib = lib
+        self.api = api
         self.names: list[str] = []
         while (name := lib.mif_error_name(len(self.names))) != ffi.NULL:
             self.names.append(ffi.string(name).decode())

@@ -70,7 +70,7 @@ burst = _load_burst()
 _module = _load()
 ffi, lib = _module.ffi, _module.lib
 lib.mif_debug_init()
-native = Native(ffi, lib)
+native = Native(ffi, lib, b"Python")
 native.log = log.keep
 native.check(lib.mif_data_path_init(), "set-up of the data path")
 

@@ -50,7 +50,7 @@ def test_the_overview_has_each_environment_variable():
     )
     chapter = OVERVIEW.partition(".SH ENVIRONMENT")[2].partition(".SH FILES")[0]
     assert set(re.findall(r"^\.B (\w+)$", chapter, re.M)) == read
-    assert len(read) == 3
+    assert len(read) == 4
 
 
 def examples() -> list[str]:

@@ -88,9 +88,9 @@ with Interface(path, role="master", on_disconnect=fail) as master:
             slave.send(b"packet", 20)
             print(master.recv(20))
         end = time.monotonic() + 20
-        while "memfd" in open("/proc/self/maps").read() and time.monotonic() < end:
+        while "memfd:memif region" in open("/proc/self/maps").read() and time.monotonic() < end:
             time.sleep(0.01)
-    print("memfd" in open("/proc/self/maps").read())
+    print("memfd:memif region" in open("/proc/self/maps").read())
 """
 
 

@@ -37,7 +37,9 @@ class Survivor(Side):
         """Open descriptors, mappings of shared memory."""
         folder = Path(f"/proc/{self._process.pid}")
         maps = (folder / "maps").read_text()
-        return len(list((folder / "fd").iterdir())), maps.count("/memfd:")
+        return len(list((folder / "fd").iterdir())), maps.count("/memfd:") - maps.count(
+            "/memfd:libmemif-stats"
+        )
 
     def resident_kib(self) -> int:
         status = Path(f"/proc/{self._process.pid}/status").read_text()

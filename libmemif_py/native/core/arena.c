@@ -2,9 +2,11 @@
 #include "core/arena.h"
 
 #include "core/errors.h"
+#include "core/segment.h"
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 /* Placeholder arena, so that lookups before mif_arena_publish fail safely. */
@@ -22,6 +24,7 @@ static struct mif_arena arena;
 static uint32_t arena_cells;                   /* how many fit the reserved address range */
 static uint32_t opened;                        /* cells that were ever used */
 static uint32_t opened_queues[MIF_MAX_QUEUES]; /* bytes, by queue id, that can be written */
+static bool shared;                            /* whether pages of queues are the segment's */
 static uint64_t next_serial = 1;               /* never reused, so neither is a handle */
 static uint16_t *quarantine;                   /* closed cells, oldest first, as a circle */
 static uint32_t quarantine_first, quarantine_count;
@@ -136,6 +139,11 @@ void mif_arena_give_back(const void *handle)
 
 /* ---- queues ---- */
 
+static uint8_t *queues_of(uint32_t qid)
+{
+    return arena.queues + qid * arena.qid_stride;
+}
+
 /* Where the queues of a handle's cell end, among those of one id. */
 static uint32_t queues_end(const void *handle)
 {
@@ -149,9 +157,10 @@ int mif_arena_open_queues(const void *handle, uint32_t qid)
     uint32_t end = queues_end(handle);
     end = (end + MIF_PAGE - 1) / MIF_PAGE * MIF_PAGE;
     if (end > opened_queues[qid]) {
-        uint8_t *base = arena.queues + qid * arena.qid_stride;
-        if (mprotect(base + opened_queues[qid], end - opened_queues[qid], PROT_READ | PROT_WRITE) ==
-            0)
+        const uint32_t begin = opened_queues[qid], bytes = end - begin;
+        uint8_t *at = queues_of(qid) + begin;
+        if ((shared && mif_segment_place(qid, begin, bytes, at)) ||
+            mprotect(at, bytes, PROT_READ | PROT_WRITE) == 0)
             opened_queues[qid] = end;
         else
             err = mif_call_failed("mprotect");
@@ -163,6 +172,39 @@ int mif_arena_open_queues(const void *handle, uint32_t qid)
 bool mif_arena_has_queues(const void *handle, uint32_t qid)
 {
     return queues_end(handle) <= opened_queues[qid];
+}
+
+void mif_arena_share(void)
+{
+    pthread_mutex_lock(&lock);
+    for (uint32_t qid = 0; !shared && qid < MIF_MAX_QUEUES; qid++)
+        if (opened_queues[qid] > 0 &&
+            !mif_segment_place(qid, 0, opened_queues[qid], queues_of(qid)))
+            (void)mprotect(queues_of(qid), opened_queues[qid], PROT_READ | PROT_WRITE);
+    shared = true;
+    pthread_mutex_unlock(&lock);
+}
+
+/* A thread with a stale handle may be about to write the busy mark of a queue that it does not own,
+ * so the pages stay writable throughout. */
+static int make_private(uint32_t qid)
+{
+    void *at = mmap(queues_of(qid), opened_queues[qid], PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    return at == MAP_FAILED ? mif_call_failed("mmap") : MIF_ERR_SUCCESS;
+}
+
+int mif_arena_unshare(void)
+{
+    int err = MIF_ERR_SUCCESS;
+    pthread_mutex_lock(&lock);
+    for (uint32_t qid = 0; err == MIF_ERR_SUCCESS && qid < MIF_MAX_QUEUES; qid++)
+        if (opened_queues[qid] > 0)
+            err = make_private(qid);
+    if (err == MIF_ERR_SUCCESS)
+        shared = false;
+    pthread_mutex_unlock(&lock);
+    return err;
 }
 
 int mif_why_not(const void *handle, uint32_t qid, enum mif_direction direction)
@@ -178,9 +220,29 @@ int mif_why_not(const void *handle, uint32_t qid, enum mif_direction direction)
 
 /* ---- fork ---- */
 
+/* The parent goes on to count in its pages, which the child must not write. */
+static bool copy_queues(uint32_t qid)
+{
+    const size_t bytes = opened_queues[qid];
+    void *copy = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (copy == MAP_FAILED)
+        return false;
+    memcpy(copy, queues_of(qid), bytes);
+    return mremap(copy, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, queues_of(qid)) != MAP_FAILED;
+}
+
 void mif_arena_forked(void)
 {
     (void)pthread_mutex_init(&lock, NULL);
+    for (uint32_t qid = 0; shared && qid < MIF_MAX_QUEUES; qid++) {
+        if (opened_queues[qid] > 0 && !copy_queues(qid)) {
+            /* No handle leads anywhere in this child. */
+            atomic_store_explicit(&mif_arena, &no_arena, memory_order_release);
+            return;
+        }
+    }
+    shared = false;
     for (uint32_t i = 0; i < opened; i++) {
         struct mif_connection *conn = cell_at(i);
         const void *handle = (void *)atomic_load(&conn->handle);
@@ -196,6 +258,8 @@ void mif_arena_forked(void)
 int mif_arena_start_over(void)
 {
     size_t bytes = MIF_MAX_QUEUES * arena.qid_stride + arena_cells * MIF_CELL_STRIDE;
+    if (!mif_arena_is_published())
+        return MIF_ERR_NOMEM; /* see mif_arena_forked: the pages are the parent's */
     if (madvise(arena.queues, bytes, MADV_DONTNEED) != 0)
         return mif_call_failed("madvise");
     opened = quarantine_first = quarantine_count = 0;

@@ -150,7 +150,12 @@ void mif_arena_give_back(const void *handle);
 int mif_arena_open_queues(const void *handle, uint32_t qid);
 /* True if they are. */
 bool mif_arena_has_queues(const void *handle, uint32_t qid);
-/* In a forked child: no queue has an owner any more. */
+/* Makes the pages of queues pages of the segment, so that other processes can read counters; pages
+ * that are opened later are so from the start. The other undoes it. Queues read as zeroes after
+ * both, so no connection may be open. */
+void mif_arena_share(void);
+int mif_arena_unshare(void);
+/* In a forked child: the queues are copies of the parent's, and none has an owner any more. */
 void mif_arena_forked(void);
 /* In a forked child: all cells are free and read as zeroes. */
 int mif_arena_start_over(void);

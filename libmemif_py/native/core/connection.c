@@ -12,6 +12,7 @@
 #include "core/regions.h"
 #include "core/ring.h"
 #include "core/room.h"
+#include "core/segment.h"
 #include "core/signals.h"
 
 #include <string.h>
@@ -46,6 +47,7 @@ void mif_connection_close(void *handle)
 {
     if (mif_lookup(handle) == NULL)
         return;
+    mif_segment_forget(handle);
     mif_totals_forget(handle);
     mif_arena_give_back(handle);
 }
@@ -125,10 +127,13 @@ int mif_connection_release(void *handle)
     struct mif_connection *conn = mif_lookup(handle);
     if (conn == NULL)
         return MIF_ERR_SUCCESS;
+    mif_segment_begin(handle);
+    mif_segment_forget_rings(handle);
     for (uint32_t i = 0; i < conn->rx_count; i++)
         mif_queue_release(conn, mif_queue_at(handle, i, MIF_RX), false);
     for (uint32_t i = 0; i < conn->tx_count; i++)
         mif_queue_release(conn, mif_queue_at(handle, i, MIF_TX), true);
+    mif_segment_end(handle);
     int err = mif_lease_hand_over(conn) ? MIF_ERR_SUCCESS : mif_regions_unmap_own(conn);
     memset(conn->regions, 0, sizeof(conn->regions));
     memset(conn->external, 0, sizeof(conn->external));

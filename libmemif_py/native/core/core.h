@@ -12,6 +12,7 @@
 #include "core/poller.h"
 #include "core/queue.h"
 #include "core/regions.h"
+#include "core/segment.h"
 #include "core/setup.h"
 #include "core/untrusted.h"
 

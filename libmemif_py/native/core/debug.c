@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <time.h>
 
 bool mif_debug_on;
@@ -34,6 +35,12 @@ bool mif_unsealed_never(void)
 {
     const char *wish = secure_getenv("LIBMEMIF_UNSEALED");
     return wish != NULL && *wish != '\0' && strcmp(wish, "trusted") != 0;
+}
+
+bool mif_stats_wanted(void)
+{
+    const char *wish = secure_getenv("LIBMEMIF_STATS");
+    return getauxval(AT_SECURE) == 0 && (wish == NULL || strcmp(wish, "0") != 0);
 }
 
 void mif_debug_line(const char *file, const char *function, int line, const char *text)

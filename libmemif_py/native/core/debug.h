@@ -25,6 +25,9 @@ int mif_protocol_wish(void);
  * stricter, so any value but "trusted" does: a mistyped value must not allow more. Ignored in a
  * setuid program, as all of these are. */
 bool mif_unsealed_never(void);
+/* Whether other processes may see our interfaces: false if LIBMEMIF_STATS is 0, and in a setuid
+ * program. */
+bool mif_stats_wanted(void);
 
 void mif_debug_line(const char *file, const char *function, int line, const char *text);
 

@@ -11,6 +11,7 @@
 #include "core/regions.h"
 #include "core/ring.h"
 #include "core/room.h"
+#include "core/segment.h"
 #include "core/signals.h"
 
 #include <pthread.h>
@@ -216,7 +217,9 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
     struct mif_slot *slots = allocate_slots(conn, 1u << config->log2_ring_size);
     if (slots == NULL)
         return MIF_ERR_NOMEM;
+    mif_segment_begin(handle);
     set_up(q, conn, config, slots);
+    mif_segment_end(handle);
     mif_face_bind(q, config->is_tx ? MIF_TX : MIF_RX);
     if (config->is_slave) {
         lay_out_slave_buffers(conn, q, config);

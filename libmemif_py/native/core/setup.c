@@ -8,6 +8,7 @@
 #include "core/lease.h"
 #include "core/poller.h"
 #include "core/queue.h"
+#include "core/segment.h"
 #include "core/signals.h"
 #include "core/untrusted.h"
 
@@ -25,6 +26,7 @@ static void on_fork_child(void)
     mif_leases_forked();
     mif_untrusted_forked();
     mif_arena_forked();
+    mif_segment_forked();
 }
 
 /* Threads that are not in the child may have been in the middle of anything, so nothing is taken
