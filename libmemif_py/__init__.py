@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         WaitError,
     )
     from .interface import Interface
+    from .process import Process, ProcessInterface, ProcessQueue, processes
 
     __version__: str
 
@@ -90,7 +91,10 @@ __all__ = [
     "NoMemoryError",
     "Peer",
     "PollCancelled",
+    "Process",
     "ProcessFileLimitError",
+    "ProcessInterface",
+    "ProcessQueue",
     "ProtocolMismatchError",
     "QueueError",
     "RegionLimitError",
@@ -108,6 +112,7 @@ __all__ = [
     "aio",
     "create_memif_endpoint",
     "errors",
+    "processes",
 ]
 
 # The modules in libmemif_py.adapters need other packages: import them by name.
@@ -141,7 +146,10 @@ _HOMES = {
     "NoMemoryError": "errors",
     "Peer": "details",
     "PollCancelled": "errors",
+    "Process": "process",
     "ProcessFileLimitError": "errors",
+    "ProcessInterface": "process",
+    "ProcessQueue": "process",
     "ProtocolMismatchError": "errors",
     "QueueError": "errors",
     "RegionLimitError": "errors",
@@ -160,6 +168,7 @@ _HOMES = {
     "aio": "aio",
     "create_memif_endpoint": "aio",
     "errors": "errors",
+    "processes": "process",
 }
 
 _RENAMED = {"__version__": "VERSION"}

@@ -35,8 +35,9 @@ LAYER_OF = {
     **dict.fromkeys(
         ("any_queue", "backlog", "bursts", "counters", "details", "interface"), "interface"
     ),
-    **dict.fromkeys(("observer", "options", "receiving"), "interface"),
-    **dict.fromkeys(("sending", "settings", "state", "uninterrupted", "waiting"), "interface"),
+    **dict.fromkeys(("observer", "options", "process", "procfs", "receiving"), "interface"),
+    **dict.fromkeys(("segment", "sending", "settings", "state"), "interface"),
+    **dict.fromkeys(("uninterrupted", "waiting"), "interface"),
     "aio": "aio",
     # The modules of these two names have moved to adapters/, and lead there.
     **dict.fromkeys(("adapters", "metrics", "scapy_adapter"), "adapters"),

@@ -14,7 +14,7 @@ from support.builds import BASE_PYTHON, Api, Installed, each_api, run
 from support.embedding import NOBODY, silently
 from support.programs import Program
 
-from libmemif_py import Interface
+from libmemif_py import Interface, processes
 
 
 @each_api
@@ -154,6 +154,7 @@ def test_a_program_with_raised_privileges_is_not_told_how_to_connect(privileged,
         master.wait_connected(60)
         assert master.peer.uid == 0
         assert master.details().version == (512 if raised else 256)
+        assert (processes([slave.pid]) == []) == raised
         slave.end_input()
         assert slave.wait() == 0
         assert (slave.errors == "") == raised
