@@ -174,7 +174,7 @@ _HOMES = {
 _RENAMED = {"__version__": "VERSION"}
 
 # Modules that a build makes.
-_BUILT = ("_install", "_native")
+_BUILT = ("_install", "_native", "_pcap")
 
 
 def __getattr__(name: str) -> object:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import errors, settings
-from .control.reactor import burst
 from .control.wire import UINT16_MAX
 from .state import AGAIN, NO_RING, check_code, closed_error
 from .waiting import FIRST_NAP, deadline_after, sleep
@@ -39,9 +38,9 @@ class AnyQueue:
 
     def recv(self, timeout: float | None = None) -> bytes:
         """The next packet of any queue. Waits and raises as Interface.recv does."""
-        numbers, take_left = self._receiver.numbers, self._receiver.take_left
+        receiver, take_left = self._receiver, self._receiver.take_left
         return self._receive(
-            lambda queue: burst.recv(numbers[queue], queue),
+            lambda queue: receiver.source.recv(receiver.numbers[queue], queue),
             lambda queue: next(iter(take_left(queue, 1)), None),
             timeout,
         )
@@ -49,10 +48,10 @@ class AnyQueue:
     def recv_burst(self, count: int = 256, timeout: float | None = None) -> list[bytes]:
         """At least one and at most `count` packets of one queue, in order. See recv."""
         settings.at_least_one(count)
-        numbers, take_left = self._receiver.numbers, self._receiver.take_left
+        receiver, take_left = self._receiver, self._receiver.take_left
         most = min(count, UINT16_MAX)
         return self._receive(
-            lambda queue: burst.recv_burst(numbers[queue], queue, most),
+            lambda queue: receiver.source.recv_burst(receiver.numbers[queue], queue, most),
             lambda queue: take_left(queue, count) or None,
             timeout,
         )

@@ -16,7 +16,7 @@ from .control import reactor
 from .control.lock import LOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from .control.endpoint import Endpoint
 
@@ -27,6 +27,8 @@ class RxCounters:
 
     packets: int
     bytes: int
+    filtered: int = 0
+    """Those of the packets that a filter kept from the program. See Interface.set_filter."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +60,20 @@ def each_queue(rx_count: int, tx_count: int) -> Iterator[tuple[Literal["rx", "tx
             yield "tx", queue
 
 
-def read(endpoint: Endpoint, rx_count: int, tx_count: int) -> Counters | None:
-    """The counters at this moment; None if the interface is closed."""
+def read(endpoint: Endpoint, filtered: Sequence[int], tx_count: int) -> Counters | None:
+    """The counters at this moment; None if the interface is closed.
+
+    `filtered` has for each receive queue the packets that did not match.
+    """
     rx, tx = [], []
     with LOCK:  # the end of a link adds its counters to those of former links
         if not endpoint.handle:
             return None
-        for direction, queue in each_queue(rx_count, tx_count):
+        for direction, queue in each_queue(len(filtered), tx_count):
             totals = reactor.ffi.new("struct mif_totals *")
             reactor.lib.mif_queue_totals(endpoint.handle, queue, direction == "tx", totals)
             if direction == "rx":
-                rx.append(RxCounters(totals.packets, totals.bytes))
+                rx.append(RxCounters(totals.packets, totals.bytes, filtered[queue]))
             else:
                 tx.append(TxCounters(totals.packets, totals.bytes, totals.full, totals.signals))
     return Counters(tuple(rx), tuple(tx))

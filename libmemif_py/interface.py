@@ -185,6 +185,7 @@ class Interface:
         self._receiver = Receiver(self._state, rx_rings)
         try:
             self._rx_numbers = self._receiver.numbers
+            self._source = self._receiver.source
             self._observer = Observer(self, self._state, self._receiver, **callbacks)
             reports = Reports(self._observer, asks=callbacks["allow"] is not None)
             self._state.endpoint = reactor.add(wanted, reports)
@@ -288,7 +289,7 @@ class Interface:
     def counters(self) -> Counters:
         """The counters of all queues, over all links. After `close`, the last values."""
         self._state.check_process()
-        now = counters.read(self._endpoint, self._receiver.count, self._sender.count)
+        now = counters.read(self._endpoint, self._receiver.filtered, self._sender.count)
         if now is not None:
             self._counters = now
         return self._counters
@@ -322,12 +323,12 @@ class Interface:
         Waits up to `timeout` seconds (None: no limit, 0: not at all), also for the link.
         Raises Timeout, Disconnected (no link when the time was up), QueueError.
         """
-        packet = burst.recv(self._rx_numbers.get(queue, 0), queue)
+        packet = self._source.recv(self._rx_numbers.get(queue, 0), queue)
         if packet.__class__ is bytes:
             return packet
         receiver = self._receiver
         return receiver.wait_for_packets(
-            lambda: burst.recv(self._rx_numbers[queue], queue),
+            lambda: self._source.recv(self._rx_numbers[queue], queue),
             lambda: next(iter(receiver.take_left(queue, 1)), None),
             packet,
             timeout,
@@ -339,12 +340,13 @@ class Interface:
     ) -> list[bytes]:
         """At least one and at most `count` packets of a queue, in order. See recv."""
         settings.at_least_one(count)
-        packets = burst.recv_burst(self._rx_numbers.get(queue, 0), queue, min(count, UINT16_MAX))
+        most = min(count, UINT16_MAX)
+        packets = self._source.recv_burst(self._rx_numbers.get(queue, 0), queue, most)
         if packets.__class__ is list:
             return packets
         receiver = self._receiver
         return receiver.wait_for_packets(
-            lambda: burst.recv_burst(self._rx_numbers[queue], queue, min(count, UINT16_MAX)),
+            lambda: self._source.recv_burst(self._rx_numbers[queue], queue, most),
             lambda: receiver.take_left(queue, count) or None,
             packets,
             timeout,
@@ -400,6 +402,21 @@ class Interface:
         self._state.check_process()
         is_polling = settings.choice("mode", mode, ("interrupt", "polling")) == "polling"
         self._receiver.set_polling(queue, is_polling)
+
+    def set_filter(self, text: str | None) -> None:
+        """Receive only packets that match a filter; None: all packets.
+
+        A filter is written as for tcpdump ("icmp or vlan 5"), and the system's libpcap runs it. All
+        calls that receive skip other packets, on all queues, also those that are in the rings now.
+        Their buffers go back to the peer, and `RxCounters.filtered` counts them. The descriptor of
+        `fileno` becomes readable for them too.
+
+        A filter saves work; it is no guard. A hostile peer can change a packet of `rx_burst` at any
+        time. Raises ArgumentError with what libpcap says of a wrong filter, ImportError without
+        libpcap.
+        """
+        self._receiver.set_filter(text)
+        self._source = self._receiver.source
 
     # ---- transmit ----
 

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+from array import array
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from . import counters
+from . import counters, filters
 from .backlog import Backlog
 from .bursts import RxBurst
 from .control import reactor
@@ -17,7 +18,7 @@ from .control.reactor import burst
 from .control.steps import Steps
 from .control.wire import UINT16_MAX
 from .errors import ArgumentError
-from .settings import item
+from .settings import MODES, item
 from .state import AGAIN, check_code, closed_error
 from .waiting import FIRST_NAP, QueueLock, ReadyFd, deadline_after, sleep
 
@@ -44,6 +45,10 @@ class Receiver:
         self._locks = [QueueLock() for _ in range(count)]
         self._waits: list[ReadyFd] = []
         self._any: ReadyFd | None = None
+        self.filtered = array("Q", bytes(8 * count))
+        """Packets that a filter has kept from the program, by queue."""
+        self.source: Any = burst
+        """What receives: the functions of `_burst`, or those of a filter."""
         self._turn = 0  # the queue with which calls for any queue begin
         try:
             for _ in range(count):
@@ -124,10 +129,24 @@ class Receiver:
         """At most `most` packets of ended links. If none are left then, the ring is next."""
         state = self._state
         with state.changed:
-            packets, is_more = self._backlog.take(queue, most, state.number)
+            packets, is_more = self._take_left(queue, most)
+            while is_more and not packets:
+                packets, is_more = self._take_left(queue, most)
             if is_more:
                 self._waits[queue].wake()  # the descriptor stays readable
             return packets
+
+    def _take_left(self, queue: int, most: int) -> tuple[list[bytes], bool]:
+        packets, is_more = self._backlog.take(queue, most, self._state.number)
+        if self.source is not burst:
+            packets = self.source.select(queue, packets)
+        return packets, is_more
+
+    def set_filter(self, text: str | None) -> None:
+        """See Interface.set_filter."""
+        self._state.check_open()
+        mode = MODES[self._state.settings.mode]
+        self.source = burst if text is None else filters.filter_for(text, mode, self.filtered)
 
     def put_back(self, queue: int, packets: list[bytes]) -> None:
         """Packets that were received, but not by the program, are the next again."""
@@ -149,10 +168,10 @@ class Receiver:
         lock.acquire(deadline_after(timeout), timeout)
         try:
             most = min(count, UINT16_MAX)
-            slots: Any = burst.rx_burst(self.numbers[queue], queue, most)
+            slots: Any = self.source.rx_burst(self.numbers[queue], queue, most)
             if slots.__class__ is int:
                 slots = self.wait_for_packets(
-                    lambda: burst.rx_burst(self.numbers[queue], queue, most),
+                    lambda: self.source.rx_burst(self.numbers[queue], queue, most),
                     lambda: self._burst_of_left(queue, count),
                     slots,
                     timeout,
@@ -206,7 +225,9 @@ class Receiver:
     def try_burst(self, count: int, queue: int) -> RxBurst | int:
         """A burst of a queue, or a code. Waits for nothing."""
         most = min(count, UINT16_MAX)
-        return self._try_burst(queue, lambda: burst.rx_burst(self.numbers[queue], queue, most))
+        return self._try_burst(
+            queue, lambda: self.source.rx_burst(self.numbers[queue], queue, most)
+        )
 
     def try_burst_of_left(self, count: int, queue: int) -> RxBurst | None:
         """A burst of packets of ended links, or None."""

@@ -29,6 +29,7 @@ _INTERFACE = ("role", "path", "id", "name")
 _COUNTERS = {
     "rx_packets": ("rx", "packets", "Packets received"),
     "rx_bytes": ("rx", "bytes", "Bytes received"),
+    "rx_filtered": ("rx", "filtered", "Packets received that a filter kept from the program"),
     "tx_packets": ("tx", "packets", "Packets sent"),
     "tx_bytes": ("tx", "bytes", "Bytes sent"),
     "tx_ring_full": ("tx", "full", "Attempts to send that found no room for all packets"),

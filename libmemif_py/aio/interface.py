@@ -219,6 +219,12 @@ class AsyncInterface:
         at_least_one(count)
         return await self._receiver(queue).open_burst(count)
 
+    def set_filter(self, text: str | None) -> None:
+        """See Interface.set_filter. It holds for packets that `recv` has taken ahead as well."""
+        for receiver in self._receivers.values():
+            receiver.put_back()
+        self.interface.set_filter(text)
+
     @property
     def any_queue(self) -> AsyncAnyQueue:
         """All receive queues, to receive from whichever has packets. See Interface.any_queue."""

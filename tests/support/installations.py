@@ -28,6 +28,7 @@ SOURCES = ROOT / "libmemif_py"
 STUBS = {path.name for path in SOURCES.glob("*.pyi")}
 MODULES = {
     "_install.py",
+    "_pcap.py",
     *(
         str(path.relative_to(SOURCES))
         for path in SOURCES.rglob("*.py")

@@ -35,8 +35,8 @@ LAYER_OF = {
     **dict.fromkeys(
         ("any_queue", "backlog", "bursts", "counters", "details", "interface"), "interface"
     ),
-    **dict.fromkeys(("observer", "options", "process", "procfs", "receiving"), "interface"),
-    **dict.fromkeys(("segment", "sending", "settings", "state"), "interface"),
+    **dict.fromkeys(("filters", "observer", "options", "process", "procfs"), "interface"),
+    **dict.fromkeys(("receiving", "segment", "sending", "settings", "state"), "interface"),
     **dict.fromkeys(("uninterrupted", "waiting"), "interface"),
     "aio": "aio",
     # The modules of these two names have moved to adapters/, and lead there.

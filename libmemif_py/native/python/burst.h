@@ -17,7 +17,7 @@
 #ifndef MIF_PYTHON_BURST_H
 #define MIF_PYTHON_BURST_H
 
-#include "python/queue.h"
+#include "python/filter.h"
 
 /* Bytes of packets are rows: `width` bytes each, `stride` bytes from one to the next. */
 typedef struct {
@@ -35,6 +35,8 @@ typedef struct {
     uint8_t *rows; /* in the rings' memory, or `copy` */
     uint8_t *copy; /* NULL, or rows of our own: the buffers are not evenly spaced */
     memif_buffer_t *bufs;
+    memif_buffer_t *taken; /* what was received; `bufs` itself unless a filter left out some */
+    uint32_t taken_count;
     uint32_t *lengths; /* by packet; of a sending burst the program sets them */
     Py_ssize_t shape[2];
     Py_ssize_t strides[2];
@@ -43,6 +45,18 @@ typedef struct {
 extern PyTypeObject mif_py_burst_type;
 /* Functions of the module _burst that make bursts. */
 extern PyMethodDef mif_py_burst_functions[];
+
+static inline enum mif_direction mif_py_burst_direction(const Burst *burst)
+{
+    return burst->is_tx ? MIF_TX : MIF_RX;
+}
+
+/* Enters the queue of the slots. NULL if the slots are not of its present connection. */
+struct mif_queue *mif_py_burst_enter(const Burst *burst);
+
+/* rx_burst with a filter; `filter` may be NULL. SUCCESS also when no packet that it looked at
+ * matches, though others may wait. */
+PyObject *mif_py_rx_burst_filtered(const Filter *filter, PyObject *const *args, Py_ssize_t nargs);
 
 /* One of the burst's views has gone. */
 void mif_py_burst_end_view(Burst *burst);

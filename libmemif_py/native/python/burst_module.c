@@ -39,9 +39,11 @@ static int prepare_locks(void)
 static int burst_exec(PyObject *module)
 {
     if (check_interpreter() < 0 || prepare_locks() < 0 || PyType_Ready(&mif_py_exporter_type) < 0 ||
-        PyType_Ready(&mif_py_burst_type) < 0 ||
+        PyType_Ready(&mif_py_burst_type) < 0 || PyType_Ready(&mif_py_filter_type) < 0 ||
         PyModule_AddFunctions(module, mif_py_packet_functions) < 0 ||
         PyModule_AddFunctions(module, mif_py_burst_functions) < 0)
+        return -1;
+    if (PyModule_AddObjectRef(module, "Filter", (PyObject *)&mif_py_filter_type) < 0)
         return -1;
     return PyModule_AddObjectRef(module, "Burst", (PyObject *)&mif_py_burst_type);
 }

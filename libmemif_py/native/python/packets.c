@@ -40,6 +40,45 @@ static PyObject *packets_recv(PyObject *module, PyObject *const *args, Py_ssize_
     return packet;
 }
 
+/* As receive_one. NULL without an exception: the packet did not match, or none waits. `code` says
+ * which: NOBUF when others wait. */
+static PyObject *receive_match(const struct queue_ref *ref, const Filter *filter, uint32_t *left,
+                               int *code)
+{
+    memif_buffer_t buf;
+    uint16_t n = 0;
+    struct mif_queue *q = mif_py_enter(ref, MIF_RX, code);
+    if (q == NULL)
+        return NULL;
+    *left = *left <= q->mask ? *left : q->mask;
+    *code = mif_py_run(q, MIF_CALL_RX, 0, &buf, 1, &n);
+    if (n == 0)
+        return NULL;
+    PyObject *packet = NULL;
+    memif_buffer_t same;
+    if (mif_py_filter_select(filter, ref->qid, &buf, 1, &same) == 1)
+        packet = PyBytes_FromStringAndSize(same.data, (Py_ssize_t)same.data_len);
+    (void)mif_py_call(ref, MIF_RX, MIF_CALL_GIVE_BACK, &buf, 1, &n);
+    return packet;
+}
+
+PyObject *mif_py_recv_filtered(const Filter *filter, PyObject *const *args, Py_ssize_t nargs)
+{
+    struct queue_ref ref;
+    uint32_t left = UINT32_MAX; /* packets to look at, after the next */
+    int code = MIF_ERR_SUCCESS;
+    if (!mif_py_get_queue(args, nargs, 2, &ref))
+        return NULL;
+    mif_py_lock(&ref, MIF_RX);
+    PyObject *packet = receive_match(&ref, filter, &left, &code);
+    while (packet == NULL && code == MIF_ERR_NOBUF && left-- > 0)
+        packet = receive_match(&ref, filter, &left, &code);
+    mif_py_unlock(&ref, MIF_RX);
+    if (packet != NULL || PyErr_Occurred())
+        return packet;
+    return PyLong_FromLong(code == MIF_ERR_NOBUF ? MIF_ERR_SUCCESS : code);
+}
+
 PyDoc_STRVAR(
     recv_burst_doc,
     "recv_burst(handle, queue, count) -> list of bytes, or a code; SUCCESS: nothing waits");
@@ -56,12 +95,20 @@ static bool append_packets(PyObject *list, const memif_buffer_t *bufs, uint16_t 
     return good;
 }
 
-static PyObject *packets_recv_burst(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+static bool append_matches(PyObject *list, const struct queue_ref *ref, const memif_buffer_t *bufs,
+                           uint16_t n, const Filter *filter)
+{
+    memif_buffer_t found[GROUP];
+    return append_packets(list, found, mif_py_filter_select(filter, ref->qid, bufs, n, found));
+}
+
+/* `filter` may be NULL. */
+static inline PyObject *receive_burst(const Filter *filter, PyObject *const *args, Py_ssize_t nargs)
 {
     struct queue_ref ref;
     unsigned long count;
+    uint32_t seen = 0; /* by the filter */
     memif_buffer_t bufs[GROUP];
-    (void)module;
     if (!mif_py_get_queue(args, nargs, 3, &ref) ||
         !mif_py_get_number(args[2], UINT16_MAX, "count", &count))
         return NULL;
@@ -74,19 +121,33 @@ static PyObject *packets_recv_burst(PyObject *module, PyObject *const *args, Py_
         struct mif_queue *q = mif_py_enter(&ref, MIF_RX, &code);
         if (q == NULL)
             break;
+        uint32_t most = filter == NULL ? UINT32_MAX : q->mask + 1U;
         code = mif_py_run(q, MIF_CALL_RX, 0, bufs, left < GROUP ? left : GROUP, &n);
-        if (n > 0 && !append_packets(list, bufs, n))
+        if (n > 0 && !(filter == NULL ? append_packets(list, bufs, n)
+                                      : append_matches(list, &ref, bufs, n, filter)))
             Py_CLEAR(list);
         if (n > 0)
             (void)mif_py_call(&ref, MIF_RX, MIF_CALL_GIVE_BACK, bufs, n, &n);
-        if (code != MIF_ERR_NOBUF)
+        seen += n;
+        if (code != MIF_ERR_NOBUF || seen >= most)
             break;
     }
     mif_py_unlock(&ref, MIF_RX);
     if (list == NULL || PyList_GET_SIZE(list) > 0 || count == 0)
         return list;
     Py_DECREF(list);
-    return PyLong_FromLong(code);
+    return PyLong_FromLong(filter != NULL && code == MIF_ERR_NOBUF ? MIF_ERR_SUCCESS : code);
+}
+
+static PyObject *packets_recv_burst(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)module;
+    return receive_burst(NULL, args, nargs);
+}
+
+PyObject *mif_py_recv_burst_filtered(const Filter *filter, PyObject *const *args, Py_ssize_t nargs)
+{
+    return receive_burst(filter, args, nargs);
 }
 
 PyDoc_STRVAR(recv_rest_doc,

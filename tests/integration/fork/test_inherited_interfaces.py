@@ -29,6 +29,7 @@ CALLS: dict[str, Callable[[Interface], Any]] = {
     "rx_slots": lambda memif: memif.rx_slots(),
     "send": lambda memif: memif.send(b"x"),
     "send_burst": lambda memif: memif.send_burst([b"x"]),
+    "set_filter": lambda memif: memif.set_filter("icmp"),
     "set_rx_mode": lambda memif: memif.set_rx_mode("polling"),
     "tx_burst": lambda memif: memif.tx_burst(1, 64),
     "tx_fill": lambda memif: memif.tx_fill(),
