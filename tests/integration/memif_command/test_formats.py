@@ -4,11 +4,18 @@
 import contextlib
 import io
 import random
+import re
 import struct
 
+import pytest
+from scapy.layers.dns import DNS, DNSQR, DNSRR, DNSRRMX
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+from support.builds import run
+from support.frames import FRAMES, write
 from support.memif_command import packets
 
-from libmemif_py.tools.formats import decode, pcapng
+from libmemif_py.tools.formats import decode, dns, pcapng
 
 
 def test_broken_captures_never_surprise_the_reader():
@@ -57,6 +64,61 @@ def test_the_frame_check_sequence_that_a_header_declares_is_no_part_of_packets()
     assert read(1 << 26 | 1, 5, 5, b"fives") == [(b"fives", 5, 1)]  # declared: there is none
 
 
+def test_every_frame_is_shown_as_tcpdump_shows_it(tmp_path):
+    for name, frame in FRAMES.items():
+        path = write(tmp_path / "one.pcap", [frame])
+        shown = decode.line(frame)
+        expected = run(["tcpdump", "-n", "-t", "-r", path]).stdout.rstrip("\n")
+        if name == "vxlan":  # there in two lines, and with the flags
+            assert shown == expected.replace(" flags [I] (0x0c),", "").replace("\n", ": ")
+        elif name == "short":
+            assert shown == "[|ether] 1 bytes"
+        else:
+            # Without -e tcpdump shows no tags.
+            assert re.sub(r"vlan \d+, ", "", shown) == expected, name
+    assert decode.line(FRAMES["icmp in qinq"]).startswith("vlan 5, vlan 6, IP 10.0.0.1 > ")
+    assert ", vni 9: IP 10.0.0.1 > 10.0.0.2: ICMP echo request" in decode.line(FRAMES["vxlan"])
+
+
+DNS_ANSWERS = {
+    "77 1/0/0 CNAME a.example.": DNSRR(rrname="e.", type="CNAME", rdata="a.example."),
+    "77 1/0/0 AAAA 2001:db8::7": DNSRR(rrname="e.", type="AAAA", rdata="2001:db8::7"),
+    "77 1/0/0 MX m.example. 10": DNSRRMX(rrname="e.", preference=10, exchange="m.example."),
+    '77 1/0/0 TXT "v=1"': DNSRR(rrname="e.", type="TXT", rdata="v=1"),
+    "77 NXDomain*- 0/0/0": None,
+}
+
+
+@pytest.mark.parametrize(("expected", "record"), DNS_ANSWERS.items())
+def test_dns_answers_are_shown_as_tcpdump_shows_them(tmp_path, expected, record):
+    flags = {"rcode": 3, "aa": 1} if record is None else {"ra": 1}
+    message = DNS(id=77, qr=1, qd=DNSQR(qname="e."), an=record or [], **flags)
+    frame = bytes(Ether(FRAMES["dns answer"][:14]) / IP() / UDP(sport=53, dport=9) / message)
+    shown = run(["tcpdump", "-n", "-t", "-r", write(tmp_path / "one.pcap", [frame])]).stdout
+    assert decode.line(frame) == shown.rstrip("\n")
+    assert f"9: {expected} (" in shown
+
+
+def test_a_hostile_name_or_tunnel_has_an_end():
+    header = struct.pack("!HHHHHH", 1, 0, 1, 0, 0, 0)
+    for name in (b"\xc0\x0c", b"\x01a\xc0\x0c", b"\x3fa", b"\x01\x1b\0\0\1\0\1"):
+        shown = dns.line(header + name, 99)
+        assert shown is not None
+        assert shown.isprintable()
+    many = struct.pack("!HHHHHH", 1, 0x8000, 65535, 65535, 0, 0) + b"\0\0\1\0\1" * 13000
+    assert "[|domain]" in dns.line(many, 65535)
+    shell = FRAMES["vxlan"][: -len(FRAMES["icmp"]) + 4]  # what is around the inner frame
+    inner = FRAMES["icmp"]
+    while len(inner) + len(shell) < 65535:
+        size = len(inner) + 8
+        udp = shell[34:38] + struct.pack("!HH", size + 8, 0)
+        ip = shell[14:16] + struct.pack("!H", size + 28) + shell[18:34]
+        inner = shell[:14] + ip + udp + shell[42:50] + inner
+    shown = decode.line(inner)
+    assert shown.count("VXLAN") == 4
+    assert shown.count("UDP, length") == 1
+
+
 def test_no_packet_is_too_broken_for_a_line():
     from scapy.layers.inet import ICMP, IP, TCP, UDP
     from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
@@ -88,3 +150,10 @@ def test_no_packet_is_too_broken_for_a_line():
             broken = bytearray(frame)
             broken[dice.randrange(12, len(broken))] = dice.randrange(256)
             assert "\n" not in decode.line(bytes(broken), link_level=True)
+    for frame in FRAMES.values():
+        for end in range(len(frame)):
+            assert decode.line(frame[:end], detail=decode.Detail.VERBOSE).isprintable()
+        for _ in range(2000 if len(frame) > 12 else 0):
+            broken = bytearray(frame)
+            broken[dice.randrange(12, len(broken))] = dice.randrange(256)
+            assert decode.line(bytes(broken)).isprintable()
