@@ -57,7 +57,7 @@ def _page(context: click.Context, summary: str) -> str:
             lines += [".TP", f".BR {literal(f'{name}-{command}')} (1)", _text(text)]
     lines.append(".SH OPTIONS")
     for option in context.command.get_params(context):
-        if isinstance(option, click.Option):
+        if isinstance(option, click.Option) and not option.hidden:
             lines += [".TP", _names(option), *map(_text, filled(_meaning(option)))]
     for title, part in {"EXIT STATUS": status, "EXAMPLES": examples}.items():
         lines += [f".SH {title}", *part] if part else []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import capture
+from .filtering import filter_for, filter_option
 from .formats import pcapng
 from .options import EXAMPLES_FIRST, InterfaceOptions, interface_options, say, sockets_option
 from .report import json_text
@@ -53,19 +54,32 @@ class _Bridge:
         other.take(packets, queue)
 
 
-def _recorder(
-    file: BinaryIO, path: str, form: str | None, mode: str, names: tuple[str, ...]
-) -> Callable[[list, int], None]:
-    writer = capture.writer_for(file, path, form, mode, pcapng.WHOLE, names)
-    file.flush()
+class _Recorder:
+    """Records the packets of both sides that match a filter."""
 
-    def record(packets: list, side: int) -> None:
-        now = time.time_ns()
-        for packet in packets:
-            writer.write(bytes(packet), now, side)
+    def __init__(
+        self,
+        file: BinaryIO,
+        path: str,
+        form: str | None,
+        mode: str,
+        names: tuple[str, ...],
+        expression: str | None,
+    ) -> None:
+        """Write the header."""
+        self._file = file
+        self._filter = None if expression is None else filter_for(expression, mode)
+        whole = pcapng.WHOLE
+        self._writer = capture.writer_for(file, path, form, mode, whole, names, expression or "")
         file.flush()
 
-    return record
+    def record(self, packets: list, side: int) -> None:
+        """Record packets that came from a side."""
+        now = time.time_ns()
+        for packet in packets:
+            if self._filter is None or self._filter.matches(packet, len(packet)):
+                self._writer.write(bytes(packet), now, side)
+        self._file.flush()
 
 
 @click.command("bridge", context_settings=EXAMPLES_FIRST)
@@ -76,6 +90,7 @@ def _recorder(
     "--format", "form", type=click.Choice(["pcapng", "pcap"]),
     help="Format of FILE. Default: by the suffix, else pcapng, which also records the side.",
 )  # fmt: skip
+@filter_option("With -w: record only packets that match, as for tcpdump. All are passed on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts at the end as JSON.")
 @interface_options(role="master", wait=FOREVER, with_socket=False)
 def command(
@@ -84,6 +99,7 @@ def command(
     sockets: tuple[str, ...],
     path: str | None,
     form: str | None,
+    expression: str | None,
     as_json: bool,
 ) -> None:
     """Join A and B until Ctrl+C: pass the packets of each to the other.
@@ -109,6 +125,7 @@ def command(
       memif bridge /run/vpp/memif.sock,role=slave,id=3 tap:memif0
       memif bridge /tmp/a.sock,mode=ip tun:memif1
       memif bridge /tmp/a.sock,queues=2 if:eth1 -w - | wireshark -k -i -
+      memif bridge /tmp/a.sock /tmp/b.sock -w pings.pcapng -f icmp
 
     Exit status: 1 if a side failed or had no link within `--wait`, 2 wrong usage, 130 after Ctrl+C,
     143 after SIGTERM.
@@ -120,13 +137,17 @@ def command(
         raise click.UsageError(f"both sides are {words[0]!r}, expected two")
     if path is None and form is not None:
         raise click.UsageError(f"--format {form} is for a file: name one with -w")
+    if path is None and expression is not None:
+        raise click.UsageError("-f says what is recorded: name a file with -w")
     sides = [side_of(word, options) for word in words]
     mode = check_modes(*sides)
+    if expression is not None:
+        filter_for(expression, mode)  # a wrong one creates no file
     with contextlib.ExitStack() as stack:
         record = None
         if path is not None:
             file = stack.enter_context(capture.output(path))
-            record = _recorder(file, path, form, mode, words)
+            record = _Recorder(file, path, form, mode, words, expression).record
         ports = []
         for side in sides:
             ports.append(side.open(say))

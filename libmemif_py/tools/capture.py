@@ -19,19 +19,20 @@ _TIMES = "times of reception; packets that were received together have the same 
 
 
 def writer_for(
-    file: BinaryIO,
+    file: pcapng.Output,
     path: str,
     form: str | None,
     mode: str,
     snaplen: int,
     names: tuple[str, ...] = ("memif",),
+    expression: str = "",
 ) -> pcapng.Writer:
     """A writer for --format, else for the suffix: .pcap and .cap mean pcap, all others pcapng."""
     link_type = pcapng.RAW_IP if mode == "ip" else pcapng.ETHERNET
     form = form or ("pcap" if path.endswith((".pcap", ".cap")) else "pcapng")
     if form == "pcap":
         return pcapng.PcapWriter(file, link_type, snaplen)
-    return pcapng.PcapngWriter(file, link_type, snaplen, names, _TIMES)
+    return pcapng.PcapngWriter(file, link_type, snaplen, names, _TIMES, expression)
 
 
 @contextlib.contextmanager

@@ -7,15 +7,17 @@ import contextlib
 import select
 import sys
 import time
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
 from libmemif_py import MemifError
 
 from . import stop
-from .capture import output, writer_for
-from .formats import decode, pcapng
+from .capture import writer_for
+from .filtering import filter_for
+from .formats import pcapng
+from .formats.decode import Detail
 from .options import (
     EXAMPLES_FIRST,
     MOST_BYTES,
@@ -23,84 +25,178 @@ from .options import (
     interface_options,
     say,
 )
+from .printing import MOST_T, Printer, Style
+from .recording import FileSize, Limit, Limits, Recording, Ring, limits_of
 from .waiting import FOREVER, NoAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from libmemif_py import Interface
 
 _BURST = 256
+_LARGEST_RECORD = MOST_BYTES + 64
 
 
-class _Printer:
-    """Prints a line for each packet."""
-
-    def __init__(self, mode: str, snaplen: int, show_hex: bool, link_level: bool) -> None:
-        self._line = _line_of(mode, link_level)
-        self._snaplen = snaplen
-        self._hex = show_hex
+class _Sink(Protocol):
+    """Where packets go."""
 
     def write(self, packet: bytes, time_ns: int) -> None:
-        kept = packet[: self._snaplen]
-        seconds, rest = divmod(time_ns, 10**9)
-        clock = time.strftime("%H:%M:%S", time.localtime(seconds))
-        print(f"{clock}.{rest // 1000:06d} {self._line(kept)}")
-        if self._hex:
-            print(decode.hex_dump(kept))
+        """Take a packet."""
+
+    def flush(self) -> None:
+        """Hand on what was written."""
 
 
-def _line_of(mode: str, link_level: bool) -> Callable[[bytes], str]:
-    if mode == "ip":
-        return decode.ip_line
-    return lambda packet: decode.line(packet, link_level=link_level)
+class _Capture:
+    """Passes the packets of an interface to sinks, until a limit is reached."""
 
+    def __init__(
+        self, interface: Interface, queues: int, sinks: list[_Sink], recording: Recording | None
+    ) -> None:
+        """`recording` is the one of the sinks that is a file, if there is one."""
+        self._interface = interface
+        self._ready = select.epoll()
+        self._queue_of = {interface.fileno(queue): queue for queue in range(queues)}
+        for fd in self._queue_of:
+            self._ready.register(fd, select.EPOLLIN)
+        self._sinks = sinks
+        self._recording = recording
+        self._start = time.time_ns()
+        self.captured = 0
+        if recording is not None:
+            recording.statistics = self.statistics
 
-def _receive(interface: Interface, queues: int, count: int | None) -> Iterator[list[bytes]]:
-    """Bursts of all queues, until `count` packets came (None: no limit)."""
-    ready = select.epoll()
-    queue_of = {interface.fileno(queue): queue for queue in range(queues)}
-    for fd in queue_of:
-        ready.register(fd, select.EPOLLIN)
-    left = count
-    while left is None or left > 0:
-        for fd, _ in ready.poll():
-            most = _BURST if left is None else min(_BURST, left)
-            if most == 0:
-                break
-            try:
-                packets = interface.recv_burst(most, 0, queue=queue_of[fd])
-            except MemifError:
-                continue  # the link went up or down
-            if left is not None:
-                left -= len(packets)
-            yield packets
+    def run(self, limits: Limits) -> None:
+        """Capture until a limit is reached or the last file of a ring is full."""
+        end = None if limits.seconds is None else time.monotonic() + limits.seconds
+        while not self._is_over(limits, end):
+            for fd, _ in self._ready.poll(self._patience(end)):
+                self._take(self._queue_of[fd], limits)
+            if self._recording is not None:
+                self._recording.turn()
+
+    def _is_over(self, limits: Limits, end: float | None) -> bool:
+        file = self._recording
+        return (
+            (limits.packets is not None and self.captured >= limits.packets)
+            or (end is not None and time.monotonic() >= end)
+            or (file is not None and limits.size is not None and file.size >= limits.size)
+            or (file is not None and file.is_over)
+        )
+
+    def _patience(self, end: float | None) -> float | None:
+        ends = [] if end is None else [max(0.0, end - time.monotonic())]
+        turn = None if self._recording is None else self._recording.seconds_left()
+        return min([*ends, *([] if turn is None else [turn])], default=None)
+
+    def _take(self, queue: int, limits: Limits) -> None:
+        most = _BURST if limits.packets is None else min(_BURST, limits.packets - self.captured)
+        if limits.size is not None and self._recording is not None:
+            # No packet of a burst may be too much.
+            left = (limits.size - self._recording.size) // _LARGEST_RECORD
+            most = max(1, min(most, left))
+        if most == 0:
+            return
+        try:
+            packets = self._interface.recv_burst(most, 0, queue=queue)
+        except MemifError:
+            return  # the link went up or down, or no packet matches
+        now = time.time_ns()
+        for packet in packets:
+            for sink in self._sinks:
+                sink.write(packet, now)
+            self.captured += 1
+        for sink in self._sinks:
+            sink.flush()
+
+    def finish(self) -> pcapng.Statistics:
+        """End the file with the counts; returns them."""
+        counts = self.statistics()
+        if self._recording is not None:
+            self._recording.statistics = lambda: counts
+        return counts
+
+    def statistics(self) -> pcapng.Statistics:
+        """What became of the packets until now."""
+        queues = self._interface.counters().rx
+        received = sum(queue.packets for queue in queues)
+        filtered = sum(queue.filtered for queue in queues)
+        lost = max(0, received - filtered - self.captured)
+        return pcapng.Statistics(self._start, time.time_ns(), self.captured, filtered, lost)
 
 
 @click.command("dump", context_settings=EXAMPLES_FIRST)
+@click.argument("words", metavar="[FILTER]", nargs=-1)
 @click.option("-w", "path", metavar="FILE", help="Record packets into FILE; -: stdout.")
 @click.option(
     "--format", "form", type=click.Choice(["pcapng", "pcap"]),
     help="Format of FILE. Default: by the suffix, else pcapng.",
 )  # fmt: skip
+@click.option("--print", "also_print", is_flag=True, help="With -w: print the packets as well.")
 @click.option("-c", "count", type=click.IntRange(1), help="End after this many packets.")
+@click.option(
+    "-a", "conditions", type=Limit(), multiple=True, metavar="CONDITION",
+    help="End after duration:SECONDS, filesize:KB (1000 bytes) or packets:N. May be repeated.",
+)  # fmt: skip
+@click.option(
+    "-C", "ring_bytes", type=FileSize(), metavar="SIZE",
+    help="Begin another file after this many million bytes (64k, 64m, 64g: KiB, MiB, GiB).",
+)  # fmt: skip
+@click.option(
+    "-G", "ring_seconds", type=click.IntRange(1), metavar="SECONDS",
+    help="Begin another file after so long. FILE may have the time in it, as date does: %H%M%S.",
+)  # fmt: skip
+@click.option(
+    "-W", "ring_files", type=click.IntRange(1), metavar="N",
+    help="With -C: use N files, over and over. With -G alone: end after N files.",
+)  # fmt: skip
 @click.option(
     "-s", "snaplen", type=click.IntRange(1, pcapng.WHOLE), default=pcapng.WHOLE,
     help=f"Keep this many bytes of a packet. Default: all (at most {MOST_BYTES}).",
 )  # fmt: skip
-@click.option("-x", "show_hex", is_flag=True, help="Show the bytes too.")
+@click.option("-q", "quiet", is_flag=True, help="Show less of each packet.")
+@click.option("-v", "verbose", count=True, help="Show more: the fields of IP headers.")
 @click.option("-e", "link_level", is_flag=True, help="Show the Ethernet addresses too.")
-@interface_options(wait=FOREVER)
+@click.option(
+    "-A", "ascii_", is_flag=True, help="Show the bytes behind the Ethernet header as text."
+)
+@click.option(
+    "-X", "hex_level", count=True,
+    help="Show the bytes behind the Ethernet header, as numbers and text; -XX: all bytes.",
+)  # fmt: skip
+@click.option("-x", "whole_hex", is_flag=True, help="The same as -XX.")
+@click.option(
+    "-t", "times", count=True,
+    help="Show no time; -tt: seconds since 1970; -ttt: since the packet before; -tttt: with the "
+    "date; -ttttt: since the first packet.",
+)  # fmt: skip
+@click.option("-n", count=True, expose_value=False, hidden=True)
+@click.option("-l", is_flag=True, expose_value=False, hidden=True)
+@click.option("-U", is_flag=True, expose_value=False, hidden=True)
+@interface_options(wait=FOREVER, socket_names=("-i",))
 def command(
     options: InterfaceOptions,
+    words: tuple[str, ...],
     path: str | None,
     form: str | None,
+    also_print: bool,
     count: int | None,
+    conditions: tuple[tuple[str, float], ...],
+    ring_bytes: int | None,
+    ring_seconds: int | None,
+    ring_files: int | None,
     snaplen: int,
-    show_hex: bool,
+    quiet: bool,
+    verbose: int,
     link_level: bool,
+    ascii_: bool,
+    hex_level: int,
+    whole_hex: bool,
+    times: int,
 ) -> None:
     """Print a line for each packet that the other end sends, or record packets, until Ctrl+C.
+
+    FILTER is a filter as for tcpdump, in one word or several; see `man pcap-filter`. It needs
+    libpcap. Packets that do not match are dropped.
 
     This command is one end of the memif. It receives the packets and answers none. To see the
     packets between two other programs, put `memif bridge -w FILE` between them.
@@ -109,49 +205,73 @@ def command(
     that it received together have the same time, up to 256 of a queue; FILE has them in the order
     of the queue.
 
+    At the end stderr, and a pcapng FILE, say how many packets were captured, how many did not match
+    the filter, and how many were received but lost, because a signal or -a ended the command.
+
+    Names of files of a ring: with -C, FILE, FILE1, FILE2; with -C and -W, FILE0 to the last and
+    again. With -G the time is put into the name; without one, each file replaces the one before.
+
+    Options of tcpdump that change nothing here are accepted: -n, -l, -U.
+
     \b
     Examples:
       memif dump -S /tmp/memif.sock
+      memif dump -S /tmp/memif.sock -e 'icmp or vlan 5'
       memif dump -S /tmp/memif.sock -w packets.pcapng -c 1000
+      memif dump -S /tmp/memif.sock -w ring.pcap -C 100 -W 10
+      memif dump -S /tmp/memif.sock -w %H%M.pcapng -G 3600 -a duration:86400
       memif dump -S /tmp/memif.sock --role master -w - | wireshark -k -i -
 
-    Exit status: 0 after `-c` packets or Ctrl+C, 1 if there was no link within `--wait` or the
-    reader of the output left, 2 wrong usage, 143 after SIGTERM.
+    Exit status: 0 after a limit or Ctrl+C, 1 if there was no link within `--wait` or the reader of
+    the output left, 2 wrong usage or no libpcap, 143 after SIGTERM.
     """
+    ring = Ring(ring_bytes, ring_seconds, ring_files)
+    ring.check(path)
+    limits = limits_of(count, conditions)
     if path is None and form is not None:
         raise click.UsageError(f"--format {form} is for a file: name one with -w")
+    if path is None and limits.size is not None:
+        raise click.UsageError("-a filesize: is for a file: name one with -w")
+    if path == "-" and also_print:
+        raise click.UsageError("--print and -w - would both write to stdout")
+    if times > MOST_T:
+        raise click.UsageError(f"-t {times} times, expected at most {MOST_T}")
+    expression = " ".join(words)
+    if words:
+        filter_for(expression, options.mode)
+    detail = Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
+    hex_level = max(hex_level, 2 * whole_hex)
+    style = Style(options.mode, snaplen, link_level, detail, times, ascii_, hex_level)
+
+    def writer(file: pcapng.Output) -> pcapng.Writer:
+        return writer_for(file, path or "", form, options.mode, snaplen, expression=expression)
+
     with stop.by_ctrl_c(), contextlib.ExitStack() as stack:
-        file: IO | None = None
-        sink: pcapng.Writer | _Printer = _Printer(options.mode, snaplen, show_hex, link_level)
+        sinks: list[_Sink] = []
+        recording = None
         if path is not None:
-            file = stack.enter_context(output(path))
-            sink = writer_for(file, path, form, options.mode, snaplen)
-            file.flush()  # a program that reads the file sees the header at once
+            recording = stack.enter_context(contextlib.closing(Recording(path, ring, writer)))
+            sinks.append(recording)
+        if path is None or also_print:
+            sinks.append(Printer(style, sys.stdout))
         # The interface closes before the file, so that all it received can be written.
         interface = stack.enter_context(options.open(say))
+        if words:
+            interface.set_filter(expression)
         say(f"{options.doing} {options.shown}")
         options.wait_if_limited(interface)
-        _record(interface, options.queues, count, sink, file or sys.stdout)
+        _record(_Capture(interface, options.queues, sinks, recording), limits)
 
 
-def _record(
-    interface: Interface,
-    queues: int,
-    count: int | None,
-    sink: pcapng.Writer | _Printer,
-    file: IO,
-) -> None:
-    captured = 0
+def _record(capture: _Capture, limits: Limits) -> None:
     try:
-        for packets in _receive(interface, queues, count):
-            now = time.time_ns()
-            for packet in packets:
-                sink.write(packet, now)
-            captured += len(packets)
-            file.flush()
+        capture.run(limits)
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise NoAnswer(f"after {captured} packets: {error}") from error
+        raise NoAnswer(f"after {capture.captured} packets: {error}") from error
     finally:
-        say(f"{captured} packets captured")
+        counts = capture.finish()
+        say(f"{counts.captured} packets captured")
+        say(f"{counts.filtered} packets filtered")
+        say(f"{counts.lost} packets lost")

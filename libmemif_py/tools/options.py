@@ -161,10 +161,12 @@ class _RingSize(click.ParamType):
         return number
 
 
-def _socket_option() -> Callable:
+def _socket_option(*also: str) -> Callable:
     return click.option(
         "-S",
         "--socket",
+        *also,
+        "socket",
         default=DEFAULT_SOCKET,
         envvar="MEMIF_SOCKET",
         show_default=True,
@@ -238,9 +240,16 @@ def _common(role: str, wait: float | str) -> list[Callable]:
 
 
 def interface_options(
-    role: str = "slave", wait: float | str = 10, *, with_socket: bool = True
+    role: str = "slave",
+    wait: float | str = 10,
+    *,
+    with_socket: bool = True,
+    socket_names: tuple[str, ...] = (),
 ) -> Callable[[Callable], Callable]:
-    """Decorate a command: it gets an InterfaceOptions named `options`."""
+    """Decorate a command: it gets an InterfaceOptions named `options`.
+
+    `socket_names`: what else -S is called.
+    """
 
     def decorate(function: Callable) -> Callable:
         @functools.wraps(function)
@@ -252,7 +261,7 @@ def interface_options(
                 options = options_of(options.socket, options)
             return function(options=options, **values)
 
-        own = [_socket_option()] if with_socket else []
+        own = [_socket_option(*socket_names)] if with_socket else []
         for option in reversed([*own, *_common(role, wait)]):
             command = option(command)
         return command

@@ -295,7 +295,9 @@ def test_the_manual_pages_of_the_command_say_what_its_help_says(tools):
 def test_each_option_and_example_of_a_command_is_on_its_manual_page(tools):
     for name in ["", *cli.list_commands(None)]:
         page = "memif" + (f"-{name}" if name else "")
-        text = tools("command_manual").pages()[f"{page}.1"].replace("\\-", "-")
+        text = (
+            tools("command_manual").pages()[f"{page}.1"].replace("\\-", "-").replace("\\(aq", "'")
+        )
         help_ = tools("reference").help_text(*([name] if name else []))
         for option in re.findall(r"^  (-.*?)(?:  |$)", help_, re.M):
             for word in re.findall(r"(?<!\S)--?[A-Za-z][\w-]*", option):

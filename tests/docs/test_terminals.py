@@ -138,8 +138,8 @@ def test_the_terminals_of_a_page_show_what_it_says(page, places):
             terminal.ctrl_c()
 
 
-def test_each_tutorial_of_a_tool_runs_in_terminals():
-    assert {page.stem for page in TERMINALS} == {"command", "prometheus", "scapy"}
+def test_each_page_about_a_tool_runs_in_terminals():
+    assert {page.stem for page in TERMINALS} == {"capture", "command", "prometheus", "scapy"}
 
 
 def test_a_line_that_is_not_shown_is_noticed(places):

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
+    from typing import BinaryIO, Protocol
+
+    class Output(Protocol):
+        """What a writer writes to."""
+
+        def write(self, data: bytes, /) -> object:
+            """As a file does."""
+
 
 ETHERNET, RAW_IP = 1, 101
 # Several numbers stand for packets that begin with an IP header.
@@ -28,9 +35,10 @@ _PCAP_RECORD = "IIII"
 # The last word of the header: length of the frame check sequence in 16-bit words, whether that is
 # known, link type.
 _FCS_SHIFT, _FCS_KNOWN, _LINK_TYPE_MASK = 28, 1 << 26, 0xFFFF
-_SECTION, _INTERFACE, _PACKET, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, 6
+_SECTION, _INTERFACE, _PACKET, _SIMPLE, _STATISTICS, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, 5, 6
 _BYTE_ORDER = 0x1A2B3C4D
-_END, _IF_NAME, _IF_DESCRIPTION, _IF_TSRESOL, _APPLICATION = 0, 2, 3, 9, 4
+_END, _IF_NAME, _IF_DESCRIPTION, _IF_TSRESOL, _IF_FILTER, _APPLICATION = 0, 2, 3, 9, 11, 4
+_ISB_START, _ISB_END, _ISB_RECEIVED, _ISB_DROPPED, _ISB_ACCEPTED, _ISB_DELIVERED = 2, 3, 4, 5, 6, 8
 _NANOSECONDS = 9
 _LARGEST_BLOCK = 16 * 1024 * 1024
 _SECOND = 1_000_000_000
@@ -52,13 +60,26 @@ class Record:
     link_type: int
 
 
+@dataclass(frozen=True)
+class Statistics:
+    """What became of the packets of an interface."""
+
+    start_ns: int
+    end_ns: int
+    captured: int
+    filtered: int = 0
+    """Packets that did not match the filter."""
+    lost: int = 0
+    """Packets that were received, but not captured."""
+
+
 # ---- writing ----
 
 
 class PcapWriter:
     """Writes pcap, with nanoseconds."""
 
-    def __init__(self, file: BinaryIO, link_type: int = ETHERNET, snaplen: int = WHOLE) -> None:
+    def __init__(self, file: Output, link_type: int = ETHERNET, snaplen: int = WHOLE) -> None:
         """Write the header. The caller closes the file."""
         self._file = file
         self._snaplen = snaplen
@@ -68,10 +89,11 @@ class PcapWriter:
         """Write one packet. The format has no interfaces."""
         kept = data[: self._snaplen]
         seconds, rest = divmod(time_ns, _SECOND)
-        self._file.write(
-            struct.pack("<" + _PCAP_RECORD, seconds & 0xFFFFFFFF, rest, len(kept), len(data))
-        )
-        self._file.write(kept)
+        header = struct.pack("<" + _PCAP_RECORD, seconds & 0xFFFFFFFF, rest, len(kept), len(data))
+        self._file.write(header + kept)
+
+    def finish(self, statistics: list[Statistics]) -> None:
+        """The format has no place for them."""
 
 
 class PcapngWriter:
@@ -79,15 +101,17 @@ class PcapngWriter:
 
     def __init__(
         self,
-        file: BinaryIO,
+        file: Output,
         link_type: int = ETHERNET,
         snaplen: int = WHOLE,
         names: tuple[str, ...] = ("memif",),
         description: str = "",
+        expression: str = "",
     ) -> None:
         """Write the section and its interfaces. The caller closes the file.
 
-        `description` is that of each interface, for whoever reads the file.
+        `description` is that of each interface, for whoever reads the file, and `expression` its
+        filter.
         """
         self._file = file
         self._snaplen = snaplen
@@ -98,15 +122,34 @@ class PcapngWriter:
             if description:
                 options += _option(_IF_DESCRIPTION, description.encode())
             options += _option(_IF_TSRESOL, bytes((_NANOSECONDS,)))
+            if expression:  # 0: as text
+                options += _option(_IF_FILTER, b"\0" + expression.encode(errors="surrogateescape"))
             fixed = struct.pack("<HHI", link_type, 0, snaplen)
             self._block(_INTERFACE, fixed + options + _option(_END, b""))
 
     def write(self, data: bytes, time_ns: int, interface: int = 0) -> None:
         """Write one packet of the interface with this index in `names`."""
         kept = data[: self._snaplen]
-        high, low = divmod(time_ns, 2**32)
-        fixed = struct.pack("<IIIII", interface, high, low, len(kept), len(data))
+        fixed = struct.pack("<I", interface) + _time(time_ns)
+        fixed += struct.pack("<II", len(kept), len(data))
         self._block(_ENHANCED, fixed + _padded(kept))
+
+    def finish(self, statistics: list[Statistics]) -> None:
+        """Write what became of the packets, by interface. It is the end of the section."""
+        for interface, counts in enumerate(statistics):
+            received = counts.captured + counts.filtered + counts.lost
+            numbers = {
+                _ISB_RECEIVED: received,
+                _ISB_DROPPED: counts.lost,
+                _ISB_ACCEPTED: received - counts.filtered,
+                _ISB_DELIVERED: counts.captured,
+            }
+            options = _option(_ISB_START, _time(counts.start_ns))
+            options += _option(_ISB_END, _time(counts.end_ns))
+            for code, number in numbers.items():
+                options += _option(code, struct.pack("<Q", number))
+            fixed = struct.pack("<I", interface) + _time(counts.end_ns)
+            self._block(_STATISTICS, fixed + options + _option(_END, b""))
 
     def _block(self, kind: int, body: bytes) -> None:
         length = len(body) + 12
@@ -114,6 +157,11 @@ class PcapngWriter:
 
 
 Writer = PcapWriter | PcapngWriter
+
+
+def _time(time_ns: int) -> bytes:
+    high, low = divmod(time_ns, 2**32)
+    return struct.pack("<II", high, low)
 
 
 def _option(code: int, value: bytes) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.builds import run
+from support.frames import PACKETS, tcpdump_keeps
 from support.memif_command import (
     ADDRESS,
     MEMIF,
@@ -39,6 +40,32 @@ def test_a_bridge_joins_two_slaves_and_records(shell):
     assert "Traceback" not in output
     # ARP may have been asked more than once while the responder came.
     assert [len(frame) for frame in capture(record)][-40:] == [3042] * 40
+
+
+def test_a_filter_says_what_a_bridge_records_and_all_packets_pass(shell):
+    record = shell.folder / "record.pcapng"
+    paths = [str(shell.folder / name) for name in ("a.sock", "b.sock")]
+    bridge = shell.start("bridge", *paths, "-w", record, "-f", "icmp or vlan 5")
+    for path in paths:
+        wait_until_listening(path)
+    with Interface(paths[0]) as left, Interface(paths[1]) as right:
+        for each in (left, right):
+            each.wait_connected(TIMEOUT)
+        wait_for_words(bridge, "connected to", times=2)
+        left.send_burst(PACKETS, TIMEOUT)
+        assert [right.recv(TIMEOUT) for _ in PACKETS] == PACKETS
+    interrupt(bridge)
+    assert capture(record) == tcpdump_keeps(shell.folder, PACKETS, "icmp or vlan 5")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("-f", "icmp"), "name a file with -w"), (("-w", "x", "-f", "icmp or"), "syntax error")],
+)
+def test_a_wrong_filter_of_a_bridge_is_refused_before_anything_is_opened(shell, words, said):
+    result = shell.run("bridge", "a.sock", "b.sock", *words, status=2)
+    assert said in result.stderr
+    assert sorted(shell.folder.iterdir()) == []
 
 
 def test_a_bridge_passes_every_byte_on_queues_of_their_own(shell):
