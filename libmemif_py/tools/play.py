@@ -302,8 +302,8 @@ def command(
 ) -> None:
     """Send the packets of a pcap or pcapng FILE in order, as fast as possible or at a rate.
 
-    FILE may be a pipe; -: stdin. Its packets are sent as they come. A frame check sequence that a
-    pcap file declares is not sent. If FILE ends within a packet, those before it are sent.
+    FILE may be a pipe; -: stdin. Its packets are sent as they come. A frame check sequence that
+    FILE declares is not sent. If FILE ends within a packet, those before it are sent.
 
     If the ring is full, the command waits for room, so no packet is dropped. At the end it waits
     until the other end has taken all packets, also after Ctrl+C; a second Ctrl+C ends it at once.

@@ -38,6 +38,7 @@ _FCS_SHIFT, _FCS_KNOWN, _LINK_TYPE_MASK = 28, 1 << 26, 0xFFFF
 _SECTION, _INTERFACE, _PACKET, _SIMPLE, _STATISTICS, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, 5, 6
 _BYTE_ORDER = 0x1A2B3C4D
 _END, _IF_NAME, _IF_DESCRIPTION, _IF_TSRESOL, _IF_FILTER, _APPLICATION = 0, 2, 3, 9, 11, 4
+_IF_FCSLEN = 13
 _ISB_START, _ISB_END, _ISB_RECEIVED, _ISB_DROPPED, _ISB_ACCEPTED, _ISB_DELIVERED = 2, 3, 4, 5, 6, 8
 _NANOSECONDS = 9
 _LARGEST_BLOCK = 16 * 1024 * 1024
@@ -228,6 +229,18 @@ def _pcap_records(
         yield Record(data, seconds * _SECOND + rest * fraction, length, link_type)
 
 
+@dataclass(frozen=True)
+class _Interface:
+    """An interface of a pcapng file."""
+
+    link_type: int
+    snaplen: int
+    ticks: int
+    """Of its clock in a second."""
+    fcs: int
+    """Bytes of the frame check sequence at the end of each packet."""
+
+
 class _PcapngReader:
     """Reads a file whose first four bytes were read already."""
 
@@ -235,8 +248,7 @@ class _PcapngReader:
         self._file = file
         self._order = "<"
         self._number = 1
-        # Of the current section: link type, snapshot length, ticks per second.
-        self._interfaces: list[tuple[int, int, int]] = []
+        self._interfaces: list[_Interface] = []  # of the current section
         self._read = {
             _ENHANCED: self._enhanced,
             _SIMPLE: self._simple,
@@ -297,7 +309,7 @@ class _PcapngReader:
 
     def _interface(self, body: bytes) -> None:
         link_type, _, snaplen = self._fields("HHI", body)
-        ticks, place = 1_000_000, 8
+        ticks, fcs, place = 1_000_000, 0, 8
         while place + 4 <= len(body):
             code, length = struct.unpack_from(self._order + "HH", body, place)
             if code == _END:
@@ -305,8 +317,12 @@ class _PcapngReader:
             if code == _IF_TSRESOL and length == 1 and place + 4 < len(body):
                 value = body[place + 4]
                 ticks = 2 ** (value & 127) if value & 128 else 10 ** (value & 127)
+            elif code == _IF_FCSLEN and length == 1 and place + 4 < len(body):
+                # The draft says bits, and its example 4 is in bytes; both are written.
+                value = body[place + 4]
+                fcs = value // 8 if value >= 8 else value
             place += 4 + length + -length % 4
-        self._interfaces.append((link_type, snaplen, ticks))
+        self._interfaces.append(_Interface(link_type, snaplen, ticks, fcs))
 
     def _enhanced(self, body: bytes) -> Record:
         index, high, low, kept, length = self._fields("IIIII", body)
@@ -319,7 +335,7 @@ class _PcapngReader:
 
     def _simple(self, body: bytes) -> Record:
         (length,) = self._fields("I", body)
-        snaplen = self._interfaces[0][1] if self._interfaces else 0
+        snaplen = self._interfaces[0].snaplen if self._interfaces else 0
         return self._record(0, 0, body[4:], min(length, snaplen or length), length)
 
     def _record(self, index: int, time: int, data: bytes, kept: int, length: int) -> Record:
@@ -327,5 +343,7 @@ class _PcapngReader:
             raise self._fail(f"interface {index}, expected one of {len(self._interfaces)}")
         if kept > len(data):
             raise self._fail(f"packet of {kept} bytes in {len(data)}")
-        link_type, _, ticks = self._interfaces[index]
-        return Record(data[:kept], time * _SECOND // ticks, length, link_type)
+        found = self._interfaces[index]
+        length = max(0, length - found.fcs)
+        kept = min(kept, length) if found.fcs else kept
+        return Record(data[:kept], time * _SECOND // found.ticks, length, found.link_type)

@@ -64,6 +64,30 @@ def test_the_frame_check_sequence_that_a_header_declares_is_no_part_of_packets()
     assert read(1 << 26 | 1, 5, 5, b"fives") == [(b"fives", 5, 1)]  # declared: there is none
 
 
+@pytest.mark.parametrize("value", [4, 32], ids=["bytes", "bits"])
+def test_the_frame_check_sequence_that_an_interface_declares_is_no_part_of_packets(value):
+    def block(kind: int, body: bytes) -> bytes:
+        length = struct.pack("<I", len(body) + 12)
+        return struct.pack("<I", kind) + length + body + length
+
+    def packet(interface: int, data: bytes, length: int) -> bytes:
+        head = struct.pack("<IIIII", interface, 0, 0, len(data), length)
+        return block(6, head + data + bytes(-len(data) % 4))
+
+    file = io.BytesIO(
+        block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+        + block(1, struct.pack("<HHI", 1, 0, 0) + struct.pack("<HHBxxx", 13, 1, value))
+        + block(1, struct.pack("<HHI", 1, 0, 0))
+        + packet(0, b"fivesFCS!", 9)
+        + packet(0, b"fivesFC", 9)
+        + packet(0, b"fiv", 9)
+        + packet(1, b"fivesFCS!", 9)  # this interface declares none
+        + block(3, struct.pack("<I", 9) + b"fivesFCS!" + bytes(3))
+    )
+    found = [(record.data, record.length) for record in pcapng.read(file)]
+    assert found == [(b"fives", 5), (b"fives", 5), (b"fiv", 5), (b"fivesFCS!", 9), (b"fives", 5)]
+
+
 def test_every_frame_is_shown_as_tcpdump_shows_it(tmp_path):
     for name, frame in FRAMES.items():
         path = write(tmp_path / "one.pcap", [frame])

@@ -180,4 +180,6 @@ def test_play_leaves_no_part_of_its_progress_bar_before_the_summary(shell):
         os.close(terminal)
     assert "source.pcap" in output.decode()
     # The last thing before the summary erases the line of the bar.
-    assert re.search(rb"\x1b\[2K[\r\n]*(disconnected [^\n]*\n)?300 packets sent", output), output[-300:]
+    assert re.search(rb"\x1b\[2K[\r\n]*(disconnected [^\n]*\n)?300 packets sent", output), output[
+        -300:
+    ]
