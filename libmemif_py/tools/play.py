@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-import select
 import sys
 import time
 from pathlib import Path
@@ -17,26 +15,22 @@ import click
 from libmemif_py import MemifError, Timeout
 
 from . import stop
-from .formats import pcapng
-from .options import (
-    EXAMPLES_FIRST,
-    MOST_BYTES,
-    InterfaceOptions,
-    interface_options,
-    say,
-)
+from .filtering import filter_for, filter_option
+from .options import EXAMPLES_FIRST, InterfaceOptions, interface_options, say
+from .pace import BitRate, OwnTiming, Pace, PacketRate
 from .report import json_text
+from .source import BadCapture, Source
 from .waiting import NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import BinaryIO
 
     from libmemif_py import Interface
 
+    from .formats import pcapng
+
 _BURST = 64
 _DRAIN = 2.0
-_LINK_TYPES = {"ethernet": (pcapng.ETHERNET,), "ip": pcapng.IP_LINK_TYPES}
 
 
 def drain(interface: Interface, queue: int, patience: float = _DRAIN) -> int:
@@ -54,140 +48,6 @@ def drain(interface: Interface, queue: int, patience: float = _DRAIN) -> int:
         if left == before:
             break
     return left
-
-
-class Pace:
-    """Limits the packets per second to `rate`; None for no limit."""
-
-    def __init__(self, rate: float | None) -> None:
-        """The clock starts with the first packet."""
-        self._rate = rate
-        self._start: float | None = None
-        self._count = 0
-
-    @property
-    def burst(self) -> int:
-        """Packets in a burst. At low rates it is one, so that they are spread evenly."""
-        return _BURST if self._rate is None else max(1, min(_BURST, int(self._rate / 1000)))
-
-    def wait(self, count: int) -> None:
-        """Sleep until the next `count` packets are due."""
-        if self._rate is None:
-            return
-        now = time.monotonic()
-        if self._start is None:
-            self._start = now
-        due = self._start + self._count / self._rate
-        self._count += count
-        if due > now:
-            time.sleep(due - now)
-
-
-class _BadCapture(click.UsageError):
-    """The file is no capture, is broken, or has packets that the interface does not send."""
-
-
-class _Capture:
-    """The file that is played: opened and checked before anything is sent."""
-
-    def __init__(self, path: str, mode: str, loops: int) -> None:
-        """Open `path`; "-" is stdin. Raises UsageError."""
-        self._name = "stdin" if path == "-" else path
-        self._mode = mode
-        self._file = self._opened(path)
-        self._is_stream = not self._file.seekable()
-        if self._is_stream and loops != 1:
-            raise click.UsageError(
-                f"{self._name}: can be read only once, expected a file for --loop"
-            )
-        self.size = 0 if self._is_stream else os.fstat(self._file.fileno()).st_size
-        """Bytes of the file; 0 if it is a stream."""
-        self._records = self._read()
-        if not self._is_stream:  # the first packet of a stream may be far away
-            self._records = itertools.chain([next(self._records)], self._records)
-
-    def _opened(self, path: str) -> BinaryIO:
-        if path != "-":
-            try:
-                return open(path, "rb")
-            except OSError as error:
-                raise click.UsageError(f"{path}: {error.strerror}") from error
-        if sys.stdin.isatty():
-            raise click.UsageError("- would read the terminal: pipe a capture into the command")
-        return sys.stdin.buffer
-
-    def __enter__(self) -> _Capture:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    @property
-    def place(self) -> int:
-        """How many bytes were read in this round; 0 for a stream."""
-        return 0 if self._is_stream else self._file.tell()
-
-    def rewind(self) -> None:
-        """Begin again."""
-        self._file.seek(0)
-        self._records = self._read()
-
-    def bursts(self, size: int) -> Iterator[list[pcapng.Record]]:
-        """Lists of at most `size` packets. They end where a stream has no more for now.
-
-        Raises _BadCapture, after the packets before the bad place.
-        """
-        burst: list[pcapng.Record] = []
-        try:
-            for record in self._records:
-                burst.append(record)
-                if len(burst) == size or not self._has_more():
-                    yield burst
-                    burst = []
-        except _BadCapture:
-            if burst:
-                yield burst
-            raise
-        if burst:
-            yield burst
-
-    def _has_more(self) -> bool:
-        return not self._is_stream or bool(select.select([self._file], [], [], 0)[0])
-
-    def _bad(self, text: str) -> _BadCapture:
-        return _BadCapture(f"{self._name}: {text}")
-
-    def _read(self) -> Iterator[pcapng.Record]:
-        """The packets. The header is read at once."""
-        try:
-            return self._checked(pcapng.read(self._file))
-        except pcapng.CaptureError as error:
-            raise self._bad(str(error)) from error
-
-    def _checked(self, records: Iterator[pcapng.Record]) -> Iterator[pcapng.Record]:
-        number = 0
-        try:
-            for number, record in enumerate(records, 1):
-                self._check(number, record)
-                yield record
-        except pcapng.CaptureError as error:
-            raise self._bad(str(error)) from error
-        if not number:
-            raise self._bad("no packets, expected at least one")
-
-    def _check(self, number: int, record: pcapng.Record) -> None:
-        expected = _LINK_TYPES[self._mode]
-        if record.link_type not in expected:
-            other = "ethernet" if self._mode == "ip" else "ip"
-            advice = f"try --mode {other}" if record.link_type in _LINK_TYPES[other] else ""
-            raise self._bad(
-                f"packet {number} has link type {record.link_type}, expected "
-                f"{expected[0]} for --mode {self._mode}; {advice}".rstrip("; ")
-            )
-        if not 0 < len(record.data) <= MOST_BYTES:
-            raise self._bad(
-                f"packet {number} has {len(record.data)} bytes, expected 1 to {MOST_BYTES}"
-            )
 
 
 class _Player:
@@ -220,7 +80,7 @@ class _Player:
         return cut + _cut(burst[: self.packets - before])
 
     def play(
-        self, capture: _Capture, rounds: Iterable[int], progress: Callable[[int, int], None]
+        self, capture: Source, rounds: Iterable[int], progress: Callable[[int, int], None]
     ) -> None:
         """Send the capture once a round. Raises NoAnswer if nobody takes it, UsageError.
 
@@ -230,16 +90,17 @@ class _Player:
             for round_ in rounds:
                 if round_:
                     capture.rewind()
-                for burst in capture.bursts(self._pace.burst):
-                    self._pace.wait(len(burst))
-                    self._send(burst)
-                    progress(round_, capture.place)
-        except _BadCapture as error:
+                    self._pace.new_round()
+                for burst in capture.bursts(_BURST):
+                    for part in self._pace.parts(burst):
+                        self._send(part)
+                        progress(round_, capture.place)
+        except BadCapture as error:
             drain(self._interface, 0)
             if not self.packets:
                 raise
             text = f"{error.message} (after {self.packets} packets were sent)"
-            raise _BadCapture(text) from error
+            raise BadCapture(text) from error
         except stop.Stopped:
             drain(self._interface, 0)
             raise
@@ -289,21 +150,48 @@ def _progress_bar(
 @click.argument(
     "path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, allow_dash=True)
 )
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Packets per second.")
 @click.option(
-    "--loop", "loops", type=click.IntRange(0), default=1, show_default=True,
+    "-x", "--multiplier", type=click.FloatRange(0, min_open=True),
+    help="At the times of the capture, but so many times faster.",
+)  # fmt: skip
+@click.option(
+    "-p", "--pps", "--rate", "pps", type=click.FloatRange(0, min_open=True),
+    help="Packets per second.",
+)  # fmt: skip
+@click.option(
+    "-M", "--mbps", type=click.FloatRange(0, min_open=True), help="Million bits per second."
+)
+@click.option("-t", "--topspeed", is_flag=True, help="As fast as possible.")
+@click.option(
+    "-l", "--loop", "loops", type=click.IntRange(0), default=1, show_default=True,
     help="Send the file this many times; 0: until Ctrl+C.",
 )  # fmt: skip
-@click.option("--quiet", is_flag=True, help="Show no progress bar.")
+@filter_option("Send only packets that match, as for tcpdump.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts at the end as JSON.")
-@interface_options()
+@interface_options(socket_names=("-i",))
 def command(
-    options: InterfaceOptions, path: str, rate: float | None, loops: int, quiet: bool, as_json: bool
+    options: InterfaceOptions,
+    path: str,
+    multiplier: float | None,
+    pps: float | None,
+    mbps: float | None,
+    topspeed: bool,
+    loops: int,
+    expression: str | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
-    """Send the packets of a pcap or pcapng FILE in order, as fast as possible or at a rate.
+    """Send the packets of a pcap or pcapng FILE in order, at the times of the capture.
 
-    FILE may be a pipe; -: stdin. Its packets are sent as they come. A frame check sequence that
-    FILE declares is not sent. If FILE ends within a packet, those before it are sent.
+    The time from one packet to the next is that in FILE, as in tcpreplay. The options -x, -p, -M
+    and -t, of which there may be one, change that. If the other end falls behind, what is due is
+    sent as soon as there is room.
+
+    FILE may be compressed with gzip or zstd. For zstd, Python before 3.14 needs the package
+    zstandard. FILE may be a pipe; -: stdin. Packets of a pipe are sent as they come and as they are
+    due, but those of a compressed one in groups. A frame check sequence that FILE declares is not
+    sent. If FILE ends within a packet, those before it are sent.
 
     If the ring is full, the command waits for room, so no packet is dropped. At the end it waits
     until the other end has taken all packets, also after Ctrl+C; a second Ctrl+C ends it at once.
@@ -313,37 +201,61 @@ def command(
     \b
     Examples:
       memif play packets.pcapng -S /tmp/memif.sock
-      memif play packets.pcap -S /tmp/memif.sock --rate 1000 --loop 10
+      memif play packets.pcapng.zst -S /tmp/memif.sock --multiplier 10
+      memif play packets.pcap -S /tmp/memif.sock --pps 1000 --loop 10
+      memif play packets.pcap -S /tmp/memif.sock --topspeed -f 'udp port 53'
       tcpdump -i eth0 -U -w - | memif play - -S /tmp/memif.sock
 
     Exit status: 0 if the other end took all packets, 1 if it did not or there was no link within
-    `--wait`, 2 wrong usage or a bad FILE, 130 after Ctrl+C, 143 after SIGTERM.
+    `--wait`, 2 wrong usage, a bad FILE or no libpcap, 130 after Ctrl+C, 143 after SIGTERM.
     """
-    with _Capture(path, options.mode, loops) as capture, options.open(say) as interface:
+    pace = _pace(multiplier, pps, mbps, topspeed)
+    filter_ = None if expression is None else filter_for(expression, options.mode)
+    with Source(path, options.mode, loops, filter_) as source, options.open(say) as interface:
         options.wait(interface)
-        player = _Player(interface, options, Pace(rate))
+        player = _Player(interface, options, pace)
         start = time.monotonic()
         try:
-            with _progress_bar(path, capture.size, loops, not quiet) as progress:
-                player.play(capture, range(loops) if loops else itertools.count(), progress)
+            with _progress_bar(path, source.size, loops, not quiet) as progress:
+                player.play(source, range(loops) if loops else itertools.count(), progress)
         finally:
             # Printed when the bar is gone.
             left = interface.tx_fill(0) or 0
-            _print_result(player, left, time.monotonic() - start, as_json)
+            counts = {
+                "packets": player.packets,
+                "bytes": player.bytes,
+                "cut": player.cut,
+                "filtered": source.filtered,
+                "left": left,
+            }
+            _print_result(counts, time.monotonic() - start, as_json)
         if left:
             raise NoAnswer(
                 f"{options.shown}: {left} packets were left in the ring by the other end"
             )
 
 
-def _print_result(player: _Player, left: int, seconds: float, as_json: bool) -> None:
-    packets, size, cut = player.packets, player.bytes, player.cut
-    rate = packets / seconds if seconds else 0.0
+def _pace(multiplier: float | None, pps: float | None, mbps: float | None, topspeed: bool) -> Pace:
+    if sum(map(bool, (multiplier, pps, mbps, topspeed))) > 1:
+        raise click.UsageError(
+            "--multiplier, --pps, --mbps and --topspeed exclude each other: give one"
+        )
+    if pps:
+        return PacketRate(pps)
+    if mbps:
+        return BitRate(mbps)
+    return Pace() if topspeed else OwnTiming(multiplier or 1.0)
+
+
+def _print_result(counts: dict[str, int], seconds: float, as_json: bool) -> None:
+    rate = counts["packets"] / seconds if seconds else 0.0
     if as_json:
-        result = {"packets": packets, "bytes": size, "cut": cut, "left": left}
-        click.echo(json_text({**result, "seconds": seconds, "packets_per_second": rate}))
+        click.echo(json_text({**counts, "seconds": seconds, "packets_per_second": rate}))
         return
-    parts = [f"{packets} packets sent", f"{cut} of them cut in the capture" if cut else ""]
-    parts += [f"{left} of them left in the ring" if left else "", f"{size} bytes"]
+    cut, filtered, left = counts["cut"], counts["filtered"], counts["left"]
+    parts = [f"{counts['packets']} packets sent"]
+    parts += [f"{cut} of them cut in the capture" if cut else ""]
+    parts += [f"{left} of them left in the ring" if left else ""]
+    parts += [f"{filtered} others filtered" if filtered else "", f"{counts['bytes']} bytes"]
     parts += [f"{seconds:.3f} s", f"{rate:,.0f} packets/s"]
     click.echo(", ".join(filter(None, parts)))

@@ -53,12 +53,16 @@ def test_the_overview_has_each_environment_variable():
     assert len(read) == 4
 
 
+def unescaped(text: str) -> str:
+    return text.replace("\\-", "-").replace("\\(aq", "'")
+
+
 def examples() -> list[str]:
     """Each line that shows how the command is used: manual pages, README, tutorials."""
     lines = []
     for page in COMMAND_PAGES:
         chapter = page.read_text().partition(".SH EXAMPLES")[2] or page.read_text()
-        lines += re.findall(r"^memif .*$", chapter.replace("\\-", "-"), re.M)
+        lines += re.findall(r"^memif .*$", unescaped(chapter), re.M)
     lines += re.findall(r"^memif \w.*$", OVERVIEW, re.M)
     for page in (
         ROOT / "README.md",
@@ -83,7 +87,7 @@ def test_the_command_takes_the_options_of_an_example(line, tmp_path, monkeypatch
     monkeypatch.delenv("MEMIF_SOCKET", raising=False)
     words = shlex.split(line.split("|")[0], comments=True)[1:]
     for word in words:
-        if re.search(r"\.pcap(ng)?$", word) and "-w" not in words:
+        if re.search(r"\.pcap(ng)?(\.zst)?$", word) and "-w" not in words:
             (tmp_path / word).touch()
     parse(words)
 

@@ -14,13 +14,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO, Protocol
+    from typing import Protocol
 
     class Output(Protocol):
         """What a writer writes to."""
 
         def write(self, data: bytes, /) -> object:
             """As a file does."""
+
+    class Input(Protocol):
+        """What is read from."""
+
+        def read(self, size: int, /) -> bytes:
+            """As a file does. Raises CaptureError for what is wrong below the capture."""
+            ...
 
 
 ETHERNET, RAW_IP = 1, 101
@@ -176,7 +183,7 @@ def _padded(data: bytes) -> bytes:
 # ---- reading ----
 
 
-def read(file: BinaryIO) -> Iterator[Record]:
+def read(file: Input) -> Iterator[Record]:
     """The packets of a capture in either format, without their frame check sequence.
 
     The header is read before this returns. Raises CaptureError, and so does the iterator.
@@ -195,14 +202,14 @@ def read(file: BinaryIO) -> Iterator[Record]:
     raise CaptureError(f"begins with {shown}, expected a pcap or pcapng file")
 
 
-def _exactly(file: BinaryIO, count: int, what: str) -> bytes:
+def _exactly(file: Input, count: int, what: str) -> bytes:
     data = file.read(count)
     if len(data) != count:
         raise CaptureError(f"ends within {what}: {len(data)} bytes, expected {count}")
     return data
 
 
-def _read_pcap(file: BinaryIO, order: str, fraction: int) -> Iterator[Record]:
+def _read_pcap(file: Input, order: str, fraction: int) -> Iterator[Record]:
     header = struct.Struct(order + _PCAP_HEADER[1:])
     *_, word = header.unpack(_exactly(file, header.size, "the header"))
     fcs = (word >> _FCS_SHIFT) * 2 if word & _FCS_KNOWN else 0
@@ -210,7 +217,7 @@ def _read_pcap(file: BinaryIO, order: str, fraction: int) -> Iterator[Record]:
 
 
 def _pcap_records(
-    file: BinaryIO, order: str, fraction: int, link_type: int, fcs: int
+    file: Input, order: str, fraction: int, link_type: int, fcs: int
 ) -> Iterator[Record]:
     record = struct.Struct(order + _PCAP_RECORD)
     number = 0
@@ -244,7 +251,7 @@ class _Interface:
 class _PcapngReader:
     """Reads a file whose first four bytes were read already."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Input) -> None:
         self._file = file
         self._order = "<"
         self._number = 1

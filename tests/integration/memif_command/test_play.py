@@ -2,6 +2,8 @@
 """`memif play` sends what a capture holds."""
 
 import contextlib
+import gzip
+import importlib
 import json
 import os
 import pty
@@ -9,12 +11,18 @@ import re
 import signal
 import struct
 import subprocess
+import sys
 
 import pytest
+from support.builds import run
+from support.frames import PACKETS, tcpdump_keeps, write
 from support.memif_command import MEMIF, capture, interrupt, packets, roles, write_capture
 from support.programs import TIMEOUT
 
 from libmemif_py import Interface, WaitError
+from libmemif_py.tools.formats import pcapng
+from libmemif_py.tools.formats.pcapng import Record
+from libmemif_py.tools.pace import BitRate, OwnTiming, Pace, PacketRate
 
 
 @pytest.mark.parametrize("suffix", ["pcap", "pcapng"])
@@ -183,3 +191,150 @@ def test_play_leaves_no_part_of_its_progress_bar_before_the_summary(shell):
     assert re.search(rb"\x1b\[2K[\r\n]*(disconnected [^\n]*\n)?300 packets sent", output), output[
         -300:
     ]
+
+
+def due(pace: Pace, times: list[float], size: int = 125) -> list[float | None]:
+    """When packets of a capture with these times, in seconds, are sent."""
+    records = [Record(bytes(size), int(time * 10**9), size, 1) for time in times]
+    return [pace.due(record) for record in records]
+
+
+def test_packets_are_due_at_the_times_of_the_capture():
+    times = [100, 100.5, 102, 102, 101, 103]  # the clock of the capture was once set back
+    assert due(OwnTiming(), times) == [0, 0.5, 2, 2, 2, 4]
+    assert due(OwnTiming(multiplier=4), times) == [0, 0.125, 0.5, 0.5, 0.5, 1]
+    assert due(OwnTiming(), [0, 0, 100, 101]) == [0, 0, 0, 1]  # some packets have no time
+    pace = OwnTiming()
+    assert due(pace, [100, 101]) == [0, 1]
+    pace.new_round()
+    assert due(pace, [100, 101]) == [1, 2]
+
+
+def test_packets_are_due_at_a_rate_or_at_once():
+    times = [100.0, 500, 900, 901]
+    assert due(PacketRate(4), times) == [0, 0.25, 0.5, 0.75]
+    assert due(BitRate(0.004), times) == [0, 0.25, 0.5, 0.75]
+    assert due(Pace(), times) == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("words", "least"),
+    [
+        ((), 0.3),
+        (("--multiplier", 2), 0.15),
+        (("-x", 2, "-l", 2), 0.3),
+        (("--pps", 20), 0.15),
+        (("--mbps", 0.01), 0.144),
+        (("-t",), 0),
+    ],
+)
+def test_no_packet_is_sent_before_it_is_due(shell, words, least):
+    with (shell.folder / "source.pcap").open("wb") as file:
+        writer = pcapng.PcapWriter(file)
+        for number in range(4):
+            writer.write(bytes(60), 10**18 + number * 100_000_000)
+    with Interface(shell.socket, role="master") as ours:
+        play = shell.side("play", file.name, "--json", *words)
+        rounds = 2 if "-l" in words else 1
+        assert [ours.recv(TIMEOUT) for _ in range(4 * rounds)] == [bytes(60)] * 4 * rounds
+        assert play.wait() == 0
+    assert json.loads(play.rest())["seconds"] >= least
+
+
+def zstd_compressed(data: bytes) -> bytes:
+    if sys.version_info >= (3, 14):
+        return importlib.import_module("compression.zstd").compress(data)
+    return importlib.import_module("zstandard").compress(data)
+
+
+COMPRESSIONS = {"gz": gzip.compress, "zst": zstd_compressed}
+each_compression = pytest.mark.parametrize("suffix", COMPRESSIONS)
+
+
+@each_compression
+@pytest.mark.parametrize("way", ["file", "loop", "stdin"])
+def test_compressed_captures_are_played(shell, suffix, way):
+    frames = packets(300, most=500)
+    compress = COMPRESSIONS[suffix]
+    whole = write_capture(shell.folder / "source.pcapng", frames).read_bytes()
+    # Two parts, as of files that were joined.
+    data = compress(whole[:1000]) + compress(whole[1000:])
+    source = shell.folder / f"source.pcapng.{suffix}"
+    source.write_bytes(data)
+    words = {"file": [source], "loop": [source, "--loop", "2"], "stdin": ["-"]}[way]
+    with Interface(shell.socket, role="master") as ours:
+        command = [*MEMIF, "play", *map(str, words), "-S", shell.socket]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as play:
+            with contextlib.suppress(BrokenPipeError):
+                play.stdin.write(data if way == "stdin" else b"")
+                play.stdin.close()
+            expected = frames * (2 if way == "loop" else 1)
+            assert [ours.recv(TIMEOUT) for _ in expected] == expected
+        assert play.returncode == 0
+
+
+@each_compression
+def test_the_whole_packets_of_a_cut_compressed_capture_are_sent(shell, suffix):
+    frames = packets(3000, most=500)  # several blocks of zstd
+    whole = write_capture(shell.folder / "source.pcap", frames).read_bytes()
+    source = shell.folder / f"source.pcap.{suffix}"
+    source.write_bytes(COMPRESSIONS[suffix](whole)[:-3000])
+    dump = shell.side("dump", "-w", shell.folder / "target.pcap", role="master")
+    result = shell.run("play", source, "-S", shell.socket, status=2)
+    interrupt(dump, 0)
+    sent = capture(shell.folder / "target.pcap")
+    assert sent == frames[: len(sent)]
+    assert len(sent) > 500
+    assert f"(after {len(sent)} packets were sent)" in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("start", ["1f8b", "1f8b0800", "28b52ffd", "28b52ffd00112233445566"])
+def test_a_broken_compressed_file_is_named(shell, start):
+    (shell.folder / "bad").write_bytes(bytes.fromhex(start))
+    result = shell.run("play", "bad", "-S", shell.socket, status=2)
+    assert "bad: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_without_the_package_for_zstd_the_error_names_it(shell):
+    (shell.folder / "a.pcap.zst").write_bytes(zstd_compressed(b""))
+    program = (
+        "import sys; from libmemif_py.tools.main import main; "
+        "sys.modules['compression.zstd'] = sys.modules['zstandard'] = None; "
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-P", "-c", program, "play", "a.pcap.zst"]
+    result = run(command, status=2, cwd=shell.folder)
+    assert "a.pcap.zst: is compressed with zstd, which needs a package" in result.stderr
+    assert "zstandard" in result.stderr
+
+
+def test_only_packets_that_match_are_played(shell):
+    source = write(shell.folder / "source.pcap", PACKETS)
+    expected = tcpdump_keeps(shell.folder, PACKETS, "icmp or vlan 5")
+    with Interface(shell.socket, role="master") as ours:
+        play = shell.side("play", source, "-f", "icmp or vlan 5", "--json")
+        assert [ours.recv(TIMEOUT) for _ in expected] == expected
+        assert play.wait() == 0
+    counts = json.loads(play.rest())
+    assert (counts["packets"], counts["filtered"]) == (
+        len(expected),
+        len(PACKETS) - len(expected),
+    )
+
+
+WRONG_WORDS = {
+    ("-f", "icmp or"): "syntax error",
+    ("-f", "less 0"): "none of its 14 packets matches the filter",
+    ("--pps", "1", "--topspeed"): "exclude each other",
+    ("--multiplier", "2", "--mbps", "1"): "exclude each other",
+    ("--multiplier", "0"): "not in the range x>0",
+}
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG_WORDS.items())
+def test_wrong_words_are_refused_before_the_command_waits(shell, words, said):
+    source = write(shell.folder / "source.pcap", PACKETS)
+    words = ("play", source, "-S", shell.socket, "--wait", "forever", *words)
+    assert said in " ".join(shell.run(*words, status=2).stderr.split())
