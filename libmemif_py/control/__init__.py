@@ -7,7 +7,7 @@ as a protocol of its own. Lowest layer first:
 
     wire
     steps system lock trust native
-    actions handshake regions socket_path peers timer channel sockets
+    actions offer handshake relay regions socket_path peers timer channel sockets
     shown
     endpoint
     memory link
@@ -15,6 +15,6 @@ as a protocol of its own. Lowest layer first:
     hub
     log reactor
 
-`reactor` runs the control plane for Python programs, and `log` tells their logging. A C program
-never imports them.
+`reactor` runs the control plane for Python programs, `log` tells their logging, and `relay` is for
+the command `memif relay`. A C program never imports them.
 """

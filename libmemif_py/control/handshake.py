@@ -43,6 +43,7 @@ from .actions import (
     TakeRegion,
     TakeRing,
 )
+from .offer import FD_MISSING, Offer, check_ring_size, only_fd
 from .wire import (
     DISCONNECT_SIZE,
     MAX_LOG2_RING_SIZE,
@@ -112,9 +113,6 @@ CONNECT_SENT = "CONNECT_SENT"
 CONNECTED = "CONNECTED"
 CLOSED = "CLOSED"
 
-# The messages that carry a descriptor, and what it is called when it is missing.
-_FD_MISSING = {AddRegion: "NO_SHMFD", AddRing: "NO_INTFD"}
-
 
 class _Handshake:
     """What both machines share: the dispatch through the table, and the ways to end."""
@@ -144,12 +142,12 @@ class _Handshake:
             kind = type(self._decode(data))
         except ProtocolError:
             return None
-        return kind if kind in _FD_MISSING and (self.state, kind) in self.TRANSITIONS else None
+        return kind if kind in FD_MISSING and (self.state, kind) in self.TRANSITIONS else None
 
     def disconnect(self, reason: bytes | str) -> list[Send]:
         """End the connection for our own reasons, whatever the state."""
         self.state = CLOSED
-        return [self._send(Disconnect(0, _fitting(reason)))]
+        return [self._send(Disconnect(0, fitting(reason)))]
 
     def refuse(self, error: ProtocolError) -> list[Send]:
         """End the connection because of the peer, and tell it why."""
@@ -160,7 +158,7 @@ class _Handshake:
         handler = self.TRANSITIONS.get((self.state, type(message)))
         if handler is None:
             raise ProtocolError("PROTO", f"{message.label} is not allowed in state {self.state}")
-        return getattr(self, handler)(message, _only_fd(message, fds))
+        return getattr(self, handler)(message, only_fd(message, fds))
 
     def _decode(self, data: bytes) -> Message:
         try:
@@ -227,9 +225,10 @@ class MasterHandshake(_Handshake):
             max_log2_ring_size=MAX_LOG2_RING_SIZE,
         )
         self.settings: MasterSettings | None = None
-        self.regions: dict[int, int] = {}
-        self.s2m: dict[int, AddRing] = {}
-        self.m2s: dict[int, AddRing] = {}
+        self._offer = Offer(self._hello.max_region)
+        self.regions = self._offer.regions
+        self.s2m = self._offer.s2m
+        self.m2s = self._offer.m2s
 
     @property
     def _chosen(self) -> MasterSettings:
@@ -251,9 +250,9 @@ class MasterHandshake(_Handshake):
         return [self._send(Connected(self._chosen.if_name)), Established()]
 
     def _take_init(self, init: Init, _fd: None) -> list[Action]:
-        _check_version(init.version, self._hello)
+        check_version(init.version, self._hello)
         settings = self._find_interface(init.interface_id)
-        _check_version(init.version, settings)
+        check_version(init.version, settings)
         _check_mode(init.mode, settings.mode)
         _check_secret(init.secret, settings.secret)
         self.version = init.version
@@ -263,54 +262,26 @@ class MasterHandshake(_Handshake):
         return [Select(), self._send(Ack())]
 
     def _take_region(self, region: AddRegion, fd: Any) -> list[Action]:
-        if region.index > self._hello.max_region:
-            limit = self._hello.max_region
-            raise ProtocolError("MAXREG", f"region index {region.index}, at most {limit} allowed")
-        if region.index in self.regions:
-            raise ProtocolError("PROTO", f"region {region.index} was added before")
-        self.regions[region.index] = region.size
+        self._offer.add_region(region)
         return [TakeRegion(region.index, region.size, fd), self._send(Ack())]
 
     def _take_ring(self, ring: AddRing, fd: Any) -> list[Action]:
-        self._check_ring_index(ring)
-        _check_ring_size(ring.log2_ring_size, self.version)
+        self._offer.add_ring(ring, self.version, self._allowed(ring))
         if ring.private_hdr_size:
             size = ring.private_hdr_size
             raise ProtocolError("PRIVHDR", f"private headers of {size} bytes, only 0 supported")
-        self._rings(ring)[ring.index] = ring
         return [TakeRing(ring, fd), self._send(Ack())]
 
+    def _allowed(self, ring: AddRing) -> int:
+        if ring.s2m:
+            return min(self._chosen.num_s2m_rings, self._hello.max_s2m_ring + 1)
+        return min(self._chosen.num_m2s_rings, self._hello.max_m2s_ring + 1)
+
     def _take_connect(self, connect: Connect, _fd: None) -> list[Action]:
-        if not self.s2m and not self.m2s:
-            raise ProtocolError("PROTO", "CONNECT without any ring")
-        _check_complete("S2M", self.s2m)
-        _check_complete("M2S", self.m2s)
-        for ring in (*self.s2m.values(), *self.m2s.values()):
-            self._check_ring_region(ring)
+        self._offer.check_complete()
         self.remote_if_name = connect.if_name
         self.state = MAPPING
         return [Establish()]
-
-    def _rings(self, ring: AddRing) -> dict[int, AddRing]:
-        return self.s2m if ring.s2m else self.m2s
-
-    def _check_ring_index(self, ring: AddRing) -> None:
-        if ring.s2m:
-            allowed = min(self._chosen.num_s2m_rings, self._hello.max_s2m_ring + 1)
-        else:
-            allowed = min(self._chosen.num_m2s_rings, self._hello.max_m2s_ring + 1)
-        if ring.index >= allowed:
-            reason = f"{_direction(ring)} ring index {ring.index}, at most {allowed} rings allowed"
-            if ring.s2m:  # taken and left unused, it would swallow what the peer sends on it
-                reason += ": packets on more would be lost"
-            raise ProtocolError("MAXRING", reason)
-        if ring.index in self._rings(ring):
-            raise ProtocolError("PROTO", f"{_direction(ring)} ring {ring.index} was added before")
-
-    def _check_ring_region(self, ring: AddRing) -> None:
-        if ring.region not in self.regions:
-            where = f"{_direction(ring)} ring {ring.index} lies in region {ring.region}"
-            raise ProtocolError("PROTO", f"{where}, which was never added")
 
 
 class SlaveHandshake(_Handshake):
@@ -367,7 +338,7 @@ class SlaveHandshake(_Handshake):
         self.remote_name = hello.name
         self.version = _common_version(hello, self.settings)
         log2_ring_size = min(self.settings.log2_ring_size, hello.max_log2_ring_size)
-        _check_ring_size(log2_ring_size, self.version)
+        check_ring_size(log2_ring_size, self.version)
         self._wanted = Prepare(
             version=self.version,
             num_s2m=min(self.settings.num_s2m_rings, hello.max_s2m_ring + 1),
@@ -412,17 +383,8 @@ class SlaveHandshake(_Handshake):
             raise ProtocolError("MAXREG", f"{len(regions)} regions needed, peer allows {allowed}")
 
 
-def _only_fd(message: Message, fds: Sequence[Any]) -> Any:
-    missing = _FD_MISSING.get(type(message), "")
-    expected = 1 if missing else 0
-    if len(fds) > expected:
-        raise ProtocolError("MFMSG", f"{message.label} with {len(fds)} fds, expected {expected}")
-    if len(fds) < expected:
-        raise ProtocolError(missing, f"{message.label} came without its fd")
-    return fds[0] if fds else None
-
-
-def _check_version(version: int, limits: Hello | MasterSettings) -> None:
+def check_version(version: int, limits: Hello | MasterSettings) -> None:
+    """Raise ProtocolError unless INIT may name this version."""
     inside = limits.min_version <= version <= limits.max_version
     if version not in (VERSION_1, VERSION_2) or not inside:
         allowed = f"{limits.min_version} to {limits.max_version}"
@@ -444,21 +406,6 @@ def _check_secret(secret: bytes, expected: bytes) -> None:
         raise ProtocolError("SECRET", "incorrect secret")
 
 
-def _check_ring_size(log2_ring_size: int, version: int) -> None:
-    # A masked ring (256) holds one packet less than its slots: one slot would hold none.
-    smallest = 1 if version == VERSION_1 else 0
-    if not smallest <= log2_ring_size <= MAX_LOG2_RING_SIZE:
-        allowed = f"{smallest} to {MAX_LOG2_RING_SIZE}"
-        reason = f"log2 ring size {log2_ring_size}, version {version} allows {allowed}"
-        raise ProtocolError("MAX_RING", reason)
-
-
-def _check_complete(direction: str, rings: dict[int, AddRing]) -> None:
-    for index in range(len(rings)):
-        if index not in rings:
-            raise ProtocolError("PROTO", f"{direction} ring {index} is missing at CONNECT")
-
-
 def _common_version(hello: Hello, settings: SlaveSettings) -> int:
     lowest = max(hello.min_version, settings.min_version)
     highest = min(hello.max_version, settings.max_version)
@@ -470,11 +417,7 @@ def _common_version(hello: Hello, settings: SlaveSettings) -> int:
     raise ProtocolError("PROTO", f"peer speaks versions {theirs}, we speak {ours}")
 
 
-def _direction(ring: AddRing) -> str:
-    return "S2M" if ring.s2m else "M2S"
-
-
-def _fitting(reason: bytes | str) -> bytes:
+def fitting(reason: bytes | str) -> bytes:
     """The reason in at most the bytes DISCONNECT has, without a character cut in half."""
     if isinstance(reason, bytes):
         return reason[:DISCONNECT_SIZE]

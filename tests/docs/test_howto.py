@@ -58,8 +58,8 @@ MESSAGE = [
     After(r"    Disconnect: struct\.Struct\(.*\),\n", '    Note: struct.Struct("<H32s"),\n'),
     After(r"^MESSAGE_CLASSES = \(.*\bDisconnect", ", Note"),
     # the machine
-    Before(r"^    UnknownTypeError,\n(?=    WireError,)", "    Note,\n"),
-    After(r"^    TakeRing,\n(?=\)\nfrom \.wire)", "    TakeNote,\n"),
+    Before(r"^    UnknownTypeError,\n(?=    WireError,)", "    Note,\n", times=2),
+    After(r"^    TakeRing,\n(?=\)\nfrom \.offer)", "    TakeNote,\n"),
     Before(
         r"^class Establish\(Action\):",
         'class TakeNote(Action):\n    """Master: act on a remark."""\n\n'
@@ -67,7 +67,7 @@ MESSAGE = [
     ),
     After(r'\(ADDING, Connect\): "\w+",\n', '        (CONNECTED, Note): "_take_note",\n'),
     Before(
-        r"    def _take_connect\(self",
+        r"    def _take_connect\(self, connect: Connect, _fd",
         "    def _take_note(self, note: Note, _fd: None) -> list[Action]:\n"
         "        return [TakeNote(note.text)]\n\n",
     ),
@@ -80,6 +80,16 @@ MESSAGE = [
         "    def _take_note(self, action: actions.TakeNote) -> list[Action]:\n"
         '        self.disconnect(f"the note said {action.text.decode()}")\n'
         "        return []\n\n",
+    ),
+    # the relay
+    After(
+        r'\(CONNECTING, MASTER, Connected\): "\w+",\n',
+        '        (CONNECTED, SLAVE, Note): "_take_note",\n',
+    ),
+    Before(
+        r"    def _take_disconnect\(self, message: Disconnect, data",
+        "    def _take_note(self, note: Note, data: bytes) -> tuple[bytes, list[Action]]:\n"
+        "        return data, []\n\n",
     ),
     # memif.h, twice
     After(r"MEMIF_MSG_TYPE_DISCONNECT = 8", ",\n    MEMIF_MSG_TYPE_NOTE = 9", times=2),

@@ -340,7 +340,7 @@ print(*sorted(set(sys.modules) - before))
     folder = Path(wire.__file__).parent
     command = [sys.executable, "-I", "-S", "-c", program, str(folder)]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
-    ours = {f"libmemif_py.{module}" for module in ("actions", "handshake", "wire")}
+    ours = {f"libmemif_py.{module}" for module in ("actions", "handshake", "offer", "wire")}
     expected = {"__future__", "_struct", "struct", "_operator"} | ours
     assert "_operator" in sys.builtin_module_names  # no file to find, read and run
     assert set(run.stdout.split()) <= expected
