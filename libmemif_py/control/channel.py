@@ -33,6 +33,11 @@ _EVENTFD = "anon_inode:[eventfd]"
 _SO_PEERPIDFD = 77  # <asm-generic/socket.h>, Linux 6.5
 _START_TIME = 19  # in /proc/PID/stat, counted from behind the name of the program
 
+trace: Callable[[Channel, bool, bytes, int], None] | None = None
+"""Gets each message of each connection: whether it is ours, and how many descriptors it has, -1 if
+that was not found out. An empty message is the end. It is called with locks held, must not raise.
+"""
+
 
 class Channel:
     """One end of a control connection. Owns its socket.
@@ -42,8 +47,15 @@ class Channel:
     received here at all.
     """
 
-    def __init__(self, sock: _socket.socket, lib: Any) -> None:
-        """Take over a connected, non-blocking socket. `lib` is that of the core."""
+    def __init__(
+        self, sock: _socket.socket, lib: Any, path: bytes = b"", *, is_accepted: bool = False
+    ) -> None:
+        """Take over a connected, non-blocking socket. `lib` is that of the core.
+
+        `path` is that of the listening socket, whose owner we are if `is_accepted`.
+        """
+        self.path = path
+        self.is_accepted = is_accepted
         self._socket = sock
         self._lib = lib
         self.peer = _peer_of(sock)
@@ -60,6 +72,12 @@ class Channel:
         """Send one message, with a copy of `fd`. Raises OSError; never blocks."""
         extra = [] if fd is None else [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _FD.pack(fd))]
         self._socket.sendmsg([data], extra, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
+        self.record(True, data, len(extra))
+
+    def record(self, is_ours: bool, data: bytes, fds: int) -> None:
+        """Give a message to `trace`, if there is one."""
+        if trace is not None:
+            trace(self, is_ours, data, fds)
 
     def receive(self) -> tuple[bytes, list[int]]:
         """The next message and the descriptors that came with it, which the caller owns.
@@ -69,6 +87,11 @@ class Channel:
         the message of an untrusted peer has descriptors, OSError also when there was no room for a
         descriptor of the message.
         """
+        data, fds = self._receive()
+        self.record(False, data, len(fds))
+        return data, fds
+
+    def _receive(self) -> tuple[bytes, list[int]]:
         if self.is_trusted:
             return _receive_on(self._socket, MESSAGE_SIZE + 1)
         data, has_fds = self._look()
@@ -115,6 +138,7 @@ class Channel:
         if self._socket.fileno() < 0:
             return
         self._read_the_rest()
+        self.record(True, b"", 0)
         if self.is_trusted:
             self._socket.close()
             return
@@ -125,7 +149,7 @@ class Channel:
     def _read_the_rest(self) -> None:
         try:
             self._socket.shutdown(_socket.SHUT_RD)  # from now on no more can come
-            while (rest := self.receive()) != (b"", []):
+            while (rest := self._receive()) != (b"", []):
                 close_fds(rest[1])
         except (FdsWaiting, OSError):
             return  # or the peer is gone
@@ -186,6 +210,7 @@ class UntrustedMessage:
 
     def __init__(self, channel: Channel, kind: int, check: Callable[[int, str], None]) -> None:
         """Begin; the answer can be read from `fileno()`. `kind`: enum mif_fd_kind."""
+        self._channel = channel
         self._socket, theirs = _socket_pair()
         try:
             code = channel._lib.mif_untrusted_receive(channel.fileno(), theirs.fileno(), kind)
@@ -211,7 +236,9 @@ class UntrustedMessage:
         error, count, length = self._REPLY.unpack_from(data)
         if error:
             raise system.named(OSError(error, posix.strerror(error)), "recvmsg")
-        return data[self._REPLY.size :][:length], fds, count
+        message = data[self._REPLY.size :][:length]
+        self._channel.record(False, message, count)
+        return message, fds, count
 
     def close(self) -> None:
         """Drop the answer, if it has not been read. Its descriptor is harmless then."""
@@ -249,22 +276,22 @@ def connect(path: bytes, lib: Any) -> Channel:
     """Connect to a listening master. Raises OSError, ArgumentError for an impossible path."""
     with socket_path.Found(path) as where:
         try:
-            return _connect_to(where, lib)
+            return _connect_to(where, lib, path)
         except ConnectionRefusedError:
             if not socket_path.is_abstract(path):
                 raise
             # Some masters bind an abstract name padded to the full length of an address.
-            return _connect_to(where.ljust(socket_path.MAX_ADDRESS + 1, b"\0"), lib)
+            return _connect_to(where.ljust(socket_path.MAX_ADDRESS + 1, b"\0"), lib, path)
 
 
-def _connect_to(where: bytes, lib: Any) -> Channel:
+def _connect_to(where: bytes, lib: Any, path: bytes) -> Channel:
     sock = system.Socket(_socket.AF_UNIX, SEQPACKET, 0)
     try:
         sock.connect(where)
     except BaseException as error:
         with Steps(error) as steps:
             steps.take(sock.close)
-    return Channel(sock, lib)
+    return Channel(sock, lib, path)
 
 
 def check_eventfd(fd: int) -> None:

@@ -148,8 +148,8 @@ class Link:
         """A message of an untrusted peer, with descriptors: receive it if it has to have one."""
         kind = self.machine.wanted_fd(data)
         if kind is None:
-            error = ProtocolError("MFMSG", "a message with descriptors, expected none")
-            self._refuse(error)
+            self.channel.record(False, data, -1)
+            self._refuse(ProtocolError("MFMSG", "a message with descriptors, expected none"))
             return
         try:
             self._untrusted = _UntrustedMessage(self, kind)

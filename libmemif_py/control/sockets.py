@@ -143,7 +143,7 @@ class ListeningSocket:
 
     def accept(self) -> Channel:
         """The next connection. Raises BlockingIOError when none waits, OSError."""
-        return _accept_from(self._socket, self._lib)
+        return _accept_from(self._socket, self._lib, self._path)
 
     def close(self) -> None:
         """Close the socket and remove its file, unless another one has taken its place.
@@ -250,13 +250,13 @@ def _socket_of(fd: int) -> _socket.socket:
         raise
 
 
-def _accept_from(listening: _socket.socket, lib: Any) -> Channel:
+def _accept_from(listening: _socket.socket, lib: Any, path: bytes = b"") -> Channel:
     accept: Callable[[], tuple[int, Any]] = listening._accept  # type: ignore[attr-defined]
     sock = _socket_of(accept()[0])
     try:
         sock.setblocking(False)
         _pass_nothing(sock)
-        return Channel(sock, lib)
+        return Channel(sock, lib, path, is_accepted=True)
     except BaseException as error:
         with Steps(error) as steps:
             steps.take(

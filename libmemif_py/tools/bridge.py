@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import capture
+from .control_trace import control_trace_option, recorded
 from .filtering import filter_for, filter_option
 from .formats import pcapng
 from .options import EXAMPLES_FIRST, InterfaceOptions, interface_options, say, sockets_option
@@ -92,6 +93,7 @@ class _Recorder:
 )  # fmt: skip
 @filter_option("With -w: record only packets that match, as for tcpdump. All are passed on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts at the end as JSON.")
+@control_trace_option()
 @interface_options(role="master", wait=FOREVER, with_socket=False)
 def command(
     options: InterfaceOptions,
@@ -101,6 +103,7 @@ def command(
     form: str | None,
     expression: str | None,
     as_json: bool,
+    trace_path: str | None,
 ) -> None:
     """Join A and B until Ctrl+C: pass the packets of each to the other.
 
@@ -144,6 +147,7 @@ def command(
     if expression is not None:
         filter_for(expression, mode)  # a wrong one creates no file
     with contextlib.ExitStack() as stack:
+        stack.enter_context(recorded(trace_path, [side.path for side in sides if side.path]))
         record = None
         if path is not None:
             file = stack.enter_context(capture.output(path))

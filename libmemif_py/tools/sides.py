@@ -30,6 +30,8 @@ class Side:
     mode: str
     open: Callable[[Callable[[str], None]], Port]
     """Opens the port. Its argument gets a line for whatever happens to it."""
+    path: str = ""
+    """The socket of a memif."""
 
 
 def side_of(word: str, defaults: InterfaceOptions) -> Side:
@@ -40,7 +42,7 @@ def side_of(word: str, defaults: InterfaceOptions) -> Side:
     if found := _PREFIX.match(word):
         return _device(word, found[1], word[found.end() :])
     options = options_of(word, defaults)
-    return Side(word, options.mode, functools.partial(MemifPort, options))
+    return Side(word, options.mode, functools.partial(MemifPort, options), options.socket)
 
 
 def _device(word: str, prefix: str, name: str) -> Side:

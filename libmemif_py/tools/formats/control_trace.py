@@ -15,6 +15,7 @@ from libmemif_py.control import wire
 from . import pcapng
 
 if TYPE_CHECKING:
+    from io import FileIO
     from typing import BinaryIO
 
 LINK_TYPE = 147
@@ -101,7 +102,7 @@ def version_after(message: bytes, before: int) -> int:
 class TraceWriter:
     """Writes entries into a file, and each of them at once."""
 
-    def __init__(self, file: BinaryIO, names: tuple[str, ...]) -> None:
+    def __init__(self, file: BinaryIO | FileIO, names: tuple[str, ...]) -> None:
         """`names` are those of the trace's interfaces: socket paths. The caller closes the file."""
         self._file = file
         self._writer = pcapng.PcapngWriter(file, LINK_TYPE, pcapng.WHOLE, names, _DESCRIPTION)
