@@ -18,6 +18,7 @@ COMMANDS = {
     "info": "Show which master listens on a socket.",
     "ping": "Send ICMP echo requests over a memif.",
     "play": "Send the packets of a pcap or pcapng file.",
+    "relay": "Join two memif sockets directly: the relay passes no packets.",
     "respond": "Answer ARP requests and pings for an address.",
     "top": "Show queues, rates and the fill of rings, live.",
 }
@@ -73,11 +74,11 @@ def cli() -> None:
 
     A memif has two ends: the master listens on a socket, the slave connects to it and provides the
     memory. Each of these commands is one end. `memif bridge` is one end of two memifs and joins
-    them.
+    them. `memif relay` is no end: it joins a slave and a master.
 
-    Each command takes `-S SOCKET`; in info, top and bridge a SOCKET may stand without -S. Options
-    may stand in the same word: `-S SOCKET,role=master,id=1`. Without a socket: MEMIF_SOCKET if set,
-    else /run/vpp/memif.sock; only bridge needs its two sides.
+    Each command takes `-S SOCKET`; in info, top, bridge and relay a SOCKET may stand without -S.
+    Options may stand in the same word: `-S SOCKET,role=master,id=1`. Without a socket: MEMIF_SOCKET
+    if set, else /run/vpp/memif.sock; only bridge and relay need their two sides.
 
     Exit status: 0 success, 1 no answer or no connection, 2 wrong usage, 130 after Ctrl+C, except
     dump, ping and top, which Ctrl+C ends as their own end does, 143 after SIGTERM.

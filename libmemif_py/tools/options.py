@@ -295,6 +295,11 @@ def options_of(word: str, defaults: InterfaceOptions) -> InterfaceOptions:
     return replace(defaults, socket=path, **values)
 
 
+def settings_of(word: str) -> tuple[str, dict[str, Any]]:
+    """SOCKET, and only those options that the word has."""
+    return _parts(word)
+
+
 def path_of(word: str) -> str:
     """The path in SOCKET[,role=...][,id=...]..., for a command that needs no more."""
     return _parts(word)[0]

@@ -30,7 +30,8 @@ CTRL_C = (0, 1, 130, -signal.SIGINT)
 # Clock times, times with three decimals, what ping and play took, who the process is.
 OTHER_EACH_TIME = re.compile(
     r"\d\d:\d\d:\d\d\.\d+|(?<![\d.])\d+\.\d{3}(?![\d.])|(?<=time )\d+(?=ms)"
-    r"|[\d,]+(?= packets/s)|(?<=, id )\d+|(?<=^process)\s+\d+ .*|(?<=^user)\s+\d+, group \d+"
+    r"|[\d,]+(?= packets/s)|(?<=, id )\d+|(?<=\(pid )\d+"
+    r"|(?<=^process)\s+\d+ .*|(?<=^user)\s+\d+, group \d+"
 )
 
 
@@ -139,7 +140,8 @@ def test_the_terminals_of_a_page_show_what_it_says(page, places):
 
 
 def test_each_page_about_a_tool_runs_in_terminals():
-    assert {page.stem for page in TERMINALS} == {"capture", "command", "prometheus", "scapy"}
+    pages = {page.stem for page in TERMINALS}
+    assert pages == {"capture", "command", "prometheus", "relay", "scapy"}
 
 
 def test_a_line_that_is_not_shown_is_noticed(places):

@@ -21,7 +21,7 @@ from support.builds import run
 from support.programs import TIMEOUT, Program, wait_until_listening
 
 MEMIF = [sys.executable, "-P", "-m", "libmemif_py.tools"]
-COMMANDS = ["bench", "bridge", "dump", "info", "ping", "play", "respond", "top"]
+COMMANDS = ["bench", "bridge", "dump", "info", "ping", "play", "relay", "respond", "top"]
 ADDRESS = "10.0.0.2"
 OTHER = {"master": "slave", "slave": "master"}
 roles = pytest.mark.parametrize("role", ["slave", "master"])

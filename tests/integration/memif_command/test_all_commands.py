@@ -58,13 +58,16 @@ def test_a_command_goes_on_when_its_peer_comes_back_and_says_so(shell, command):
     "words",
     [
         ("respond", ADDRESS), ("dump", "--role", "master"), ("bench", "rxonly", "--role", "master"),
-        ("ping", ADDRESS, "--role", "master", "--wait", "forever"), ("bridge",), ("top",),
+        ("ping", ADDRESS, "--role", "master", "--wait", "forever"), ("bridge",), ("relay",),
+        ("top",),
     ],
     ids=lambda words: words[0],
 )  # fmt: skip
 def test_every_command_ends_in_peace_while_it_waits(shell, words, number):
     if words[0] == "bridge":
         words = (*words, shell.socket, f"{shell.socket},id=1")
+    elif words[0] == "relay":
+        words = (*words, shell.socket, "nobody.sock")
     elif words[0] == "top":
         words = (*words, f"{shell.socket},role=master")
     else:
