@@ -8,9 +8,11 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from support import raw_peer as p
+from support.attack import UntrustedUser, untrusted_user_of
 from support.memif_command import Shell, interrupt
 from support.programs import TIMEOUT, Program, wait_until_listening
 from support.raw_peer import ClosedError, Control, Listening, Master, Slave, eventfd, memfd
@@ -162,6 +164,33 @@ def test_a_crowd_ends_at_a_limit_and_a_good_slave_gets_in(target):
         for peer in silent[:32]:
             assert peer.ending() == "too many connections wait for their handshake"
         assert all(peer.to("greeted").is_open() for peer in silent[-LIMIT + 1 :])
+
+
+@pytest.fixture
+def untrusted(target, tmp_path) -> Iterator[UntrustedUser]:
+    """A slave of another user, whose descriptors hold up whoever closes them."""
+    os.symlink("a.sock", tmp_path / "master")
+    where = SimpleNamespace(folder=tmp_path, path=target.slaves)
+    with (
+        Interface(target.masters, role="master", id=0),
+        untrusted_user_of(where, tmp_path / "untrusted.errors") as program,
+    ):
+        yield program
+
+
+@pytest.mark.parametrize("state", ["unnamed", "named"])
+def test_descriptors_of_an_untrusted_slave_hold_nobody_up(target, untrusted, state):
+    for kind, fds in (("fuse", 1), ("fuse", 253), ("fuse-eio", 1), ("pipe", 1), ("memfd", 253)):
+        untrusted.order("attack", state, kind, fds)
+        target.exchange()
+
+
+@pytest.mark.parametrize("state", ["unnamed", "named"])
+def test_a_socket_that_lingers_for_an_hour_holds_nobody_up(target, untrusted, state):
+    assert untrusted.order("begin", state) == "begun"
+    with target.program.stopped():  # so that the last reference is in the message
+        assert untrusted.order("fire", "lingering", 1) == "fired"
+    target.says("with descriptors, expected none" if state == "unnamed" else "region can shrink")
 
 
 # ---- masters
