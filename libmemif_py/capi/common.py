@@ -142,8 +142,7 @@ class Api:
         """The settings in memif_ext_options_t. Raises ArgumentError."""
         lib, asked = self.lib, options.set if options else 0
         known = {
-            name: getattr(lib, f"MEMIF_EXT_SET_{name.upper()}")
-            for name in (*_OPTIONS, *_TIMES)
+            name: getattr(lib, f"MEMIF_EXT_SET_{name.upper()}") for name in (*_OPTIONS, *_TIMES)
         }
         if asked & ~sum(known.values()):
             raise errors.ArgumentError(f"options.set 0x{asked:x} has an unknown bit")

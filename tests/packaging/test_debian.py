@@ -153,6 +153,10 @@ def test_the_command_runs_with_its_manual_page_and_completion(system):
     assert "/usr/share/bash-completion/completions/memif" in files
     assert "/usr/share/zsh/vendor-completions/_memif" in files
     assert "/usr/share/fish/vendor_completions.d/memif.fish" in files
+    for name in ("bridge", "relay"):
+        units = [file for file in files if file.endswith(f"/systemd/system/memif-{name}@.service")]
+        assert len(units) == 1
+        assert f"\nExecStart=/usr/bin/memif {name} " in system.run("cat", *units)
     first = system.shell("head -n 1 /usr/bin/memif")
     assert first.removeprefix("#!").strip() == str(DEBIAN_PYTHON)
 

@@ -36,6 +36,7 @@ def test_nothing_else_is_installed(plain, usr, usr_v4):
             *header_files(),
             *manual_pages(),
             "bin/memif",
+            *(f"lib/systemd/system/memif-{name}@.service" for name in ("bridge", "relay")),
             "share/bash-completion/completions/memif",
             "share/fish/vendor_completions.d/memif.fish",
             "share/zsh/site-functions/_memif",
