@@ -110,7 +110,8 @@ def command(
     \b
     Each is one of
       SOCKET[,role=...][,id=...]  a memif; also ,queues= ,ring-size= ,buffer-size=
-                                  ,protocol= ,mode= ,secret-file=
+                                  ,protocol= ,mode= ,secret-file= ,socket-mode=
+                                  ,socket-owner= ,socket-group=
       tap:NAME                    a TAP device, created if it does not exist
       tun:NAME                    the same for TUN: packets begin with an IP header
       if:NAME                     a network interface, through a packet socket

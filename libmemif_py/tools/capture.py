@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
+_LINK_TYPES = {
+    "ethernet": pcapng.ETHERNET,
+    "ip": pcapng.RAW_IP,
+    "punt-inject": pcapng.USER0,
+}
 _TIMES = "times of reception; packets that were received together have the same time"
 
 
@@ -28,7 +33,7 @@ def writer_for(
     expression: str = "",
 ) -> pcapng.Writer:
     """A writer for --format, else for the suffix: .pcap and .cap mean pcap, all others pcapng."""
-    link_type = pcapng.RAW_IP if mode == "ip" else pcapng.ETHERNET
+    link_type = _LINK_TYPES[mode]
     form = form or ("pcap" if path.endswith((".pcap", ".cap")) else "pcapng")
     if form == "pcap":
         return pcapng.PcapWriter(file, link_type, snaplen)

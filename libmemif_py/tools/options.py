@@ -15,6 +15,7 @@ import click
 
 from libmemif_py import Interface, errors
 from libmemif_py.control import wire
+from libmemif_py.settings import MODES
 
 from .waiting import NoAnswer, Reporter, printable, wait_for_link, wait_option
 
@@ -44,6 +45,9 @@ class InterfaceOptions:
     buffer_size: int
     protocol: str | None
     mode: Mode
+    socket_mode: int | None
+    socket_owner: int | str | None
+    socket_group: int | str | None
     timeout: float
 
     @property
@@ -85,6 +89,9 @@ class InterfaceOptions:
                 ring_size=self.ring_size,
                 buffer_size=self.buffer_size,
                 version=None if self.protocol is None else int(self.protocol),
+                socket_mode=self.socket_mode,
+                socket_owner=self.socket_owner,
+                socket_group=self.socket_group,
                 app_name="memif",
                 **callbacks,
             )
@@ -95,6 +102,14 @@ class InterfaceOptions:
             raise NoAnswer(f"{self.socket}: no folder {folder!r}, make it first") from error
         except errors.MemifError as error:
             raise NoAnswer(f"{self.shown}: {error}") from error
+
+    def check_headers_known(self) -> None:
+        """Raises UsageError for a command that has to know what packets begin with."""
+        if self.mode == "punt-inject":
+            raise click.UsageError(
+                "--mode punt-inject: memif does not say what its packets begin with, expected "
+                "ethernet or ip"
+            )
 
     def wait(self, interface: Interface) -> None:
         """Wait until the link is up. Raises NoAnswer after `timeout` seconds.
@@ -159,6 +174,32 @@ class _RingSize(click.ParamType):
                 f"{value!r}, expected a power of two from 1 to {MOST_SLOTS}", parameter, context
             )
         return number
+
+
+class _Permissions(click.ParamType):
+    """The permissions of a file, in octal digits."""
+
+    name = "mode"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> int:
+        """Convert text. Calls `fail` if it is wrong."""
+        if re.fullmatch("0?[0-7]{3}", value) is None:
+            self.fail(f"{value!r}, expected octal digits such as 660", parameter, context)
+        return int(value, 8)
+
+
+class _Account(click.ParamType):
+    """The name or the number of a user or of a group."""
+
+    name = "name"
+
+    def convert(
+        self, value: Any, _parameter: click.Parameter | None, _context: click.Context | None
+    ) -> int | str:
+        """Digits are a number, all else is a name, which is looked up later."""
+        return int(value) if value.isascii() and value.isdigit() else value
 
 
 def _socket_option(*also: str) -> Callable:
@@ -231,9 +272,29 @@ def _common(role: str, wait: float | str) -> list[Callable]:
         ),
         option(
             "--mode",
-            type=click.Choice(["ethernet", "ip"]),
+            type=click.Choice(MODES),
             default="ethernet",
-            help="Header that packets begin with; must be the same as the peer's.",
+            help="Header that packets begin with (punt-inject: any); must be the same as the "
+            "peer's.",
+        ),
+        option(
+            "--socket-mode",
+            type=_Permissions(),
+            metavar="MODE",
+            help="Permissions of the socket file, such as 660 (master only). Who may write to it "
+            "may connect. Default: the umask decides.",
+        ),
+        option(
+            "--socket-owner",
+            type=_Account(),
+            metavar="USER",
+            help="User who will own the socket file (master only); needs root.",
+        ),
+        option(
+            "--socket-group",
+            type=_Account(),
+            metavar="GROUP",
+            help="Its group (master only); one of our own groups, or needs root.",
         ),
         wait_option(wait),
     ]
@@ -284,14 +345,23 @@ _KEYS = {
     "ring-size": _RingSize(),
     "buffer-size": click.IntRange(1, MOST_BYTES),
     "protocol": click.Choice(["256", "512"]),
-    "mode": click.Choice(["ethernet", "ip"]),
+    "mode": click.Choice(MODES),
+    "socket-mode": _Permissions(),
+    "socket-owner": _Account(),
+    "socket-group": _Account(),
 }
+_OF_MASTERS = ("socket_mode", "socket_owner", "socket_group")
 _SETTING = re.compile(r",([a-z-]+)=([^,]*)$")
 
 
 def options_of(word: str, defaults: InterfaceOptions) -> InterfaceOptions:
-    """The options in SOCKET[,role=...][,id=...]...; all others come from `defaults`."""
+    """The options in SOCKET[,role=...][,id=...]...; all others come from `defaults`.
+
+    A word that names a slave takes no default for the socket file, which is the master's.
+    """
     path, values = _parts(word)
+    if values.get("role") == "slave":
+        values = dict.fromkeys(_OF_MASTERS) | values
     return replace(defaults, socket=path, **values)
 
 

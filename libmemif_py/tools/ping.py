@@ -372,6 +372,7 @@ def command(
     Exit status: 0 if answers came, 1 if none came or there was no link, also after Ctrl+C; 2 wrong
     usage; 143 after SIGTERM.
     """
+    options.check_headers_known()
     source = source or neighbour(target)
     host: _Ethernet | _Ip
     if options.mode == "ip":

@@ -47,7 +47,7 @@ class Printer:
         style = self._style
         kept = packet[: style.snaplen]
         parts = [self._clock(time_ns) + self._line(kept)]
-        start = 0 if style.mode == "ip" else decode.header_size(kept)
+        start = decode.header_size(kept) if style.mode == "ethernet" else 0
         if style.ascii:
             parts.append(decode.ascii_text(kept[start:]))
         if style.hex:
@@ -62,6 +62,8 @@ class Printer:
     def _line(self, kept: bytes) -> str:
         if self._style.mode == "ip":
             return decode.ip_line(kept, detail=self._style.detail)
+        if self._style.mode == "punt-inject":
+            return f"length {len(kept)}"
         return decode.line(kept, link_level=self._style.link_level, detail=self._style.detail)
 
     def _clock(self, time_ns: int) -> str:

@@ -81,6 +81,7 @@ def command(
     Exit status: 1 if there was no link within `--wait`, 2 wrong usage, 130 after Ctrl+C, 143 after
     SIGTERM.
     """
+    options.check_headers_known()
     host = Host(mac or mac_of(address), address)
     if options.mode == "ip":
         respond = lambda packet: answer_ip(packet, address)  # noqa: E731

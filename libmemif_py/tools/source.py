@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
     from libmemif_py._burst import Filter
 
-_LINK_TYPES = {"ethernet": (pcapng.ETHERNET,), "ip": pcapng.IP_LINK_TYPES}
+_LINK_TYPES = {
+    "ethernet": (pcapng.ETHERNET,),
+    "ip": pcapng.IP_LINK_TYPES,
+    "punt-inject": (pcapng.USER0,),
+}
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
@@ -134,8 +138,8 @@ class Source:
     def _check(self, number: int, record: pcapng.Record) -> None:
         expected = _LINK_TYPES[self._mode]
         if record.link_type not in expected:
-            other = "ethernet" if self._mode == "ip" else "ip"
-            advice = f"try --mode {other}" if record.link_type in _LINK_TYPES[other] else ""
+            fits = [mode for mode, types in _LINK_TYPES.items() if record.link_type in types]
+            advice = f"try --mode {fits[0]}" if fits else ""
             raise self._bad(
                 f"packet {number} has link type {record.link_type}, expected "
                 f"{expected[0]} for --mode {self._mode}; {advice}".rstrip("; ")

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 
 ETHERNET, RAW_IP = 1, 101
+USER0 = 147
+"""For packets of which only their senders and receivers know what they begin with."""
 # Several numbers stand for packets that begin with an IP header.
 IP_LINK_TYPES = (RAW_IP, 12, 14, 228, 229)
 WHOLE = 262_144
