@@ -3,27 +3,63 @@
 
 from __future__ import annotations
 
-from ipaddress import AddressValueError, IPv4Address
-from typing import Any
+import re
+import socket
+from ipaddress import IPv6Address, ip_address
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-class Ipv4(click.ParamType):
-    """An IPv4 address such as 192.168.1.2."""
+    from .formats.echo import Address
 
-    name = "address"
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6, None: socket.AF_UNSPEC}
+_NO_NAME = re.compile(r"[0-9.]*|.*[:%].*")
+"""Numbers and colons are no name. getaddrinfo would take 1.2.3 for 1.2.0.3."""
 
-    def convert(
-        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
-    ) -> IPv4Address:
-        """Convert text. Calls `fail` if it is wrong."""
-        try:
-            return IPv4Address(value)
-        except AddressValueError:
-            self.fail(
-                f"{value!r}, expected an IPv4 address such as 192.168.1.2", parameter, context
-            )
+
+def version_options(function: Callable) -> Callable:
+    """Decorate a command: it gets 4, 6 or None as `version`."""
+    for version in (6, 4):
+        function = click.option(
+            f"-{version}", "version", type=int, flag_value=version,
+            help=f"Use IPv{version} where a name has addresses of both versions.",
+        )(function)  # fmt: skip
+    return function
+
+
+def resolve(text: str, version: int | None = None) -> Address:
+    """The IP address that an address or the name of a host means. Raises UsageError.
+
+    A name is looked up as other programs do: in /etc/hosts, by DNS. `version` is 4 or 6.
+    """
+    try:
+        found = ip_address(text)
+    except ValueError:
+        found = _look_up(text, version)
+    if isinstance(found, IPv6Address) and found.scope_id is not None:
+        raise click.UsageError(f"{text!r}: a memif is its own link, expected no %{found.scope_id}")
+    if found.is_multicast or found.is_unspecified:
+        raise click.UsageError(f"{text!r}, expected the address of one host")
+    if version not in (None, found.version):
+        raise click.UsageError(f"{text!r} is an IPv{found.version} address, expected IPv{version}")
+    return found
+
+
+def _look_up(name: str, version: int | None) -> Address:
+    if _NO_NAME.fullmatch(name):
+        raise click.UsageError(
+            f"{name!r}, expected an IP address such as 192.168.1.2 or fd00::2, or a host name"
+        )
+    try:
+        found = socket.getaddrinfo(name, None, _FAMILIES[version], socket.SOCK_DGRAM)
+    except socket.gaierror as error:
+        raise click.UsageError(f"{name!r}: {error.strerror}") from error
+    except UnicodeError as error:
+        raise click.UsageError(f"{name!r}, expected a host name: {error}") from error
+    return ip_address(str(found[0][4][0]).partition("%")[0])
 
 
 class Mac(click.ParamType):
@@ -50,12 +86,12 @@ class Mac(click.ParamType):
         return mac
 
 
-def mac_of(ip: IPv4Address) -> bytes:
-    """A locally administered MAC address, different for each IP address."""
-    return b"\x02\xfe" + ip.packed
+def mac_of(ip: Address) -> bytes:
+    """A locally administered MAC address, which ends as the IP address does."""
+    return b"\x02\xfe" + ip.packed[-4:]
 
 
-def neighbour(ip: IPv4Address) -> IPv4Address:
+def neighbour(ip: Address) -> Address:
     """The IP address before `ip`, or the one after it where there is none before."""
     number = int(ip)
-    return IPv4Address(number - 1 if number & 255 > 1 else number + 1)
+    return type(ip)(number - 1 if number & 255 > 1 else number + 1)

@@ -16,10 +16,11 @@ COMMANDS = {
     "bridge": "Join two memif sockets, or one and a network interface.",
     "dump": "Show or record the packets that a peer sends.",
     "info": "Show which master listens on a socket.",
-    "ping": "Send ICMP echo requests over a memif.",
+    "ping": "Send echo requests to an IPv4 or IPv6 address over a memif.",
     "play": "Send the packets of a pcap or pcapng file.",
     "relay": "Join two memif sockets directly: the relay passes no packets.",
     "respond": "Answer ARP requests and pings for an address.",
+    "respond": "Answer pings for IPv4 and IPv6 addresses.",
     "top": "Show queues, rates and the fill of rings, live.",
 }
 _VERSION = f"""libmemif-py {_install.VERSION}

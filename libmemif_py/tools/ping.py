@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`memif ping`: sends ARP and ICMP echo requests over a memif."""
+"""`memif ping`: sends echo requests over a memif."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import math
 import os
 import time
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,22 +15,8 @@ import click
 from libmemif_py import MemifError, Timeout, errors
 
 from . import stop
-from .addresses import Ipv4, Mac, mac_of, neighbour
-from .formats.icmp import (
-    HEADERS,
-    EchoReply,
-    Host,
-    PacketError,
-    answer,
-    answer_ip,
-    arp_request,
-    echo_request,
-    ip_echo_request,
-    is_arp,
-    read_arp_reply,
-    read_echo_reply,
-    read_ip_echo_reply,
-)
+from .addresses import Mac, mac_of, neighbour, resolve, version_options
+from .formats.echo import TTL, Host, PacketError
 from .options import (
     EXAMPLES_FIRST,
     MOST_BYTES,
@@ -40,14 +25,17 @@ from .options import (
     say,
 )
 from .report import json_text
-from .waiting import NoAnswer
+from .targets import EthernetTarget, IpTarget
+from .waiting import NoAnswer, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from libmemif_py import Interface
 
-_ARP_INTERVAL = 1.0
+    from .formats.echo import Address, EchoReply
+
+_ASK_INTERVAL = 1.0
 _ROOM = 1.0  # seconds to wait for room in the ring
 _BURST = 64
 
@@ -59,6 +47,8 @@ class Statistics:
     sent: int = 0
     received: int = 0
     duplicates: int = 0
+    errors: int = 0
+    """Requests of which a host on the way said that they do not arrive."""
     wrong: int = 0
     times: list[float] = field(default_factory=list)
     """Round trip of each answer in seconds."""
@@ -70,6 +60,7 @@ class Statistics:
             "transmitted": self.sent,
             "received": self.received,
             "duplicates": self.duplicates,
+            "errors": self.errors,
             "wrong": self.wrong,
             "loss_percent": 100 * lost / self.sent if self.sent else 0.0,
         }
@@ -85,103 +76,31 @@ class Statistics:
         return result
 
 
-class _Ethernet:
-    """Packets to a host whose MAC address is found by ARP, again if necessary."""
-
-    def __init__(self, us: Host, target: IPv4Address) -> None:
-        self._us = us
-        self._target_ip = target
-        self._target: Host | None = None
-        self.was_found = False
-
-    @property
-    def is_ready(self) -> bool:
-        return self._target is not None
-
-    def forget(self) -> None:
-        """Ask for the MAC address again. VPP has another one after a restart."""
-        self._target = None
-
-    def question(self) -> bytes:
-        return arp_request(self._us, self._target_ip)
-
-    def take_answer(self, frame: bytes) -> None:
-        try:
-            found = read_arp_reply(frame, self._us)
-        except PacketError:
-            return  # other traffic
-        if found.ip == self._target_ip:
-            self._target = found
-            self.was_found = True
-
-    def request(self, identifier: int, sequence: int, payload: bytes) -> bytes:
-        target = self._target
-        if target is None:
-            raise PacketError("the other end has not answered ARP yet")
-        return echo_request(self._us, target, identifier, sequence, payload)
-
-    def read_reply(self, frame: bytes) -> EchoReply:
-        return read_echo_reply(frame, self._us)
-
-    def reply_to(self, frame: bytes) -> bytes | None:
-        """The answer if the other end asks for us, by ARP or ping; else None."""
-        return answer(frame, self._us)
-
-
-class _Ip:
-    """Packets that begin with their IP header: there is no ARP."""
-
-    is_ready = was_found = True
-
-    def __init__(self, us: IPv4Address, target: IPv4Address) -> None:
-        self._us = us
-        self._target = target
-
-    def forget(self) -> None:
-        pass
-
-    def question(self) -> bytes:
-        return b""  # nobody asks: it is always ready
-
-    def take_answer(self, packet: bytes) -> None:
-        pass
-
-    def request(self, identifier: int, sequence: int, payload: bytes) -> bytes:
-        return ip_echo_request(self._us, self._target, identifier, sequence, payload)
-
-    def read_reply(self, packet: bytes) -> EchoReply:
-        return read_ip_echo_reply(packet, self._us)
-
-    def reply_to(self, packet: bytes) -> bytes | None:
-        return answer_ip(packet, self._us)
-
-
 class _Ping:
     """Pings one address. While there is no link, requests are lost."""
 
     def __init__(
         self,
         interface: Interface,
-        host: _Ethernet | _Ip,
-        target: IPv4Address,
+        host: EthernetTarget | IpTarget,
         size: int,
         show: bool,
     ) -> None:
         self.statistics = Statistics()
         self._interface = interface
         self._host = host
-        self._target_ip = target
         self._show = show
         self._identifier = os.getpid() & 0xFFFF
         self._payload = bytes(index % 256 for index in range(size))
         self._unanswered: dict[int, float] = {}
         self._unsent: list[int] = []
+        self._ask_again = 0.0
 
     def run(self, count: int | None, interval: float, patience: float, give_up: float) -> None:
         """Send `count` requests (None: no limit), then wait for the last answers.
 
-        A request waits for the answer to ARP, up to `patience` seconds. Raises NoAnswer if without
-        a `count` nobody answers ARP within `give_up` seconds.
+        A request waits for the MAC address, up to `patience` seconds. Raises NoAnswer if without a
+        `count` nobody tells it within `give_up` seconds.
         """
         due = time.monotonic()
         end_of_search = math.inf if count else due + give_up
@@ -207,11 +126,11 @@ class _Ping:
             self.check_found()
 
     def check_found(self) -> None:
-        """Raises NoAnswer unless ARP was answered once."""
+        """Raises NoAnswer unless the MAC address was found once."""
         if not self._host.was_found:
             raise NoAnswer(
-                f"{self._target_ip} does not answer ARP: check that the other end has this "
-                "address, and that our address (--from) is in the same network"
+                f"{self._host.ip} does not answer {self._host.family.discovery}: check that the "
+                "other end has this address, and that our address (--from) is in the same network"
             )
 
     def _send(self, sequence: int) -> None:
@@ -221,14 +140,18 @@ class _Ping:
         self._send_waiting()
 
     def _send_waiting(self) -> None:
-        """Send the requests that waited for ARP, except those that are too late by now."""
+        """Send the requests that waited for a MAC address, except those that are too late."""
         if not self._host.is_ready:
-            self._put(self._host.question())
+            self._ask()
             return
         for sequence in self._unsent:
             if sequence in self._unanswered:
                 self._put(self._host.request(self._identifier, sequence, self._payload))
         self._unsent.clear()
+
+    def _ask(self) -> None:
+        self._put(self._host.question())
+        self._ask_again = time.monotonic() + _ASK_INTERVAL
 
     def _put(self, packet: bytes) -> None:
         """Send a packet. Without a link it is lost, as on a wire.
@@ -250,10 +173,9 @@ class _Ping:
 
     def _listen(self, seconds: float, done: Callable[[], bool]) -> None:
         end = time.monotonic() + seconds
-        ask_again = time.monotonic() + _ARP_INTERVAL
         while not done() and (left := end - time.monotonic()) > 0:
             if self._unsent:
-                left = min(left, max(0.0, ask_again - time.monotonic()))
+                left = min(left, max(0.0, self._ask_again - time.monotonic()))
             try:
                 frames = self._interface.recv_burst(_BURST, left)
             except (Timeout, errors.Disconnected):
@@ -261,16 +183,15 @@ class _Ping:
             now = time.perf_counter()
             for frame in frames:
                 self._take(frame, now)
-            if self._unsent and time.monotonic() >= ask_again:
-                self._put(self._host.question())
-                ask_again = time.monotonic() + _ARP_INTERVAL
+            # At the end the next request asks.
+            if self._unsent and self._ask_again <= time.monotonic() < end:
+                self._ask()
 
     def _take(self, frame: bytes, now: float) -> None:
         reply = self._host.reply_to(frame)
         if reply is not None:
             self._put(reply)
-        elif not self._host.is_ready and is_arp(frame):
-            self._host.take_answer(frame)
+        elif self._host.take_answer(frame):
             self._send_waiting()
         else:
             self._take_echo(frame, now)
@@ -282,8 +203,10 @@ class _Ping:
             if "checksum" in str(error):
                 self.statistics.wrong += 1
                 self._say(f"wrong packet: {error}")
+            else:
+                self._take_error(frame)
             return
-        if (reply.source, reply.identifier) != (self._target_ip, self._identifier):
+        if (reply.source, reply.identifier) != (self._host.ip, self._identifier):
             return
         if reply.payload != self._payload:
             self.statistics.wrong += 1
@@ -298,6 +221,18 @@ class _Ping:
         self.statistics.times.append(now - then)
         self._say(f"{_shown(reply)} time={(now - then) * 1000:.3f} ms")
 
+    def _take_error(self, frame: bytes) -> None:
+        """Show what a host on the way says about a request. Nobody waits for its answer then."""
+        try:
+            error = self._host.read_error(frame)
+        except PacketError:
+            return  # other traffic
+        if (error.target, error.identifier) != (self._host.ip, self._identifier):
+            return
+        if self._unanswered.pop(error.sequence, None) is not None:
+            self.statistics.errors += 1
+            self._say(f"From {error.source} icmp_seq={error.sequence} {error.text}")
+
     def _say(self, text: str) -> None:
         if self._show:
             click.echo(text)
@@ -308,10 +243,11 @@ def _shown(reply: EchoReply) -> str:
     return f"{size} bytes from {reply.source}: icmp_seq={reply.sequence} ttl={reply.ttl}"
 
 
-def _print_summary(target: IPv4Address, statistics: Statistics, seconds: float) -> None:
+def _print_summary(target: str, statistics: Statistics, seconds: float) -> None:
     result = statistics.summary()
     extra = f", +{statistics.duplicates} duplicates" if statistics.duplicates else ""
-    extra += f", +{statistics.wrong} errors" if statistics.wrong else ""
+    extra += f", +{statistics.wrong} corrupted" if statistics.wrong else ""
+    extra += f", +{statistics.errors} errors" if statistics.errors else ""
     click.echo(f"\n--- {target} ping statistics ---")
     click.echo(
         f"{statistics.sent} packets transmitted, {statistics.received} received{extra}, "
@@ -322,79 +258,100 @@ def _print_summary(target: IPv4Address, statistics: Statistics, seconds: float) 
         click.echo(f"rtt min/avg/max/mdev = {values} ms")
 
 
+def _target(
+    options: InterfaceOptions, ip: Address, source: Address, mac: bytes | None, ttl: int
+) -> EthernetTarget | IpTarget:
+    if options.mode == "ip":
+        if mac is not None:
+            raise click.UsageError("--mac: packets have no MAC addresses with --mode ip")
+        return IpTarget(source, ip, ttl)
+    return EthernetTarget(Host(mac or mac_of(source), source), ip, ttl)
+
+
 @click.command("ping", context_settings=EXAMPLES_FIRST)
-@click.argument("target", metavar="ADDR", type=Ipv4())
+@click.argument("name", metavar="ADDR")
+@version_options
 @click.option("-c", "count", type=click.IntRange(1), help="End after this many requests.")
 @click.option(
     "-i", "interval", type=click.FloatRange(0), default=1.0, show_default=True,
     help="Seconds between requests; 0: send each request when the previous one is answered.",
 )  # fmt: skip
 @click.option(
-    "-s", "size", type=click.IntRange(0, MOST_BYTES - HEADERS), default=56, show_default=True,
+    "-s", "size", type=click.IntRange(0, MOST_BYTES), default=56, show_default=True,
     help="Bytes of payload.",
+)  # fmt: skip
+@click.option(
+    "-t", "--ttl", type=click.IntRange(1, 255), default=TTL, show_default=True,
+    help="Time to live of the requests (hop limit in IPv6).",
 )  # fmt: skip
 @click.option(
     "-W", "patience", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True,
     help="Seconds to wait for an answer.",
 )  # fmt: skip
-@click.option("--from", "source", type=Ipv4(), help="Our IPv4 address. Default: one next to ADDR.")
+@click.option(
+    "--from", "source_name", metavar="ADDR", help="Our IP address. Default: one next to ADDR."
+)
 @click.option(
     "--mac",
     type=Mac(),
-    help="Our MAC address. Default: 02:fe, then the bytes of our IPv4 address.",
+    help="Our MAC address. Default: 02:fe, then the last four bytes of our IP address.",
 )
+@click.option("-q", "quiet", is_flag=True, help="Print only the first line and the statistics.")
 @click.option("--json", "as_json", is_flag=True, help="Print only the statistics, as JSON.")
 @interface_options()
 def command(
     options: InterfaceOptions,
-    target: IPv4Address,
+    name: str,
+    version: int | None,
     count: int | None,
     interval: float,
     size: int,
+    ttl: int,
     patience: float,
-    source: IPv4Address | None,
+    source_name: str | None,
     mac: bytes | None,
+    quiet: bool,
     as_json: bool,
 ) -> int:
-    """Send ICMP echo requests to the IPv4 address ADDR over a memif. ARP finds its MAC address.
+    """Send echo requests to ADDR over a memif: an IPv4 or IPv6 address, or a host name.
 
-    With --mode ip there is no ARP; a VPP interface may be in this mode. When the other end leaves,
-    ping goes on, and requests are lost until it comes back. Without -c, ping ends if nobody answers
-    ARP within --wait.
+    ARP or neighbour discovery finds its MAC address. With --mode ip there are no MAC addresses; a
+    VPP interface may be in this mode. When the other end leaves, ping goes on, and requests are
+    lost until it comes back. Without -c, ping ends if nobody tells the MAC address within --wait.
 
     \b
     Examples:
       memif ping 192.168.1.2 -S /tmp/memif.sock
-      memif ping 192.168.1.2 -S /tmp/memif.sock --role master -c 5 -i 0.2
+      memif ping fd00::2 -S /tmp/memif.sock --role master -c 5 -i 0.2
       memif ping 10.0.0.1 --from 10.0.0.9 -s 8000 -S @abstract --id 1
-      memif ping 192.168.1.1 --mode ip
+      memif ping -6 router.example --mode ip --ttl 2 -q
 
     Exit status: 0 if answers came, 1 if none came or there was no link, also after Ctrl+C; 2 wrong
     usage; 143 after SIGTERM.
     """
     options.check_headers_known()
-    source = source or neighbour(target)
-    host: _Ethernet | _Ip
-    if options.mode == "ip":
-        if mac is not None:
-            raise click.UsageError("--mac: packets have no MAC addresses with --mode ip")
-        host = _Ip(source, target)
-    else:
-        host = _Ethernet(Host(mac or mac_of(source), source), target)
+    ip = resolve(name, version)
+    source = neighbour(ip) if source_name is None else resolve(source_name, ip.version)
+    target = _target(options, ip, source, mac, ttl)
+    if size > MOST_BYTES - target.family.headers:
+        most = MOST_BYTES - target.family.headers
+        raise click.UsageError(f"-s {size}, expected at most {most} over IPv{ip.version}")
+    shown = printable(name)
     received = 0
     with stop.by_ctrl_c(), options.open(say) as interface:
         options.wait(interface)
-        ping = _Ping(interface, host, target, size, not as_json)
+        ping = _Ping(interface, target, size, not (as_json or quiet))
         if not as_json:
-            click.echo(f"PING {target} from {source}: {size} data bytes")
+            address = "" if shown == str(ip) else f" ({ip})"
+            click.echo(f"PING {shown}{address} from {source}: {size} data bytes")
         start = time.monotonic()
         try:
             ping.run(count, interval, patience, max(patience, options.timeout))
         finally:
             received = ping.statistics.received
             if as_json:
-                click.echo(json_text({"target": str(target), **ping.statistics.summary()}))
+                click.echo(json_text({"target": str(ip), **ping.statistics.summary()}))
             else:
-                _print_summary(target, ping.statistics, time.monotonic() - start)
+                _print_summary(shown, ping.statistics, time.monotonic() - start)
         ping.check_found()
     return 0 if received else 1

@@ -1,26 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`memif respond`: a host that answers ARP requests and pings."""
+"""`memif respond`: a host that answers pings, and before them ARP or neighbour discovery."""
 
 from __future__ import annotations
 
 import select
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from libmemif_py import MemifError
 
-from .addresses import Ipv4, Mac, mac_of
-from .formats.icmp import Host, answer, answer_ip
+from .addresses import Mac, mac_of, resolve, version_options
+from .formats.echo import Host
 from .options import EXAMPLES_FIRST, InterfaceOptions, interface_options, say
 from .report import json_text
+from .targets import family_of
 from .waiting import FOREVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ipaddress import IPv4Address
 
     from libmemif_py import Interface
+
+    from .formats.echo import Address
 
 _BURST = 256
 
@@ -63,33 +65,62 @@ class _Responder:
         self.dropped += len(answers) - sent
 
 
+def _answers(addresses: list[Address], mac: bytes, mode: str) -> Callable[[bytes], bytes | None]:
+    """What answers a packet for these addresses; None for other packets."""
+    answers: list[tuple[Callable[[bytes, Any], bytes | None], Address | Host]]
+    if mode == "ip":
+        answers = [(family_of(ip).answer_ip, ip) for ip in addresses]
+    else:
+        answers = [(family_of(ip).answer, Host(mac, ip)) for ip in addresses]
+
+    def respond(packet: bytes) -> bytes | None:
+        for answer, who in answers:
+            if (reply := answer(packet, who)) is not None:
+                return reply
+        return None
+
+    return respond
+
+
 @click.command("respond", context_settings=EXAMPLES_FIRST)
-@click.argument("address", metavar="ADDR", type=Ipv4())
-@click.option("--mac", type=Mac(), help="Our MAC address. Default: 02:fe, then the bytes of ADDR.")
+@click.argument("names", metavar="ADDR...", nargs=-1, required=True)
+@version_options
+@click.option(
+    "--mac",
+    type=Mac(),
+    help="Our MAC address. Default: 02:fe, then the last four bytes of the first ADDR.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the counts at the end as JSON.")
 @interface_options(role="master", wait=FOREVER)
 def command(
-    options: InterfaceOptions, address: IPv4Address, mac: bytes | None, as_json: bool
+    options: InterfaceOptions,
+    names: tuple[str, ...],
+    version: int | None,
+    mac: bytes | None,
+    as_json: bool,
 ) -> None:
-    """Answer ARP requests and pings for the IPv4 address ADDR, until Ctrl+C.
+    """Answer pings for each ADDR, until Ctrl+C, and before them ARP or neighbour discovery.
+
+    ADDR is an IPv4 or IPv6 address, or a host name. All have the same MAC address. With --mode ip
+    there are no MAC addresses.
 
     \b
     Examples:
       memif respond 192.168.1.2 -S /tmp/memif.sock
+      memif respond 192.168.1.2 fd00::2 fe80::2 -S /tmp/memif.sock
       memif respond 192.168.1.2 -S /run/vpp/memif.sock --role slave --queues 2
 
     Exit status: 1 if there was no link within `--wait`, 2 wrong usage, 130 after Ctrl+C, 143 after
     SIGTERM.
     """
     options.check_headers_known()
-    host = Host(mac or mac_of(address), address)
-    if options.mode == "ip":
-        respond = lambda packet: answer_ip(packet, address)  # noqa: E731
-    else:
-        respond = lambda frame: answer(frame, host)  # noqa: E731
+    addresses = [resolve(name, version) for name in names]
+    mac = mac or mac_of(addresses[0])
+    respond = _answers(addresses, mac, options.mode)
+    shown = ", ".join(map(str, addresses))
     with options.open(say) as interface:
         responder = _Responder(interface, options.queues, respond)
-        say(f"{address} at {host.mac.hex(':')} on {options.shown}")
+        say(f"{shown} at {mac.hex(':')} on {options.shown}")
         try:
             options.wait_if_limited(interface)
             responder.run()

@@ -123,16 +123,21 @@ def namespace() -> Iterator[list[str]]:
 KERNEL_PING = """
 import socket, struct, sys
 from libmemif_py.tools.formats.icmp import checksum
-sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+is_6 = ":" in sys.argv[1]
+family = socket.AF_INET6 if is_6 else socket.AF_INET
+protocol = socket.IPPROTO_ICMPV6 if is_6 else socket.IPPROTO_ICMP
+sock = socket.socket(family, socket.SOCK_RAW, protocol)
 sock.settimeout(1)
-request = struct.pack("!BBHHH", 8, 0, 0, 77, 1) + b"kernel"
-request = request[:2] + checksum(request).to_bytes(2, "big") + request[4:]
+request = struct.pack("!BBHHH", 128 if is_6 else 8, 0, 0, 77, 1) + b"kernel"
+if not is_6:
+    request = request[:2] + checksum(request).to_bytes(2, "big") + request[4:]
 for _ in range(60):
     try:
         sock.sendto(request, (sys.argv[1], 0))
-        reply = sock.recv(2048)[20:]
-        if reply[:1] == b"\\0" and reply[4:] == request[4:]:
-            sys.exit(0)
+        while True:
+            reply = sock.recv(2048)[0 if is_6 else 20:]
+            if reply[:1] == (b"\\x81" if is_6 else b"\\0") and reply[4:] == request[4:]:
+                sys.exit(0)
     except OSError:
         pass
 sys.exit(1)

@@ -198,3 +198,10 @@ def test_secrets_must_match_and_are_not_shown(shell):
     result = shell.run(*words, status=2, env=too_long)
     assert "MEMIF_SECRET holds 40 bytes, expected at most 24" in result.stderr
     assert "longlong" not in result.stderr
+
+
+def test_arp_is_asked_once_a_second_and_once_for_each_request(shell):
+    """Both are due at the same time when requests are a second apart."""
+    with Interface(shell.socket, role="master") as ours:
+        shell.run("ping", ADDRESS, "-S", shell.socket, "-c", 3, "-i", 1, "-W", 0.5, status=1)
+        assert len(ours.recv_burst(100, TIMEOUT)) == 3
