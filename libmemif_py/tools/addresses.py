@@ -40,7 +40,7 @@ def resolve(text: str, version: int | None = None) -> Address:
     except ValueError:
         found = _look_up(text, version)
     if isinstance(found, IPv6Address) and found.scope_id is not None:
-        raise click.UsageError(f"{text!r}: a memif is its own link, expected no %{found.scope_id}")
+        raise click.UsageError(f"{text!r}, expected an address without %{found.scope_id}")
     if found.is_multicast or found.is_unspecified:
         raise click.UsageError(f"{text!r}, expected the address of one host")
     if version not in (None, found.version):

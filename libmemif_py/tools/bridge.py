@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import capture
+from . import capture, stop
 from .control_trace import control_trace_option, recorded
 from .filtering import filter_for, filter_option
 from .formats import pcapng
@@ -115,6 +115,10 @@ def command(
       tap:NAME                    a TAP device, created if it does not exist
       tun:NAME                    the same for TUN: packets begin with an IP header
       if:NAME                     a network interface, through a packet socket
+      vxlan:ID,remote=HOST,dev=NAME
+                                  the bridge of the same ID on another host,
+                                  through a VXLAN device; also ,port= ,local=
+                                  ,mtu=
 
     The options below apply to each memif that does not set its own. Both sides must have the same
     mode: tun:NAME needs a memif with mode=ip. If the other side has no room or no peer, a packet is
@@ -123,11 +127,15 @@ def command(
     if:NAME, turn segmentation and checksum offload off (`ethtool -K NAME tx off gso off gro off`);
     otherwise packets lack their checksums or are too large.
 
+    For vxlan:ID the command makes a VXLAN device of the kernel, and removes it at its end. dev is
+    the network interface that leads to the other host, where the UDP port (4789) must be the same.
+
     \b
     Examples:
       memif bridge /tmp/a.sock /tmp/b.sock
       memif bridge /run/vpp/memif.sock,role=slave,id=3 tap:memif0
       memif bridge /tmp/a.sock,mode=ip tun:memif1
+      memif bridge /tmp/a.sock vxlan:5,remote=192.0.2.2,dev=eth1
       memif bridge /tmp/a.sock,queues=2 if:eth1 -w - | wireshark -k -i -
       memif bridge /tmp/a.sock /tmp/b.sock -w pings.pcapng -f icmp
 
@@ -155,8 +163,9 @@ def command(
             record = _Recorder(file, path, form, mode, words, expression).record
         ports = []
         for side in sides:
-            ports.append(side.open(say))
-            stack.callback(ports[-1].close)
+            with stop.held():
+                ports.append(side.open(say))
+                stack.callback(ports[-1].close)
         say(f"bridge between {ports[0].name} and {ports[1].name}")
         try:
             for port in ports:

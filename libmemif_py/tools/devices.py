@@ -17,6 +17,9 @@ from .waiting import NoAnswer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+NAME_SIZE = 15
+"""Most bytes in the name of a network interface."""
+
 # <linux/if_tun.h>, <linux/if.h>, <linux/if_arp.h>, <linux/if_packet.h>, <linux/rtnetlink.h>
 _TUNSETIFF, _IFF_TUN, _IFF_TAP, _IFF_NO_PI, _IFF_UP = 0x400454CA, 0x0001, 0x0002, 0x1000, 0x1
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8914, 0x8927

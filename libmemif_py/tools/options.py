@@ -20,7 +20,7 @@ from libmemif_py.settings import MODES
 from .waiting import NoAnswer, Reporter, printable, wait_for_link, wait_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from libmemif_py.settings import Mode, Role
 
@@ -359,7 +359,7 @@ def options_of(word: str, defaults: InterfaceOptions) -> InterfaceOptions:
 
     A word that names a slave takes no default for the socket file, which is the master's.
     """
-    path, values = _parts(word)
+    path, values = parts_of(word, _KEYS)
     if values.get("role") == "slave":
         values = dict.fromkeys(_OF_MASTERS) | values
     return replace(defaults, socket=path, **values)
@@ -372,18 +372,19 @@ def settings_of(word: str) -> tuple[str, dict[str, Any]]:
 
 def path_of(word: str) -> str:
     """The path in SOCKET[,role=...][,id=...]..., for a command that needs no more."""
-    return _parts(word)[0]
+    return parts_of(word, _KEYS)[0]
 
 
-def _parts(word: str) -> tuple[str, dict[str, Any]]:
+def parts_of(word: str, keys: Mapping[str, click.ParamType]) -> tuple[str, dict[str, Any]]:
+    """What stands before the first ,KEY=VALUE, and the values. Raises UsageError."""
     path: str = word
     values: dict[str, Any] = {}
     while found := _SETTING.search(path):
         key, value = found.groups()
-        if key not in _KEYS:
-            raise click.UsageError(f"{word!r} has {key!r}, expected one of: {', '.join(_KEYS)}")
+        if key not in keys:
+            raise click.UsageError(f"{word!r} has {key!r}, expected one of: {', '.join(keys)}")
         try:
-            values[key.replace("-", "_")] = _KEYS[key].convert(value, None, None)
+            values[key.replace("-", "_")] = keys[key].convert(value, None, None)
         except click.BadParameter as error:
             raise click.UsageError(f"{word!r}, {key}: {error.message}") from error
         path = path[: found.start()]

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import devices
+from . import devices, vxlan
 from .options import InterfaceOptions, options_of
 from .ports import MemifPort, Port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_NAME_SIZE = 15
 _KINDS = {"tap": devices.TapPort, "tun": devices.TunPort, "if": devices.PacketPort}
 _PREFIX = re.compile(r"([A-Za-z][A-Za-z0-9-]*):")
 
@@ -35,7 +34,7 @@ class Side:
 
 
 def side_of(word: str, defaults: InterfaceOptions) -> Side:
-    """The side for tap:NAME, tun:NAME, if:NAME, or a memif as in options_of.
+    """The side for tap:NAME, tun:NAME, if:NAME, vxlan:ID, or a memif as in options_of.
 
     Raises UsageError, NoAnswer if there is no such network interface.
     """
@@ -46,15 +45,17 @@ def side_of(word: str, defaults: InterfaceOptions) -> Side:
 
 
 def _device(word: str, prefix: str, name: str) -> Side:
+    if prefix == "vxlan":
+        return Side(word, "ethernet", functools.partial(vxlan.VxlanPort, vxlan.parse(word)))
     if prefix not in _KINDS:
-        known = ", ".join(f"{known}:NAME" for known in _KINDS)
+        known = ", ".join([*(f"{known}:NAME" for known in _KINDS), vxlan.FORM])
         raise click.UsageError(
             f"{word!r} begins with {prefix}:, expected one of: {known}; "
             f"for a socket of this name ./{word}"
         )
-    if not 0 < len(name.encode()) <= _NAME_SIZE or "/" in name or " " in name:
+    if not 0 < len(name.encode()) <= devices.NAME_SIZE or "/" in name or " " in name:
         raise click.UsageError(
-            f"{word!r}, expected {prefix}:NAME with a name of 1 to {_NAME_SIZE} bytes"
+            f"{word!r}, expected {prefix}:NAME with a name of 1 to {devices.NAME_SIZE} bytes"
         )
     mode = {"tap": "ethernet", "tun": "ip"}.get(prefix) or devices.mode_of(name)
     return Side(word, mode, functools.partial(_KINDS[prefix], word, name))

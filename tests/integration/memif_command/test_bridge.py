@@ -92,7 +92,7 @@ def test_the_kernel_pings_through_a_tap(shell):
     with namespace() as inside:
         words = [*MEMIF, "bridge", shell.socket, "tap:mt0"]
         with Program([*inside, *words], shell.folder / "errors") as bridge:
-            wait_until_listening(shell.socket)
+            wait_for_words(bridge, "bridge between")
             run([*inside, "ip", "addr", "add", "10.0.0.1/24", "dev", "mt0"])
             responder = shell.side("respond", ADDRESS)
             ask_from_the_kernel(inside, ADDRESS)
@@ -249,7 +249,7 @@ def test_the_kernel_pings_through_a_tun(shell):
     with namespace() as inside:
         words = [*MEMIF, "bridge", f"{shell.socket},mode=ip", "tun:mt0", "-w", str(record)]
         with Program([*inside, *words], shell.folder / "errors") as bridge:
-            wait_until_listening(shell.socket)
+            wait_for_words(bridge, "bridge between")
             run([*inside, "ip", "addr", "add", "10.0.0.1/24", "dev", "mt0"])
             responder = shell.side("respond", ADDRESS, "--mode", "ip")
             ask_from_the_kernel(inside, ADDRESS)
