@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """IPv6 pings are those that Scapy makes, byte by byte; its ICMP errors are read."""
 
+import contextlib
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
@@ -20,7 +23,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import Ether
 
 from libmemif_py.tools.formats import icmp, icmp6
-from libmemif_py.tools.formats.echo import EchoError, Host, PacketError
+from libmemif_py.tools.formats.echo import EchoError, Host, PacketError, with_checksum
 
 US = Host(bytes.fromhex("020000000001"), IPv6Address("fd00::1"))
 THEM = Host(bytes.fromhex("020000000002"), IPv6Address("fd00::12:3456"))
@@ -170,3 +173,35 @@ def test_ipv4_errors_about_a_request_are_read(error, text):
     other = bytes(IP(src=str(router), dst=str(us)) / error / IP(src="1.1.1.1") / bytes(8))
     with pytest.raises(PacketError, match="another packet"):
         icmp.read_ip_echo_error(other, us)
+
+
+def whole(body: bytes, version: int) -> bytes:
+    """An ICMP message from anybody in a packet to us, with right lengths and checksums."""
+    body = body[:2] + bytes(2) + body[4:]
+    if version == 4:
+        packet = IP(src="10.0.0.9", dst="10.0.0.1", proto=1) / with_checksum(body, 2)
+        return bytes(packet)
+    pseudo = US.ip.packed + US.ip.packed + len(body).to_bytes(4, "big") + bytes((0, 0, 0, 58))
+    header = IPv6(src=str(US.ip), dst=str(US.ip), nh=58, hlim=255)
+    return bytes(header / with_checksum(body, 2, pseudo))
+
+
+KINDS = st.sampled_from([0, 3, 8, 11, 1, 2, 128, 129, 135, 136]).map(lambda kind: bytes((kind,)))
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@given(kind=KINDS, rest=st.binary(min_size=3, max_size=80), padding=st.sampled_from([0, 40]))
+def test_no_message_breaks_a_reader(version, kind, rest, padding):
+    """They return, or raise PacketError, also for messages that are too short."""
+    packet = whole(kind + rest, version) + bytes(padding)
+    module = icmp if version == 4 else icmp6
+    us = Host(US.mac, IPv4Address("10.0.0.1") if version == 4 else US.ip)
+    ethertype = bytes.fromhex("0800" if version == 4 else "86dd")
+    frame = US.mac + THEM.mac + ethertype + packet
+    for read in (module.read_ip_echo_reply, module.read_ip_echo_error):
+        with contextlib.suppress(PacketError):
+            read(packet, us.ip)
+    with contextlib.suppress(PacketError):
+        icmp6.read_advertisement(frame, us)
+    module.answer(frame, us)
+    module.answer_ip(packet, us.ip)

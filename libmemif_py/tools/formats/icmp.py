@@ -140,14 +140,16 @@ def read_ip_echo_error(packet: bytes, asker: Address) -> EchoError:
     Raises PacketError, also for a wrong checksum.
     """
     start = _IP.size
-    if len(packet) < start + 8 or packet[0] != _IPV4_WITHOUT_OPTIONS:
+    if len(packet) < start + ICMP.size or packet[0] != _IPV4_WITHOUT_OPTIONS:
         raise PacketError(f"no ICMP error in {len(packet)} bytes")
     _, _, length, _, fragment, _, protocol, _, source, target = _IP.unpack_from(packet)
-    icmp = packet[start:length]
     if protocol != _PROTOCOL_ICMP or fragment & 0x3FFF or target != asker.packed:
         raise PacketError("no whole ICMP packet to us")
-    if length > len(packet) or checksum(packet[:start]) != 0 or checksum(icmp) != 0:
-        raise PacketError("wrong length or checksum of an ICMP error")
+    if not start + ICMP.size <= length <= len(packet):
+        raise PacketError(f"IP length {length} in a packet of {len(packet)} bytes")
+    icmp = packet[start:length]
+    if checksum(packet[:start]) != 0 or checksum(icmp) != 0:
+        raise PacketError(f"wrong checksum of an ICMP error: {icmp[: ICMP.size].hex(' ')}")
     kind, code, _, _, mtu = ICMP.unpack_from(icmp)
     if kind not in (_UNREACHABLE, _TIME_EXCEEDED):
         raise PacketError(f"no ICMP error: type {kind}")
