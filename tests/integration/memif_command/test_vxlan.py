@@ -170,6 +170,26 @@ def test_a_bridge_ends_with_its_vxlan_device_and_names_it(net, hosts):
     assert f"memif: {vxlan(0)}: the VXLAN device was deleted\n" in bridge.errors
 
 
+def test_a_cable_that_was_unplugged_is_used_again(shell, net, hosts):
+    bridges = [net.bridge(number, vxlan(number)) for number in (0, 1)]
+    responder = shell.start("respond", ADDRESS, "-S", net.sockets[1], "--role", "slave")
+    ping = ("ping", ADDRESS, "-S", net.sockets[0], "-c", 1, "-W")
+    shell.run(*ping, TIMEOUT)
+    run([*hosts[0], "ip", "link", "set", "eth1", "down"])
+    shell.run(*ping, 0.2, status=1)
+    run([*hosts[0], "ip", "link", "set", "eth1", "up"])
+    shell.run(*ping, TIMEOUT)  # it asks by ARP once a second
+    for program in (responder, *bridges):
+        interrupt(program)
+
+
+def test_the_device_below_may_go_and_the_bridge_says_so(net, hosts):
+    bridge = net.bridge(0, vxlan(0))
+    run([*hosts[0], "ip", "link", "delete", "eth1"])
+    assert bridge.wait() == 1
+    assert f"memif: {vxlan(0)}: the VXLAN device was deleted\n" in bridge.errors
+
+
 def refused(shell, inside: list[str], word: str) -> str:
     result = run([*inside, *MEMIF, "bridge", str(shell.folder / "x.sock"), word], status=1)
     assert result.stdout == ""
