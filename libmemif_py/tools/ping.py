@@ -129,7 +129,7 @@ class _Ping:
         """Raises NoAnswer unless the MAC address was found once."""
         if not self._host.was_found:
             raise NoAnswer(
-                f"{self._host.ip} does not answer {self._host.family.discovery}: check that the "
+                f"{self._host.asked} does not answer {self._host.family.discovery}: check that the "
                 "other end has this address, and that our address (--from) is in the same network"
             )
 
@@ -259,13 +259,19 @@ def _print_summary(target: str, statistics: Statistics, seconds: float) -> None:
 
 
 def _target(
-    options: InterfaceOptions, ip: Address, source: Address, mac: bytes | None, ttl: int
+    options: InterfaceOptions,
+    ip: Address,
+    source: Address,
+    mac: bytes | None,
+    ttl: int,
+    via: Address | None,
 ) -> EthernetTarget | IpTarget:
-    if options.mode == "ip":
-        if mac is not None:
-            raise click.UsageError("--mac: packets have no MAC addresses with --mode ip")
-        return IpTarget(source, ip, ttl)
-    return EthernetTarget(Host(mac or mac_of(source), source), ip, ttl)
+    if options.mode != "ip":
+        return EthernetTarget(Host(mac or mac_of(source), source), ip, ttl, via)
+    for name, value in (("--mac", mac), ("--via", via)):
+        if value is not None:
+            raise click.UsageError(f"{name}: packets have no MAC addresses with --mode ip")
+    return IpTarget(source, ip, ttl)
 
 
 @click.command("ping", context_settings=EXAMPLES_FIRST)
@@ -289,8 +295,12 @@ def _target(
     help="Seconds to wait for an answer.",
 )  # fmt: skip
 @click.option(
-    "--from", "source_name", metavar="ADDR", help="Our IP address. Default: one next to ADDR."
+    "--via", "via_name", metavar="ROUTER", help="Send to the MAC address of this IP address."
 )
+@click.option(
+    "--from", "source_name", metavar="ADDR",
+    help="Our IP address. Default: one next to ROUTER, else to ADDR.",
+)  # fmt: skip
 @click.option(
     "--mac",
     type=Mac(),
@@ -308,6 +318,7 @@ def command(
     size: int,
     ttl: int,
     patience: float,
+    via_name: str | None,
     source_name: str | None,
     mac: bytes | None,
     quiet: bool,
@@ -315,24 +326,27 @@ def command(
 ) -> int:
     """Send echo requests to ADDR over a memif: an IPv4 or IPv6 address, or a host name.
 
-    ARP or neighbour discovery finds its MAC address. With --mode ip there are no MAC addresses; a
-    VPP interface may be in this mode. When the other end leaves, ping goes on, and requests are
-    lost until it comes back. Without -c, ping ends if nobody tells the MAC address within --wait.
+    ARP or neighbour discovery finds its MAC address, or that of the router --via. With --mode ip
+    there are no MAC addresses; a VPP interface may be in this mode. When the other end leaves, ping
+    goes on, and requests are lost until it comes back. Without -c, ping ends if nobody tells the
+    MAC address within --wait.
 
     \b
     Examples:
       memif ping 192.168.1.2 -S /tmp/memif.sock
       memif ping fd00::2 -S /tmp/memif.sock --role master -c 5 -i 0.2
       memif ping 10.0.0.1 --from 10.0.0.9 -s 8000 -S @abstract --id 1
-      memif ping -6 router.example --mode ip --ttl 2 -q
+      memif ping 203.0.113.7 --via 10.0.0.1 --ttl 2
+      memif ping -6 router.example --mode ip -q
 
     Exit status: 0 if answers came, 1 if none came or there was no link, also after Ctrl+C; 2 wrong
     usage; 143 after SIGTERM.
     """
     options.check_headers_known()
     ip = resolve(name, version)
-    source = neighbour(ip) if source_name is None else resolve(source_name, ip.version)
-    target = _target(options, ip, source, mac, ttl)
+    via = None if via_name is None else resolve(via_name, ip.version)
+    source = neighbour(via or ip) if source_name is None else resolve(source_name, ip.version)
+    target = _target(options, ip, source, mac, ttl, via)
     if size > MOST_BYTES - target.family.headers:
         most = MOST_BYTES - target.family.headers
         raise click.UsageError(f"-s {size}, expected at most {most} over IPv{ip.version}")

@@ -73,9 +73,11 @@ def family_of(ip: Address) -> Family:
 class EthernetTarget:
     """A host whose MAC address is asked for, again if necessary."""
 
-    def __init__(self, us: Host, ip: Address, ttl: int) -> None:
-        """`ttl` is the time to live of each request."""
+    def __init__(self, us: Host, ip: Address, ttl: int, via: Address | None = None) -> None:
+        """`ttl` is the time to live of each request. `via` is the router to which it goes."""
         self.ip = ip
+        self.asked = via or ip
+        """Whose MAC address is asked for."""
         self.family = family_of(ip)
         self._us = us
         self._ttl = ttl
@@ -93,7 +95,7 @@ class EthernetTarget:
 
     def question(self) -> bytes:
         """A frame that asks for the MAC address."""
-        return self.family.question(self._us, self.ip)
+        return self.family.question(self._us, self.asked)
 
     def take_answer(self, frame: bytes) -> bool:
         """Whether this frame says the MAC address, which was asked for."""
@@ -103,7 +105,7 @@ class EthernetTarget:
             found = self.family.read_neighbour(frame, self._us)
         except PacketError:
             return False  # other traffic
-        if found.ip != self.ip:
+        if found.ip != self.asked:
             return False
         self._mac = found.mac
         self.was_found = True
@@ -141,7 +143,7 @@ class IpTarget:
 
     def __init__(self, us: Address, ip: Address, ttl: int) -> None:
         """See EthernetTarget."""
-        self.ip = ip
+        self.ip = self.asked = ip
         self.family = family_of(ip)
         self._us = us
         self._ttl = ttl

@@ -113,6 +113,8 @@ USAGE = {
     "ping 1.2.3.4 --queues 257": "257 is not in the range 1<=x<=256",
     "ping 1.2.3.4 --secret-file /nonexistent": "expected a file that can be read",
     "ping 1.2.3.4 --mode ip --mac 02:00:00:00:00:01": "--mac: packets have no MAC addresses",
+    "ping 1.2.3.4 --mode ip --via 1.2.3.1": "--via: packets have no MAC addresses",
+    "ping 1.2.3.4 --via fd00::1": "'fd00::1' is an IPv6 address, expected IPv4",
     "ping 1.2.3.4 --mode punt-inject": "expected ethernet or ip",
     "respond 1.2.3.4 -S a,mode=punt-inject": "expected ethernet or ip",
     "dump --socket-mode 8": "'8', expected octal digits such as 660",

@@ -98,21 +98,50 @@ ERRORS = {
 }
 
 
+@contextlib.contextmanager
+def router(shell, kind: str) -> Iterator[list[str]]:
+    """The same, with a host behind it: 10.9.0.2 and fd09::2."""
+    with kernel(shell, kind) as inside, namespace() as behind:
+        for setting in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            run([*inside, "sh", "-c", f"echo 1 > /proc/sys/net/{setting}"])
+        pair = ["type", "veth", "peer", "name", "ve1", "netns", behind[-1]]
+        run(["ip", "link", "add", "ve0", "netns", inside[-1], *pair])
+        for where, device, number in ((inside, "ve0", 1), (behind, "ve1", 2)):
+            run([*where, "ip", "link", "set", device, "up"])
+            run([*where, "ip", "addr", "add", f"10.9.0.{number}/24", "dev", device])
+            run([*where, "ip", "addr", "add", f"fd09::{number}/64", "dev", device, "nodad"])
+        for network, gateway in (("10.0.0.0/24", "10.9.0.1"), ("fd00::/64", "fd09::1")):
+            run([*behind, "ip", "route", "add", network, "via", gateway])
+        yield inside
+
+
+VIA = {4: ("10.0.0.1", "10.0.0.5"), 6: ("fd00::1", "fd00::5")}
+
+
+def through(kind: str, address: str) -> tuple[str, ...]:
+    """How to ping an address behind the router."""
+    gateway, source = VIA[6 if ":" in address else 4]
+    way = ("--via", gateway) if kind == "tap" else ("--from", source)
+    return (*way, "--mode", MODES[kind])
+
+
+@kinds
 @pytest.mark.parametrize(("address", "ttl"), ERRORS)
-def test_ping_shows_what_a_router_says(shell, address, ttl):
-    with kernel(shell, "tun") as inside:
-        for setting in ("ipv4.ip_forward", "ipv6.conf.all.forwarding"):
-            path = "/proc/sys/net/" + setting.replace(".", "/")
-            run([*inside, "sh", "-c", f"echo 1 > {path}"])
-        run([*inside, "ip", "link", "add", "ve0", "type", "veth", "peer", "name", "ve1"])
-        run([*inside, "ip", "link", "set", "ve0", "up"])
-        for route in ("10.9.0.0/24", "fd09::/64"):
-            run([*inside, "ip", "route", "add", route, "dev", "ve0"])
-        source = "fd00::5" if ":" in address else "10.0.0.5"
-        words = ("--from", source, "-S", shell.socket, "--mode", "ip", "--ttl", ttl)
-        result = shell.run("ping", address, *words, "-c", 1, "-W", 60, status=1)
+def test_ping_shows_what_a_router_says(shell, kind, address, ttl):
+    words = ("-S", shell.socket, *through(kind, address), "--ttl", ttl, "-c", 1, "-W", 60)
+    with router(shell, kind):
+        result = shell.run("ping", address, *words, status=1)
     assert result.stdout.splitlines()[1] == ERRORS[address, ttl]
     assert "1 packets transmitted, 0 received, +1 errors, 100% packet loss" in result.stdout
+
+
+@kinds
+@pytest.mark.parametrize("address", ["10.9.0.2", "fd09::2"])
+def test_ping_goes_through_a_router(shell, kind, address):
+    words = ("-S", shell.socket, *through(kind, address), "-c", 1, "-W", 60)
+    with router(shell, kind):
+        output = shell.run("ping", address, *words).stdout
+    assert f"64 bytes from {address}: icmp_seq=1 ttl=63 time=" in output
 
 
 def test_ping_sends_the_ttl_that_it_is_told(shell):
