@@ -123,7 +123,8 @@ def command(
     The options below apply to each memif that does not set its own. Both sides must have the same
     mode: tun:NAME needs a memif with mode=ip. If the other side has no room or no peer, a packet is
     dropped and counted; so it is while a network interface is down or deleted. If the peer of a
-    memif has fewer queues, they share them. Between two memifs a packet is copied once. For
+    memif has fewer queues, they share them. What comes to if:NAME or vxlan:ID faster than the
+    command takes it is lost and counted. Between two memifs a packet is copied once. For
     if:NAME, turn segmentation and checksum offload off (`ethtool -K NAME tx off gso off gro off`);
     otherwise packets lack their checksums or are too large.
 
@@ -182,6 +183,7 @@ def _print_counts(ports: list[Port], as_json: bool, *, to_stderr: bool) -> None:
             "received": port.received,
             "sent": port.sent,
             "dropped": port.dropped,
+            "lost": port.lost(),
         }
         for port in ports
     ]
@@ -190,4 +192,6 @@ def _print_counts(ports: list[Port], as_json: bool, *, to_stderr: bool) -> None:
         return
     for row in counts:
         text = "{port}: {received} received, {sent} sent, {dropped} dropped".format(**row)
+        if row["lost"]:
+            text += f", {row['lost']} lost before they were received"
         click.echo(printable(text), err=to_stderr)

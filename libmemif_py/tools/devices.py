@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -26,6 +27,9 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8914, 0x8927
 _ETHERNET_TYPES = (1, 772)  # ARPHRD_ETHER, ARPHRD_LOOPBACK
 _IP_TYPES = (0xFFFE, 768, 776, 519)  # ARPHRD_NONE, ARPHRD_TUNNEL, ARPHRD_SIT, ARPHRD_RAWIP
 _SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_AUXDATA, _PACKET_IGNORE_OUTGOING = 263, 1, 8, 23
+_PACKET_STATISTICS, _SO_RCVBUFFORCE = 6, 33
+_ROOM = 4 * 1024 * 1024
+"""Bytes that the kernel keeps for us, with its own per packet; its default is 256 packets or so."""
 _PACKET_MR_PROMISC, _ETH_P_ALL = 1, 3
 _AUXDATA = struct.Struct("IIIHHHH")  # status, len, snaplen, mac, net, vlan_tci, vlan_tpid
 _TP_STATUS_VLAN_VALID, _TP_STATUS_VLAN_TPID_VALID, _ETH_P_8021Q = 1 << 4, 1 << 6, 0x8100
@@ -228,7 +232,10 @@ class PacketPort(_DevicePort):
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
         self._socket = socket.socket(socket.AF_PACKET, kind, 0)
         self._fd = self._socket.fileno()
+        self._lost = 0
         try:
+            with contextlib.suppress(PermissionError):  # CAP_NET_RAW alone does not suffice
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
             self._socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
             self._socket.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
             self._attach(socket.if_nametoindex(self._device))
@@ -251,6 +258,12 @@ class PacketPort(_DevicePort):
             if (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA):
                 return _with_tag(packet, data)
         return packet
+
+    def lost(self) -> int:
+        """See Port."""
+        data = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
+        self._lost += struct.unpack("II", data)[1]  # the kernel begins anew
+        return self._lost
 
     def close(self) -> None:
         """See Port."""

@@ -47,6 +47,10 @@ class Port:
     def _send(self, packets: list, queue: int) -> int:
         raise NotImplementedError
 
+    def lost(self) -> int | None:
+        """Packets that came while there was no room to receive them; None: nobody knows."""
+        return None
+
     def close(self) -> None:
         """Release the port."""
         raise NotImplementedError

@@ -174,6 +174,26 @@ def send_from(inside: list[str], device: str, frame: bytes) -> None:
     run([*inside, sys.executable, "-P", "-c", SEND, device, frame.hex()])
 
 
+FLOOD = """
+import socket, sys
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+    sock.bind((sys.argv[1], 0))
+    for _ in range(int(sys.argv[3])):
+        sock.send(bytes.fromhex(sys.argv[2]))
+"""
+
+
+def test_what_the_kernel_has_no_room_for_is_counted(shell):
+    frame = FRAME + bytes(1400)
+    with veth() as inside, bridged(shell, inside, "if:ve1", "--json") as (bridge, _):
+        with bridge.stopped():
+            run([*inside, sys.executable, "-P", "-c", FLOOD, "ve0", frame.hex(), "6000"])
+        output, _ = interrupt(bridge)
+    memif, kernel = json.loads(output)
+    assert memif["lost"] is None
+    assert kernel["lost"] > 1000
+
+
 @pytest.mark.parametrize("device", ["if:ve1", "tap:mt0"])
 def test_a_bridge_goes_on_when_an_interface_was_down(shell, device):
     name = device.partition(":")[2]
