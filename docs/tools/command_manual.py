@@ -3,9 +3,9 @@
 
     python docs/tools/command_manual.py
 
-writes docs/man/memif.1, and memif-NAME.1 for each subcommand. The pages are part of the sources:
-making them needs the built package and click, and a build has neither. A test says when they are
-out of date.
+writes docs/man/memif.1, memif-NAME.1 for each subcommand, and memif-extcap.1. The pages are part of
+the sources: making them needs the built package and click, and a build has neither. A test says
+when they are out of date.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 import click
 
 from libmemif_py.tools import cli as commands
+from libmemif_py.tools.wireshark.command import command as extcap
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from manual import filled, literal
@@ -35,6 +36,8 @@ def pages() -> dict[str, str]:
         settings = command.context_settings
         inner = click.Context(command, info_name=name, parent=context, **settings)
         made[f"memif-{name}.1"] = _page(inner, commands.COMMANDS[name])
+    context = click.Context(extcap, info_name=extcap.name, **extcap.context_settings)
+    made["memif-extcap.1"] = _page(context, "memif sockets as interfaces of Wireshark")
     return made
 
 
@@ -76,7 +79,7 @@ def _parts(command: click.Command) -> tuple[list[str], list[str], list[str]]:
     for part in re.split(r"\n\s*\n", inspect.cleandoc(command.help or "")):
         lines = [line for line in part.replace("\b", "").splitlines() if line]
         text = " ".join(line.strip() for line in lines)
-        if any(line.startswith("  memif ") for line in lines):
+        if any(re.match("  memif(-extcap)? ", line) for line in lines):
             examples += _block(lines)
         elif text.startswith("Exit status: "):
             status += map(_text, filled(text.removeprefix("Exit status: ")))

@@ -121,8 +121,11 @@ class InterfaceOptions:
         self._wait(interface)
 
     def _wait(self, interface: Interface) -> None:
-        if wait_for_link(interface, self.timeout):
-            return
+        if not wait_for_link(interface, self.timeout):
+            raise self.no_link(interface)
+
+    def no_link(self, interface: Interface) -> NoAnswer:
+        """The error for a link that did not come up within `timeout` seconds."""
         reason = printable(interface.details().last_error) or "no peer connected"
         advice = (
             f"see `memif info {self.socket}`"
@@ -130,7 +133,7 @@ class InterfaceOptions:
             else "start a slave for it, or use --role slave"
         )
         within = f" within {self.timeout:g} s" if self.timeout else ""
-        raise NoAnswer(f"no link on {self.shown}{within}: {reason}; {advice}")
+        return NoAnswer(f"no link on {self.shown}{within}: {reason}; {advice}")
 
     def wait_if_limited(self, interface: Interface) -> None:
         """The same for a command that goes on without a link, unless the user set a limit."""
@@ -234,7 +237,7 @@ def default_socket() -> str:
     return os.fsdecode(os.environb.get(b"MEMIF_SOCKET", b"")) or DEFAULT_SOCKET
 
 
-def _common(role: str, wait: float | str) -> list[Callable]:
+def _common(role: str, wait: float | str | None) -> list[Callable]:
     number = click.IntRange
     option = functools.partial(click.option, show_default=True)
     return [
@@ -302,7 +305,7 @@ def _common(role: str, wait: float | str) -> list[Callable]:
 
 def interface_options(
     role: str = "slave",
-    wait: float | str = 10,
+    wait: float | str | None = 10,
     *,
     with_socket: bool = True,
     socket_names: tuple[str, ...] = (),

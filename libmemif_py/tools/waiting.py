@@ -53,7 +53,7 @@ class _Seconds(click.ParamType):
         return seconds
 
 
-def wait_option(default: float | str, what: str = "the other end") -> Callable:
+def wait_option(default: float | str | None, what: str = "the other end") -> Callable:
     """The option --wait: the command gets it as `timeout`, infinite for no limit."""
     return click.option(
         "--wait",

@@ -25,6 +25,10 @@ def script(installed: Installed) -> Path:
     return installed.tree / "bin" / "memif"
 
 
+def extcap(installed: Installed) -> Path:
+    return installed.library_dir / "wireshark" / "extcap" / "memif-extcap"
+
+
 def check_version(command: Path, extras: Path) -> None:
     variables = environment(PYTHONPATH=str(extras))
     result = run([command, "--version"], env=variables, cwd="/")
@@ -54,6 +58,15 @@ def test_it_may_be_executed_by_everyone(installed):
     assert script(installed).stat().st_mode & 0o777 == 0o755
 
 
+def test_the_program_of_wireshark_runs_with_the_package_of_its_prefix(installed, tmp_path, extras):
+    (tmp_path / "link").symlink_to(extcap(installed))
+    for command in (extcap(installed), tmp_path / "link"):
+        variables = environment(PYTHONPATH=str(extras))
+        said = run([command, "--version"], env=variables, cwd="/").stdout
+        assert said == f"{declared_version()}\n"
+    assert extcap(installed).stat().st_mode & 0o777 == 0o755
+
+
 def test_it_finds_the_package_of_a_prefix_that_was_moved(plain, tmp_path, extras):
     moved = plain.copy(tmp_path / "moved")
     (tmp_path / "link").symlink_to(script(moved))
@@ -73,7 +86,8 @@ def test_it_does_not_take_modules_from_the_working_folder(plain, tmp_path, extra
 def test_a_path_that_the_kernel_does_not_take_for_an_interpreter_works(tmp_path, name):
     python = make_venv(tmp_path / name, "--without-pip")
     build = ROOT / "libmemif_py" / "native" / "buildtools" / "command_script.py"
-    text = run([BASE_PYTHON, build, python, "packages"]).stdout
+    words = ("packages", "memif", "libmemif_py.tools.main")
+    text = run([BASE_PYTHON, build, python, *words]).stdout
     tools = tmp_path / "packages" / "libmemif_py" / "tools"
     tools.mkdir(parents=True)
     (tools / "main.py").write_text(

@@ -161,6 +161,15 @@ def test_the_command_runs_with_its_manual_page_and_completion(system):
     assert first.removeprefix("#!").strip() == str(DEBIAN_PYTHON)
 
 
+def test_wireshark_finds_memif_sockets(system):
+    for name in EXTRAS:
+        there = system.shared / name
+        if not there.exists():
+            shutil.copytree(Path(sysconfig.get_path("purelib"), name), there)
+    lines = system.shell("PYTHONPATH=/tmp tshark -D").splitlines()
+    assert any(re.match(r"\d+\. memif \(", line) for line in lines)
+
+
 def test_the_package_is_byte_compiled_when_it_is_installed(system):
     package = "/usr/lib/python3/dist-packages/libmemif_py"
     assert "wire.cpython" in system.run("ls", f"{package}/control/__pycache__")

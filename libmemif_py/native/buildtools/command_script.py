@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build step: the script `memif`, which meson installs. That of a wheel is pip's.
+"""Build step: a script that meson installs, such as `memif`. Those of a wheel are pip's.
 
-Usage: command_script.py INTERPRETER FOLDER. Prints the script. FOLDER is where the package lies,
-relative to the folder of the script: so the whole prefix can be moved.
+Usage: command_script.py INTERPRETER FOLDER NAME MODULE. Prints the script. FOLDER is where the
+package lies, relative to the folder of the script: so the whole prefix can be moved. MODULE has a
+function `main`.
 """
 
 import shlex
@@ -10,7 +11,7 @@ import sys
 
 SCRIPT = '''\
 # SPDX-License-Identifier: Apache-2.0
-"""The command `memif`."""
+"""The command `{name}`."""
 
 import os
 import sys
@@ -21,7 +22,7 @@ _PACKAGES = os.path.realpath(os.path.join(_HERE, {folder!r}))
 if _PACKAGES not in map(os.path.realpath, sys.path):
     sys.path.insert(1, _PACKAGES)
 
-from libmemif_py.tools.main import main  # noqa: E402 - found only now
+from {module} import main  # noqa: E402 - found only now
 
 if __name__ == "__main__":
     sys.exit(main())
@@ -39,5 +40,6 @@ def first_lines(interpreter: str) -> str:
     return f"#!/bin/sh\n'''exec' {shlex.quote(interpreter)} \"$0\" \"$@\"\n' '''\n"
 
 
-interpreter, folder = sys.argv[1:]
-sys.stdout.write(first_lines(interpreter) + SCRIPT.format(folder=folder))
+interpreter, folder, name, module = sys.argv[1:]
+script = SCRIPT.format(folder=folder, name=name, module=module)
+sys.stdout.write(first_lines(interpreter) + script)
