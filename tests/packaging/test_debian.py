@@ -170,6 +170,11 @@ def test_wireshark_finds_memif_sockets(system):
     assert any(re.match(r"\d+\. memif \(", line) for line in lines)
 
 
+def test_wireshark_finds_the_dissector(system):
+    protocols = system.run("tshark", "-G", "protocols").splitlines()
+    assert any(line.endswith("\tmemif") or "\tmemif\t" in line for line in protocols)
+
+
 def test_the_package_is_byte_compiled_when_it_is_installed(system):
     package = "/usr/lib/python3/dist-packages/libmemif_py"
     assert "wire.cpython" in system.run("ls", f"{package}/control/__pycache__")

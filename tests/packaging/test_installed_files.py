@@ -38,6 +38,7 @@ def test_nothing_else_is_installed(plain, usr, usr_v4):
             "bin/memif",
             *(f"lib/systemd/system/memif-{name}@.service" for name in ("bridge", "relay")),
             f"{library_dir}/wireshark/extcap/memif-extcap",
+            f"{library_dir}/wireshark/plugins/memif.lua",
             "share/bash-completion/completions/memif",
             "share/fish/vendor_completions.d/memif.fish",
             "share/zsh/site-functions/_memif",

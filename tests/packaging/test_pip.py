@@ -14,6 +14,7 @@ from support.installations import (
     MODULES,
     OF_A_SDIST,
     STUBS,
+    WHEEL_DISSECTOR,
     WHEEL_LIBRARIES,
     bracketed,
     check_pip_installation,
@@ -50,7 +51,8 @@ def package_of(python: Path) -> Path:
 
 def test_pip_install_gives_a_package_with_library_and_headers(pip_venv, tmp_path):
     files = files_below(package_of(pip_venv))
-    assert files == package_files() | header_files() | set(WHEEL_LIBRARIES.values())
+    of_a_wheel = {*WHEEL_LIBRARIES.values(), WHEEL_DISSECTOR}
+    assert files == package_files() | header_files() | of_a_wheel
     check_pip_installation(pip_venv, tmp_path)
 
 
@@ -90,6 +92,7 @@ def test_a_wheel_of_each_python_has_the_same_files(wheel):
         "py.typed",
         *header_files(),
         *WHEEL_LIBRARIES.values(),
+        WHEEL_DISSECTOR,
     }
     (path,) = wheels.glob("libmemif_py-*.whl")
     with zipfile.ZipFile(path) as archive:

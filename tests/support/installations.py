@@ -24,6 +24,8 @@ from support.builds import (
 HEADERS = ("libmemif.h", "memif.h", "memif_ext.h")
 # A wheel cannot hold links, so these are the names for linking.
 WHEEL_LIBRARIES = {V1: "libmemif.so", V4: "libmemif4/libmemif.so"}
+# Where meson installs it, the package does not hold it.
+WHEEL_DISSECTOR = "tools/wireshark/memif.lua"
 SOURCES = ROOT / "libmemif_py"
 STUBS = {path.name for path in SOURCES.glob("*.pyi")}
 MODULES = {

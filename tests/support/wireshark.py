@@ -13,6 +13,9 @@ from support.programs import Program
 EXTCAP = Path(sys.prefix) / "lib" / "wireshark" / "extcap" / "memif-extcap"
 # In the home folder: that of Wireshark 4.0, and that of 4.4.
 EXTCAP_FOLDERS = (".config/wireshark/extcap", ".local/lib/wireshark/extcap")
+PLUGIN = Path(sys.prefix) / "lib" / "wireshark" / "plugins" / "memif.lua"
+PLUGIN_FOLDER = ".local/lib/wireshark/plugins"
+NOBODY = 65534
 TIMEOUT = 100
 
 
@@ -47,3 +50,32 @@ class Tshark:
     @staticmethod
     def ask_extcap(*words: object, status: int = 0) -> subprocess.CompletedProcess[str]:
         return run([EXTCAP, *map(str, words)], status=status)
+
+
+class Reader:
+    """tshark that reads captures, with the dissector as a plugin of its user.
+
+    Wireshark 4.4 loads no plugins of a user who is root.
+    """
+
+    def __init__(self, home: Path) -> None:
+        """Another user may read in `home`."""
+        self._home = home
+        (home / PLUGIN_FOLDER).mkdir(parents=True)
+        (home / PLUGIN_FOLDER / PLUGIN.name).symlink_to(PLUGIN)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+        self._environment = {**kept, "HOME": str(home)}
+
+    def run(self, *words: object) -> str:
+        identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        options = {**(identity if os.geteuid() == 0 else {}), "cwd": self._home}
+        command = ["tshark", *map(str, words)]
+        result = run(command, env=self._environment, timeout=TIMEOUT, **options)
+        assert "Lua" not in result.stdout + result.stderr
+        return result.stdout
+
+    def rows(self, trace: Path, fields: list[str]) -> list[list[str]]:
+        """The values of fields, a row for each packet."""
+        wanted = [word for field in fields for word in ("-e", field)]
+        lines = self.run("-r", trace, "-T", "fields", *wanted).splitlines()
+        return [line.split("\t") for line in lines]
