@@ -19,7 +19,6 @@ COMMANDS = {
     "ping": "Send echo requests to an IPv4 or IPv6 address over a memif.",
     "play": "Send the packets of a pcap or pcapng file.",
     "relay": "Join two memif sockets directly: the relay passes no packets.",
-    "respond": "Answer ARP requests and pings for an address.",
     "respond": "Answer pings for IPv4 and IPv6 addresses.",
     "top": "Show queues, rates and the fill of rings, live.",
 }

@@ -370,7 +370,7 @@ def options_of(word: str, defaults: InterfaceOptions) -> InterfaceOptions:
 
 def settings_of(word: str) -> tuple[str, dict[str, Any]]:
     """SOCKET, and only those options that the word has."""
-    return _parts(word)
+    return parts_of(word, _KEYS)
 
 
 def path_of(word: str) -> str:

@@ -42,12 +42,20 @@ def by_ctrl_c() -> Iterator[None]:
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """Hold the signals back in the block, so that what it makes is also noted for clean-up."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    """Hold the signals back in the block, so that what it makes is also noted for clean-up.
+
+    To block them in this thread would not do: the kernel would give them to another one, and Python
+    would still run the handler here.
+    """
+    noted: list[int] = []
+    before = {number: signal.signal(number, lambda n, _: noted.append(n)) for number in _SIGNALS}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if noted:
+            signal.raise_signal(noted[0])
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
