@@ -70,6 +70,10 @@ class _Recorder:
         """Write the header."""
         self._file = file
         self._filter = None if expression is None else filter_for(expression, mode)
+        self._start = time.time_ns()
+        self._captured = [0] * len(names)
+        self._filtered = [0] * len(names)
+        self._is_whole = True  # no packet was written in part
         whole = pcapng.WHOLE
         self._writer = capture.writer_for(file, path, form, mode, whole, names, expression or "")
         file.flush()
@@ -79,8 +83,20 @@ class _Recorder:
         now = time.time_ns()
         for packet in packets:
             if self._filter is None or self._filter.matches(packet, len(packet)):
+                self._is_whole = False
                 self._writer.write(bytes(packet), now, side)
+                self._is_whole = True
+                self._captured[side] += 1
+            else:
+                self._filtered[side] += 1
         self._file.flush()
+
+    def finish(self) -> None:
+        """Write what became of the packets of each side."""
+        counts = zip(self._captured, self._filtered, strict=True)
+        if self._is_whole:
+            now = time.time_ns()
+            self._writer.finish([pcapng.Statistics(self._start, now, *both) for both in counts])
 
 
 @click.command("bridge", context_settings=EXAMPLES_FIRST)
@@ -161,7 +177,9 @@ def command(
         record = None
         if path is not None:
             file = stack.enter_context(capture.output(path))
-            record = _Recorder(file, path, form, mode, words, expression).record
+            recorder = _Recorder(file, path, form, mode, words, expression)
+            stack.callback(recorder.finish)
+            record = recorder.record
         ports = []
         for side in sides:
             with stop.held():

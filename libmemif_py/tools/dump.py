@@ -206,7 +206,7 @@ def command(
     of the queue.
 
     At the end stderr, and a pcapng FILE, say how many packets were captured, how many did not match
-    the filter, and how many were received but lost, because a signal or -a ended the command.
+    the filter, and how many are lost: received, but not captured before the command ended.
 
     Names of files of a ring: with -C, FILE, FILE1, FILE2; with -C and -W, FILE0 to the last and
     again. With -G the time is put into the name; without one, each file replaces the one before.

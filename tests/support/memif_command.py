@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import random
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from support.programs import TIMEOUT, Program, wait_until_listening
 MEMIF = [sys.executable, "-P", "-m", "libmemif_py.tools"]
 COMMANDS = ["bench", "bridge", "dump", "info", "ping", "play", "relay", "respond", "top"]
 ADDRESS = "10.0.0.2"
+STATISTICS_BLOCK = 5
 OTHER = {"master": "slave", "slave": "master"}
 roles = pytest.mark.parametrize("role", ["slave", "master"])
 
@@ -79,6 +81,26 @@ def capture(path: Path) -> list[bytes]:
     reader = PcapReader if path.suffix == ".pcap" else PcapNgReader
     with reader(str(path)) as records:
         return [bytes(record) for record in records]
+
+
+def statistics(path: Path) -> list[dict[int, int]]:
+    """The numbers in the statistics blocks that a pcapng file ends with, by interface."""
+    content, found = path.read_bytes(), []
+    while content:
+        (size,) = struct.unpack_from("<I", content, len(content) - 4)
+        content, block = content[:-size], content[-size:]
+        (kind,) = struct.unpack_from("<I", block)
+        if kind != STATISTICS_BLOCK:
+            break
+        values, place = {}, 20
+        while code := struct.unpack_from("<H", block, place)[0]:
+            (length,) = struct.unpack_from("<H", block, place + 2)
+            values[code] = block[place + 4 : place + 4 + length]
+            place += 4 + length + -length % 4
+        start, end = (struct.unpack("<II", values.pop(code)) for code in (2, 3))
+        assert start < end
+        found.insert(0, {code: int.from_bytes(value, "little") for code, value in values.items()})
+    return found
 
 
 def icmpecho(shell: Shell) -> Testpmd:

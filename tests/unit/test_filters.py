@@ -1,15 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """An interface with a filter gives the packets that tcpdump takes, and counts the others."""
 
+import asyncio
 import itertools
+import sys
 
 import pytest
 from support.aio import pair as async_pair
 from support.aio import runner
+from support.builds import run
 from support.frames import PACKETS, tcpdump_keeps
 from support.pairs import RING, TIMEOUT, each_kind, in_thread, joined, pair, reconnect
 
-from libmemif_py import ArgumentError, Interface, NoConnectionError, Timeout, filters
+from libmemif_py import (
+    ArgumentError,
+    Interface,
+    NoConnectionError,
+    Timeout,
+    create_memif_endpoint,
+    filters,
+)
 from libmemif_py.tools.formats import pcapng
 
 FILTERS = [
@@ -178,6 +188,25 @@ def test_awaited_calls_are_filtered(loop):
         run(main)
 
 
+def test_a_transport_delivers_what_matches():
+    async def main() -> None:
+        received: asyncio.Queue[bytes] = asyncio.Queue()
+
+        class Protocol(asyncio.DatagramProtocol):
+            def datagram_received(self, data, _addr):
+                received.put_nowait(data)
+
+        with Interface("@filtered-transport", role="master") as peer:
+            transport, _ = await create_memif_endpoint(Protocol, "@filtered-transport")
+            transport.get_extra_info("interface").set_filter("tcp")
+            await asyncio.to_thread(peer.send_burst, [PACKETS[1], PACKETS[4]], TIMEOUT)
+            assert await received.get() == PACKETS[4]
+            transport.close()
+
+    with runner("asyncio") as run:
+        run(main)
+
+
 def test_each_queue_counts_its_own():
     with pair(s2m_rings=3, m2s_rings=3) as (sender, receiver):
         receiver.set_filter("icmp")
@@ -212,6 +241,19 @@ def test_a_closed_interface_takes_no_filter():
         receiver.close()
         with pytest.raises(NoConnectionError):
             receiver.set_filter("icmp")
+
+
+LOADED = """
+from libmemif_py import Interface
+with Interface("@filters-loaded") as memif:
+    for text in (None, "icmp"):
+        memif.set_filter(text)
+        print("libpcap" in open("/proc/self/maps").read())
+"""
+
+
+def test_libpcap_is_loaded_with_the_first_filter():
+    assert run([sys.executable, "-P", "-c", LOADED]).stdout.split() == ["False", "True"]
 
 
 def test_without_libpcap_the_error_names_the_package(monkeypatch):
