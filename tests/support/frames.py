@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames of many protocols, and what tcpdump makes of them."""
 
+import io
 import subprocess
-from pathlib import Path
 
 from scapy.layers.dns import DNS, DNSQR, DNSRR
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -57,22 +57,29 @@ FRAMES = {
 PACKETS = [*FRAMES.values()]
 
 
-def write(path: Path, packets: list[bytes], link_type: int = pcapng.ETHERNET) -> Path:
-    with path.open("wb") as file:
-        writer = pcapng.PcapWriter(file, link_type)
-        for number, packet in enumerate(packets):
-            writer.write(packet, number * 1_000_000)
-    return path
+def written(packets: list[bytes], link_type: int = pcapng.ETHERNET) -> bytes:
+    """A capture of the packets."""
+    file = io.BytesIO()
+    writer = pcapng.PcapWriter(file, link_type)
+    for number, packet in enumerate(packets):
+        writer.write(packet, number * 1_000_000)
+    return file.getvalue()
 
 
-def tcpdump_keeps(
-    folder: Path, packets: list[bytes], text: str, link_type: int = pcapng.ETHERNET
-) -> list[bytes]:
+def tcpdump(capture: bytes, *words: str) -> bytes:
+    """What tcpdump makes of a capture. Through pipes: AppArmor keeps it from many files."""
+    command = ["tcpdump", "-n", "-r", "-", *words]
+    return subprocess.run(
+        command, input=capture, capture_output=True, check=True, timeout=60
+    ).stdout
+
+
+def tcpdump_lines(packets: list[bytes], *words: str) -> list[str]:
+    """What tcpdump shows of packets."""
+    return tcpdump(written(packets), *words).decode().splitlines()
+
+
+def tcpdump_keeps(packets: list[bytes], text: str, link_type: int = pcapng.ETHERNET) -> list[bytes]:
     """Those of the packets that tcpdump reads with a filter."""
-    path = write(folder / "all.pcap", packets, link_type)
-    command = ["tcpdump", "-r", path, "-w", "-", text]
-    done = subprocess.run(command, capture_output=True, check=True, timeout=60)
-    kept = folder / "kept.pcap"
-    kept.write_bytes(done.stdout)
-    with kept.open("rb") as file:
-        return [record.data for record in pcapng.read(file)]
+    kept = io.BytesIO(tcpdump(written(packets, link_type), "-w", "-", text))
+    return [record.data for record in pcapng.read(kept)]

@@ -67,10 +67,10 @@ def all_of(call, interface: Interface) -> list[bytes]:
 
 @each_kind
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_every_call_gives_what_tcpdump_takes(version, role, call, tmp_path):
+def test_every_call_gives_what_tcpdump_takes(version, role, call):
     with pair(version, role, ring_size=32) as (sender, receiver):
         for number, text in enumerate(FILTERS, 1):
-            expected = tcpdump_keeps(tmp_path, PACKETS, text)
+            expected = tcpdump_keeps(PACKETS, text)
             receiver.set_filter(text)
             before = receiver.counters().rx[0]
             assert sender.send_burst(PACKETS, 0) == len(PACKETS)
@@ -82,13 +82,13 @@ def test_every_call_gives_what_tcpdump_takes(version, role, call, tmp_path):
             assert sender.tx_fill() == 0
 
 
-def test_packets_of_mode_ip_begin_with_their_ip_header(tmp_path):
+def test_packets_of_mode_ip_begin_with_their_ip_header():
     packets = [packet[14:] for packet in PACKETS[1:2] + PACKETS[4:8]]
     with pair(mode="ip") as (sender, receiver):
         for text in ("icmp", "ip6", "udp port 2000"):
             receiver.set_filter(text)
             sender.send_burst(packets, 0)
-            expected = tcpdump_keeps(tmp_path, packets, text, pcapng.RAW_IP)
+            expected = tcpdump_keeps(packets, text, pcapng.RAW_IP)
             assert 0 < len(expected) < len(packets)
             assert all_of(CALLS["recv_burst"], receiver) == expected
 

@@ -56,7 +56,7 @@ def test_a_filter_says_what_a_bridge_records_and_all_packets_pass(shell):
         left.send_burst(PACKETS, TIMEOUT)
         assert [right.recv(TIMEOUT) for _ in PACKETS] == PACKETS
     interrupt(bridge)
-    expected = tcpdump_keeps(shell.folder, PACKETS, "icmp or vlan 5")
+    expected = tcpdump_keeps(PACKETS, "icmp or vlan 5")
     assert capture(record) == expected
     none = dict.fromkeys((4, 5, 6, 8), 0)
     left = {4: len(PACKETS), 5: 0, 6: len(expected), 8: len(expected)}

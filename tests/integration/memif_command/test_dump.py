@@ -13,7 +13,7 @@ import sys
 
 import pytest
 from support.builds import run
-from support.frames import FRAMES, PACKETS, write
+from support.frames import FRAMES, PACKETS, tcpdump, tcpdump_lines
 from support.memif_command import (
     MEMIF,
     capture,
@@ -119,15 +119,9 @@ def dumped(shell, *words: object, frames: list[bytes] = PACKETS) -> list[str]:
     return dump.rest().splitlines()
 
 
-def tcpdump(folder, *words: str, frames: list[bytes] = PACKETS) -> list[str]:
-    path = write(folder / "for-tcpdump.pcap", frames)
-    result = run(["tcpdump", "-n", "-r", path, *words])
-    return result.stdout.splitlines()
-
-
 @pytest.mark.parametrize("words", [["icmp or vlan 5"], ["icmp", "or", "vlan", "5"]])
 def test_dump_shows_what_tcpdump_shows_with_the_same_filter(shell, words):
-    expected = tcpdump(shell.folder, "-t", *words)
+    expected = tcpdump_lines(PACKETS, "-t", *words)
     lines = dumped(shell, "-t", "-c", len(expected), *words)
     # Tags of a VLAN are shown by tcpdump with -e only.
     assert [line.replace("vlan 5, ", "").replace("vlan 6, ", "") for line in lines] == expected
@@ -137,7 +131,7 @@ def test_dump_shows_what_tcpdump_shows_with_the_same_filter(shell, words):
 def test_the_options_for_lines_are_those_of_tcpdump(shell):
     frames = [FRAMES["icmp"], FRAMES["tcp"], FRAMES["udp over ip6"], FRAMES["dns answer"]]
     for words in (["-q"], ["-A"], ["-X"], ["-XX"], ["-q", "-X"], ["-nlU"]):
-        expected = tcpdump(shell.folder, "-t", *words, frames=frames)
+        expected = tcpdump_lines(frames, "-t", *words)
         assert dumped(shell, "-t", "-c", len(frames), *words, frames=frames) == expected
 
 
@@ -145,7 +139,7 @@ def test_more_of_ip_headers_is_shown_in_the_words_of_tcpdump(shell):
     frames = [FRAMES["icmp"], FRAMES["udp over ip6"]]
     lines = dumped(shell, "-tv", "-c", 2, frames=frames)
     # There in two lines, and with what it thinks of checksums.
-    expected = tcpdump(shell.folder, "-tv", frames=frames)
+    expected = tcpdump_lines(frames, "-tv")
     assert lines[0] == f"{expected[0]} {expected[1].strip()}"
     assert lines[1] == expected[2].replace("[udp sum ok] ", "")
 
@@ -240,7 +234,7 @@ def test_packets_that_a_signal_kept_from_the_file_are_lost(shell):
 def names_and_packets(folder, pattern: str) -> dict[str, int]:
     """How many packets tcpdump reads from each file."""
     return {
-        path.name: len(run(["tcpdump", "-n", "-r", path]).stdout.splitlines())
+        path.name: len(tcpdump(path.read_bytes()).splitlines())
         for path in sorted(folder.glob(pattern))
     }
 

@@ -11,8 +11,7 @@ import pytest
 from scapy.layers.dns import DNS, DNSQR, DNSRR, DNSRRMX
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
-from support.builds import run
-from support.frames import FRAMES, write
+from support.frames import FRAMES, tcpdump_lines
 from support.memif_command import packets
 
 from libmemif_py.tools.formats import decode, dns, pcapng
@@ -88,11 +87,10 @@ def test_the_frame_check_sequence_that_an_interface_declares_is_no_part_of_packe
     assert found == [(b"fives", 5), (b"fives", 5), (b"fiv", 5), (b"fivesFCS!", 9), (b"fives", 5)]
 
 
-def test_every_frame_is_shown_as_tcpdump_shows_it(tmp_path):
+def test_every_frame_is_shown_as_tcpdump_shows_it():
     for name, frame in FRAMES.items():
-        path = write(tmp_path / "one.pcap", [frame])
         shown = decode.line(frame)
-        expected = run(["tcpdump", "-n", "-t", "-r", path]).stdout.rstrip("\n")
+        expected = "\n".join(tcpdump_lines([frame], "-t"))
         if name == "vxlan":  # there in two lines, and with the flags
             assert shown == expected.replace(" flags [I] (0x0c),", "").replace("\n", ": ")
         elif name == "short":
@@ -114,12 +112,12 @@ DNS_ANSWERS = {
 
 
 @pytest.mark.parametrize(("expected", "record"), DNS_ANSWERS.items())
-def test_dns_answers_are_shown_as_tcpdump_shows_them(tmp_path, expected, record):
+def test_dns_answers_are_shown_as_tcpdump_shows_them(expected, record):
     flags = {"rcode": 3, "aa": 1} if record is None else {"ra": 1}
     message = DNS(id=77, qr=1, qd=DNSQR(qname="e."), an=record or [], **flags)
     frame = bytes(Ether(FRAMES["dns answer"][:14]) / IP() / UDP(sport=53, dport=9) / message)
-    shown = run(["tcpdump", "-n", "-t", "-r", write(tmp_path / "one.pcap", [frame])]).stdout
-    assert decode.line(frame) == shown.rstrip("\n")
+    (shown,) = tcpdump_lines([frame], "-t")
+    assert decode.line(frame) == shown
     assert f"9: {expected} (" in shown
 
 

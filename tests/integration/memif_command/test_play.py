@@ -15,7 +15,7 @@ import sys
 
 import pytest
 from support.builds import run
-from support.frames import PACKETS, tcpdump_keeps, write
+from support.frames import PACKETS, tcpdump_keeps, written
 from support.memif_command import MEMIF, capture, interrupt, packets, roles, write_capture
 from support.programs import TIMEOUT
 
@@ -311,8 +311,9 @@ def test_without_the_package_for_zstd_the_error_names_it(shell):
 
 
 def test_only_packets_that_match_are_played(shell):
-    source = write(shell.folder / "source.pcap", PACKETS)
-    expected = tcpdump_keeps(shell.folder, PACKETS, "icmp or vlan 5")
+    source = shell.folder / "source.pcap"
+    source.write_bytes(written(PACKETS))
+    expected = tcpdump_keeps(PACKETS, "icmp or vlan 5")
     with Interface(shell.socket, role="master") as ours:
         play = shell.side("play", source, "-f", "icmp or vlan 5", "--json")
         assert [ours.recv(TIMEOUT) for _ in expected] == expected
@@ -335,6 +336,7 @@ WRONG_WORDS = {
 
 @pytest.mark.parametrize(("words", "said"), WRONG_WORDS.items())
 def test_wrong_words_are_refused_before_the_command_waits(shell, words, said):
-    source = write(shell.folder / "source.pcap", PACKETS)
+    source = shell.folder / "source.pcap"
+    source.write_bytes(written(PACKETS))
     words = ("play", source, "-S", shell.socket, "--wait", "forever", *words)
     assert said in " ".join(shell.run(*words, status=2).stderr.split())
