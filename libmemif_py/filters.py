@@ -33,6 +33,8 @@ def filter_for(text: str, mode: str, counts: array[int]) -> Filter:
     `counts` has for each queue how many packets did not match. Raises ArgumentError with what
     libpcap says, ImportError without libpcap.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"filter {text!r}, expected str or None")
     ffi, lib = _libpcap()
     program = _compiled(text, _LINK_TYPES[choice("mode", mode, tuple(_LINK_TYPES))])
     return burst.Filter(int(ffi.cast("uintptr_t", lib.bpf_filter)), program, counts)

@@ -236,6 +236,11 @@ def test_a_wrong_filter_is_refused_with_the_words_of_libpcap(text, said):
         assert all_of(CALLS["recv"], receiver) == [PACKETS[4]]  # the last good one still holds
 
 
+def test_a_filter_is_text():
+    with pair() as (_, receiver), pytest.raises(TypeError, match=r"filter b'icmp', expected str"):
+        receiver.set_filter(b"icmp")
+
+
 def test_a_closed_interface_takes_no_filter():
     with pair() as (_, receiver):
         receiver.close()
