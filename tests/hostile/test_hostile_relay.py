@@ -4,6 +4,7 @@
 import contextlib
 import os
 import random
+import resource
 import socket
 import sys
 import time
@@ -164,6 +165,21 @@ def test_a_crowd_ends_at_a_limit_and_a_good_slave_gets_in(target):
         for peer in silent[:32]:
             assert peer.ending() == "too many connections wait for their handshake"
         assert all(peer.to("greeted").is_open() for peer in silent[-LIMIT + 1 :])
+
+
+def test_a_relay_without_descriptors_to_spare_goes_on_when_it_has_some_again(target):
+    limit = resource.prlimit(target.program.pid, resource.RLIMIT_NOFILE)
+    few = len(target.before) + 5
+    with Interface(target.masters, role="master", id=0) as master:
+        with contextlib.ExitStack() as stack:
+            resource.prlimit(target.program.pid, resource.RLIMIT_NOFILE, (few, limit[1]))
+            for _ in range(8):
+                stack.enter_context(Slave(target.slaves))
+            target.says("Too many open files")
+            target.exchange()
+        with Interface(target.slaves, id=0) as good:
+            good.send(b"packet", TIMEOUT)
+            assert master.recv(TIMEOUT) == b"packet"
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import sys
 import threading
 
 import pytest
+from support.builds import ROOT
 from support.c_collector import build_directories
 from support.control_traces import entries_of
 from support.memif_command import interrupt
@@ -18,6 +19,7 @@ from support.relays import Relayed, RelayedPairs, times_it_slept
 
 from libmemif_py import Interface, Timeout
 from libmemif_py.control import wire
+from libmemif_py.tools import relay, relay_pair
 from libmemif_py.tools.formats.control_trace import MASTER, RECEIVED, SENT, SLAVE
 
 LANGUAGES = ("v1", "v4", "python")
@@ -125,7 +127,7 @@ def test_a_relay_gives_each_slave_a_connection_of_its_own(relayed):
 
 def test_an_id_may_be_another_at_each_side(shell):
     a, b = (str(shell.folder / name) for name in ("a.sock", "b.sock"))
-    relay = shell.start("relay", f"{a},id=1", f"{b},id=7")
+    program = shell.start("relay", f"{a},id=1", f"{b},id=7")
     wait_until_listening(a)
     with (
         Interface(b, role="master", id=7) as master,
@@ -136,7 +138,7 @@ def test_an_id_may_be_another_at_each_side(shell):
         assert last_error(other, "no interface") == (
             "disconnected by the peer: no interface with id 7"
         )
-    _, said = interrupt(relay)
+    _, said = interrupt(program)
     assert ": id 1 as 7, protocol 512, 1+1 rings" in said
     assert "refused the slave: no interface with id 7" in said
 
@@ -281,11 +283,11 @@ def test_a_slave_that_is_not_kept_hears_why(shell):
 def test_a_relay_that_leads_to_itself_says_so(shell):
     (shell.folder / "folder").mkdir()
     a, b = shell.socket, str(shell.folder / "folder" / ".." / "m.sock")
-    relay = shell.start("relay", a, b)
+    program = shell.start("relay", a, b)
     wait_until_listening(a)
     with Interface(a) as slave:
         last_error(slave, "disconnected by the peer: the relay leads to itself")
-    _, said = interrupt(relay)
+    _, said = interrupt(program)
     assert f"{b} is the relay's own socket" in said
 
 
@@ -304,6 +306,14 @@ def linked_slave(relayed: Relayed):
     with Interface(relayed.slaves) as slave:
         slave.wait_connected(TIMEOUT)
         yield slave
+
+
+def test_the_page_has_the_numbers_of_the_command():
+    text = " ".join((ROOT / "docs" / "howto" / "relay.md").read_text().split())
+    assert f"Both ends have {relay_pair.HANDSHAKE_TIMEOUT:g} seconds, in all" in text
+    assert f"At most {relay.MOST_WAITING} pairs" in text
+    (wait,) = (option for option in relay.command.params if option.name == "timeout")
+    assert f"for `--wait` seconds, {wait.default} without the option" in text
 
 
 USAGE = {
