@@ -116,14 +116,15 @@ class Process:
 
 
 def processes(pids: Iterable[int] | None = None) -> list[Process]:
-    """The processes that show interfaces and may be read, by pid.
+    """The processes that show interfaces and may be read, the oldest first.
 
     Args:
         pids: only these; None: all. One that has ended, that we may not read, or that shows
             nothing is left out.
     """
-    found = (_process(pid) for pid in sorted(set(all_pids() if pids is None else pids)))
-    return [process for process in found if process is not None]
+    found = map(_process, set(all_pids() if pids is None else pids))
+    shown = [process for process in found if process is not None]
+    return sorted(shown, key=lambda process: (process.started, process.pid))
 
 
 def _process(pid: int) -> Process | None:

@@ -20,7 +20,7 @@ COMMANDS = {
     "play": "Send the packets of a pcap or pcapng file.",
     "relay": "Join two memif sockets directly: the relay passes no packets.",
     "respond": "Answer pings for IPv4 and IPv6 addresses.",
-    "top": "Show queues, rates and the fill of rings, live.",
+    "top": "Show queues, rates and full rings of running programs, live.",
 }
 _VERSION = f"""libmemif-py {_install.VERSION}
 C APIs: 1.0 (libmemif.so.0), 4.0 (libmemif4/libmemif.so)
@@ -68,6 +68,10 @@ def cli() -> None:
       memif ping 192.168.1.1 -S /run/vpp/memif.sock -c 3
 
     \b
+    See what the programs that use this library do:
+      memif top
+
+    \b
     Connect two of these commands, in two terminals:
       memif respond 192.168.1.2 -S /tmp/memif.sock
       memif ping 192.168.1.2 -S /tmp/memif.sock
@@ -78,7 +82,8 @@ def cli() -> None:
 
     Each command takes `-S SOCKET`; in info, top, bridge and relay a SOCKET may stand without -S.
     Options may stand in the same word: `-S SOCKET,role=master,id=1`. Without a socket: MEMIF_SOCKET
-    if set, else /run/vpp/memif.sock; only bridge and relay need their two sides.
+    if set, else /run/vpp/memif.sock; only bridge and relay need their two sides, and top shows
+    running programs.
 
     Exit status: 0 success, 1 no answer or no connection, 2 wrong usage, 130 after Ctrl+C, except
     dump, ping and top, which Ctrl+C ends as their own end does, 143 after SIGTERM.

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import select
 import sys
 import termios
 import time
 import tty
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,75 +31,81 @@ _NO_LIMIT = 10_000
 """Columns of an output that is no terminal: no table is too wide for a file."""
 
 
+@dataclass(frozen=True)
+class Group:
+    """An interface: its title, and a row for each queue and direction."""
+
+    title: str
+    rows: list[dict[str, Any]]
+
+
 def is_live(as_json: bool) -> bool:
     """Whether each update replaces the last one, on a terminal."""
     return sys.stdout.isatty() and not as_json
 
 
 @contextlib.contextmanager
-def screen(as_json: bool) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
-    """A function that shows rows. On a terminal they replace the last ones, else they follow."""
+def screen(as_json: bool) -> Iterator[Callable[[Any, list[Group]], None]]:
+    """A function that shows an update: a value for JSON, else groups.
+
+    On a terminal they replace the last ones, else they follow.
+    """
     if as_json:
-        yield lambda rows: click.echo(json_text(rows))
+        yield lambda value, _groups: click.echo(json_text(value))
         return
     from rich.console import Console
 
     if not is_live(as_json):
         console = Console(width=_NO_LIMIT)
-        yield lambda rows: console.print(_Tables(rows))
+        yield lambda _value, groups: console.print(_Tables(groups))
         return
     from rich.live import Live
 
     with Live(console=Console(), auto_refresh=False) as live:
-        yield lambda rows: live.update(_Tables(rows, "q: end"), refresh=True)
+        yield lambda _value, groups: live.update(_Tables(groups, "q: end"), refresh=True)
 
 
 class _Tables:
-    """One table for each interface. All have the same columns, one below the other."""
+    """One table for each group. All have the same columns, one below the other."""
 
-    def __init__(self, rows: list[dict[str, Any]], last: str = "") -> None:
+    def __init__(self, groups: list[Group], last: str = "") -> None:
         """`last` is a line below all tables."""
-        self._rows = [(row, _cells(row)) for row in rows]
+        self._groups = [(group.title, [_cells(row) for row in group.rows]) for group in groups]
         self._last = last
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.text import Text
 
-        all_cells = [cells for _, cells in self._rows]
+        all_cells = [cells for _, rows in self._groups for cells in rows]
         columns: tuple[str, ...] = _ALL_COLUMNS
         while len(columns) > _FEWEST and _width(console, all_cells, columns) > options.max_width:
             columns = columns[:-1]
-        widths = [max(len(cells[name]) for cells in all_cells) for name in columns]
-        by_interface = itertools.groupby(
-            self._rows, lambda pair: (pair[0]["socket"], pair[0]["id"])
-        )
-        for _, pairs in by_interface:
-            group = list(pairs)
-            yield Text(printable(_title(group[0][0])), style="italic", overflow="fold")
-            yield _table([cells for _, cells in group], columns, widths)
+        widths = [max((len(cells[name]) for cells in all_cells), default=0) for name in columns]
+        for title, rows in self._groups:
+            yield Text(printable(title), style="italic", overflow="fold")
+            if rows:
+                yield _table(rows, columns, widths)
             yield ""
         if self._last:
             yield Text(self._last, style="dim")
 
 
-def _title(row: dict[str, Any]) -> str:
-    state = row["last_error"] or "no peer has connected yet"
-    if row["connected"]:
-        state = f"connected to {row['peer'] or '?'}, version {row['version']}"
-    return f"{row['socket']} (id {row['id']}, {row['role']}): {state}"
-
-
 def _cells(row: dict[str, Any]) -> dict[str, str]:
     is_tx = row["direction"] == "tx"
+    rate = row["bits_per_second"]
     return {
         "": f"{row['direction']} {row['queue']}",
-        "packets/s": f"{row['packets_per_second']:,.0f}",
-        "Gbit/s": f"{row['bits_per_second'] / 1e9:.3f}",
+        "packets/s": _number(row["packets_per_second"]),
+        "Gbit/s": "-" if rate is None else f"{rate / 1e9:.3f}",
         "ring": "-" if row["ring_fill"] is None else f"{row['ring_fill']}/{row['ring_size']}",
-        "packets": f"{row['packets']:,}",
-        "full": str(row["full"]) if is_tx else "",
-        "interrupts": str(row["interrupts"]) if is_tx else "",
+        "packets": _number(row["packets"]),
+        "full": _number(row["full"]) if is_tx else "",
+        "interrupts": _number(row["interrupts"]) if is_tx else "",
     }
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
 
 
 def _table(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`memif top`: queues, rates and the fill of rings, live."""
+"""`memif top`: queues, rates and rings, live, of running programs or of interfaces of ours."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from libmemif_py import MemifError, errors
 from libmemif_py.counters import each_queue
@@ -19,13 +20,13 @@ from . import stop
 from .options import (
     EXAMPLES_FIRST,
     InterfaceOptions,
-    default_socket,
     interface_options,
     options_of,
     say,
     sockets_option,
 )
-from .screen import Keys, is_live, screen
+from .processes import Watch
+from .screen import Group, Keys, is_live, screen
 from .waiting import FOREVER
 
 if TYPE_CHECKING:
@@ -99,6 +100,13 @@ class _Watched:
             }
 
 
+_OF_SOCKETS = (
+    "what", "role", "id", "secret_file", "queues", "ring_size", "buffer_size", "protocol", "mode",
+    "timeout",
+)  # fmt: skip
+"""The parameters that make sense for an interface of our own."""
+
+
 @click.command("top", context_settings=EXAMPLES_FIRST)
 @click.argument("words", metavar="[SOCKET]...", nargs=-1)
 @sockets_option()
@@ -107,6 +115,15 @@ class _Watched:
     help="Seconds between updates.",
 )  # fmt: skip
 @click.option("-n", "count", type=click.IntRange(1), help="End after this many updates.")
+@click.option(
+    "--pid", "pids", type=click.IntRange(1), multiple=True, metavar="PID",
+    help="Show only this process; may be repeated. Not with SOCKET.",
+)  # fmt: skip
+@click.option(
+    "--prometheus", "exporter", is_flag=False, flag_value="-", metavar="[ADDRESS:PORT]",
+    help="Serve metrics of the processes for Prometheus; without ADDRESS:PORT print them once. "
+    "Not with SOCKET.",
+)  # fmt: skip
 @click.option(
     "--packets", "what", type=click.Choice(["drop", "echo", "keep"]), default="drop",
     show_default=True, help="Drop packets, send them back, or keep them in the ring.",
@@ -119,47 +136,104 @@ def command(
     sockets: tuple[str, ...],
     delay: float,
     count: int | None,
+    pids: tuple[int, ...],
+    exporter: str | None,
     what: str,
     as_json: bool,
 ) -> None:
-    """Connect to each SOCKET (or listen), and show its queues: rates, totals, fill of the rings.
+    """Show queues live: rates, totals, fill of the rings.
 
-    Without SOCKET: MEMIF_SOCKET if set, else /run/vpp/memif.sock. A SOCKET may have its own
-    options: SOCKET,role=master,id=1,queues=2. The command is one end of each memif and shows its
-    own counts. It cannot show a memif between two other programs. The fill of a ring is in slots; a
-    long packet takes several. `--json` also shows the fill in packets.
+    Without SOCKET, of all running programs that use this library, in C or Python: as root of all
+    users, otherwise of your own. Looking does not slow them down. A program that was started with
+    LIBMEMIF_STATS=0 is not shown, nor one with raised privileges.
+
+    With SOCKET, connect to each (or listen) and show the queues of this end. A SOCKET may have its
+    own options: SOCKET,role=master,id=1,queues=2. `--role` and the options after it, and
+    `--packets`, need a SOCKET. Use this for peers that use another library.
+
+    The fill of a ring is in slots; a long packet takes several. Of its own end, `--json` also shows
+    the fill in packets. A rate or fill that is not known is `-`, in JSON `null`.
 
     On a terminal, the key q ends the command. A narrow terminal shows fewer columns.
 
     \b
     Examples:
-      memif top /tmp/memif.sock
+      memif top
+      memif top --pid 4711 --json -n 1
+      memif top --prometheus 127.0.0.1:9105
       memif top /run/vpp/memif.sock,id=1 /run/vpp/memif.sock,id=2 -d 0.5
       memif top @abstract,role=master --packets echo --json -n 10
 
-    Exit status: 0 after `-n` updates, q or Ctrl+C, 1 if there was no link within `--wait` or the
-    reader of the output left, 2 wrong usage, 143 after SIGTERM.
+    Exit status: 0 after `-n` updates, q or Ctrl+C, 1 if there was no link within `--wait`, a PID
+    shows nothing or the reader of the output left, 2 wrong usage, 143 after SIGTERM.
     """
+    named = (*sockets, *words)
+    _check(bool(named), pids, exporter, as_json)
     with stop.by_ctrl_c(), contextlib.ExitStack() as stack:
-        watched = []
-        is_drawn = threading.Event()  # then the screen shows the state of each link
-        if is_live(as_json) and options.patience is None:
-            is_drawn.set()
-        tell = lambda text: None if is_drawn.is_set() else say(text)  # noqa: E731
-        for word in (*sockets, *words) or (default_socket(),):
-            watched.append(_Watched(options_of(word, options), what, tell))
-            stack.callback(watched[-1].close)
-        for one in watched:
-            one.options.wait_if_limited(one.interface)
-        if is_live(as_json):
-            is_drawn.set()
+        if exporter is not None:
+            from .exporter import export
+
+            export(exporter, pids)
+            return
+        update = _of_sockets(named, options, what, as_json, stack) if named else Watch(pids).update
         show = stack.enter_context(screen(as_json))
         keys = Keys(wanted=is_live(as_json))
         stack.enter_context(keys.read())
         for number in itertools.count(1):
             if keys.end_within(delay):
                 return
-            show([row for one in watched for row in one.rows()])
+            show(*update())
             sys.stdout.flush()
             if number == count:
                 return
+
+
+def _check(has_socket: bool, pids: tuple[int, ...], exporter: str | None, as_json: bool) -> None:
+    """Raise UsageError for options that do not go together."""
+    context = click.get_current_context()
+    if has_socket:
+        wrong = "--pid" if pids else "--prometheus" if exporter is not None else ""
+        if wrong:
+            raise click.UsageError(f"{wrong} is about running programs, leave out SOCKET")
+        return
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in _OF_SOCKETS and source == ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[0]} needs a SOCKET")
+    if exporter is not None and as_json:
+        raise click.UsageError("--prometheus and --json are two formats, choose one")
+
+
+def _of_sockets(
+    words: tuple[str, ...],
+    options: InterfaceOptions,
+    what: str,
+    as_json: bool,
+    stack: contextlib.ExitStack,
+) -> Callable[[], tuple[list[dict[str, Any]], list[Group]]]:
+    """Open an interface for each; the function looks at them."""
+    watched = []
+    is_drawn = threading.Event()  # then the screen shows the state of each link
+    if is_live(as_json) and options.patience is None:
+        is_drawn.set()
+    tell = lambda text: None if is_drawn.is_set() else say(text)  # noqa: E731
+    for word in words:
+        watched.append(_Watched(options_of(word, options), what, tell))
+        stack.callback(watched[-1].close)
+    for one in watched:
+        one.options.wait_if_limited(one.interface)
+    if is_live(as_json):
+        is_drawn.set()
+
+    def update() -> tuple[list[dict[str, Any]], list[Group]]:
+        groups = [Group(_title(rows[0]), rows) for rows in (list(one.rows()) for one in watched)]
+        return [row for group in groups for row in group.rows], groups
+
+    return update
+
+
+def _title(row: dict[str, Any]) -> str:
+    state = row["last_error"] or "no peer has connected yet"
+    if row["connected"]:
+        state = f"connected to {row['peer'] or '?'}, version {row['version']}"
+    return f"{row['socket']} (id {row['id']}, {row['role']}): {state}"

@@ -141,7 +141,7 @@ def test_the_terminals_of_a_page_show_what_it_says(page, places):
 
 def test_each_page_about_a_tool_runs_in_terminals():
     pages = {page.stem for page in TERMINALS}
-    assert pages == {"capture", "command", "prometheus", "relay", "scapy"}
+    assert pages == {"capture", "command", "prometheus", "relay", "scapy", "watching"}
 
 
 def test_a_line_that_is_not_shown_is_noticed(places):

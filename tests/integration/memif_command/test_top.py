@@ -54,7 +54,8 @@ def drawn(width: int) -> list[str]:
     """Two interfaces, of which one counts much more than the other."""
     rows = [row("/run/vpp/memif.sock", 0, 1), row("/run/vpp/other.sock", 12, 40_000_000)]
     output = io.StringIO()
-    Console(file=output, width=width).print(screen._Tables(rows))
+    groups = [screen.Group(row["socket"], [row]) for row in rows]
+    Console(file=output, width=width).print(screen._Tables(groups))
     return output.getvalue().splitlines()
 
 
