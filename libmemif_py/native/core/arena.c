@@ -177,7 +177,7 @@ bool mif_arena_has_queues(const void *handle, uint32_t qid)
 void mif_arena_share(void)
 {
     pthread_mutex_lock(&lock);
-    for (uint32_t qid = 0; !shared && qid < MIF_MAX_QUEUES; qid++)
+    for (uint32_t qid = 0; qid < MIF_MAX_QUEUES; qid++)
         if (opened_queues[qid] > 0 &&
             !mif_segment_place(qid, 0, opened_queues[qid], queues_of(qid)))
             (void)mprotect(queues_of(qid), opened_queues[qid], PROT_READ | PROT_WRITE);
@@ -187,24 +187,20 @@ void mif_arena_share(void)
 
 /* A thread with a stale handle may be about to write the busy mark of a queue that it does not own,
  * so the pages stay writable throughout. */
-static int make_private(uint32_t qid)
+static bool make_private(uint32_t qid)
 {
-    void *at = mmap(queues_of(qid), opened_queues[qid], PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-    return at == MAP_FAILED ? mif_call_failed("mmap") : MIF_ERR_SUCCESS;
+    return mmap(queues_of(qid), opened_queues[qid], PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
 }
 
-int mif_arena_unshare(void)
+void mif_arena_unshare(void)
 {
-    int err = MIF_ERR_SUCCESS;
     pthread_mutex_lock(&lock);
-    for (uint32_t qid = 0; err == MIF_ERR_SUCCESS && qid < MIF_MAX_QUEUES; qid++)
-        if (opened_queues[qid] > 0)
-            err = make_private(qid);
-    if (err == MIF_ERR_SUCCESS)
-        shared = false;
+    shared = false;
+    for (uint32_t qid = 0; qid < MIF_MAX_QUEUES; qid++)
+        if (opened_queues[qid] > 0 && !make_private(qid))
+            shared = true; /* pages of a file that nobody finds any more; a child must not write */
     pthread_mutex_unlock(&lock);
-    return err;
 }
 
 int mif_why_not(const void *handle, uint32_t qid, enum mif_direction direction)

@@ -154,7 +154,7 @@ bool mif_arena_has_queues(const void *handle, uint32_t qid);
  * that are opened later are so from the start. The other undoes it. Queues read as zeroes after
  * both, so no connection may be open. */
 void mif_arena_share(void);
-int mif_arena_unshare(void);
+void mif_arena_unshare(void);
 /* In a forked child: the queues are copies of the parent's, and none has an owner any more. */
 void mif_arena_forked(void);
 /* In a forked child: all cells are free and read as zeroes. */

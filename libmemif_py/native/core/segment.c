@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef F_SEAL_FUTURE_WRITE
@@ -49,8 +48,6 @@ static struct {
     struct mif_segment_header at; /* a private copy */
     uint64_t next;                /* the first page that is left for queues */
     int fd;
-    dev_t device;
-    ino_t inode;
     uint32_t users;
 } segment;
 
@@ -100,11 +97,8 @@ static bool may_have(uint64_t size)
 static const char *fill(int fd, const struct mif_segment_header *at)
 {
     const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
-    struct stat about;
     if (ftruncate(fd, (off_t)at->size) != 0)
         return "ftruncate";
-    if (fstat(fd, &about) != 0)
-        return "fstat";
     void *base = mmap(NULL, at->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (base == MAP_FAILED)
         return "mmap";
@@ -114,8 +108,6 @@ static const char *fill(int fd, const struct mif_segment_header *at)
     }
     (void)madvise(base, at->size, MADV_DONTDUMP); /* a dump would take a page for each hole */
     segment.base = base;
-    segment.device = about.st_dev;
-    segment.inode = about.st_ino;
     return NULL;
 }
 
@@ -138,18 +130,10 @@ static void make(const char *api)
     memcpy(segment.base, &at, sizeof(at));
 }
 
-/* The program may have closed our descriptor, and the number may be another file's. */
-static void close_file(void)
-{
-    struct stat about;
-    if (fstat(segment.fd, &about) == 0 && about.st_dev == segment.device &&
-        about.st_ino == segment.inode)
-        (void)close(segment.fd);
-}
-
 /* The pages between have moved to the arena; other memory may be in their place. */
-static void drop_window(void)
+static void drop(void)
 {
+    (void)close(segment.fd);
     (void)munmap(segment.base, segment.at.blocks);
     if (segment.next < segment.at.size)
         (void)munmap(segment.base + segment.next, segment.at.size - segment.next);
@@ -159,8 +143,9 @@ static void drop_window(void)
 void mif_segment_open(const char *api)
 {
     segment.users++;
-    if (segment.base == NULL && mif_stats_wanted())
-        make(api);
+    if (segment.base != NULL || !mif_stats_wanted())
+        return;
+    make(api);
     if (segment.base != NULL)
         mif_arena_share();
 }
@@ -169,19 +154,15 @@ void mif_segment_close(void)
 {
     if (segment.users == 0 || --segment.users > 0 || segment.base == NULL)
         return;
-    if (mif_arena_unshare() != MIF_ERR_SUCCESS)
-        return;
-    close_file();
-    drop_window();
+    mif_arena_unshare();
+    drop();
 }
 
 void mif_segment_forked(void)
 {
     segment.users = 0;
-    if (segment.base == NULL)
-        return;
-    close_file();
-    drop_window();
+    if (segment.base != NULL)
+        drop();
 }
 
 /* ---- pages ---- */

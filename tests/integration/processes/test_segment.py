@@ -186,18 +186,6 @@ def test_it_goes_with_the_last_interface_and_the_next_begins_at_zero(tmp_path):
             assert segment.NAME not in maps.read()
 
 
-def test_a_descriptor_that_the_program_took_stays_its_own(tmp_path):
-    with pair(tmp_path):
-        number = our_descriptor()
-        os.close(number)  # as closefrom() of a program that becomes a daemon
-        assert os.open("/dev/null", os.O_RDONLY) == number
-        assert process() is None
-    try:
-        assert os.path.samestat(os.fstat(number), os.stat("/dev/null"))
-    finally:
-        os.close(number)
-
-
 def test_a_process_with_few_descriptors_left_keeps_none_for_rings(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken = [os.open("/dev/null", os.O_RDONLY) for _ in range(64)]
