@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.builds import ROOT, environment, run
+from support.frames import FRAMES, tcpdump_keeps
 from support.memif_command import capture, packets
 from support.programs import TIMEOUT
 from support.wireshark import EXTCAP, Tshark
@@ -197,9 +198,32 @@ def test_both_kinds_of_packets_are_offered(tshark):
     assert "RAW" in listed
 
 
-def test_a_capture_filter_is_refused():
-    words = ["--extcap-interface", "memif", "--extcap-capture-filter", "icmp"]
-    assert "use a display filter" in Tshark.ask_extcap(*words).stdout
+def test_tshark_captures_what_its_filter_takes(tshark, path, tmp_path):
+    frames = list(FRAMES.values())
+    expression = "icmp or vlan 5"
+    wanted = tcpdump_keeps(tmp_path, frames, expression)
+    assert 0 < len(wanted) < len(frames)
+    target = tmp_path / "captured.pcapng"
+    words = ["-i", f"memif:{path}", "-f", expression, "-c", len(wanted), "-w", target]
+    with Interface(path, role="master") as peer, tshark.start(*words) as program:
+        for frame in frames:
+            peer.send(frame, TIMEOUT)
+        assert program.wait() == 0
+        assert "Error" not in program.errors
+    assert capture(target) == wanted
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"), [("icmp or vlan 5", ""), ("imcp", "filter 'imcp': .+"), ("", "")]
+)
+def test_wireshark_is_told_what_is_wrong_with_a_filter(expression, said):
+    words = ["--extcap-interface", "memif", "--extcap-capture-filter", expression]
+    assert re.fullmatch(said, Tshark.ask_extcap(*words).stdout.strip())
+
+
+def test_a_wrong_filter_ends_the_capture_with_a_reason(tshark, path):
+    said = tshark.run("-i", "memif", "-f", "imcp", "-c", 1, status=None).stderr
+    assert "filter 'imcp': " in said
 
 
 def test_wireshark_reads_the_version(tmp_path):

@@ -15,6 +15,7 @@ import click
 from libmemif_py import MemifError, _install
 
 from ..capture import writer_for
+from ..filtering import filter_for
 from ..formats import pcapng
 from ..options import EXAMPLES_FIRST, InterfaceOptions, interface_options, options_of
 from .config import config_of
@@ -35,7 +36,6 @@ _UNQUOTED = "/@.,=+-_: "
 _LONGEST_NAME = 120
 _PATIENCE = 10
 _BURST = 256
-_NO_FILTERS = "a memif has no capture filters: use a display filter"
 
 
 # ---- interfaces ----
@@ -83,13 +83,20 @@ def _with_interface(name: str | None, options: InterfaceOptions) -> InterfaceOpt
 # ---- capture ----
 
 
-def _capture(options: InterfaceOptions, file: BinaryIO) -> None:
-    """Copy packets into the file until its reader leaves. Raises NoAnswer, UsageError."""
-    sink = writer_for(file, "", "pcapng", options.mode, pcapng.WHOLE, (options.socket,))
+def _capture(options: InterfaceOptions, text: str | None, file: BinaryIO) -> None:
+    """Copy packets into the file until its reader leaves. Raises NoAnswer, UsageError.
+
+    `text` is a filter of packets, or None for all.
+    """
+    if text:
+        filter_for(text, options.mode)  # a wrong one makes no interface
+    names = (options.socket,)
+    sink = writer_for(file, "", "pcapng", options.mode, pcapng.WHOLE, names, text or "")
     try:
         file.flush()
         # Wireshark takes every word on stderr for a failure.
         with options.open(lambda _: None) as interface:
+            interface.set_filter(text or None)
             _copy(options, interface, sink, file)
     except BrokenPipeError:
         return
@@ -142,7 +149,7 @@ def _take(interface: Interface, queue: int, sink: pcapng.Writer) -> None:
 @click.option("--fifo", "_fifo", metavar="FILE", help="Where Wireshark reads packets.")
 @click.option(
     "--extcap-capture-filter", "text", metavar="FILTER",
-    help="Refused: only display filters work. Without --capture: say so.",
+    help="Capture only packets that match, as for tcpdump. Without --capture: say what is wrong.",
 )  # fmt: skip
 @click.option("--extcap-version", "_version", metavar="VERSION", help="Wireshark's; it is ignored.")
 @interface_options(wait=None)
@@ -184,15 +191,21 @@ def command(
     elif asked == "config":
         _print(config_of(context.command, any_socket=name == _ANY))
     elif asked == "capture" and file is not None:
-        if text:
-            raise click.UsageError(_NO_FILTERS)
-        _capture(chosen, file)
+        _capture(chosen, text, file)
     elif asked is None and text is not None:
-        click.echo(_NO_FILTERS)  # whatever is printed means that the filter is wrong
+        _check_filter(text, chosen.mode)
     else:
         raise click.UsageError(
             "expected --extcap-interfaces, --extcap-dlts, --extcap-config, or --capture with --fifo"
         )
+
+
+def _check_filter(text: str, mode: str) -> None:
+    """Print what is wrong. Nothing on stdout means that the filter is good."""
+    try:
+        filter_for(text, mode)
+    except click.ClickException as error:
+        click.echo(error.format_message())
 
 
 def _print(lines: Iterator[str]) -> None:
