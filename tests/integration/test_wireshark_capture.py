@@ -55,9 +55,42 @@ def test_tshark_lists_each_master_as_an_interface(tshark, path):
     assert re.search(rf"\(memif: what \S+ \(pid {os.getpid()}\) sends to you\)$", own[0])
 
 
+@pytest.mark.parametrize("role", ["master", "slave"])
+def test_each_interface_of_a_program_is_one_to_capture_from(tshark, path, role):
+    options = {"role": role, "id": 7, "retry_interval": 0.1}
+    with Interface(path, **options) as peer:
+        lines = tshark.run("-D").stdout.splitlines()
+        name = f"memif:{path},id=7" if role == "master" else f"memif:{path},role=master,id=7"
+        (shown,) = [line for line in lines if f". memif:{path}" in line]
+        assert shown.partition(" ")[2].startswith(f"{name} (memif: what ")
+        assert f"(pid {os.getpid()})" in shown
+        assert shown.endswith(" to you)" if role == "master" else " to you, once it connects)")
+        with tshark.start("-i", name, "-c", 1) as program:
+            peer.send(bytes(60), TIMEOUT)
+            assert program.wait() == 0
+            assert "Error" not in program.errors
+
+
+def test_a_memif_that_is_connected_is_not_offered_as_if_it_could_be_tapped(path):
+    with Interface(path, role="master"), Interface(path) as slave:
+        slave.wait_connected(TIMEOUT)
+        shown = [f["display"] for k, f in sentences("--extcap-interfaces") if k == "interface"]
+    own = [text for text in shown if f"(pid {os.getpid()})" in text]
+    assert len(own) == 2
+    for text in own:
+        assert text.endswith(" is connected, only memif bridge can show this")
+
+
 def test_the_page_shows_the_interfaces_as_they_are(tshark):
-    (shown,) = re.findall(r"^\d+\. (memif:\S+) (\(.*\))$", PAGE.read_text(), re.M)
-    assert shown == ("memif:/run/vpp/memif.sock", "(memif: what vpp_main (pid 77) sends to you)")
+    shown = re.findall(r"^\d+\. (memif:\S+) \((.*)\)$", PAGE.read_text(), re.M)
+    assert shown == [
+        ("memif:/run/vpp/memif.sock", "memif: what vpp_main (pid 77) sends to you"),
+        ("memif:@a", "memif: app (pid 88) is connected, only memif bridge can show this"),
+        (
+            "memif:@b,role=master",
+            "memif: what app (pid 88) sends to you, once it connects",
+        ),
+    ]
     any_socket = "(memif: what the other end of a socket sends to you)"
     assert f". memif {any_socket}\n" in PAGE.read_text()
     assert f" memif {any_socket}\n" in tshark.run("-D").stdout

@@ -19,8 +19,8 @@ from ..filtering import filter_for
 from ..formats import pcapng
 from ..options import EXAMPLES_FIRST, InterfaceOptions, interface_options, options_of
 from .config import config_of
+from .offers import offers
 from .sentences import sentence
-from .sockets import Listener, listeners
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,20 +45,10 @@ def _interfaces() -> Iterator[str]:
     yield sentence("extcap", version=_install.VERSION)
     any_socket = "memif: what the other end of a socket sends to you"
     yield sentence("interface", value=_ANY, display=any_socket)
-    for listener in listeners():
-        name = _name_of(listener.path)
+    for offer in offers():
+        name = _PREFIX + quote(offer.word, safe=_UNQUOTED, errors="surrogateescape")
         if len(name) <= _LONGEST_NAME:
-            yield sentence("interface", value=name, display=_shown(listener))
-
-
-def _name_of(path: str) -> str:
-    return _PREFIX + quote(path, safe=_UNQUOTED, errors="surrogateescape")
-
-
-def _shown(listener: Listener) -> str:
-    pid = listener.pid
-    program = f"{listener.program} (pid {pid})" if pid else "the program on this socket"
-    return f"memif: what {program} sends to you"
+            yield sentence("interface", value=name, display=offer.text)
 
 
 def _link_types() -> Iterator[str]:

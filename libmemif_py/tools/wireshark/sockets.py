@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_PROC = Path("/proc")
+PROC = Path("/proc")
 # A line of /proc/net/unix for a socket that listens and keeps the borders of messages:
 # address, references, protocol, flags, type, state, inode, path.
 _LISTENING = re.compile(
@@ -48,11 +48,11 @@ class Listener:
 
 def listeners() -> list[Listener]:
     """All that this process can see, sorted by path."""
-    listed = [(int(i), os.fsdecode(p)) for i, p in _LISTENING.findall(_read(_PROC / "net/unix"))]
+    listed = [(int(i), os.fsdecode(p)) for i, p in _LISTENING.findall(_read(PROC / "net/unix"))]
     owners = _owners({inode for inode, _ in listed}) if listed else {}
     found: dict[str, Listener] = {}
     for inode, shown in listed:
-        process = _PROC / str(owners[inode]) if inode in owners else None
+        process = PROC / str(owners[inode]) if inode in owners else None
         path = _path(shown, process)
         if path and not _is_other(path) and ("memif" in path or _has_loaded_it(process)):
             found[path] = Listener(path, owners.get(inode, 0), _name(process))
@@ -77,13 +77,24 @@ def _name(process: Path | None) -> str:
 
 def _path(shown: str, process: Path | None) -> str:
     """The path to connect to, or nothing if the socket cannot be reached from here."""
-    if shown.startswith(_ZERO):
-        return shown.rstrip(_ZERO) if len(os.fsencode(shown)) == _FULL_ADDRESS else shown
-    if not shown.startswith("/") and process is not None:
+    if shown.startswith(_ZERO) and len(os.fsencode(shown)) == _FULL_ADDRESS:
+        shown = shown.rstrip(_ZERO)
+    return reachable(shown, process, exists=True)
+
+
+def reachable(path: str, process: Path | None, *, exists: bool) -> str:
+    """The path of a process's socket as it is for us; nothing if it cannot be reached from here.
+
+    `exists`: the process listens there. Otherwise we can, if there is a folder.
+    """
+    if path.startswith(_ZERO):
+        return path
+    if not path.startswith("/") and process is not None:
         # Relative to the folder in which the process began to listen, most likely that of now.
         with contextlib.suppress(OSError):
-            shown = os.path.normpath(os.path.join(os.readlink(process / "cwd"), shown))
-    return shown if shown.startswith("/") and _is_socket(shown) else ""
+            path = os.path.normpath(os.path.join(os.readlink(process / "cwd"), path))
+    is_here = _is_socket(path) if exists else os.path.isdir(os.path.dirname(path))
+    return path if path.startswith("/") and is_here else ""
 
 
 def _is_socket(path: str) -> bool:
@@ -101,7 +112,7 @@ def _owners(inodes: set[int]) -> dict[int, int]:
     """Which process has each of these sockets, of those that we may look into."""
     links = {f"socket:[{inode}]": inode for inode in inodes}
     owners: dict[int, int] = {}
-    for process in _PROC.iterdir():
+    for process in PROC.iterdir():
         if process.name.isdecimal():
             for link in _descriptors(process):
                 if link in links:
