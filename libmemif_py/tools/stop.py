@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from sys import UnraisableHookArgs
     from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_HELD = (*_SIGNALS, signal.SIGALRM)
+_SOON = 0.01
 
 
 class Stopped(BaseException):
@@ -28,6 +32,7 @@ def install() -> None:
     """From now on these signals raise Stopped. A second one ends the process at once."""
     for number in _SIGNALS:
         signal.signal(number, _stop)
+    sys.unraisablehook = _raise_again
 
 
 @contextlib.contextmanager
@@ -48,7 +53,7 @@ def held() -> Iterator[None]:
     would still run the handler here.
     """
     noted: list[int] = []
-    before = {number: signal.signal(number, lambda n, _: noted.append(n)) for number in _SIGNALS}
+    before = {number: signal.signal(number, lambda n, _: noted.append(n)) for number in _HELD}
     try:
         yield
     finally:
@@ -62,3 +67,20 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     for each in _SIGNALS:
         signal.signal(each, signal.SIG_DFL)
     raise Stopped(number)
+
+
+def _raise_again(lost: UnraisableHookArgs) -> None:
+    """What is raised in `__del__`, or when a weak reference dies, Python prints and forgets.
+
+    A timer raises it again, outside of this function, which would only lose it once more.
+    """
+    stopped = lost.exc_value
+    if not isinstance(stopped, Stopped):
+        sys.__unraisablehook__(lost)
+        return
+
+    def alarm(_number: int, _frame: FrameType | None) -> None:
+        raise Stopped(stopped.number)
+
+    signal.signal(signal.SIGALRM, alarm)
+    signal.setitimer(signal.ITIMER_REAL, _SOON)
