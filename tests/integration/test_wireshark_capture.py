@@ -169,7 +169,8 @@ def test_a_wrong_setting_ends_the_capture_with_a_reason(tshark, path, tmp_path, 
         # Wireshark waits like this. Nothing comes, or the beginning of a capture at most.
         fifo.read_bytes()
         assert program.wait() != 0
-        assert program.errors
+        assert program.errors.startswith("memif-extcap: ")
+        assert program.errors.count("\n") == 1
 
 
 @pytest.mark.parametrize("role", ["master", "slave"])

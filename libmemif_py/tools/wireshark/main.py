@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from .. import stop
 from ..extras import install_command
-from ..main import NO_ANSWER, OK, run
+from ..main import NO_ANSWER, OK, USAGE, run
 from .sentences import sentence
 
 if TYPE_CHECKING:
@@ -42,9 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(words: list[str], file: BinaryIO | None) -> object:
+    import click
+
     from .command import command
 
-    status = command.main(words, prog_name=_NAME, standalone_mode=False, obj=file)
+    try:
+        status = command.main(words, prog_name=_NAME, standalone_mode=False, obj=file)
+    except click.UsageError as error:
+        # Wireshark's user did not type the command, so there is nothing to tell of its usage.
+        print(f"{_NAME}: {error.format_message()}", file=sys.stderr)
+        return USAGE
     sys.stdout.flush()
     return status
 
