@@ -6,12 +6,16 @@ others. The copy is built once; then each addition is used, and tests of the cop
 """
 
 import re
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from support.builds import PYTHON, ROOT, STANDARD, Installed, environment, run
+from support.wireshark import Reader, shared_folder
+
+from libmemif_py.tools.formats import control_trace, pcapng
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 PATH = re.compile(r"`([\w.*-]+/[\w.*/-]+|[A-Z]+\.md)`")
@@ -104,6 +108,11 @@ MESSAGE = [
         r"            waiting = self\._exchange\(waiting\)\n",
         '        note = self.wire.encode(self.wire.Note(b"hello"), 512)\n'
         '        self._do("master", "NOTE", lambda: self.machines["master"].receive(note))\n',
+    ),
+    # the dissector
+    After(
+        r"        text\(96,.*\n    \} \},\n",
+        '    { name = "NOTE", from = SLAVE, fields = { text(32, "Text", "text") } },\n',
     ),
     # tests
     After(r"^    Init,\n(?=    WireError,)", "    Note,\n"),
@@ -433,6 +442,17 @@ def test_the_drawings_show_a_new_message(copy):
     for path in DRAWINGS:
         assert path in named("A message")
         assert "NOTE" in (copy.sources / path).read_text()
+
+
+def test_wireshark_shows_a_new_message(copy):
+    """One that is not in memif.lua would fail test_wireshark_dissector.py."""
+    with shared_folder() as folder:
+        reader = Reader(folder, copy.installed.library_dir / "wireshark/plugins/memif.lua")
+        packet = struct.pack("<BBBBIIHHH32s94x", 1, 0, 0, 2, 0, 1, 512, 0, 9, b"hello")
+        with (folder / "trace.pcapng").open("wb") as file:
+            pcapng.PcapngWriter(file, control_trace.LINK_TYPE).write(packet, 0)
+        rows = reader.rows(folder / "trace.pcapng", ["memif.note.text", "_ws.expert.message"])
+    assert rows == [["hello", ""]]
 
 
 def test_a_new_subcommand_is_there_with_its_help(copy):

@@ -3,15 +3,13 @@
 
 import random
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.builds import ROOT
 from support.control_traces import entries_of, write_sample
-from support.wireshark import Reader
+from support.wireshark import Reader, shared_folder
 
 from libmemif_py.control import wire
 from libmemif_py.tools.formats import control_trace, pcapng
@@ -25,11 +23,8 @@ UINT16, UINT32, UINT64 = 2**16 - 1, 2**32 - 1, 2**64 - 1
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """One that every user may read: tshark runs as another."""
-    folder = Path(tempfile.mkdtemp(prefix="dissector-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    with shared_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """tshark in a home folder of its own, with what meson installs for it."""
 
+import contextlib
 import itertools
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from support.builds import run
@@ -52,17 +56,28 @@ class Tshark:
         return run([EXTCAP, *map(str, words)], status=status)
 
 
+@contextlib.contextmanager
+def shared_folder() -> Iterator[Path]:
+    """A folder that every user may read, which those of pytest are not."""
+    folder = Path(tempfile.mkdtemp(prefix="dissector-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
 class Reader:
     """tshark that reads captures, with the dissector as a plugin of its user.
 
     Wireshark 4.4 loads no plugins of a user who is root.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, plugin: Path = PLUGIN) -> None:
         """Another user may read in `home`."""
         self._home = home
         (home / PLUGIN_FOLDER).mkdir(parents=True)
-        (home / PLUGIN_FOLDER / PLUGIN.name).symlink_to(PLUGIN)
+        shutil.copy(plugin, home / PLUGIN_FOLDER)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
         self._environment = {**kept, "HOME": str(home)}
 
