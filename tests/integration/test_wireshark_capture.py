@@ -222,10 +222,11 @@ def test_the_socket_of_an_interface_is_not_asked_for(path):
     assert "--role" not in {fields.get("call") for _, fields in found}
 
 
-def test_both_kinds_of_packets_are_offered(tshark):
+def test_all_kinds_of_packets_are_offered(tshark):
     assert sentences("--extcap-dlts", "--extcap-interface", "memif") == [
         ("dlt", {"number": "1", "name": "EN10MB", "display": "Ethernet"}),
         ("dlt", {"number": "101", "name": "RAW", "display": "IP"}),
+        ("dlt", {"number": "147", "name": "USER0", "display": "punt-inject"}),
     ]
     listed = tshark.run("-L", "-i", "memif").stdout
     assert "EN10MB" in listed

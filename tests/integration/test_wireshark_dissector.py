@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Wireshark's dissector says of control messages what control/wire.py says, and what is wrong."""
 
+import contextlib
 import random
 import re
 from collections.abc import Iterator
@@ -9,13 +10,19 @@ from pathlib import Path
 import pytest
 from support.builds import ROOT
 from support.control_traces import entries_of, write_sample
+from support.memif_command import Shell, interrupt
+from support.programs import TIMEOUT
+from support.relays import Relayed
 from support.wireshark import Reader, shared_folder
 
+from libmemif_py import Interface
 from libmemif_py.control import wire
+from libmemif_py.tools import capture
 from libmemif_py.tools.formats import control_trace, pcapng
 from libmemif_py.tools.formats.control_trace import MASTER, RECEIVED, SENT, SLAVE, Entry
 
 PAGE = ROOT / "docs" / "howto" / "wireshark.md"
+TOLD = "memif control messages, link type USER0"
 SENDERS = {wire.Hello: MASTER, wire.Ack: MASTER, wire.Connected: MASTER}
 FDS = {wire.AddRegion: 1, wire.AddRing: 1}
 UINT16, UINT32, UINT64 = 2**16 - 1, 2**32 - 1, 2**64 - 1
@@ -46,10 +53,12 @@ def shown(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def write_trace(path: Path, entries: list[Entry], snaplen: int = pcapng.WHOLE) -> Path:
+def write_trace(
+    path: Path, entries: list[Entry], snaplen: int = pcapng.WHOLE, told: str = TOLD
+) -> Path:
     """Unlike TraceWriter it keeps each version as it is."""
     with path.open("wb") as file:
-        writer = pcapng.PcapngWriter(file, control_trace.LINK_TYPE, snaplen)
+        writer = pcapng.PcapngWriter(file, control_trace.LINK_TYPE, snaplen, ("memif",), told)
         for number, entry in enumerate(entries):
             writer.write(control_trace.encode(entry), number)
     path.chmod(0o644)
@@ -247,6 +256,43 @@ def test_texts_of_a_peer_cannot_control_a_terminal(reader, folder):
     said = reader.run("-V", "-r", trace) + reader.run("-r", trace)
     assert r'HELLO "a\x1b[2J\x0a\x07\xc2\x9b\xff", versions' in said
     assert re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", said) == []
+
+
+@pytest.mark.parametrize("version", [256, 512])
+def test_tshark_shows_what_a_relay_records(reader, folder, tmp_path, version):
+    trace = folder / "trace.pcapng"
+    with contextlib.ExitStack() as stack:
+        relayed = Relayed(Shell(tmp_path, stack), "--control-trace", trace)
+        with (
+            Interface(relayed.masters, role="master", version=version) as master,
+            Interface(relayed.slaves, version=version) as slave,
+        ):
+            slave.wait_connected(TIMEOUT)
+            master.wait_connected(TIMEOUT)
+        interrupt(relayed.program)
+    trace.chmod(0o644)
+    check_fields(reader, trace)
+    kinds = {row[0] for row in reader.rows(trace, ["memif.type"])}
+    assert set("1234567") <= kinds
+    wrong = ("out_of_range", "wrong_sender", "wrong_descriptors", "wrong_size", "no_version")
+    marked = " or ".join(f"memif.{name}" for name in wrong)
+    assert reader.run("-r", trace, "-Y", marked) == ""
+
+
+def test_a_trace_without_a_description_is_known_by_its_headers(reader, folder):
+    entries = [entry(HELLO), entry(HELLO, sender=3), entry(HELLO, direction=2)]
+    trace = write_trace(folder / "trace.pcapng", entries, told="")
+    assert reader.rows(trace, ["memif.hello.name"]) == [["m"], [""], [""]]
+
+
+def test_packets_of_punt_inject_are_none_of_its_messages(reader, folder):
+    trace = folder / "captured.pcapng"
+    with trace.open("wb") as file:
+        capture.writer_for(file, "", None, "punt-inject", 200).write(
+            control_trace.encode(entry(HELLO)), 0
+        )
+    trace.chmod(0o644)
+    assert reader.rows(trace, ["memif.hello.name"]) == [[""]]
 
 
 def test_what_is_no_control_trace_is_left_to_others(reader, folder):

@@ -55,6 +55,7 @@ def _link_types() -> Iterator[str]:
     """Of all modes. The capture itself names that of its own."""
     yield sentence("dlt", number=pcapng.ETHERNET, name="EN10MB", display="Ethernet")
     yield sentence("dlt", number=pcapng.RAW_IP, name="RAW", display="IP")
+    yield sentence("dlt", number=pcapng.USER0, name="USER0", display="punt-inject")
 
 
 def _with_interface(name: str | None, options: InterfaceOptions) -> InterfaceOptions:

@@ -318,8 +318,20 @@ local function add_message(data, header, tree)
     return message.name .. (words and " " .. words(values, items) or "")
 end
 
+-- Others use the link type too; memif itself records packets of the mode punt/inject with it. A trace
+-- says in its interfaces what it is. In a file without descriptions, the header has to be plausible.
+local description = Field.new("frame.interface_description")
+
 local function is_ours(tvb)
-    return tvb:len() >= HEADER_SIZE and tvb(0, 1):uint() == FORMAT
+    if tvb:len() < HEADER_SIZE or tvb(0, 1):uint() ~= FORMAT then
+        return false
+    end
+    local told = description()
+    if told then
+        return tostring(told.value):find("memif control messages", 1, true) == 1
+    end
+    local reserved = tvb(14, 2):uint()
+    return DIRECTIONS[tvb(1, 1):uint()] and ROLES[tvb(3, 1):uint()] and reserved == 0
 end
 
 -- Whatever was there for this link type before: what its user has chosen, for example.
