@@ -353,7 +353,7 @@ _KEYS = {
     "socket-owner": _Account(),
     "socket-group": _Account(),
 }
-_OF_MASTERS = ("socket_mode", "socket_owner", "socket_group")
+OF_MASTERS = ("socket_mode", "socket_owner", "socket_group")
 _SETTING = re.compile(r",([a-z-]+)=([^,]*)$")
 
 
@@ -364,7 +364,7 @@ def options_of(word: str, defaults: InterfaceOptions) -> InterfaceOptions:
     """
     path, values = parts_of(word, _KEYS)
     if values.get("role") == "slave":
-        values = dict.fromkeys(_OF_MASTERS) | values
+        values = dict.fromkeys(OF_MASTERS) | values
     return replace(defaults, socket=path, **values)
 
 

@@ -20,15 +20,17 @@ from libmemif_py.control import reactor, regions, socket_path, system
 from libmemif_py.control.listener import MAX_UNNAMED, SHORT_PAUSE
 from libmemif_py.control.sockets import ListeningSocket
 from libmemif_py.control.steps import Steps
+from libmemif_py.settings import access
 
 from . import stop
 from .control_trace import control_trace_option, recorded
-from .options import EXAMPLES_FIRST, say, settings_of, sockets_option
+from .options import EXAMPLES_FIRST, OF_MASTERS, say, settings_of, sockets_option
 from .relay_pair import Pair, Terms
 from .waiting import NoAnswer, wait_option
 
 if TYPE_CHECKING:
     from libmemif_py.control.channel import Channel
+    from libmemif_py.control.sockets import Access
 
 MOST_WAITING = MAX_UNNAMED // 2
 """Pairs that are not joined yet. For one more, the oldest has to go. A master has room for more
@@ -49,6 +51,15 @@ class _Side:
     role: str | None
     """Of the relay there; None where the word does not say."""
     id: int | None
+    file: dict[str, Any]
+    """Mode, owner and group of the socket file, as far as the word has them."""
+
+    def access(self) -> Access:
+        """Who may connect. Raises UsageError."""
+        try:
+            return access(*(self.file.get(key) for key in OF_MASTERS))
+        except errors.ArgumentError as error:
+            raise click.UsageError(str(error)) from error
 
 
 def _side_of(word: str) -> _Side:
@@ -56,16 +67,17 @@ def _side_of(word: str) -> _Side:
         raise click.UsageError(f"{word!r}: a relay joins two memif sockets; use memif bridge")
     path, settings = settings_of(word)
     for key in settings:
-        if key not in ("role", "id"):
+        if key not in ("role", "id", *OF_MASTERS):
             raise click.UsageError(
-                f"{word!r} has {key.replace('_', '-')!r}, expected role or id: all else is for the "
-                "two ends, and passes unseen"
+                f"{word!r} has {key.replace('_', '-')!r}, expected role or id, or socket-mode, "
+                "-owner or -group: all else is for the two ends, and passes unseen"
             )
+    file = {key: settings[key] for key in OF_MASTERS if key in settings}
     try:
         socket_path.check(os.fsencode(path))
     except errors.ArgumentError as error:
         raise click.UsageError(str(error)) from error
-    return _Side(word, path, settings.get("role"), settings.get("id"))
+    return _Side(word, path, settings.get("role"), settings.get("id"), file)
 
 
 def _directed(first: _Side, second: _Side) -> tuple[_Side, _Side]:
@@ -88,9 +100,8 @@ def _directed(first: _Side, second: _Side) -> tuple[_Side, _Side]:
 class _Relay:
     """The listening socket, and the pairs of all slaves that came."""
 
-    def __init__(self, path: str, terms: Terms) -> None:
-        """Raises UsageError, NoAnswer."""
-        self._path = path
+    def __init__(self, side: _Side, terms: Terms) -> None:
+        """Listen at the side of the slaves. Raises UsageError, NoAnswer."""
         self._terms = terms
         self._numbers = itertools.count(1)
         self._pairs: dict[Pair, None] = {}  # the oldest first
@@ -99,7 +110,7 @@ class _Relay:
         self._stopped_by = 0
         self._failure: BaseException | None = None
         try:
-            self._socket = _listening(path)
+            self._socket = _listening(side.path, side.access())
         except BaseException:
             self._loop.close()
             raise
@@ -174,12 +185,12 @@ class _Relay:
             self._said = text
 
 
-def _listening(path: str) -> ListeningSocket:
+def _listening(path: str, access: Access) -> ListeningSocket:
     """Raises UsageError, NoAnswer."""
     end = time.monotonic() + _TURN_PATIENCE
     while True:
         try:
-            return ListeningSocket(os.fsencode(path), reactor.lib)
+            return ListeningSocket(os.fsencode(path), reactor.lib, access)
         except socket_path.TurnTaken as error:
             if time.monotonic() > end:
                 raise NoAnswer(f"{path}: {error}") from error
@@ -227,6 +238,8 @@ def command(
       SOCKET[,role=...][,id=...]  role=master: the relay listens there, for slaves
                                   role=slave: it connects, to the master
                                   id: see below
+                                  with role=master also ,socket-mode= ,socket-owner=
+                                  ,socket-group= for its file: who may connect
 
     Without roles, A is master and B is slave. One side must be master and the other slave; to join
     two slaves or two masters, use `memif bridge`, which copies packets.
@@ -239,7 +252,7 @@ def command(
     \b
     Examples:
       memif relay /run/pods/a.sock /run/vpp/memif.sock
-      memif relay /run/pods/a.sock,id=0 /run/vpp/memif.sock,id=7
+      memif relay /run/pods/a.sock,id=0,socket-mode=660 /run/vpp/memif.sock,id=7
       memif relay /run/vpp/memif.sock,role=slave /run/pods/a.sock
       memif relay @clients /run/vpp/memif.sock --control-trace control.pcapng
 
@@ -251,9 +264,13 @@ def command(
     slaves, masters = _directed(*map(_side_of, words))
     if slaves.path == masters.path:
         raise click.UsageError(f"both sides are {slaves.path!r}, expected two")
+    if masters.file:
+        raise click.UsageError(
+            f"{masters.word!r}: mode, owner and group are for the socket of the side that listens"
+        )
     terms = Terms(masters.path, timeout, slaves.id, masters.id, unsealed)
     with recorded(trace_path, [slaves.path, masters.path]):
-        relay = _Relay(slaves.path, terms)
+        relay = _Relay(slaves, terms)
         with contextlib.closing(relay):
             say(f"relay from {slaves.path} to {masters.path}")
             relay.run()

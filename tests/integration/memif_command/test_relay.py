@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -141,6 +142,12 @@ def test_an_id_may_be_another_at_each_side(shell):
     _, said = interrupt(program)
     assert ": id 1 as 7, protocol 512, 1+1 rings" in said
     assert "refused the slave: no interface with id 7" in said
+
+
+def test_the_file_of_the_side_that_listens_has_the_mode_of_its_word(shell):
+    shell.start("relay", f"{shell.socket},socket-mode=606", "nobody.sock")
+    wait_until_listening(shell.socket)
+    assert stat.S_IMODE(os.stat(shell.socket).st_mode) == 0o606
 
 
 def test_a_relay_says_who_is_joined(relayed):
@@ -325,6 +332,10 @@ USAGE = {
     "brings memory: use memif bridge, which copies",
     "a tap:x": "'tap:x': a relay joins two memif sockets; use memif bridge",
     "a,secret-file=x b": "'a,secret-file=x' has 'secret-file', expected role or id",
+    "a b,socket-mode=660": "'b,socket-mode=660': mode, owner and group are for the socket of the "
+    "side that listens",
+    "a,socket-group=nonexistent b": "nonexistent",
+    "@a,socket-mode=660 b": "an abstract socket has no mode and no owner",
     "a b,id=x": "'b,id=x', id: 'x' is not a valid integer",
     f"{'x' * 5000} b": "has 5000 bytes, expected 1 to 4095",
 }
