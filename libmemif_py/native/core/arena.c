@@ -159,11 +159,12 @@ int mif_arena_open_queues(const void *handle, uint32_t qid)
     if (end > opened_queues[qid]) {
         const uint32_t begin = opened_queues[qid], bytes = end - begin;
         uint8_t *at = queues_of(qid) + begin;
-        if ((shared && mif_segment_place(qid, begin, bytes, at)) ||
-            mprotect(at, bytes, PROT_READ | PROT_WRITE) == 0)
-            opened_queues[qid] = end;
-        else
+        opened_queues[qid] = end; /* first: another thread may fork, see mif_arena_forked */
+        if (!(shared && mif_segment_place(qid, begin, bytes, at)) &&
+            mprotect(at, bytes, PROT_READ | PROT_WRITE) != 0) {
             err = mif_call_failed("mprotect");
+            opened_queues[qid] = begin;
+        }
     }
     pthread_mutex_unlock(&lock);
     return err;
@@ -177,11 +178,11 @@ bool mif_arena_has_queues(const void *handle, uint32_t qid)
 void mif_arena_share(void)
 {
     pthread_mutex_lock(&lock);
+    shared = true;
     for (uint32_t qid = 0; qid < MIF_MAX_QUEUES; qid++)
         if (opened_queues[qid] > 0 &&
             !mif_segment_place(qid, 0, opened_queues[qid], queues_of(qid)))
             (void)mprotect(queues_of(qid), opened_queues[qid], PROT_READ | PROT_WRITE);
-    shared = true;
     pthread_mutex_unlock(&lock);
 }
 
@@ -195,11 +196,12 @@ static bool make_private(uint32_t qid)
 
 void mif_arena_unshare(void)
 {
+    bool all = true;
     pthread_mutex_lock(&lock);
-    shared = false;
     for (uint32_t qid = 0; qid < MIF_MAX_QUEUES; qid++)
         if (opened_queues[qid] > 0 && !make_private(qid))
-            shared = true; /* pages of a file that nobody finds any more; a child must not write */
+            all = false; /* pages of a file that nobody finds any more; a child must not write */
+    shared = !all;
     pthread_mutex_unlock(&lock);
 }
 
@@ -216,15 +218,19 @@ int mif_why_not(const void *handle, uint32_t qid, enum mif_direction direction)
 
 /* ---- fork ---- */
 
-/* The parent goes on to count in its pages, which the child must not write. */
+/* The parent goes on to count in its pages, which the child must not write. It may also have
+ * brought up a queue that the child's copy of the connection does not have yet, so none keeps its
+ * owner. */
 static bool copy_queues(uint32_t qid)
 {
     const size_t bytes = opened_queues[qid];
-    void *copy = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct mif_queue *copy = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (copy == MAP_FAILED)
         return false;
     memcpy(copy, queues_of(qid), bytes);
+    for (size_t i = 0; i < bytes / sizeof(*copy); i++)
+        atomic_store_explicit(&copy[i].owner, 0, memory_order_relaxed);
     return mremap(copy, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, queues_of(qid)) != MAP_FAILED;
 }
 

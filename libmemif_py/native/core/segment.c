@@ -107,7 +107,11 @@ static const char *fill(int fd, const struct mif_segment_header *at)
         return "F_SEAL_FUTURE_WRITE";
     }
     (void)madvise(base, at->size, MADV_DONTDUMP); /* a dump would take a page for each hole */
-    segment.base = base;
+    memcpy(base, at, sizeof(*at));
+    segment.fd = fd;
+    segment.at = *at;
+    segment.next = at->blocks;
+    segment.base = base; /* last: another thread may fork, and the child drops what there is */
     return NULL;
 }
 
@@ -122,22 +126,18 @@ static void make(const char *api)
         MIF_DEBUG("no statistics for other processes: %s failed", failed);
         if (fd >= 0)
             (void)close(fd);
-        return;
     }
-    segment.fd = fd;
-    segment.at = at;
-    segment.next = at.blocks;
-    memcpy(segment.base, &at, sizeof(at));
 }
 
 /* The pages between have moved to the arena; other memory may be in their place. */
 static void drop(void)
 {
-    (void)close(segment.fd);
-    (void)munmap(segment.base, segment.at.blocks);
-    if (segment.next < segment.at.size)
-        (void)munmap(segment.base + segment.next, segment.at.size - segment.next);
+    uint8_t *base = segment.base;
     segment.base = NULL;
+    (void)close(segment.fd);
+    (void)munmap(base, segment.at.blocks);
+    if (segment.next < segment.at.size)
+        (void)munmap(base + segment.next, segment.at.size - segment.next);
 }
 
 void mif_segment_open(const char *api)
@@ -177,7 +177,9 @@ bool mif_segment_place(uint32_t qid, size_t begin, size_t bytes, void *at)
 {
     if (segment.base == NULL || bytes > segment.at.size - segment.next)
         return false;
-    void *from = segment.base + segment.next;
+    const uint64_t begins = segment.next;
+    void *from = segment.base + begins;
+    segment.next += bytes; /* first: another thread may fork, and the child drops the rest */
     if (mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, at) == MAP_FAILED) {
         /* What was at `at` may be unmapped already. */
         (void)mmap(at, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
@@ -185,10 +187,9 @@ bool mif_segment_place(uint32_t qid, size_t begin, size_t bytes, void *at)
         return false;
     }
     (void)madvise(at, bytes, MADV_DODUMP);
-    uint32_t first = (uint32_t)((segment.next - segment.at.blocks) / MIF_PAGE);
+    uint32_t first = (uint32_t)((begins - segment.at.blocks) / MIF_PAGE);
     for (uint32_t i = 0; i < bytes / MIF_PAGE; i++)
         atomic_store(&pages_of(qid)[begin / MIF_PAGE + i], first + i + 1);
-    segment.next += bytes;
     return true;
 }
 
