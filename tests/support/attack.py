@@ -97,8 +97,11 @@ class Watched(Program):
         return self._process.pid
 
     def holdings(self) -> collections.Counter:
-        """Descriptors and shared mappings by what they are, without the numbers."""
-        maps = Path(f"/proc/{self.pid}/maps").read_text().splitlines()
+        """Descriptors and shared mappings by what they are, without the numbers.
+
+        Not the segment: it is there as long as the process has interfaces, in more and more parts.
+        """
+        maps = self._maps()
         shared = [line.split(maxsplit=5)[-1] for line in maps if line.split()[1].endswith("s")]
         return collections.Counter(re.sub(r"\d+", "", n) for n in self.descriptors() + shared)
 
@@ -109,7 +112,11 @@ class Watched(Program):
                 return super().descriptors()
 
     def mappings(self) -> int:
-        return len(Path(f"/proc/{self.pid}/maps").read_text().splitlines())
+        return len(self._maps())
+
+    def _maps(self) -> list[str]:
+        lines = Path(f"/proc/{self.pid}/maps").read_text().splitlines()
+        return [line for line in lines if "/memfd:libmemif-stats" not in line]
 
     def is_alive(self) -> bool:
         return self._process.poll() is None

@@ -130,6 +130,7 @@ def test_a_process_that_ends_disappears_and_the_next_one_appears(shell):
     interrupt(top, 0)
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make the namespace")
 def test_nothing_to_show_is_said(shell):
     """In a pid namespace that has nobody else."""
     unshare = ["unshare", "--pid", "--fork", "--mount-proc"]
