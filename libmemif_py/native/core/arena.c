@@ -186,12 +186,27 @@ void mif_arena_share(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* A thread with a stale handle may be about to write the busy mark of a queue that it does not own,
- * so the pages stay writable throughout. */
+/* As many private pages, all zero, as the queues of an id have; NULL if there are none. */
+static struct mif_queue *private_pages(uint32_t qid)
+{
+    void *pages = mmap(NULL, opened_queues[qid], PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return pages == MAP_FAILED ? NULL : pages;
+}
+
+/* Puts them in place of those that are there. The kernel does it in one step, and they are
+ * writable: a thread with a stale handle may be about to read the owner of a queue, or to take its
+ * busy mark back. */
+static bool put_in_place(uint32_t qid, struct mif_queue *pages)
+{
+    const size_t bytes = opened_queues[qid];
+    return mremap(pages, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, queues_of(qid)) != MAP_FAILED;
+}
+
 static bool make_private(uint32_t qid)
 {
-    return mmap(queues_of(qid), opened_queues[qid], PROT_READ | PROT_WRITE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
+    struct mif_queue *pages = private_pages(qid);
+    return pages != NULL && put_in_place(qid, pages);
 }
 
 void mif_arena_unshare(void)
@@ -223,15 +238,13 @@ int mif_why_not(const void *handle, uint32_t qid, enum mif_direction direction)
  * owner. */
 static bool copy_queues(uint32_t qid)
 {
-    const size_t bytes = opened_queues[qid];
-    struct mif_queue *copy = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (copy == MAP_FAILED)
+    struct mif_queue *copy = private_pages(qid);
+    if (copy == NULL)
         return false;
-    memcpy(copy, queues_of(qid), bytes);
-    for (size_t i = 0; i < bytes / sizeof(*copy); i++)
+    memcpy(copy, queues_of(qid), opened_queues[qid]);
+    for (size_t i = 0; i < opened_queues[qid] / sizeof(*copy); i++)
         atomic_store_explicit(&copy[i].owner, 0, memory_order_relaxed);
-    return mremap(copy, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, queues_of(qid)) != MAP_FAILED;
+    return put_in_place(qid, copy);
 }
 
 void mif_arena_forked(void)
