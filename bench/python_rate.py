@@ -68,6 +68,13 @@ def match_rows(interface: Interface) -> int:
         return len(burst)
 
 
+def find_rows(interface: Interface) -> int:
+    """The same with `match`; returns how many packets."""
+    with interface.rx_burst(BURST, LINK_TIMEOUT) as burst:
+        len(burst.match(HEADER))
+        return len(burst)
+
+
 def rewrite_rows(interface: Interface) -> int:
     """Copied out at once, with MAC addresses swapped as for an answer; returns how many packets."""
     with interface.rx_burst(BURST, LINK_TIMEOUT) as burst:
@@ -84,6 +91,7 @@ FORMS: dict[str, tuple[Callable, Callable]] = {
     "send_burst, recv_burst": (send_burst, receive_burst),
     "tx_burst, rx_burst: count": (send_rows, count_rows),
     "tx_burst, rx_burst: match headers": (send_rows, match_rows),
+    "tx_burst, rx_burst: match headers with match": (send_rows, find_rows),
     "tx_burst, rx_burst: copy, rewrite headers": (send_rows, rewrite_rows),
 }
 

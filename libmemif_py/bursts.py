@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from typing_extensions import Buffer  # type checkers know it, also without the package
 
     from ._burst import Burst
     from .waiting import QueueLock
@@ -121,6 +122,23 @@ class _Burst:
 
 class RxBurst(_Burst):
     """Received packets, read-only."""
+
+    def match(self, value: Buffer, offset: int = 0, mask: Buffer | None = None) -> memoryview:
+        """The indices of the packets that have the bytes `value` at `offset`, in order.
+
+        Args:
+            value: 1 to 256 bytes.
+            offset: where in the packet, 0 to 65535. A packet that ends before the last byte does
+                not match.
+            mask: as many bytes as `value`; only bits that are set in it are compared. None: all.
+
+        Returns a memoryview of uint32, which may outlive the burst. Raises ArgumentError,
+        BufferError when the burst is over.
+        """
+        try:
+            return self._slots.match(value, offset, mask)
+        except (ValueError, OverflowError) as error:
+            raise errors.ArgumentError(str(error)) from None
 
     def __enter__(self) -> RxBurst:
         """Give the slots back at the end of the block."""

@@ -258,7 +258,12 @@ static PyGetSetDef burst_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+PyDoc_STRVAR(match_doc,
+             "match(value, offset, mask) -> memoryview of uint32\n\nThe packets that have the "
+             "bytes `value` at `offset`, where `mask` has ones; None: everywhere.");
+
 static PyMethodDef burst_methods[] = {
+    {"match", mif_py_burst_match, METH_VARARGS, match_doc},
     {"abandon", burst_abandon, METH_NOARGS, abandon_doc},
     {"release", burst_release, METH_NOARGS, release_doc},
     {"send", burst_send, METH_O, burst_send_doc},

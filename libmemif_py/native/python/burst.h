@@ -58,8 +58,15 @@ struct mif_queue *mif_py_burst_enter(const Burst *burst);
  * matches, though others may wait. */
 PyObject *mif_py_rx_burst_filtered(const Filter *filter, PyObject *const *args, Py_ssize_t nargs);
 
+/* Counts a view. False, with an exception, if the burst is over. */
+bool mif_py_burst_add_view(Burst *burst);
 /* One of the burst's views has gone. */
 void mif_py_burst_end_view(Burst *burst);
+
+/* ---- match.c ---- */
+
+/* The method match of Burst. */
+PyObject *mif_py_burst_match(PyObject *self, PyObject *arguments);
 
 /* ---- views.c ---- */
 

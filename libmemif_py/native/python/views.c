@@ -28,8 +28,7 @@ static bool check_open(const Burst *burst)
     return false;
 }
 
-/* Counts a view. False, with an exception, if the burst is over. */
-static bool add_view(Burst *burst)
+bool mif_py_burst_add_view(Burst *burst)
 {
     bool good = false;
     MIF_PY_BEGIN_SECTION(burst);
@@ -68,7 +67,7 @@ static int exporter_getbuffer(PyObject *self, Py_buffer *view, int flags)
 {
     Exporter *exporter = (Exporter *)self;
     Burst *burst = exporter->burst;
-    if (!check_writable(burst, flags) || (exporter->is_packet && !add_view(burst)))
+    if (!check_writable(burst, flags) || (exporter->is_packet && !mif_py_burst_add_view(burst)))
         return -1;
     *view = (Py_buffer){
         .buf = exporter->data,
@@ -163,7 +162,7 @@ static int burst_getbuffer(PyObject *self, Py_buffer *view, int flags)
         PyErr_SetString(PyExc_BufferError, "the rows of a burst have gaps, copy them");
         return -1;
     }
-    if (!add_view(burst))
+    if (!mif_py_burst_add_view(burst))
         return -1;
     *view = (Py_buffer){
         .buf = burst->rows,
