@@ -236,7 +236,7 @@ def test_all_kinds_of_packets_are_offered(tshark):
 def test_tshark_captures_what_its_filter_takes(tshark, path, tmp_path):
     frames = list(FRAMES.values())
     expression = "icmp or vlan 5"
-    wanted = tcpdump_keeps(tmp_path, frames, expression)
+    wanted = tcpdump_keeps(frames, expression)
     assert 0 < len(wanted) < len(frames)
     target = tmp_path / "captured.pcapng"
     words = ["-i", f"memif:{path}", "-f", expression, "-c", len(wanted), "-w", target]

@@ -108,10 +108,17 @@ def test_either_side_may_be_the_one_that_listens(shell, words):
 
 def test_a_relay_gives_each_slave_a_connection_of_its_own(relayed):
     count = 12
+    left = [threading.Event() for _ in range(count)]
+
+    def note_end(interface: Interface, _reason: str) -> None:
+        left[interface.details().id].set()
+
     with contextlib.ExitStack() as stack:
         slaves = [stack.enter_context(Interface(relayed.slaves, id=n)) for n in range(count)]
         masters = [
-            stack.enter_context(Interface(relayed.masters, role="master", id=n))
+            stack.enter_context(
+                Interface(relayed.masters, role="master", id=n, on_disconnect=note_end)
+            )
             for n in range(count)
         ]
         for number, slave in enumerate(slaves):
@@ -123,7 +130,8 @@ def test_a_relay_gives_each_slave_a_connection_of_its_own(relayed):
         relayed.says("the slave disconnected: interface deleted")
         for slave, master in zip(slaves[4:], masters[4:], strict=True):
             exchange(slave, master)
-        assert masters[3].connected is False
+        assert left[3].wait(TIMEOUT)
+        assert [n for n in range(count) if left[n].is_set()] == [3]
 
 
 def test_an_id_may_be_another_at_each_side(shell):
