@@ -57,6 +57,7 @@ OF_A_SDIST = {
     "meson.build",
     "meson.options",
     "pyproject.toml",
+    "systemd",
 }
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 OF_THE_CHECKOUT = (
     ".ci",
     ".clang-format",
+    ".containerignore",
     ".gitignore",
     "CONTRIBUTING.md",
+    "Containerfile",
     "abi",
     "bench",
     "bootstrap",
@@ -29,4 +31,4 @@ for name in OF_THE_CHECKOUT:
     if path.is_dir():
         shutil.rmtree(path)
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)
