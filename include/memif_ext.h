@@ -52,6 +52,7 @@ typedef struct memif_ext_counters {
     uint64_t bytes;
     uint64_t full; /* tx: requests for buffers that the ring had no room for, all or in part */
     uint64_t interrupts; /* tx: signals to the peer; none while it polls */
+    uint64_t refused;    /* tx: entries that memif_tx_burst could not send as they were */
 } memif_ext_counters_t;
 
 /* A ring at one moment. */

@@ -238,6 +238,33 @@ MEMIF_TEST(the_reason_of_an_end_can_be_read_whole_or_in_part)
     pair_close_rest(&pair, &pair.slave);
 }
 
+MEMIF_TEST_LOOP(packets_that_are_refused_are_counted_over_all_links, 0, WAYS)
+{
+    struct pair pair = {0};
+    struct shape shape = small_shape(_i);
+    memif_buffer_t bufs[3];
+    uint16_t count = 0;
+
+    pair_open(&pair, &shape);
+    struct flow flow = flow_of(&pair, &shape, _i);
+    ck_assert_int_eq(memif_buffer_alloc(flow.from, 0, bufs, 3, &count, 64), MEMIF_ERR_SUCCESS);
+    bufs[1].desc_index++;
+    ck_assert_int_eq(memif_tx_burst(flow.from, 0, bufs, 3, &count), MEMIF_ERR_INVAL_ARG);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_uint_eq(must_count(flow.from, MEMIF_EXT_TX).refused, 1);
+    ck_assert_uint_eq(must_count(flow.from, MEMIF_EXT_TX).packets, 1);
+    bufs[1].desc_index--;
+    ck_assert_int_eq(memif_tx_burst(flow.from, 0, bufs + 1, 2, &count), MEMIF_ERR_SUCCESS);
+    ck_assert_uint_eq(count, 2);
+    struct end *leaving = flow.from == pair.slave.conn ? &pair.master : &pair.slave;
+    struct end *staying = leaving == &pair.slave ? &pair.master : &pair.slave;
+    end_delete(leaving);
+    RUN_UNTIL(!end_is_up(staying));
+    ck_assert_uint_eq(must_count(flow.from, MEMIF_EXT_TX).refused, 1);
+    ck_assert_uint_eq(must_count(flow.from, MEMIF_EXT_TX).packets, 3);
+    pair_close_rest(&pair, staying);
+}
+
 /* ---- options ---- */
 
 struct asked {

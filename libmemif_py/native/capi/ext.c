@@ -63,6 +63,7 @@ int memif_ext_get_counters(memif_conn_handle_t conn, memif_ext_direction_t direc
         .bytes = totals.bytes,
         .full = totals.full,
         .interrupts = totals.signals,
+        .refused = totals.refused,
     };
     answer(counters, size, &ours, sizeof(ours));
     return MEMIF_ERR_SUCCESS;

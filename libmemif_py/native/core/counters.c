@@ -16,6 +16,7 @@ static struct mif_totals sum_totals(const struct mif_queue *q, bool is_tx)
                 __atomic_load_n(&q->full, __ATOMIC_RELAXED),
         .signals = __atomic_load_n(&q->before.signals, __ATOMIC_RELAXED) +
                    __atomic_load_n(&q->signals, __ATOMIC_RELAXED),
+        .refused = __atomic_load_n(&q->refused, __ATOMIC_RELAXED),
     };
 }
 
@@ -33,7 +34,8 @@ void mif_totals_keep(struct mif_queue *q, bool is_tx)
     mif_queues_lock();
     struct mif_totals sum = sum_totals(q, is_tx);
     q->done = q->next = q->limit = q->extra_slots = q->bytes = q->full = q->signals = 0;
-    q->before = sum;
+    q->before = (struct mif_former){
+        .packets = sum.packets, .bytes = sum.bytes, .full = sum.full, .signals = sum.signals};
     mif_queues_unlock();
 }
 
@@ -43,8 +45,9 @@ void mif_totals_forget(const void *handle)
     for (uint32_t qid = 0; qid < MIF_MAX_QUEUES; qid++) {
         if (!mif_arena_has_queues(handle, qid))
             continue;
-        mif_queue_at(handle, qid, MIF_RX)->before = (struct mif_totals){0};
-        mif_queue_at(handle, qid, MIF_TX)->before = (struct mif_totals){0};
+        mif_queue_at(handle, qid, MIF_RX)->before = (struct mif_former){0};
+        mif_queue_at(handle, qid, MIF_TX)->before = (struct mif_former){0};
+        mif_queue_at(handle, qid, MIF_TX)->refused = 0;
     }
     mif_queues_unlock();
 }

@@ -184,13 +184,14 @@ static void set_up(struct mif_queue *q, struct mif_connection *conn,
         .buffer_size = config->buffer_size,
         .post_at_start = config->post_at_start,
         .tailroom = config->buffer_offsets == NULL ? config->tailroom : 0,
-        .serial = atomic_fetch_add(&last_connection, 1) + 1,
+        .refused = q->refused,
         .signal_mode = (uint8_t)((config->untrusted ? MIF_SIGNAL_UNTRUSTED : 0) |
                                  (mif_lock != NULL ? MIF_SIGNAL_LOCKED : 0)),
     };
     const size_t begin = offsetof(struct mif_queue, polling),
                  end = offsetof(struct mif_queue, before);
     memcpy((uint8_t *)q + begin, (const uint8_t *)&fresh + begin, end - begin);
+    q->order->serial = atomic_fetch_add(&last_connection, 1) + 1;
     q->cache = mif_region_cache_of(q, config->region);
     bind_indices(q, config->is_slave, config->is_tx);
 }

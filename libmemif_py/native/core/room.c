@@ -141,7 +141,7 @@ static int ask(struct wait *w)
         enum mif_kind kind = (enum mif_kind)q->kind;
         uint16_t index = mif_own_index(q, false, kind);
         struct mif_ask *beside = ask_beside(q->ring, q->own_index);
-        w->serial = q->serial;
+        w->serial = q->order->serial;
         w->asked = w->slots + (uint32_t)(q->next - q->done);
         w->word = (uint32_t *)&beside->wanted;
         atomic_store_explicit(&beside->wanted, w->asked, memory_order_relaxed);
@@ -162,7 +162,7 @@ static void withdraw(struct wait *w)
     w->asked = 0;
     if (q == NULL)
         return;
-    if (q->serial == w->serial)
+    if (q->order->serial == w->serial)
         mif_publish(q, false, (enum mif_kind)q->kind);
     mif_leave(q);
 }

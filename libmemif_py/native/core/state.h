@@ -91,8 +91,10 @@ struct mif_chain {
     uint16_t count;   /* slots; 0 = no such packet starts here */
 };
 
-/* Of a sending queue: how entries that were refused or left out are passed over; see chain.h. */
+/* What ordinary bursts do not need. Of a sending queue: how entries that were refused or left out
+ * are passed over; see chain.h. */
 struct mif_order {
+    uint64_t serial;   /* of the connection: no two have the same */
     uint64_t passed;   /* entries before it were sent or given up; 0 = none between done and next */
     uint64_t stopped;  /* done when a burst stopped early; while done is still there, */
     uint64_t optional; /* entries before this counter, reserved then, may be left out */
@@ -124,6 +126,15 @@ struct mif_totals {
     uint64_t bytes;
     uint64_t full;    /* tx: bursts that found no room for all of their packets */
     uint64_t signals; /* tx: interrupts that were sent to the peer */
+    uint64_t refused; /* tx: packets that could not be sent as their entries were */
+};
+
+/* What former links of a queue have done. */
+struct mif_former {
+    uint64_t packets;
+    uint64_t bytes;
+    uint64_t full;
+    uint64_t signals;
 };
 
 struct mif_queue;
@@ -182,11 +193,11 @@ struct mif_queue {
     uint8_t tailroom;    /* unused bytes behind each buffer of ours */
     /* The fourth line: not needed in ordinary bursts. Everything above `before` is set up anew for
      * each connection. */
-    uint64_t serial;  /* of the connection: no two have the same */
+    uint64_t refused; /* tx: see mif_totals; of all links */
     uint64_t full;    /* tx: bursts that the ring had no room for */
     uint64_t signals; /* tx: interrupts sent */
     struct mif_order *order;
-    struct mif_totals before; /* of former links of the interface */
+    struct mif_former before; /* of former links of the interface */
 };
 
 _Static_assert(offsetof(struct mif_queue, slots) == MIF_CACHE_LINE, "queue layout");

@@ -401,6 +401,7 @@ tx_rest(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, uint16_
             break;
         }
         if (filled == 0) {
+            mif_store(&q->refused, q->refused + 1);
             hash = hash > 0 ? hash : burst_hash(bufs, count);
             again = mif_refuse(q, hash) || again;
             if (!again)

@@ -14,7 +14,7 @@ struct mif_queue *mif_py_burst_enter(const Burst *burst)
     if (mif_py_is_busy(&burst->queue, direction))
         return NULL;
     struct mif_queue *q = mif_enter(burst->queue.handle, burst->queue.qid, direction);
-    if (q == NULL || q->serial == burst->serial)
+    if (q == NULL || q->order->serial == burst->serial)
         return q;
     mif_leave(q);
     return NULL;

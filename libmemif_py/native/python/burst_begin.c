@@ -124,7 +124,7 @@ static int take_matches(Burst *burst, struct mif_queue *q, const Filter *filter,
         if (code != MIF_ERR_NOBUF || seen >= most)
             return code == MIF_ERR_NOBUF ? MIF_ERR_SUCCESS : code;
         q = mif_py_enter(queue, MIF_RX, &code);
-    } while (q != NULL && q->serial == burst->serial);
+    } while (q != NULL && q->order->serial == burst->serial);
     if (q == NULL)
         return code;
     mif_leave(q);
@@ -140,7 +140,7 @@ static int take_packets(Burst *burst, uint32_t size, unsigned long count, const 
     if (q == NULL)
         return code;
     struct mif_connection *conn = mif_lookup(burst->queue.handle);
-    burst->serial = q->serial;
+    burst->serial = q->order->serial;
     burst->lease = mif_lease_take(conn);
     if (burst->lease == NULL) {
         mif_leave(q);
