@@ -35,6 +35,6 @@ static void close_alone(void)
     stop();
 }
 
-#include "ext_tests.h"
+#include "ext_room_tests.h"
 
 MEMIF_TEST_MAIN("extensions of 1.0")

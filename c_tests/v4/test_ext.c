@@ -37,6 +37,6 @@ static void close_alone(void)
     control_close(&alone);
 }
 
-#include "ext_tests.h"
+#include "ext_room_tests.h"
 
 MEMIF_TEST_MAIN("extensions of 4.0")
