@@ -90,7 +90,7 @@ BAD = {
     "INIT with a descriptor": (
         "greeted", lambda s: s.send(p.init(), [s.keep(eventfd())]), "INIT with 1 fds, expected 0",
     ),
-    "INIT twice": ("greeted", lambda s: [s.send(p.init(number=7)) for _ in "12"], "INIT is not"),
+    "INIT twice": ("accepted", lambda s: s.send(p.init()), "INIT is not"),
     "a region without memory": (
         "accepted", lambda s: s.send(p.add_region(0, 4096)), "ADD_REGION came without its fd",
     ),
