@@ -35,7 +35,7 @@ extern "C" {
 typedef struct memif_ext_library {
     const char *version;   /* of libmemif-py, such as "0.1.0" */
     const char *interface; /* the one that the program calls: "1.0" or "4.0" */
-    const char *vectors;   /* the vector code that bursts use here: "avx2" or "none" */
+    const char *vectors;   /* the vector code that bursts use here: "avx2", "neon" or "none" */
     uint16_t protocol_min; /* the memif protocol versions that it speaks: from 256 */
     uint16_t protocol_max; /* to 512 */
 } memif_ext_library_t;

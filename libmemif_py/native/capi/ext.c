@@ -28,8 +28,12 @@ static const char *vectors(void)
 #ifdef MIF_HAVE_AVX2
     if (__builtin_cpu_supports("avx2"))
         return "avx2";
-#endif
     return "none";
+#elif defined(__aarch64__) && defined(__ARM_NEON)
+    return "neon";
+#else
+    return "none";
+#endif
 }
 
 int memif_ext_get_library(memif_ext_library_t *library, size_t size)
