@@ -97,8 +97,7 @@ struct wait {
     uint32_t slots;    /* that are wanted */
     uint32_t free;     /* slots that a burst could reserve */
     uint32_t capacity; /* slots of the ring that can be in use */
-    uint64_t serial;   /* of the connection that was asked, and */
-    uint32_t *word;    /* where the answer comes, with */
+    uint32_t *word;    /* where the answer comes */
     uint32_t asked;    /* what was written there; 0 = not asked */
 };
 
@@ -141,7 +140,6 @@ static int ask(struct wait *w)
         enum mif_kind kind = (enum mif_kind)q->kind;
         uint16_t index = mif_own_index(q, false, kind);
         struct mif_ask *beside = ask_beside(q->ring, q->own_index);
-        w->serial = q->order->serial;
         w->asked = w->slots + (uint32_t)(q->next - q->done);
         w->word = (uint32_t *)&beside->wanted;
         atomic_store_explicit(&beside->wanted, w->asked, memory_order_relaxed);
@@ -156,21 +154,12 @@ static int ask(struct wait *w)
     return err;
 }
 
+/* Our question, or one that an earlier watch has left. Where nobody asks, as in the ring of a later
+ * connection, the index is published as it is. */
 static void withdraw(struct wait *w)
 {
-    struct mif_queue *q = w->asked == 0 ? NULL : mif_enter(w->handle, w->qid, MIF_TX);
-    w->asked = 0;
-    if (q == NULL)
-        return;
-    if (q->order->serial == w->serial)
-        mif_publish(q, false, (enum mif_kind)q->kind);
-    mif_leave(q);
-}
-
-/* Also the question of an earlier watch. */
-static void withdraw_any(const struct wait *w)
-{
     struct mif_queue *q = mif_enter(w->handle, w->qid, MIF_TX);
+    w->asked = 0;
     if (q == NULL)
         return;
     mif_publish(q, false, (enum mif_kind)q->kind);
@@ -313,7 +302,7 @@ int mif_room_watch(const void *handle, uint16_t qid, uint32_t slots, int fd)
     if (err == MIF_ERR_SUCCESS && w.free < slots)
         err = begin_to_watch(&w, fd);
     if (err != MIF_ERR_AGAIN)
-        withdraw_any(&w);
+        withdraw(&w);
     return err;
 }
 
