@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections import deque
 
 TYPE_CHECKING = False
@@ -21,6 +22,7 @@ LOGGER.addHandler(logging.NullHandler())
 # A thread hands them on after each event, so they are few.
 _MOST = 1000
 _kept: deque[tuple[int, str, str, int, str]] = deque(maxlen=_MOST)
+_handing_on = threading.Lock()
 
 
 def keep(level: int, text: str, frame: FrameType) -> None:
@@ -30,12 +32,21 @@ def keep(level: int, text: str, frame: FrameType) -> None:
 
 
 def hand_on() -> None:
-    """Give the lines to the handlers. Call it without a lock."""
-    while _kept:
+    """Give the lines to the handlers. Call it without a lock.
+
+    One thread does so at a time. Another one leaves its lines to that thread, because a handler may
+    wait for it: logging has each handler hold a lock of its own.
+    """
+    while _kept and (lock := _handing_on).acquire(blocking=False):
         try:
-            level, text, file, line, function = _kept.popleft()
-        except IndexError:
-            return  # another thread was faster
+            _hand_on_all()
+        finally:
+            lock.release()  # then look again: others may have left lines meanwhile
+
+
+def _hand_on_all() -> None:
+    while _kept:
+        level, text, file, line, function = _kept.popleft()
         try:
             if LOGGER.isEnabledFor(level):
                 LOGGER.handle(
@@ -47,4 +58,6 @@ def hand_on() -> None:
 
 def clear() -> None:
     """In a forked child: forget what the parent has not handed on."""
+    global _handing_on  # noqa: PLW0603 - a thread that is gone may hold it
     _kept.clear()
+    _handing_on = threading.Lock()

@@ -2,6 +2,7 @@
 """The logger libmemif_py says what the debug lines say, each with a level, and holds nothing up."""
 
 import logging
+import os
 import sys
 import threading
 
@@ -9,6 +10,7 @@ import pytest
 from support import builds
 
 from libmemif_py import Interface, errors
+from libmemif_py.control import log
 from libmemif_py.control.lock import LOCK
 
 TIMEOUT = 60.0
@@ -103,6 +105,7 @@ def test_a_handler_holds_no_lock_and_may_use_the_library(tmp_path, heard):
         def use() -> None:
             with LOCK, Interface(tmp_path / f"of-handler-{len(free)}"):
                 free.append(True)
+                log.keep(logging.INFO, "of the other thread", sys._getframe())
 
         if len(free) < 3:
             thread = threading.Thread(target=use)
@@ -115,6 +118,24 @@ def test_a_handler_holds_no_lock_and_may_use_the_library(tmp_path, heard):
         slave.wait_connected(TIMEOUT)
     assert free
     assert all(free)
+
+
+def test_a_handler_that_forks_leaves_the_child_able_to_log(tmp_path, heard):
+    children = []
+
+    def emit(record: logging.LogRecord) -> None:
+        if record.getMessage() == "fork" and (child := os.fork()) == 0:
+            log.keep(logging.INFO, "of the child", sys._getframe())
+        elif record.getMessage() == "fork":
+            children.append(child)
+        elif record.getMessage() == "of the child":
+            os._exit(7)
+
+    heard.emit = emit
+    log.keep(logging.INFO, "fork", sys._getframe())
+    log.hand_on()
+    (child,) = children
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_the_lines_come_before_the_callback_that_they_led_to(tmp_path, heard):
