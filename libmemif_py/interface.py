@@ -208,15 +208,20 @@ class Interface:
         is not told. Raises MemifError if a step failed, such as AccessError if the socket file
         could not be removed. Even then the interface is closed.
         """
+        if self._state.inherited:
+            self._state.closing = self._state.closed = True
+        elif not self._state.closing:
+            with reactor.in_our_classes(self._state.settings):
+                uninterrupted.call(self._end, locks=(self._state.lock,))
+
+    def _end(self) -> None:
+        """Close all that was made, once."""
         state = self._state
-        if state.inherited:
-            state.closing = state.closed = True
-            return
         with state.changed:
             if state.closing:
                 return
             state.closing = True
-        with reactor.in_our_classes(state.settings), Steps() as steps:
+        with Steps() as steps:
             steps.take(self.counters)
             steps.take(reactor.remove, self._endpoint)
             # The control thread may be about to report the end of the link.

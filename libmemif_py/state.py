@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import errors
 from .control import reactor
+from .control.lock import ControlLock
 
 if TYPE_CHECKING:
     from .control.endpoint import Endpoint, Settings
@@ -38,7 +39,8 @@ class State:
     def __init__(self, settings: Settings) -> None:
         """No link yet."""
         self.settings = settings
-        self.changed = threading.Condition()
+        self.lock = ControlLock()  # that of `changed`
+        self.changed = threading.Condition(self.lock.inner)
         self.up = False
         self.closing = self.closed = False
         # The number of the link's handle while the link is up, else 0, which no queue answers to.

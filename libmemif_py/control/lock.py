@@ -19,30 +19,34 @@ class ControlLock:
 
     def __init__(self) -> None:
         """Not held."""
-        self._lock: Any = _thread.RLock()  # its stub lacks what threading uses of it
+        self.inner: Any = _thread.RLock()  # its stub lacks what threading uses of it
 
     def __enter__(self) -> None:
         """Wait for the lock."""
-        self._lock.acquire()
+        self.inner.acquire()
 
     def __exit__(self, *_: object) -> None:
         """Undo one enter."""
-        self._lock.release()
+        self.inner.release()
+
+    def is_own(self) -> bool:
+        """Whether this thread holds it."""
+        return bool(self.inner._is_owned())
 
     def start_over(self) -> bool:
         """In a forked child, where a thread that is gone may hold it. True if no thread did.
 
         If the child's one thread holds it itself, it still holds it afterwards.
         """
-        if self._lock.acquire(blocking=False):
-            self._lock.release()
-            return not self._lock._is_owned()
-        self._lock._at_fork_reinit()
+        if self.inner.acquire(blocking=False):
+            self.inner.release()
+            return not self.is_own()
+        self.inner._at_fork_reinit()
         return False
 
     def unlocked(self) -> Unlocked:
         """A context in which this thread does not hold the lock at all."""
-        return Unlocked(self._lock)
+        return Unlocked(self.inner)
 
 
 class Unlocked:

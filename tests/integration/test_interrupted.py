@@ -14,6 +14,7 @@ import pytest
 
 from libmemif_py import Interface
 from libmemif_py.control import reactor
+from libmemif_py.control.lock import LOCK
 
 TIMEOUT = 60.0
 # Sources whose lines run while there is something to leave behind.
@@ -80,6 +81,64 @@ def test_nothing_is_left_wherever_it_comes(tmp_path, role, is_first):
     if kept is not None:
         kept.close()
     assert reactor._thread is None
+
+
+@pytest.mark.parametrize("role", ["master", "slave"])
+@pytest.mark.parametrize("is_last", [True, False])
+def test_nothing_is_left_wherever_it_comes_in_close(tmp_path, role, is_last):
+    path, other = tmp_path / "socket", tmp_path / "other"
+    before = _state(tmp_path)
+    places = []
+    for number in itertools.count(1):
+        kept = None if is_last else Interface(other, role="master")
+        made = Interface(path, role=role)
+        try:
+            with _InterruptAt(number) as interrupt:
+                made.close()
+        except KeyboardInterrupt:
+            places.append(interrupt.where)
+        ended = interrupt.where is None
+        for thread in threading.enumerate():
+            if thread.name == "memif-call":
+                thread.join()
+        made.close()
+        if kept is not None:
+            kept.close()
+        assert _state(tmp_path) == before, places[-1]
+        if ended:
+            break
+    assert {place.partition(":")[0] for place in places} == {"interface.py", "uninterrupted.py"}
+
+
+@pytest.mark.parametrize("held", [LOCK, "changed"])
+def test_a_signal_handler_closes_whatever_the_main_thread_holds(tmp_path, held):
+    interface = Interface(tmp_path / "socket", role="master")
+    previous = signal.signal(signal.SIGUSR1, lambda *_: interface.close())
+    try:
+        with interface._state.changed if held == "changed" else held:
+            signal.raise_signal(signal.SIGUSR1)
+            assert os.listdir(tmp_path) == []
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+    assert reactor._thread is None
+
+
+def test_an_exit_handler_closes(tmp_path):
+    """Python starts no thread any more when its exit handlers run."""
+    program = (
+        "import atexit, sys; from libmemif_py import Interface\n"
+        "interface = Interface(sys.argv[1], role='master')\n"
+        "@atexit.register\n"
+        "def end():\n"
+        "    interface.close()\n"
+        "    print('closed')\n"
+    )
+    command = [sys.executable, "-c", program, tmp_path / "socket"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT, check=True
+    )
+    assert (done.stdout, done.stderr) == ("closed\n", "")
+    assert os.listdir(tmp_path) == []
 
 
 PROGRAM = """
