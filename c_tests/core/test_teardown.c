@@ -218,7 +218,7 @@ static void expect_no_such_handle(void *handle)
     uint16_t count = 7;
     int fd;
 
-    for (uint32_t qid = 0; qid < 3 * MIF_MAX_QUEUES; qid += 37) {
+    for (uint16_t qid = 0; qid < 3 * MIF_MAX_QUEUES; qid = (uint16_t)(qid + 37)) {
         for (int call = 0; call < 2; call++) {
             ck_assert_int_eq(mif_call(handle, qid, MIF_RX, (enum mif_call)call, 0, bufs, 1, &count),
                              MEMIF_ERR_NOCONN);
@@ -226,14 +226,28 @@ static void expect_no_such_handle(void *handle)
             ck_assert_int_eq(mif_call(handle, qid, MIF_TX, (enum mif_call)call, 0, bufs, 1, &count),
                              MEMIF_ERR_NOCONN);
         }
-        ck_assert_int_eq(mif_queue_set_polling(handle, (uint16_t)qid, 1), MIF_ERR_NOCONN);
-        ck_assert_int_eq(mif_queue_efd(handle, (uint16_t)qid, &fd), MIF_ERR_NOCONN);
-        mif_queue_drop_signal(handle, (uint16_t)qid);
+        ck_assert_int_eq(mif_queue_set_polling(handle, qid, 1), MIF_ERR_NOCONN);
+        ck_assert_int_eq(mif_queue_efd(handle, qid, &fd), MIF_ERR_NOCONN);
+        mif_queue_drop_signal(handle, qid);
     }
     mif_connection_down(handle);
     mif_connection_release(handle);
     mif_connection_close(handle);
     ck_assert_ptr_null(mif_connection_fault(handle));
+}
+
+/* A queue id has 16 bits, of which the address takes 8. */
+static void expect_no_queue_beyond(void *handle)
+{
+    memif_buffer_t bufs[1];
+    uint16_t count;
+
+    for (uint32_t qid = MIF_MAX_QUEUES; qid <= UINT16_MAX; qid++)
+        for (int direction = 0; direction < 2; direction++) {
+            enum mif_direction way = direction == 0 ? MIF_RX : MIF_TX;
+            ck_assert_int_eq(mif_call(handle, qid, way, MIF_CALL_RX, 0, bufs, 1, &count),
+                             MEMIF_ERR_QID);
+        }
 }
 
 static void expect_no_garbage_handle(void)
@@ -242,10 +256,13 @@ static void expect_no_garbage_handle(void)
 
     expect_no_such_handle(NULL);
     expect_no_such_handle(&random);
-    expect_no_such_handle((void *)UINTPTR_MAX);
+    /* None may look like the handle of a queue that has no owner. */
+    for (uintptr_t i = 0; i < 3 * MIF_MAX_QUEUES; i++)
+        expect_no_such_handle((void *)(UINTPTR_MAX - i));
     for (uint32_t i = memif_times("HANDLES", MIF_MAX_CELLS / 16); i-- > 0;) {
         expect_no_such_handle((void *)(uintptr_t)random_next(&random));
-        expect_no_such_handle((void *)(uintptr_t)(1ull << 40 << MIF_CELL_BITS | i));
+        expect_no_such_handle(
+            (void *)(uintptr_t)(1ull << 40 << MIF_SERIAL_SHIFT | (uint64_t)i << MIF_CELL_SHIFT));
     }
 }
 
@@ -264,6 +281,7 @@ MEMIF_TEST(whatever_is_no_handle_names_no_connection)
         mif_connection_close(stale[i]);
     for (int i = 0; i < 100; i++)
         expect_no_such_handle(stale[i]);
+    expect_no_queue_beyond(loopback.handles[SLAVE]);
     expect_no_garbage_handle();
     lower_side(SLAVE);
     close_loopback();

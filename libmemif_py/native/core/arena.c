@@ -70,7 +70,7 @@ int mif_arena_reserve(void)
         arena_cells = cells;
         arena = (struct mif_arena){.queues = base,
                                    .connections = base + queue_bytes,
-                                   .cell_mask = cells - 1,
+                                   .cell_mask = (uint64_t)(cells - 1) << MIF_CELL_SHIFT,
                                    .qid_stride = qid_stride};
         return MIF_ERR_SUCCESS;
     }
@@ -116,23 +116,18 @@ int mif_arena_take(struct mif_connection **conn, uintptr_t *handle)
     if (err != MIF_ERR_SUCCESS)
         return err;
     *conn = cell_at(index);
-    *handle = (uintptr_t)(serial << MIF_CELL_BITS) | index;
+    *handle = (uintptr_t)(serial << MIF_SERIAL_SHIFT | (uint64_t)index << MIF_CELL_SHIFT);
     return MIF_ERR_SUCCESS;
-}
-
-static uint32_t cell_of(const void *handle)
-{
-    return (uint32_t)((uintptr_t)handle & arena.cell_mask);
 }
 
 void mif_arena_give_back(const void *handle)
 {
-    struct mif_connection *conn = cell_at(cell_of(handle));
+    struct mif_connection *conn = cell_at(mif_cell_of(handle));
     atomic_store(&conn->handle, 0);
     /* Gives the memory back and leaves zeroes, readable by late look-ups. */
     (void)madvise(conn, MIF_CELL_STRIDE, MADV_DONTNEED);
     pthread_mutex_lock(&lock);
-    quarantine[(quarantine_first + quarantine_count) % arena_cells] = (uint16_t)cell_of(handle);
+    quarantine[(quarantine_first + quarantine_count) % arena_cells] = (uint16_t)mif_cell_of(handle);
     quarantine_count++;
     pthread_mutex_unlock(&lock);
 }
@@ -147,7 +142,7 @@ static uint8_t *queues_of(uint32_t qid)
 /* Where the queues of a handle's cell end, among those of one id. */
 static uint32_t queues_end(const void *handle)
 {
-    return (cell_of(handle) + 1) * (uint32_t)sizeof(struct mif_queue_pair);
+    return (mif_cell_of(handle) + 1) * (uint32_t)sizeof(struct mif_queue_pair);
 }
 
 int mif_arena_open_queues(const void *handle, uint32_t qid)

@@ -2,9 +2,18 @@
 /*
  * Where connections and queues are, how a handle leads there, and how a burst enters a queue.
  *
- * A handle is a number, not a pointer: the low bits say which cell of the arena it has, the rest is
- * a serial number that is never used twice. Nothing of the arena is unmapped while the process
- * lives, so a stale or made-up handle can be looked up safely and simply matches nothing.
+ * A handle is a number, not a pointer: bits 9 to 20 say which cell of the arena it has, the bits
+ * above are a serial number that is never used twice. So the handle with all other bits masked out
+ * is the distance from the first cell's queues to those of this one. Nothing of the arena is
+ * unmapped while the process lives, so a stale or made-up handle can be looked up safely and simply
+ * matches nothing.
+ *
+ * A queue that is up has an owner: handle and queue id in one word that is not 0 (mif_owner). A
+ * burst makes that word of its arguments and compares. This checks all at once: the handle, that it
+ * is not NULL, and the queue id, of which the address takes the low 8 bits only. Two words that
+ * are looked up at one queue are equal only if handle and queue id are: the same cell means that
+ * the handles differ by less than 2^9 or by more than 2^20, while the queue ids differ by a
+ * multiple of 2^8 that is less than 2^16.
  *
  * Tear-down protocol, per queue (asymmetric, so that a burst needs no fence):
  *
@@ -36,16 +45,18 @@
 struct mif_arena {
     uint8_t *queues;      /* pairs: by queue id, then by cell */
     uint8_t *connections; /* by cell */
-    uint64_t cell_mask;   /* cells are a power of two */
+    uint64_t cell_mask;   /* the bits of a handle that say its cell; cells are a power of two */
     uint64_t qid_stride;  /* from the pairs of one queue id to those of the next */
 };
 /* Set once; before that it points to a placeholder, in which every lookup fails. Declared hidden
  * here too, so that code reaches it without the global offset table. */
 extern __attribute__((visibility("hidden"))) _Atomic(const struct mif_arena *) mif_arena;
 
-/* A handle is serial << MIF_CELL_BITS | cell. */
-#define MIF_CELL_BITS 12
-#define MIF_MAX_CELLS (1u << MIF_CELL_BITS)
+/* A handle is serial << MIF_SERIAL_SHIFT | cell << MIF_CELL_SHIFT. */
+#define MIF_CELL_SHIFT 9
+#define MIF_SERIAL_SHIFT 21
+#define MIF_MAX_CELLS (1u << (MIF_SERIAL_SHIFT - MIF_CELL_SHIFT))
+_Static_assert(sizeof(struct mif_queue_pair) == 1u << MIF_CELL_SHIFT, "cells by masking a handle");
 #ifdef __x86_64__
 #define MIF_PAGE 4096u
 #else
@@ -59,47 +70,64 @@ static inline const struct mif_arena *mif_the_arena(void)
     return atomic_load_explicit(&mif_arena, memory_order_acquire);
 }
 
+/* The number of the cell that a handle has, good or not. */
+static inline uint32_t mif_cell_of(const void *handle)
+{
+    return (uint32_t)(((uintptr_t)handle & mif_the_arena()->cell_mask) >> MIF_CELL_SHIFT);
+}
+
+/* The owner of a queue that is up; 0 for some numbers that are no handles. */
+static inline uintptr_t mif_owner(const void *handle, uint32_t qid)
+{
+    return (uintptr_t)handle + (qid + 1);
+}
+
+/* The handle that owns a queue, or NULL. */
+static inline void *mif_handle_of(const struct mif_queue *q)
+{
+    uintptr_t owner = atomic_load_explicit(&q->owner, memory_order_acquire);
+    return owner == 0 ? NULL : (void *)(owner - q->qid - 1);
+}
+
 /* The connection that a handle names, or NULL. */
 static inline struct mif_connection *mif_lookup(const void *handle)
 {
     const struct mif_arena *arena = mif_the_arena();
-    size_t cell = (uintptr_t)handle & arena->cell_mask;
-    struct mif_connection *conn = (void *)(arena->connections + cell * MIF_CELL_STRIDE);
+    struct mif_connection *conn =
+        (void *)(arena->connections + mif_cell_of(handle) * MIF_CELL_STRIDE);
     if (handle == NULL ||
         atomic_load_explicit(&conn->handle, memory_order_relaxed) != (uintptr_t)handle)
         return NULL;
     return conn;
 }
 
-/* Where the queue of a handle is, if the handle is good. */
+/* Where the queue of a handle is, if the handle is good and the id that of a queue. */
 static inline struct mif_queue *mif_queue_at(const void *handle, uint32_t qid,
                                              enum mif_direction direction)
 {
     const struct mif_arena *arena = mif_the_arena();
-    size_t cell = (uintptr_t)handle & arena->cell_mask;
-    struct mif_queue_pair *pair =
-        (void *)(arena->queues + cell * sizeof(*pair) + qid * arena->qid_stride);
+    struct mif_queue_pair *pair = (void *)(arena->queues + ((uintptr_t)handle & arena->cell_mask) +
+                                           (uint8_t)qid * arena->qid_stride);
     return direction == MIF_RX ? &pair->rx : &pair->tx;
 }
 
-/* Enters a queue for a burst: NULL, or a queue that stays mapped until mif_leave. The owner is
- * checked first, so that nothing is written to a queue of another handle. */
+/* Enters a queue for a burst: NULL, or a queue that stays mapped until mif_leave. The queue id has
+ * 16 bits. The owner is checked first, so that nothing is written to a queue of another handle. */
 static inline struct mif_queue *mif_enter(const void *handle, uint32_t qid,
                                           enum mif_direction direction)
 {
-    if (__builtin_expect(handle == NULL || qid >= MIF_MAX_QUEUES, 0))
-        return NULL;
+    const uintptr_t owner = mif_owner(handle, qid);
+    if (__builtin_expect(owner == 0, 0))
+        return NULL; /* a queue without an owner has that one */
     struct mif_queue *q = mif_queue_at(handle, qid, direction);
     __asm__("" : "+r"(q)); /* so that the address is computed once, not for each member */
     if (q == NULL)
         __builtin_unreachable(); /* so that the caller's check for NULL costs nothing here */
-    if (__builtin_expect(atomic_load_explicit(&q->owner, memory_order_relaxed) != (uintptr_t)handle,
-                         0))
+    if (__builtin_expect(atomic_load_explicit(&q->owner, memory_order_relaxed) != owner, 0))
         return NULL;
     atomic_store_explicit(&q->busy, 1, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
-    if (__builtin_expect(atomic_load_explicit(&q->owner, memory_order_acquire) != (uintptr_t)handle,
-                         0)) {
+    if (__builtin_expect(atomic_load_explicit(&q->owner, memory_order_acquire) != owner, 0)) {
         atomic_store_explicit(&q->busy, 0, memory_order_release);
         return NULL;
     }
@@ -122,8 +150,8 @@ static inline struct mif_queue *mif_enter_queue(void *pointer)
     if (at >= MIF_MAX_QUEUES * arena->qid_stride || at % sizeof(struct mif_queue) != 0)
         return NULL;
     struct mif_queue *q = pointer;
-    uintptr_t owner = atomic_load_explicit(&q->owner, memory_order_acquire);
-    return owner == 0 ? NULL : mif_enter((void *)owner, q->qid, mif_direction_of(q));
+    const void *handle = mif_handle_of(q);
+    return handle == NULL ? NULL : mif_enter(handle, q->qid, mif_direction_of(q));
 }
 
 static inline void mif_leave(struct mif_queue *q)

@@ -68,10 +68,10 @@ int mif_connection_up(void *handle, int control_fd)
         if (q->kind == MIF_KIND_512_SLAVE)
             mif_publish(q, true, MIF_KIND_512_SLAVE);
         atomic_store_explicit(&q->ring->flags, mif_room_promise(), memory_order_relaxed);
-        atomic_store_explicit(&q->owner, (uintptr_t)handle, memory_order_release);
+        atomic_store_explicit(&q->owner, mif_owner(handle, i), memory_order_release);
     }
     for (uint32_t i = 0; i < conn->tx_count; i++)
-        atomic_store_explicit(&mif_queue_at(handle, i, MIF_TX)->owner, (uintptr_t)handle,
+        atomic_store_explicit(&mif_queue_at(handle, i, MIF_TX)->owner, mif_owner(handle, i),
                               memory_order_release);
     return MIF_ERR_SUCCESS;
 }

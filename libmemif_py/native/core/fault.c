@@ -9,8 +9,7 @@
 /* The connection of a queue whose first fault this is. */
 static struct mif_connection *first_fault(const struct mif_queue *q)
 {
-    uintptr_t handle = atomic_load_explicit(&q->owner, memory_order_relaxed);
-    struct mif_connection *conn = mif_lookup((void *)handle);
+    struct mif_connection *conn = mif_lookup(mif_handle_of(q));
     return conn == NULL || atomic_exchange(&conn->faulted, true) ? NULL : conn;
 }
 

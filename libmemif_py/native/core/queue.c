@@ -256,7 +256,7 @@ static struct mif_queue *locked_queue(const void *handle, uint16_t qid,
     if (conn == NULL || qid >= MIF_MAX_QUEUES)
         return NULL;
     struct mif_queue *q = mif_queue_at(handle, qid, direction);
-    return atomic_load(&q->owner) == (uintptr_t)handle ? q : NULL;
+    return atomic_load(&q->owner) == mif_owner(handle, qid) ? q : NULL;
 }
 
 int mif_queue_set_polling(void *handle, uint16_t qid, int polling)

@@ -65,7 +65,7 @@ static uint64_t page_aligned(uint64_t size)
 
 static struct mif_segment_header lay_out(const char *api)
 {
-    const uint32_t cells = (uint32_t)mif_the_arena()->cell_mask + 1;
+    const uint32_t cells = (uint32_t)(mif_the_arena()->cell_mask >> MIF_CELL_SHIFT) + 1;
     const uint32_t pairs_per_page = MIF_PAGE / sizeof(struct mif_queue_pair);
     const uint64_t pairs = (uint64_t)cells * PAIRS_PER_CELL;
     struct mif_segment_header at = {
@@ -195,23 +195,18 @@ bool mif_segment_place(uint32_t qid, size_t begin, size_t bytes, void *at)
 
 /* ---- records ---- */
 
-static uint32_t cell_of(const void *handle)
-{
-    return (uint32_t)((uintptr_t)handle & mif_the_arena()->cell_mask);
-}
-
 static struct mif_segment_record *record_of(const void *handle)
 {
     if (segment.base == NULL || handle == NULL)
         return NULL;
     return (struct mif_segment_record *)(void *)(segment.base + segment.at.records) +
-           cell_of(handle);
+           mif_cell_of(handle);
 }
 
 /* NULL for a queue that has no block in the segment. */
 static struct mif_segment_ring *ring_of(const void *handle, uint32_t qid, bool is_tx)
 {
-    const uint32_t cell = cell_of(handle), per_page = segment.at.pairs_per_page;
+    const uint32_t cell = mif_cell_of(handle), per_page = segment.at.pairs_per_page;
     uint32_t page = atomic_load(&pages_of(qid)[cell / per_page]);
     if (page == 0)
         return NULL;
@@ -254,11 +249,11 @@ void mif_segment_describe(const void *handle, const struct mif_shown *shown)
     struct mif_segment_header *header = (struct mif_segment_header *)(void *)segment.base;
     begin(record);
     record->shown = *shown;
-    record->serial = (uint64_t)(uintptr_t)handle >> MIF_CELL_BITS;
+    record->serial = (uint64_t)(uintptr_t)handle >> MIF_SERIAL_SHIFT;
     record->in_use = 1;
     end(record);
-    if (header->used <= cell_of(handle))
-        header->used = cell_of(handle) + 1;
+    if (header->used <= mif_cell_of(handle))
+        header->used = mif_cell_of(handle) + 1;
 }
 
 void mif_segment_ring(const void *handle, uint16_t qid, int is_tx, int fd, uint32_t offset)

@@ -121,7 +121,7 @@ static inline void mif_face_choose(struct mif_queue *q, enum mif_direction direc
 MIF_INLINE int mif_give_back_answering(struct mif_queue *q, uint32_t extra, void *bufs,
                                        uint32_t count, uint16_t *out, mif_burst_fn *give_back)
 {
-    void *handle = (void *)atomic_load_explicit(&q->owner, memory_order_relaxed);
+    void *handle = mif_handle_of(q);
     uint32_t qid = q->qid;
     mif_face_answer(q, false);
     int err = give_back(q, extra, bufs, count, out);

@@ -44,7 +44,8 @@ bool mif_py_is_busy(const struct queue_ref *ref, enum mif_direction direction)
         return false;
     const struct mif_queue *q = mif_queue_at(ref->handle, ref->qid, direction);
     /* The owner first: a queue that is being set up has none. */
-    return atomic_load_explicit(&q->owner, memory_order_acquire) == (uintptr_t)ref->handle &&
+    return atomic_load_explicit(&q->owner, memory_order_acquire) ==
+               mif_owner(ref->handle, ref->qid) &&
            (q->signal_mode & MIF_SIGNAL_UNLOCKED);
 }
 
