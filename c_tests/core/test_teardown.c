@@ -245,7 +245,7 @@ static void expect_no_queue_beyond(void *handle)
     for (uint32_t qid = MIF_MAX_QUEUES; qid <= UINT16_MAX; qid++)
         for (int direction = 0; direction < 2; direction++) {
             enum mif_direction way = direction == 0 ? MIF_RX : MIF_TX;
-            ck_assert_int_eq(mif_call(handle, qid, way, MIF_CALL_RX, 0, bufs, 1, &count),
+            ck_assert_int_eq(mif_call(handle, (uint16_t)qid, way, MIF_CALL_RX, 0, bufs, 1, &count),
                              MEMIF_ERR_QID);
         }
 }

@@ -103,7 +103,7 @@ static void send_spoiled(struct testbed *bed, uint64_t *random)
     memcpy(bufs, bed->held[MIF_TX] + from, count * sizeof(*bufs));
     while (count > 0 && spoiled-- > 0)
         mistake(&bufs[random_below(random, count)], random);
-    (void)mif_call(bed->handle, 0, MIF_TX, MIF_CALL_TX, 0, bufs, count, &sent);
+    (void)mif_call(bed->handle, 0, MIF_TX, MIF_CALL_TX, 0, bufs, (uint16_t)count, &sent);
     ck_assert_uint_le(sent, count);
     /* And it forgets them, or tries again what it may have sent, as long as it can note them. */
     if (random_below(random, 2) == 0 || bed->held_count[MIF_TX] > SLOTS / 2)

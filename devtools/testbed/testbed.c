@@ -345,7 +345,7 @@ int testbed_receive(struct testbed *bed, uint32_t count, uint16_t *received)
 {
     memif_buffer_t *bufs = entries(count);
     *received = 0;
-    int err = mif_call(bed->handle, 0, MIF_RX, MIF_CALL_RX, 0, bufs, count, received);
+    int err = mif_call(bed->handle, 0, MIF_RX, MIF_CALL_RX, 0, bufs, (uint16_t)count, received);
     TESTBED_CHECK(*received <= count);
     check_counters(bed->queue[MIF_RX]);
     hold(bed, MIF_RX, bufs, *received);
@@ -361,11 +361,12 @@ int testbed_give_back(struct testbed *bed, uint32_t count, uint32_t headroom)
     memif_buffer_t *bufs = entries(count);
     memcpy(bufs, bed->held[MIF_RX], count * sizeof(*bufs));
 #ifdef TESTBED_ENTRY_FACE
-    int err = mif_call(bed->handle, 0, MIF_RX, MIF_CALL_GIVE_BACK, headroom, bufs, count, &done);
+    int err = mif_call(bed->handle, 0, MIF_RX, MIF_CALL_GIVE_BACK, headroom, bufs, (uint16_t)count,
+                       &done);
     done = err == MIF_ERR_SUCCESS ? (uint16_t)count : 0;
 #else
     (void)headroom;
-    int err = mif_call(bed->handle, 0, MIF_RX, MIF_CALL_GIVE_BACK, 0, bufs, count, &done);
+    int err = mif_call(bed->handle, 0, MIF_RX, MIF_CALL_GIVE_BACK, 0, bufs, (uint16_t)count, &done);
 #endif
     check_counters(bed->queue[MIF_RX]);
     let_go(bed, MIF_RX, done);
@@ -410,7 +411,8 @@ int testbed_reserve(struct testbed *bed, uint32_t count, uint32_t size, uint16_t
     uint32_t room = entries_for(bed, count, size);
     memif_buffer_t *bufs = entries(room);
     *reserved = 0;
-    int err = mif_call(bed->handle, 0, MIF_TX, MIF_CALL_RESERVE, size, bufs, count, reserved);
+    int err =
+        mif_call(bed->handle, 0, MIF_TX, MIF_CALL_RESERVE, size, bufs, (uint16_t)count, reserved);
     TESTBED_CHECK(*reserved <= room);
     check_counters(bed->queue[MIF_TX]);
     forget_given_up(bed, before, bufs, *reserved);
@@ -438,7 +440,7 @@ int testbed_send(struct testbed *bed, uint32_t count, uint32_t length, uint16_t 
     for (uint32_t i = 0; i < count; i++)
         set_length(&bufs[i], length);
     *sent = 0;
-    int err = mif_call(bed->handle, 0, MIF_TX, MIF_CALL_TX, 0, bufs, count, sent);
+    int err = mif_call(bed->handle, 0, MIF_TX, MIF_CALL_TX, 0, bufs, (uint16_t)count, sent);
     TESTBED_CHECK(*sent <= count);
     check_counters(bed->queue[MIF_TX]);
     let_go(bed, MIF_TX, *sent);

@@ -32,9 +32,7 @@ int mif_capi_get_queue_efd(memif_conn_handle_t conn, uint16_t qid, int *fd);
 static inline bool mif_capi_bad_burst(const memif_buffer_t *bufs, uint16_t count,
                                       const uint16_t *out)
 {
-    if (__builtin_expect(out == NULL, 0))
-        return true;
-    return __builtin_expect(bufs == NULL, 0) && count > 0;
+    return __builtin_expect(out == NULL || bufs == NULL, 0) && (out == NULL || count > 0);
 }
 
 /* True if the arguments of memif_get_details after the handle cannot be used. */

@@ -24,7 +24,7 @@ MIF_INLINE struct mif_region_cache mif_region_cache_of(const struct mif_queue *q
     return (struct mif_region_cache){.base = r->base,
                                      .size = r->size,
                                      .max_packet = r->size < limit ? (uint32_t)r->size : limit,
-                                     .index = index};
+                                     .head = (uint32_t)index << 16};
 }
 
 /* For the control plane; all return a core error code, unless said. */

@@ -42,7 +42,7 @@ struct mif_desc {
     uint64_t offset;
 };
 
-MIF_INLINE struct mif_desc mif_desc_read(const void *descs, uint32_t slot, enum mif_kind kind)
+MIF_INLINE struct mif_desc mif_desc_read(const void *descs, uint64_t slot, enum mif_kind kind)
 {
     if (mif_kind_is_256(kind)) {
         const struct mif_desc_256 *shared = (const struct mif_desc_256 *)descs + slot;
@@ -70,7 +70,7 @@ MIF_INLINE uint32_t mif_desc_capacity(const struct mif_desc *desc)
 
 /* Writes how much of a slot's buffer is filled. Region, capacity and offset stay as they were
  * posted; they are written from our copy, so that no shared memory is read. */
-MIF_INLINE void mif_desc_fill(void *descs, uint32_t slot, const struct mif_slot *own,
+MIF_INLINE void mif_desc_fill(void *descs, uint64_t slot, const struct mif_slot *own,
                               uint16_t flags, uint32_t length, enum mif_kind kind)
 {
     if (mif_kind_is_256(kind)) {
@@ -87,14 +87,14 @@ MIF_INLINE void mif_desc_fill(void *descs, uint32_t slot, const struct mif_slot 
 }
 
 /* Writes where in its region the data of a filled slot begins (slave of version 512). */
-MIF_INLINE void mif_desc_place(void *descs, uint32_t slot, uint32_t offset)
+MIF_INLINE void mif_desc_place(void *descs, uint64_t slot, uint32_t offset)
 {
     struct mif_desc_512 *shared = (struct mif_desc_512 *)descs + slot;
     atomic_store_explicit(&shared->offset_metadata, offset, memory_order_relaxed);
 }
 
 /* Offers a buffer at its place in a region (slave of version 512). */
-MIF_INLINE void mif_desc_offer(void *descs, uint32_t slot, uint64_t word, uint32_t offset)
+MIF_INLINE void mif_desc_offer(void *descs, uint64_t slot, uint64_t word, uint32_t offset)
 {
     struct mif_desc_512 *shared = (struct mif_desc_512 *)descs + slot;
     atomic_store_explicit(&shared->flags_region_length, word, memory_order_relaxed);
@@ -103,7 +103,7 @@ MIF_INLINE void mif_desc_offer(void *descs, uint32_t slot, uint64_t word, uint32
 
 /* Offers a slot of ours (we are the slave) to be filled: empty, in its own buffer, after the
  * headroom. `base` is where the buffer's region begins. */
-MIF_INLINE void mif_desc_post(void *descs, uint32_t slot, const struct mif_slot *own,
+MIF_INLINE void mif_desc_post(void *descs, uint64_t slot, const struct mif_slot *own,
                               const uint8_t *base, enum mif_kind kind)
 {
     uint64_t headroom = mif_slot_headroom(own);
@@ -122,7 +122,7 @@ MIF_INLINE void mif_desc_post(void *descs, uint32_t slot, const struct mif_slot 
 /* Clears NEXT in a slot that is about to go back to a slave of version 512: a DPDK slave writes a
  * packet of one slot over an older chain without clearing the flag. The slave does not use the slot
  * before we publish it, so nobody else writes the descriptor now. */
-MIF_INLINE void mif_desc_unchain(void *descs, uint32_t slot)
+MIF_INLINE void mif_desc_unchain(void *descs, uint64_t slot)
 {
     struct mif_desc_512 *shared = (struct mif_desc_512 *)descs + slot;
     uint64_t w0 = atomic_load_explicit(&shared->flags_region_length, memory_order_relaxed);
@@ -138,10 +138,17 @@ MIF_INLINE uint32_t mif_run(const struct mif_queue *q, uint64_t counter, uint32_
     return most < to_end ? most : to_end;
 }
 
+/* Slot of a counter, as wide as an address: narrower ones are extended again wherever they are
+ * used. */
+MIF_INLINE uint64_t mif_place_of(const struct mif_queue *q, uint64_t counter)
+{
+    return counter & q->mask;
+}
+
 /* Slot of a counter. */
 MIF_INLINE uint16_t mif_slot_of(const struct mif_queue *q, uint64_t counter)
 {
-    return (uint16_t)(counter & q->mask);
+    return (uint16_t)mif_place_of(q, counter);
 }
 
 /* Slots of the ring; version 256 keeps one empty. */
@@ -156,8 +163,10 @@ MIF_INLINE void mif_store(uint64_t *where, uint64_t value)
     __atomic_store_n(where, value, __ATOMIC_RELAXED);
 }
 
-/* Moves `limit` to what the peer's index says. False: the index is impossible. */
-MIF_INLINE bool mif_move_limit(struct mif_queue *q, uint16_t raw, enum mif_kind kind)
+/* Moves `limit`, which is q->limit, to what the peer's index says, and adds the distance to *slots.
+ * False: the index is impossible. */
+MIF_INLINE bool mif_move_limit(struct mif_queue *q, uint64_t limit, uint32_t *slots, uint16_t raw,
+                               enum mif_kind kind)
 {
     uint16_t moved = (uint16_t)(raw - q->peer_raw);
     if (mif_kind_is_256(kind)) {
@@ -165,10 +174,11 @@ MIF_INLINE bool mif_move_limit(struct mif_queue *q, uint16_t raw, enum mif_kind 
             return false;
         moved &= q->mask;
     }
-    if (MIF_UNLIKELY(moved > q->done + mif_capacity(q, kind) - q->limit))
+    if (MIF_UNLIKELY(moved > (uint32_t)q->done - (uint32_t)limit + mif_capacity(q, kind)))
         return false;
     q->peer_raw = raw;
-    q->limit += moved;
+    q->limit = limit + moved;
+    *slots += moved;
     return true;
 }
 
@@ -176,21 +186,49 @@ MIF_INLINE bool mif_move_limit(struct mif_queue *q, uint16_t raw, enum mif_kind 
  * may be asking for room: see mif_room_asked. */
 MIF_INLINE bool mif_refresh(struct mif_queue *q, enum mif_kind kind)
 {
-    return mif_move_limit(q, atomic_load_explicit(q->peer_index, memory_order_acquire), kind);
+    uint32_t slots = 0;
+    uint16_t raw = atomic_load_explicit(q->peer_index, memory_order_acquire);
+    return mif_move_limit(q, q->limit, &slots, raw, kind);
 }
 
-/* The index that we publish: we are done with all slots before q->done. A receiving slave of
+/* How many slots lie between next and limit, which is moved only if they are fewer than `wanted`.
+ * UINT32_MAX: it would have to be, and the peer's index is impossible. */
+MIF_INLINE uint32_t mif_known(struct mif_queue *q, uint32_t wanted, enum mif_kind kind)
+{
+    const uint64_t limit = q->limit;
+    uint32_t slots = (uint32_t)limit - (uint32_t)q->next;
+    if (slots < wanted) {
+        uint16_t raw = atomic_load_explicit(q->peer_index, memory_order_acquire);
+        if (MIF_UNLIKELY(!mif_move_limit(q, limit, &slots, raw, kind)))
+            return UINT32_MAX;
+    }
+    return slots;
+}
+
+/* The index that we publish when we are done with all slots before `done`. A receiving slave of
  * version 512 publishes one ring more, because it has posted those slots again. */
-MIF_INLINE uint16_t mif_own_index(const struct mif_queue *q, bool is_rx, enum mif_kind kind)
+MIF_INLINE uint16_t mif_index_of(const struct mif_queue *q, uint64_t done, bool is_rx,
+                                 enum mif_kind kind)
 {
     if (mif_kind_is_256(kind))
-        return mif_slot_of(q, q->done);
-    return (uint16_t)(is_rx && kind == MIF_KIND_512_SLAVE ? q->done + q->mask + 1 : q->done);
+        return mif_slot_of(q, done);
+    return (uint16_t)(is_rx && kind == MIF_KIND_512_SLAVE ? done + q->mask + 1 : done);
+}
+
+MIF_INLINE uint16_t mif_own_index(const struct mif_queue *q, bool is_rx, enum mif_kind kind)
+{
+    return mif_index_of(q, q->done, is_rx, kind);
+}
+
+/* Publishes it for `done`, which is q->done. */
+MIF_INLINE void mif_publish_done(struct mif_queue *q, uint64_t done, bool is_rx, enum mif_kind kind)
+{
+    atomic_store_explicit(q->own_index, mif_index_of(q, done, is_rx, kind), memory_order_release);
 }
 
 MIF_INLINE void mif_publish(struct mif_queue *q, bool is_rx, enum mif_kind kind)
 {
-    atomic_store_explicit(q->own_index, mif_own_index(q, is_rx, kind), memory_order_release);
+    mif_publish_done(q, q->done, is_rx, kind);
 }
 
 /* What lies in a ring and was not given back by its receiver. */

@@ -55,7 +55,9 @@ bool mif_room_asked(struct mif_queue *q)
     if (mif_direction_of(q) != MIF_RX || !read_ask(q, q->peer_index, &index))
         return false;
     /* The question may be withdrawn by now, or be another one. */
-    if (!mif_move_limit(q, raw, kind) && !mif_move_limit(q, index, kind))
+    uint32_t slots = 0;
+    if (!mif_move_limit(q, q->limit, &slots, raw, kind) &&
+        !mif_move_limit(q, q->limit, &slots, index, kind))
         return false;
     mif_room_answer(q);
     return true;

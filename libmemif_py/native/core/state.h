@@ -103,12 +103,13 @@ struct mif_order {
 };
 
 /* The region that was used last: consecutive descriptors mostly point to the same one. `max_packet`
- * is the longest packet that is received from there, at most `size`. */
+ * is the longest packet that is received from there, at most `size`. `head` is the low half of a
+ * descriptor that names the region and has no flags. */
 struct mif_region_cache {
     uint8_t *base;
     uint64_t size;
     uint32_t max_packet;
-    uint16_t index;
+    uint32_t head;
 };
 
 /* A slave's buffers while they form an array and each belongs to its own slot: then bursts need not
@@ -141,7 +142,7 @@ struct mif_queue;
 
 /* A burst on a queue that was entered; it leaves the queue at its end. `extra` is the size of
  * packets to reserve, or the headroom of buffers to post. `bufs` has the face's own type. */
-typedef int mif_burst_fn(struct mif_queue *q, uint32_t extra, void *bufs, uint32_t count,
+typedef int mif_burst_fn(struct mif_queue *q, uint32_t extra, void *bufs, uint16_t count,
                          uint16_t *out);
 
 /* Which burst function: the first two are of a receiving queue, the others of a sending one. */

@@ -21,11 +21,11 @@
 #endif
 
 /* Posts one slot of a slave of version 512. */
-MIF_INLINE void mif_post_one(struct mif_queue *q, uint32_t slot)
+MIF_INLINE void mif_post_one(struct mif_queue *q, uint64_t slot)
 {
     if (MIF_LIKELY(q->buffers.data != NULL)) {
         mif_desc_offer(q->descs, slot, q->buffers.word,
-                       q->buffers.offset + slot * q->buffers.stride);
+                       q->buffers.offset + (uint32_t)slot * q->buffers.stride);
         return;
     }
     const struct mif_slot *own = &q->slots[slot];
@@ -33,7 +33,7 @@ MIF_INLINE void mif_post_one(struct mif_queue *q, uint32_t slot)
 }
 
 /* Posts `run` adjacent slots of a slave of version 512. */
-MIF_INLINE void mif_post_run(struct mif_queue *q, uint32_t first, uint32_t run)
+MIF_INLINE void mif_post_run(struct mif_queue *q, uint64_t first, uint32_t run)
 {
     void *descs = q->descs;
     uint32_t i = 0;
@@ -43,7 +43,8 @@ MIF_INLINE void mif_post_run(struct mif_queue *q, uint32_t first, uint32_t run)
         i = mif_vec_post(descs, first, run, &array);
 #endif
         for (; i < run; i++)
-            mif_desc_offer(descs, first + i, array.word, array.offset + (first + i) * array.stride);
+            mif_desc_offer(descs, first + i, array.word,
+                           array.offset + (uint32_t)(first + i) * array.stride);
         return;
     }
     const struct mif_slot *own = &q->slots[first];
@@ -52,19 +53,14 @@ MIF_INLINE void mif_post_run(struct mif_queue *q, uint32_t first, uint32_t run)
                       MIF_KIND_512_SLAVE);
 }
 
-/* Returns `n` slots from q->done on, of a burst of `count`, to the peer; a slave of version 512
- * posts them. The code for bursts of one has no loop and no vectors, which would double its cost:
- * not every compiler sees by itself that a run has one slot there. */
-MIF_INLINE void mif_post_slots(struct mif_queue *q, uint32_t n, uint32_t count, enum mif_kind kind)
+/* Returns `n` slots from q->done on to the peer; a slave of version 512 posts them. */
+MIF_INLINE void mif_post_slots(struct mif_queue *q, uint32_t n, enum mif_kind kind)
 {
-    const bool is_one = __builtin_constant_p(count) && count == 1;
     uint32_t left = kind == MIF_KIND_512_SLAVE ? n : 0;
     uint64_t done = q->done;
-    if (is_one && left > 0)
-        mif_post_one(q, mif_slot_of(q, done));
-    while (!is_one && left > 0) {
+    while (left > 0) {
         uint32_t run = mif_run(q, done, left);
-        mif_post_run(q, mif_slot_of(q, done), run);
+        mif_post_run(q, mif_place_of(q, done), run);
         done += run;
         left -= run;
     }
@@ -87,7 +83,7 @@ MIF_INLINE bool mif_in_cached_region(const struct mif_region_cache *cache,
 MIF_INLINE uint8_t *mif_peer_data(struct mif_queue *q, const struct mif_desc *desc, uint32_t length)
 {
     uint16_t region = (uint16_t)(desc->head >> 16);
-    if (MIF_UNLIKELY(region != q->cache.index)) {
+    if (MIF_UNLIKELY(region != q->cache.head >> 16)) {
         if (region >= q->region_count || q->regions[region].size == 0)
             return NULL;
         q->cache = mif_region_cache_of(q, region);

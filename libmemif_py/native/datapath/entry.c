@@ -121,7 +121,7 @@ enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *bufs, uint3
 
 /* The same as is_sendable, but the entry may reach into the tail room behind its slot's buffer. */
 static bool is_sendable_with_tailroom(const memif_buffer_t *buf, const struct mif_queue *q,
-                                      uint32_t slot, enum mif_kind kind)
+                                      uint64_t slot, enum mif_kind kind)
 {
     const struct mif_slot *own = &q->slots[slot];
     return kind == MIF_KIND_512_SLAVE && buf->desc_index == slot && buf->queue == q &&
@@ -320,7 +320,7 @@ void mif_face_bind(struct mif_queue *q, enum mif_direction direction)
     mif_face_choose(q, direction, calls_here());
 }
 
-static int give_back_answering(struct mif_queue *q, uint32_t extra, void *bufs, uint32_t count,
+static int give_back_answering(struct mif_queue *q, uint32_t extra, void *bufs, uint16_t count,
                                uint16_t *out)
 {
     return mif_give_back_answering(q, extra, bufs, count, out, calls_here()->give_back[q->kind]);

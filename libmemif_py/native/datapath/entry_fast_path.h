@@ -10,7 +10,7 @@ _Static_assert(sizeof(memif_buffer_t) == 4 * sizeof(mif_word) &&
                "entry layout");
 
 /* Writes whole words, because the store buffer limits the number of stores, not bytes. */
-MIF_INLINE void set_entry(memif_buffer_t *buf, struct mif_queue *q, uint32_t slot, uint32_t length,
+MIF_INLINE void set_entry(memif_buffer_t *buf, struct mif_queue *q, uint64_t slot, uint32_t length,
                           uint8_t flags, uint8_t *data)
 {
     mif_word *words = (mif_word *)buf;
@@ -20,13 +20,13 @@ MIF_INLINE void set_entry(memif_buffer_t *buf, struct mif_queue *q, uint32_t slo
     words[3] = (uintptr_t)data;
 }
 
-MIF_INLINE void set_received(memif_buffer_t *buf, struct mif_queue *q, uint32_t slot,
+MIF_INLINE void set_received(memif_buffer_t *buf, struct mif_queue *q, uint64_t slot,
                              uint32_t length, uint8_t *data)
 {
     set_entry(buf, q, slot, length, 0, data);
 }
 
-MIF_INLINE void set_reserved(memif_buffer_t *buf, struct mif_queue *q, uint32_t slot,
+MIF_INLINE void set_reserved(memif_buffer_t *buf, struct mif_queue *q, uint64_t slot,
                              uint32_t capacity, uint32_t size, uint8_t *data)
 {
     set_entry(buf, q, slot, size > 0 ? size : capacity, 0, data);
@@ -34,7 +34,7 @@ MIF_INLINE void set_reserved(memif_buffer_t *buf, struct mif_queue *q, uint32_t 
 
 /* True if an entry is the reserved one of a slot and inside its buffer. Only a slave of version 512
  * may move the start of the data forward: all other buffers have the place that the peer knows. */
-MIF_INLINE bool is_sendable(const memif_buffer_t *buf, const struct mif_queue *q, uint32_t slot,
+MIF_INLINE bool is_sendable(const memif_buffer_t *buf, const struct mif_queue *q, uint64_t slot,
                             const struct mif_slot *own, enum mif_kind kind)
 {
     uintptr_t moved = (uintptr_t)buf->data - (uintptr_t)own->data;
@@ -46,7 +46,7 @@ MIF_INLINE bool is_sendable(const memif_buffer_t *buf, const struct mif_queue *q
 
 /* Tells the peer where the data of an entry begins, which the application may have moved. If it
  * never has moved any, all descriptors name the right place already. */
-MIF_INLINE void place(struct mif_queue *q, uint32_t slot, const memif_buffer_t *buf,
+MIF_INLINE void place(struct mif_queue *q, uint64_t slot, const memif_buffer_t *buf,
                       enum mif_kind kind)
 {
     const struct mif_slot *own = &q->slots[slot];
@@ -57,7 +57,7 @@ MIF_INLINE void place(struct mif_queue *q, uint32_t slot, const memif_buffer_t *
     mif_desc_place(q->descs, slot, (uint32_t)((const uint8_t *)buf->data - base));
 }
 
-MIF_INLINE bool is_plain(const memif_buffer_t *buf, struct mif_queue *q, uint32_t slot,
+MIF_INLINE bool is_plain(const memif_buffer_t *buf, struct mif_queue *q, uint64_t slot,
                          const struct mif_slot *own, uint32_t *length, enum mif_kind kind)
 {
     *length = buf->len;
@@ -99,7 +99,7 @@ MIF_INLINE void set_reserved_vectors(memif_buffer_t *bufs, struct mif_queue *q, 
 
 /* For a slave whose buffers form an array: each entry differs from the one before by the same step.
  */
-MIF_INLINE uint32_t reserve_own(struct mif_queue *q, memif_buffer_t *bufs, uint32_t first,
+MIF_INLINE uint32_t reserve_own(struct mif_queue *q, memif_buffer_t *bufs, uint64_t first,
                                 uint32_t run, uint32_t size)
 {
     const struct mif_buffer_array array = q->buffers;
@@ -147,7 +147,7 @@ static __attribute__((noinline)) void set_headroom(struct mif_queue *q, uint32_t
 MIF_INLINE int refill_burst(struct mif_queue *q, uint32_t headroom, memif_buffer_t *bufs,
                             uint32_t count, uint16_t *out, enum mif_kind kind)
 {
-    uint64_t consumed = q->next - q->done;
+    const uint64_t done = q->done, consumed = q->next - done;
     (void)bufs;
     (void)out;
     if (mif_kind_is_slave(kind) && MIF_UNLIKELY(headroom > 0) &&
@@ -156,15 +156,21 @@ MIF_INLINE int refill_burst(struct mif_queue *q, uint32_t headroom, memif_buffer
     uint32_t n = count > consumed ? (uint32_t)consumed : count;
     if (kind == MIF_KIND_512_SLAVE && MIF_UNLIKELY(headroom > 0 || q->buffers.data == NULL))
         set_headroom(q, n, headroom);
-    mif_post_slots(q, n, count, kind);
+    if (count != 1) {
+        mif_post_slots(q, n, kind);
+    } else if (MIF_LIKELY(n == 1)) {
+        if (kind == MIF_KIND_512_SLAVE)
+            mif_post_one(q, mif_place_of(q, done));
+        mif_store(&q->done, done + 1);
+    }
     if (MIF_LIKELY(n > 0))
-        mif_publish(q, true, kind);
+        mif_publish_done(q, done + n, true, kind);
     return mif_end(q, MIF_ERR_SUCCESS);
 }
 
 /* ---- instances ---- */
 
-MIF_INSTANCES(rx_burst)
+MIF_RX_INSTANCES
 MIF_INSTANCES(refill_burst)
 MIF_INSTANCES(alloc_burst)
 MIF_INSTANCES(tx_burst)

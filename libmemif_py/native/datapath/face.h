@@ -85,10 +85,9 @@ static __attribute__((noinline, unused)) int mif_tx_wake(struct mif_queue *q)
     return mif_end(q, mif_wake(q) ? MIF_ERR_SUCCESS : MIF_ERR_INT_WRITE);
 }
 
-/* The end of a send burst that sent all of its packets, at least one. */
-MIF_INLINE int mif_tx_end(struct mif_queue *q, enum mif_kind kind)
+/* The end of a send burst that has published all of its packets, at least one. */
+MIF_INLINE int mif_tx_end(struct mif_queue *q)
 {
-    mif_publish(q, false, kind);
     if (MIF_UNLIKELY(!mif_receiver_polls(q)))
         return mif_tx_wake(q);
     return mif_end(q, MIF_ERR_SUCCESS);
@@ -119,7 +118,7 @@ static inline void mif_face_choose(struct mif_queue *q, enum mif_direction direc
 /* Gives back as `give_back` does, and then answers a sender that asked for room. The queue is left
  * and entered again: `give_back` ends the call itself. */
 MIF_INLINE int mif_give_back_answering(struct mif_queue *q, uint32_t extra, void *bufs,
-                                       uint32_t count, uint16_t *out, mif_burst_fn *give_back)
+                                       uint16_t count, uint16_t *out, mif_burst_fn *give_back)
 {
     void *handle = mif_handle_of(q);
     uint32_t qid = q->qid;
@@ -137,12 +136,12 @@ MIF_INLINE int mif_give_back_answering(struct mif_queue *q, uint32_t extra, void
  * the registers that they need. The arguments have the order of the public functions, so that they
  * stay in their registers; `extra` takes the place of the queue id. */
 #define MIF_INSTANCE(name, suffix, kind)                                                           \
-    static __attribute__((noinline)) int name##suffix##_many(                                      \
-        struct mif_queue *q, uint32_t extra, void *bufs, uint32_t count, uint16_t *out)            \
+    static MIF_JUMP_TARGET int name##suffix##_many(struct mif_queue *q, uint32_t extra,            \
+                                                   void *bufs, uint16_t count, uint16_t *out)      \
     {                                                                                              \
         return name(q, extra, bufs, count, out, kind);                                             \
     }                                                                                              \
-    static int name##suffix(struct mif_queue *q, uint32_t extra, void *bufs, uint32_t count,       \
+    static int name##suffix(struct mif_queue *q, uint32_t extra, void *bufs, uint16_t count,       \
                             uint16_t *out)                                                         \
     {                                                                                              \
         if (count != 1)                                                                            \
@@ -162,23 +161,49 @@ MIF_INLINE int mif_give_back_answering(struct mif_queue *q, uint32_t extra, void
         [MIF_KIND_512_SLAVE] = name##_512_slave,                                                   \
     }
 
-/* The error of a burst that could not begin; nothing was received or sent. */
-static __attribute__((cold, noinline, unused)) int
-mif_burst_refused(void *handle, uint32_t qid, enum mif_direction direction, uint16_t *out)
+/* The error of a burst that could not begin; nothing was received or sent. Like all functions that
+ * a public one jumps to, this one has its parameters in the same places. */
+static __attribute__((cold, unused)) MIF_JUMP_TARGET int
+mif_burst_refused(void *handle, uint16_t qid, enum mif_direction direction, uint16_t count,
+                  uint16_t *out)
 {
+    (void)count;
     *out = 0;
     return MIF_FACE_ERROR(mif_why_not(handle, qid, direction));
 }
 
 /* A public burst function: enters the queue and calls the function that it is bound to. */
-MIF_INLINE int mif_call(void *handle, uint32_t qid, enum mif_direction direction,
-                        enum mif_call call, uint32_t extra, void *bufs, uint32_t count,
+MIF_INLINE int mif_call(void *handle, uint16_t qid, enum mif_direction direction,
+                        enum mif_call call, uint32_t extra, void *bufs, uint16_t count,
                         uint16_t *out)
 {
     struct mif_queue *q = mif_enter(handle, qid, direction);
     if (MIF_UNLIKELY(q == NULL))
-        return mif_burst_refused(handle, qid, direction, out);
-    return atomic_load_explicit(&q->call[call], memory_order_relaxed)(q, extra, bufs, count, out);
+        return mif_burst_refused(handle, qid, direction, count, out);
+    mif_burst_fn *burst = atomic_load_explicit(&q->call[call], memory_order_relaxed);
+    return burst(q, extra, bufs, count, out);
+}
+
+/* A public burst function whose array is NULL, which only a burst of none may have. */
+static __attribute__((cold, unused)) MIF_JUMP_TARGET int
+mif_call_without(void *handle, uint16_t qid, uint32_t which, uint16_t count, uint16_t *out)
+{
+    return count > 0 ? MIF_FACE_ERROR(MIF_ERR_INVAL_ARG)
+                     : mif_call(handle, qid, which & 1 ? MIF_TX : MIF_RX,
+                                (enum mif_call)(which >> 1), 0, NULL, 0, out);
+}
+
+/* The same for arguments that a program may have got wrong. `out` is an output of every call, so
+ * that a program that ignores the code finds no packets. */
+MIF_INLINE int mif_call_checked(void *handle, uint16_t qid, enum mif_direction direction,
+                                enum mif_call call, uint32_t extra, void *bufs, uint16_t count,
+                                uint16_t *out)
+{
+    if (MIF_UNLIKELY(out == NULL))
+        return MIF_FACE_ERROR(MIF_ERR_INVAL_ARG);
+    if (MIF_UNLIKELY(bufs == NULL))
+        return mif_call_without(handle, qid, (uint32_t)direction | (uint32_t)call << 1, count, out);
+    return mif_call(handle, qid, direction, call, extra, bufs, count, out);
 }
 
 #endif

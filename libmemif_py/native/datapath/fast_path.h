@@ -23,100 +23,88 @@
 #define MIF_FAST_PATH_H
 
 /* Fewer slots than this are faster one by one. */
-#define MIF_VEC_MIN_SLOTS 8
+#define MIF_VEC_MIN_SLOTS 4
 
-/* A mask of the length bits from 2^n on, the largest power of two up to `most` + 1. A shorter
- * length has none of them, which the check of flags and region finds at no extra cost. Longer ones,
- * up to `most`, are received one by one. */
-MIF_INLINE uint64_t mif_length_bits_above(uint32_t most)
-{
-    return ~(uint64_t)0 << (63 - __builtin_clzll((uint64_t)most + 1));
-}
+#ifdef MIF_VEC_SLOTS
+#include "datapath/fast_path_vectors.h"
+#endif
 
 /* ---- receive ---- */
 
-#ifdef MIF_VEC_SLOTS
-MIF_INLINE uint32_t take_vectors(struct mif_queue *q, memif_buffer_t *bufs, uint32_t first,
-                                 uint32_t run, uint64_t *bytes, enum mif_kind kind)
+/* Reads the packet of a slot. False if it is not plain: one slot, in the region that was used last.
+ */
+MIF_INLINE bool read_packet(const struct mif_region_cache *cache, const struct mif_slot *own,
+                            const void *descs, uint64_t slot, uint32_t *length, uint8_t **data,
+                            enum mif_kind kind)
 {
-    const bool is_slave = mif_kind_is_slave(kind);
-    const struct mif_region_cache cache = q->cache;
-    const struct mif_buffer_array array = q->buffers;
-    if (is_slave && MIF_UNLIKELY(array.data == NULL))
-        return 0;
-    const mif_vec plain = mif_vec_all(is_slave ? 0 : (uint64_t)cache.index << 16);
-    const mif_vec checked =
-        mif_vec_all(is_slave ? 0xFFFF : 0xFFFFFFFF | mif_length_bits_above(cache.max_packet) << 32);
-    const mif_vec most = mif_vec_all(is_slave ? array.word >> 32 : cache.size);
-    const mif_vec base = mif_vec_all((uintptr_t)cache.base);
-    const mif_vec stride = mif_vec_all((uint64_t)MIF_VEC_SLOTS * array.stride);
-    mif_vec data =
-        mif_vec_series((uintptr_t)array.data + (uint64_t)first * array.stride, array.stride);
-    mif_vec slots = mif_vec_series(first, 1), sum = mif_vec_all(0);
-    const struct mif_desc_512 *from = (const struct mif_desc_512 *)q->descs + first;
-    const struct mif_desc_512 *const start = from, *const end = from + mif_vec_slots(run);
-    for (; from != end; from += MIF_VEC_SLOTS, bufs += MIF_VEC_SLOTS) {
-        struct mif_vec_pair desc = mif_vec_read(from);
-        mif_vec length = mif_vec_high(desc.head), offset = mif_vec_low(desc.tail);
-        mif_vec reach = is_slave ? length : mif_vec_add(offset, length);
-        if (MIF_UNLIKELY(mif_vec_any(mif_vec_or(mif_vec_differ(desc.head, plain, checked),
-                                                mif_vec_greater(reach, most)))))
-            break;
-        set_received_vectors(bufs, q, slots, length, is_slave ? data : mif_vec_add(base, offset));
-        sum = mif_vec_add(sum, length);
-        slots = mif_vec_add(slots, mif_vec_all(MIF_VEC_SLOTS));
-        data = mif_vec_add(data, stride);
+    struct mif_desc desc = mif_desc_read(descs, slot, kind);
+    if (kind == MIF_KIND_512_MASTER) {
+        /* The result is the length. If flags or region differ it is larger than any length. */
+        uint64_t rotated = desc.head - cache->head;
+        rotated = rotated << 32 | rotated >> 32;
+        if (MIF_UNLIKELY(rotated > cache->max_packet))
+            return false;
+        desc.length = (uint32_t)rotated;
+    } else if (kind == MIF_KIND_256_MASTER) {
+        if (MIF_UNLIKELY((uint32_t)desc.head != cache->head))
+            return false;
+    } else if (MIF_UNLIKELY((uint16_t)desc.head != 0)) {
+        return false;
     }
-    *bytes = mif_vec_sum(sum);
-    return (uint32_t)(from - start);
+    *length = desc.length;
+    if (mif_kind_is_slave(kind)) {
+        uint32_t headroom = mif_slot_headroom(own);
+        *data = own->data + headroom;
+        return MIF_LIKELY(desc.length <= mif_slot_capacity(own) - headroom);
+    }
+    if (MIF_UNLIKELY(!mif_in_cached_region(cache, &desc, cache->max_packet, kind)))
+        return false;
+    *data = cache->base + desc.offset;
+    return true;
 }
-#endif
+
+/* Receives one packet. False if it is not plain. */
+MIF_INLINE bool take_one(struct mif_queue *q, memif_buffer_t *buf, enum mif_kind kind)
+{
+    const uint64_t next = q->next;
+    const uint64_t slot = mif_place_of(q, next);
+    uint32_t length;
+    uint8_t *data;
+    if (!read_packet(&q->cache, &q->slots[slot], q->descs, slot, &length, &data, kind))
+        return false;
+    set_received(buf, q, slot, length, data);
+    mif_store(&q->next, next + 1);
+    mif_store(&q->bytes, q->bytes + length);
+    return true;
+}
 
 /* Receives up to `run` packets, of at most `count`, from adjacent slots. Stops at the first that is
- * not plain: one slot, in the region that was used last. The loop works on locals, because for the
- * compiler every store to bufs may change q. */
+ * not plain. The loop works on locals, because for the compiler every store to bufs may change q.
+ */
 MIF_INLINE uint32_t take_run(struct mif_queue *q, memif_buffer_t *bufs, uint32_t run,
                              uint32_t count, enum mif_kind kind)
 {
-    const uint32_t first = mif_slot_of(q, q->next);
+    const uint64_t next = q->next;
+    const uint64_t first = mif_place_of(q, next);
     const struct mif_region_cache cache = q->cache;
-    const uint32_t plain = mif_kind_is_slave(kind) ? 0 : (uint32_t)cache.index << 16;
-    const uint32_t checked = mif_kind_is_slave(kind) ? 0xFFFF : 0xFFFFFFFF;
     const struct mif_slot *own = &q->slots[first];
     const void *descs = q->descs;
     uint64_t sum = 0;
     uint32_t i = 0;
 #ifdef MIF_VEC_SLOTS
-    if (!mif_kind_is_256(kind) && count >= MIF_VEC_MIN_SLOTS)
+    if (count >= MIF_VEC_MIN_SLOTS)
         i = take_vectors(q, bufs, first, run, &sum, kind);
 #endif
     (void)count;
     for (; i < run; i++) {
-        struct mif_desc desc = mif_desc_read(descs, first + i, kind);
-        if (kind == MIF_KIND_512_MASTER) {
-            /* The result is the length. If flags or region differ it is larger than any length. */
-            uint64_t length = (desc.head << 32 | desc.head >> 32) - ((uint64_t)plain << 32);
-            if (MIF_UNLIKELY(length > cache.max_packet))
-                break;
-            desc.length = (uint32_t)length;
-        } else if (MIF_UNLIKELY(((uint32_t)desc.head & checked) != plain)) {
-            break;
-        }
+        uint32_t length;
         uint8_t *data;
-        if (mif_kind_is_slave(kind)) {
-            uint32_t headroom = mif_slot_headroom(&own[i]);
-            if (MIF_UNLIKELY(desc.length > mif_slot_capacity(&own[i]) - headroom))
-                break;
-            data = own[i].data + headroom;
-        } else {
-            if (MIF_UNLIKELY(!mif_in_cached_region(&cache, &desc, cache.max_packet, kind)))
-                break;
-            data = cache.base + desc.offset;
-        }
-        set_received(&bufs[i], q, first + i, desc.length, data);
-        sum += desc.length;
+        if (!read_packet(&cache, &own[i], descs, first + i, &length, &data, kind))
+            break;
+        set_received(&bufs[i], q, first + i, length, data);
+        sum += length;
     }
-    mif_store(&q->next, q->next + i);
+    mif_store(&q->next, next + i);
     mif_store(&q->bytes, q->bytes + sum);
     return i;
 }
@@ -142,8 +130,8 @@ static enum mif_step take_packets(struct mif_queue *q, memif_buffer_t *bufs, uin
     return MIF_STEP_OK;
 }
 
-static MIF_NO_STACK_PROTECTOR __attribute__((noinline)) int
-rx_rest(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count, uint16_t *rx, uint32_t n)
+static MIF_NO_STACK_PROTECTOR MIF_JUMP_TARGET int
+rx_rest(struct mif_queue *q, uint32_t n, memif_buffer_t *bufs, uint32_t count, uint16_t *rx)
 {
     enum mif_step step = take_packets(q, bufs, count, &n, (enum mif_kind)q->kind);
     return mif_rx_end(q, n, rx, step);
@@ -151,108 +139,149 @@ rx_rest(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count, uint16_t *rx,
 
 /* One instance for all kinds: its cost is small beside the system call. */
 static MIF_NO_STACK_PROTECTOR int rx_interrupt(struct mif_queue *q, uint32_t extra, void *bufs,
-                                               uint32_t count, uint16_t *rx)
+                                               uint16_t count, uint16_t *rx)
 {
     (void)extra;
     return mif_rx_interrupt(q, bufs, count, rx, take_packets, (enum mif_kind)q->kind);
 }
 
 /* The rest of a receive burst that found an impossible index. */
-static __attribute__((cold, noinline)) int rx_lost(struct mif_queue *q, memif_buffer_t *bufs,
-                                                   uint32_t count, uint16_t *rx)
+static __attribute__((cold)) MIF_JUMP_TARGET int
+rx_lost(struct mif_queue *q, uint32_t n, memif_buffer_t *bufs, uint32_t count, uint16_t *rx)
 {
     if (mif_room_asked(q))
-        return rx_rest(q, bufs, count, rx, 0);
+        return rx_rest(q, n, bufs, count, rx);
     return mif_rx_end(q, 0, rx, mif_step_fault(q, MIF_BAD_INDEX));
 }
 
-/* While the program polls the peer's index is read once, or not at all when enough packets are
- * known to wait. What comes later is left to the next call. */
-MIF_INLINE int rx_burst(struct mif_queue *q, uint32_t extra, memif_buffer_t *bufs, uint32_t count,
+/* The end of a receive burst in which all is done. */
+MIF_INLINE int rx_end(struct mif_queue *q, uint32_t n, uint16_t *rx)
+{
+    *rx = (uint16_t)n;
+    return mif_end(q, MIF_LIKELY(q->next == q->limit) ? MIF_ERR_SUCCESS : MIF_ERR_NOBUF);
+}
+
+/* The receive burst of `known` packets, of at most `count`; more may wait. */
+MIF_INLINE int rx_known(struct mif_queue *q, uint32_t known, memif_buffer_t *bufs, uint32_t count,
                         uint16_t *rx, enum mif_kind kind)
 {
-    (void)extra;
-    if (MIF_LIKELY(q->limit - q->next < count) && MIF_UNLIKELY(!mif_refresh(q, kind)))
-        return rx_lost(q, bufs, count, rx);
-    uint64_t waiting = q->limit - q->next;
-    uint32_t known = waiting < count ? (uint32_t)waiting : count;
-    uint32_t n = take_run(q, bufs, count == 1 ? known : mif_run(q, q->next, known), count, kind);
+    uint32_t n = take_run(q, bufs, mif_run(q, q->next, known), known, kind);
     if (MIF_UNLIKELY(n < known)) /* the ring's end, or a packet that is not plain */
-        return rx_rest(q, bufs, count, rx, n);
-    *rx = (uint16_t)n;
-    return mif_end(q, MIF_LIKELY(n == waiting) ? MIF_ERR_SUCCESS : MIF_ERR_NOBUF);
+        return rx_rest(q, n, bufs, count, rx);
+    return rx_end(q, n, rx);
 }
+
+/* While the program polls the peer's index is read once, or not at all when enough packets are
+ * known to wait. What comes later is left to the next call. Which code receives them depends on how
+ * many wait, not on how many the program has room for. */
+MIF_INLINE int rx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx,
+                        enum mif_kind kind, mif_burst_fn *few, mif_burst_fn *many)
+{
+    uint32_t known = mif_known(q, count, kind);
+    if (MIF_UNLIKELY(known == UINT32_MAX))
+        return rx_lost(q, 0, bufs, count, rx);
+    if (known > count)
+        known = count;
+    if (MIF_LIKELY(known == 1))
+        return MIF_LIKELY(take_one(q, bufs, kind)) ? rx_end(q, 1, rx)
+                                                   : rx_rest(q, 0, bufs, count, rx);
+    if (known >= MIF_VEC_MIN_SLOTS)
+        return many(q, known, bufs, count, rx);
+    return known > 0 ? few(q, known, bufs, count, rx) : rx_end(q, 0, rx);
+}
+
+/* Defines an instance of rx_burst. Its parts are functions of their own, and have its arguments in
+ * the same order, so that it jumps to them and saves no registers. */
+#define MIF_RX_PART(name, kind, condition)                                                         \
+    static MIF_JUMP_TARGET int name(struct mif_queue *q, uint32_t known, void *bufs,               \
+                                    uint16_t count, uint16_t *rx)                                  \
+    {                                                                                              \
+        if (!(condition))                                                                          \
+            __builtin_unreachable();                                                               \
+        return rx_known(q, known, bufs, count, rx, kind);                                          \
+    }
+#define MIF_RX_INSTANCE(suffix, kind)                                                              \
+    MIF_RX_PART(rx_few##suffix, kind, known < MIF_VEC_MIN_SLOTS)                                   \
+    MIF_RX_PART(rx_many##suffix, kind, known >= MIF_VEC_MIN_SLOTS)                                 \
+    static int rx_burst##suffix(struct mif_queue *q, uint32_t extra, void *bufs, uint16_t count,   \
+                                uint16_t *rx)                                                      \
+    {                                                                                              \
+        (void)extra;                                                                               \
+        return rx_burst(q, bufs, count, rx, kind, rx_few##suffix, rx_many##suffix);                \
+    }
+#define MIF_RX_INSTANCES                                                                           \
+    MIF_RX_INSTANCE(_256_master, MIF_KIND_256_MASTER)                                              \
+    MIF_RX_INSTANCE(_256_slave, MIF_KIND_256_SLAVE)                                                \
+    MIF_RX_INSTANCE(_512_master, MIF_KIND_512_MASTER)                                              \
+    MIF_RX_INSTANCE(_512_slave, MIF_KIND_512_SLAVE)
 
 /* ---- transmit ---- */
 
-#ifdef MIF_VEC_SLOTS
-/* As master: what the peer has posted. */
-MIF_INLINE uint32_t reserve_posted(struct mif_queue *q, memif_buffer_t *bufs, uint32_t first,
-                                   uint32_t run, uint32_t size)
+/* Finds the buffer of a slot that is free to be filled, and notes it in `own`, the slot's record.
+ * False if it is too small or, as master, does not lie in the region that was used last. */
+MIF_INLINE bool read_room(const struct mif_region_cache *cache, struct mif_slot *own,
+                          const void *descs, uint64_t slot, uint32_t size, struct mif_slot *room,
+                          enum mif_kind kind)
 {
-    const struct mif_region_cache cache = q->cache;
-    const mif_vec region = mif_vec_all((uint64_t)cache.index << 16);
-    const mif_vec checked = mif_vec_all(0xFFFF0000);
-    const mif_vec least = mif_vec_all(size > 0 ? size : 1), most = mif_vec_all(cache.size);
-    const mif_vec base = mif_vec_all((uintptr_t)cache.base);
-    mif_vec slots = mif_vec_series(first, 1);
-    const struct mif_desc_512 *from = (const struct mif_desc_512 *)q->descs + first;
-    const struct mif_desc_512 *const start = from, *const end = from + mif_vec_slots(run);
-    struct mif_slot *own = &q->slots[first];
-    for (; from != end; from += MIF_VEC_SLOTS, own += MIF_VEC_SLOTS, bufs += MIF_VEC_SLOTS) {
-        struct mif_vec_pair desc = mif_vec_read(from);
-        mif_vec capacity = mif_vec_high(desc.head), offset = mif_vec_low(desc.tail);
-        mif_vec bad = mif_vec_or(mif_vec_greater(least, capacity),
-                                 mif_vec_greater(mif_vec_add(offset, capacity), most));
-        if (MIF_UNLIKELY(mif_vec_any(mif_vec_or(bad, mif_vec_differ(desc.head, region, checked)))))
-            break;
-        mif_vec data = mif_vec_add(base, offset);
-        mif_vec_write(own, data, mif_vec_join(region, capacity));
-        set_reserved_vectors(bufs, q, slots, capacity, size, data);
-        slots = mif_vec_add(slots, mif_vec_all(MIF_VEC_SLOTS));
+    if (mif_kind_is_slave(kind)) {
+        *room = *own;
+        return MIF_LIKELY(size <= mif_slot_capacity(room));
     }
-    return (uint32_t)(from - start);
+    struct mif_desc desc = mif_desc_read(descs, slot, kind);
+    desc.length = mif_desc_capacity(&desc);
+    if (MIF_UNLIKELY(((uint32_t)desc.head & 0xFFFF0000) != cache->head || desc.length == 0 ||
+                     !mif_in_cached_region(cache, &desc, cache->size, kind)))
+        return false;
+    *room =
+        (struct mif_slot){.data = cache->base + desc.offset, .word = desc.head & ~(uint64_t)0xFFFF};
+    *own = *room;
+    return MIF_LIKELY(size <= desc.length);
 }
-#endif
 
-/* Reserves up to `run` adjacent slots, of at most `count`. Stops at the first whose buffer is too
- * small or, as master, does not lie in the region that was used last. */
+/* Reserves one slot. False as for read_room. */
+MIF_INLINE bool reserve_one(struct mif_queue *q, memif_buffer_t *buf, uint32_t size,
+                            enum mif_kind kind)
+{
+    const uint64_t next = q->next, slot = mif_place_of(q, next);
+    struct mif_slot room;
+    if (!read_room(&q->cache, &q->slots[slot], q->descs, slot, size, &room, kind))
+        return false;
+    set_reserved(buf, q, slot, mif_slot_capacity(&room), size, room.data);
+    mif_store(&q->next, next + 1);
+    return true;
+}
+
+/* Reserves up to `run` adjacent slots, of at most `count`. Stops at the first that read_room
+ * refuses. */
 MIF_INLINE uint32_t reserve_run(struct mif_queue *q, memif_buffer_t *bufs, uint32_t run,
                                 uint32_t count, uint32_t size, enum mif_kind kind)
 {
     const struct mif_region_cache cache = q->cache;
-    const uint32_t first = mif_slot_of(q, q->next);
+    const uint64_t next = q->next;
+    const uint64_t first = mif_place_of(q, next);
     struct mif_slot *own = &q->slots[first];
     const void *descs = q->descs;
     uint32_t i = 0;
 #ifdef MIF_VEC_SLOTS
-    if (!mif_kind_is_256(kind) && count >= MIF_VEC_MIN_SLOTS)
+    if (count >= MIF_VEC_MIN_SLOTS)
         i = mif_kind_is_slave(kind) ? reserve_own(q, bufs, first, run, size)
-                                    : reserve_posted(q, bufs, first, run, size);
+                                    : reserve_posted(q, bufs, first, run, size, kind);
 #endif
     (void)count;
     for (; i < run; i++) {
-        if (!mif_kind_is_slave(kind)) {
-            struct mif_desc desc = mif_desc_read(descs, first + i, kind);
-            desc.length = mif_desc_capacity(&desc);
-            if (MIF_UNLIKELY((uint16_t)(desc.head >> 16) != cache.index || desc.length == 0 ||
-                             !mif_in_cached_region(&cache, &desc, cache.size, kind)))
-                break;
-            own[i] = (struct mif_slot){.data = cache.base + desc.offset,
-                                       .word = desc.head & ~(uint64_t)0xFFFF};
-        }
-        if (MIF_UNLIKELY(size > mif_slot_capacity(&own[i])))
+        struct mif_slot room;
+        if (!read_room(&cache, &own[i], descs, first + i, size, &room, kind))
             break;
-        set_reserved(&bufs[i], q, first + i, mif_slot_capacity(&own[i]), size, own[i].data);
+        set_reserved(&bufs[i], q, first + i, mif_slot_capacity(&room), size, room.data);
     }
-    mif_store(&q->next, q->next + i);
+    mif_store(&q->next, next + i);
     return i;
 }
 
 /* The rest of a burst of which n packets, of one entry each, are reserved. */
-static MIF_NO_STACK_PROTECTOR __attribute__((noinline)) int
-alloc_rest(struct mif_queue *q, uint32_t size, memif_buffer_t *bufs, uint32_t count,
-           uint16_t *allocated, uint32_t n)
+static MIF_NO_STACK_PROTECTOR MIF_JUMP_TARGET int alloc_rest(struct mif_queue *q, uint32_t size,
+                                                             memif_buffer_t *bufs, uint32_t count,
+                                                             uint16_t *allocated, uint32_t n)
 {
     enum mif_kind kind = (enum mif_kind)q->kind;
     enum mif_step step = MIF_STEP_OK;
@@ -286,10 +315,16 @@ MIF_INLINE int alloc_burst(struct mif_queue *q, uint32_t size, memif_buffer_t *b
                            uint16_t *allocated, enum mif_kind kind)
 {
     uint32_t n = 0;
-    if (MIF_UNLIKELY(count > q->limit - q->next))
-        (void)mif_refresh(q, kind); /* alloc_rest reports a wrong index */
-    if (MIF_LIKELY(count <= q->limit - q->next &&
-                   (count == 1 || mif_run(q, q->next, count) == count))) {
+    const uint32_t known = mif_known(q, count, kind);
+    if (MIF_UNLIKELY(known == UINT32_MAX || count > known)) /* it reports a wrong index */
+        return alloc_rest(q, size, bufs, count, allocated, 0);
+    if (count == 1) {
+        if (MIF_UNLIKELY(!reserve_one(q, bufs, size, kind)))
+            return alloc_rest(q, size, bufs, 1, allocated, 0);
+        *allocated = 1;
+        return mif_end(q, MIF_ERR_SUCCESS);
+    }
+    if (MIF_LIKELY(mif_run(q, q->next, count) == count)) {
         n = reserve_run(q, bufs, count, count, size, kind);
         if (MIF_LIKELY(n == count)) {
             *allocated = (uint16_t)count;
@@ -299,60 +334,19 @@ MIF_INLINE int alloc_burst(struct mif_queue *q, uint32_t size, memif_buffer_t *b
     return alloc_rest(q, size, bufs, count, allocated, n);
 }
 
-#ifdef MIF_VEC_SLOTS
-MIF_INLINE uint32_t fill_vectors(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t first,
-                                 uint32_t run, uint64_t *bytes, enum mif_kind kind)
-{
-    const bool is_slave = mif_kind_is_slave(kind);
-    const struct mif_buffer_array array = q->buffers;
-    if (is_slave && MIF_UNLIKELY(array.data == NULL))
-        return 0;
-    const mif_vec stride = mif_vec_all((uint64_t)MIF_VEC_SLOTS * array.stride);
-    mif_vec data =
-        mif_vec_series((uintptr_t)array.data + (uint64_t)first * array.stride, array.stride);
-    mif_vec offset = mif_vec_series(array.offset + (uint64_t)first * array.stride, array.stride);
-    mif_vec slots = mif_vec_series(first, 1), sum = mif_vec_all(0);
-    mif_vec word = mif_vec_all(array.word);
-    struct mif_desc_512 *to = (struct mif_desc_512 *)q->descs + first;
-    struct mif_desc_512 *const start = to, *const end = to + mif_vec_slots(run);
-    const struct mif_slot *own = &q->slots[first];
-    for (; to != end; to += MIF_VEC_SLOTS, own += MIF_VEC_SLOTS, bufs += MIF_VEC_SLOTS) {
-        if (!is_slave) {
-            struct mif_vec_pair slot = mif_vec_read(own);
-            data = slot.head;
-            word = slot.tail;
-        }
-        mif_vec length;
-        mif_vec bad = get_plain_vectors(bufs, q, slots, data, &length);
-        if (MIF_UNLIKELY(mif_vec_any(mif_vec_or(bad, mif_vec_greater(length, mif_vec_high(word))))))
-            break;
-        if (is_slave)
-            mif_vec_write(to, mif_vec_join(word, length), offset);
-        else
-            mif_vec_write_heads(to, mif_vec_join(word, length));
-        sum = mif_vec_add(sum, length);
-        slots = mif_vec_add(slots, mif_vec_all(MIF_VEC_SLOTS));
-        offset = mif_vec_add(offset, stride);
-        if (is_slave)
-            data = mif_vec_add(data, stride);
-    }
-    *bytes = mif_vec_sum(sum);
-    return (uint32_t)(to - start);
-}
-#endif
-
 /* Fills adjacent slots with entries, as long as these are the oldest reserved ones in order. Stops
  * at the first that is not, or is not plain. */
 MIF_INLINE uint32_t fill_run(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t run,
                              uint32_t count, enum mif_kind kind)
 {
-    const uint32_t first = mif_slot_of(q, q->done);
+    const uint64_t done = q->done;
+    const uint64_t first = mif_place_of(q, done);
     const struct mif_slot *own = &q->slots[first];
     void *descs = q->descs;
     uint64_t sum = 0;
     uint32_t i = 0;
 #ifdef MIF_VEC_SLOTS
-    if (!mif_kind_is_256(kind) && count >= MIF_VEC_MIN_SLOTS)
+    if (count >= MIF_VEC_MIN_SLOTS)
         i = fill_vectors(q, bufs, first, run, &sum, kind);
 #endif
     (void)count;
@@ -363,7 +357,7 @@ MIF_INLINE uint32_t fill_run(struct mif_queue *q, const memif_buffer_t *bufs, ui
         mif_desc_fill(descs, first + i, &own[i], 0, length, kind);
         sum += length;
     }
-    mif_store(&q->done, q->done + i);
+    mif_store(&q->done, done + i);
     mif_store(&q->bytes, q->bytes + sum);
     return i;
 }
@@ -380,8 +374,8 @@ static uint64_t burst_hash(const memif_buffer_t *bufs, uint32_t count)
 /* The rest of a burst of which n entries are filled. It ends at an entry that cannot be sent. But
  * if the same burst has ended there before, it skips what it cannot send: a program that sends the
  * remaining entries in a loop until none are left must come to an end. */
-static MIF_NO_STACK_PROTECTOR __attribute__((noinline)) int
-tx_rest(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, uint16_t *tx, uint32_t n)
+static MIF_NO_STACK_PROTECTOR MIF_JUMP_TARGET int
+tx_rest(struct mif_queue *q, uint32_t n, const memif_buffer_t *bufs, uint32_t count, uint16_t *tx)
 {
     enum mif_kind kind = (enum mif_kind)q->kind;
     int err = MIF_ERR_SUCCESS;
@@ -420,18 +414,37 @@ tx_rest(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, uint16_
     return mif_end(q, err);
 }
 
+MIF_INLINE int tx_one(struct mif_queue *q, memif_buffer_t *buf, uint16_t *tx, enum mif_kind kind)
+{
+    const uint64_t done = q->done, slot = mif_place_of(q, done);
+    const struct mif_slot *own = &q->slots[slot];
+    uint32_t length;
+    if (MIF_UNLIKELY(q->chains > 0 || q->next == done ||
+                     !is_plain(buf, q, slot, own, &length, kind)))
+        return tx_rest(q, 0, buf, 1, tx);
+    mif_desc_fill(q->descs, slot, own, 0, length, kind);
+    mif_store(&q->done, done + 1);
+    mif_store(&q->bytes, q->bytes + length);
+    mif_publish_done(q, done + 1, false, kind);
+    *tx = 1;
+    return mif_tx_end(q);
+}
+
 MIF_INLINE int tx_burst(struct mif_queue *q, uint32_t extra, memif_buffer_t *bufs, uint32_t count,
                         uint16_t *tx, enum mif_kind kind)
 {
     (void)extra;
+    if (count == 1)
+        return tx_one(q, bufs, tx, kind);
     if (MIF_UNLIKELY(q->chains > 0 || count == 0 || count > q->next - q->done ||
-                     (count != 1 && mif_run(q, q->done, count) != count)))
-        return tx_rest(q, bufs, count, tx, 0);
+                     mif_run(q, q->done, count) != count))
+        return tx_rest(q, 0, bufs, count, tx);
     uint32_t n = fill_run(q, bufs, count, count, kind);
     if (MIF_UNLIKELY(n != count))
-        return tx_rest(q, bufs, count, tx, n);
+        return tx_rest(q, n, bufs, count, tx);
     *tx = (uint16_t)n;
-    return mif_tx_end(q, kind);
+    mif_publish(q, false, kind);
+    return mif_tx_end(q);
 }
 
 #endif

@@ -159,7 +159,7 @@ void mif_face_bind(struct mif_queue *q, enum mif_direction direction)
     mif_face_choose(q, direction, calls_here());
 }
 
-static int give_back_answering(struct mif_queue *q, uint32_t extra, void *bufs, uint32_t count,
+static int give_back_answering(struct mif_queue *q, uint32_t extra, void *bufs, uint16_t count,
                                uint16_t *out)
 {
     return mif_give_back_answering(q, extra, bufs, count, out, calls_here()->give_back[q->kind]);

@@ -10,7 +10,7 @@ _Static_assert(sizeof(memif_buffer_t) == 3 * sizeof(mif_word) &&
                "entry layout");
 
 /* Writes whole words, because the store buffer limits the number of stores, not bytes. */
-MIF_INLINE void set_entry(memif_buffer_t *buf, uint32_t slot, uint32_t capacity, uint32_t length,
+MIF_INLINE void set_entry(memif_buffer_t *buf, uint64_t slot, uint32_t capacity, uint32_t length,
                           uint8_t *data)
 {
     mif_word *words = (mif_word *)buf;
@@ -19,14 +19,14 @@ MIF_INLINE void set_entry(memif_buffer_t *buf, uint32_t slot, uint32_t capacity,
     words[2] = (uintptr_t)data;
 }
 
-MIF_INLINE void set_received(memif_buffer_t *buf, struct mif_queue *q, uint32_t slot,
+MIF_INLINE void set_received(memif_buffer_t *buf, struct mif_queue *q, uint64_t slot,
                              uint32_t length, uint8_t *data)
 {
     (void)q;
     set_entry(buf, slot, length, length, data);
 }
 
-MIF_INLINE void set_reserved(memif_buffer_t *buf, struct mif_queue *q, uint32_t slot,
+MIF_INLINE void set_reserved(memif_buffer_t *buf, struct mif_queue *q, uint64_t slot,
                              uint32_t capacity, uint32_t size, uint8_t *data)
 {
     (void)q;
@@ -34,7 +34,7 @@ MIF_INLINE void set_reserved(memif_buffer_t *buf, struct mif_queue *q, uint32_t 
     set_entry(buf, slot, capacity, 0, data);
 }
 
-MIF_INLINE bool is_plain(const memif_buffer_t *buf, struct mif_queue *q, uint32_t slot,
+MIF_INLINE bool is_plain(const memif_buffer_t *buf, struct mif_queue *q, uint64_t slot,
                          const struct mif_slot *own, uint32_t *length, enum mif_kind kind)
 {
     (void)q;
@@ -74,7 +74,7 @@ MIF_INLINE void set_reserved_vectors(memif_buffer_t *bufs, struct mif_queue *q, 
 
 /* For a slave whose buffers form an array: each entry differs from the one before by the same step.
  */
-MIF_INLINE uint32_t reserve_own(struct mif_queue *q, memif_buffer_t *bufs, uint32_t first,
+MIF_INLINE uint32_t reserve_own(struct mif_queue *q, memif_buffer_t *bufs, uint64_t first,
                                 uint32_t run, uint32_t size)
 {
     const struct mif_buffer_array array = q->buffers;
@@ -108,7 +108,7 @@ MIF_INLINE mif_vec get_plain_vectors(const memif_buffer_t *bufs, const struct mi
 /* ---- giving back ---- */
 
 #ifdef MIF_VEC_SLOTS
-MIF_INLINE uint32_t forget_vectors(memif_buffer_t *bufs, uint32_t first, uint32_t count)
+MIF_INLINE uint32_t forget_vectors(memif_buffer_t *bufs, uint64_t first, uint32_t count)
 {
     mif_vec slots = mif_vec_series(first, 1);
     memif_buffer_t *at = bufs, *const end = bufs + mif_vec_slots(count);
@@ -126,7 +126,7 @@ MIF_INLINE uint32_t forget_vectors(memif_buffer_t *bufs, uint32_t first, uint32_
 
 /* Clears the data pointers of the entries that are in ring order, starting with slot `first`;
  * returns how many. */
-MIF_INLINE uint32_t forget_run(memif_buffer_t *bufs, uint32_t first, uint32_t count)
+MIF_INLINE uint32_t forget_run(memif_buffer_t *bufs, uint64_t first, uint32_t count)
 {
     uint32_t n = 0;
 #ifdef MIF_VEC_SLOTS
@@ -147,18 +147,17 @@ MIF_INLINE int free_end(struct mif_queue *q, uint32_t n, uint32_t count, uint16_
     return mif_end(q, MIF_LIKELY(n == count) ? MIF_ERR_SUCCESS : MIF_ERR_INVAL_ARG);
 }
 
-static __attribute__((noinline)) int free_rest(struct mif_queue *q, memif_buffer_t *bufs,
-                                               uint32_t count, uint16_t *freed)
+static MIF_JUMP_TARGET int free_rest(struct mif_queue *q, uint32_t n, memif_buffer_t *bufs,
+                                     uint32_t count, uint16_t *freed)
 {
     enum mif_kind kind = (enum mif_kind)q->kind;
-    uint32_t n = 0;
     while (n < count && q->done != q->next) {
-        uint64_t held = q->next - q->done;
-        uint32_t left = count - n, first = mif_slot_of(q, q->done);
+        uint64_t held = q->next - q->done, first = mif_place_of(q, q->done);
+        uint32_t left = count - n;
         uint32_t run = q->chains > 0 ? 1 : mif_run(q, q->done, held < left ? (uint32_t)held : left);
         uint32_t found = forget_run(bufs + n, first, run);
         uint32_t slots = q->chains > 0 && found > 0 ? mif_packet_end(q) : found;
-        mif_post_slots(q, slots, slots, kind);
+        mif_post_slots(q, slots, kind);
         n += found;
         if (found < run)
             break;
@@ -166,21 +165,38 @@ static __attribute__((noinline)) int free_rest(struct mif_queue *q, memif_buffer
     return free_end(q, n, count, freed, kind);
 }
 
+MIF_INLINE int free_one(struct mif_queue *q, memif_buffer_t *buf, uint16_t *freed,
+                        enum mif_kind kind)
+{
+    const uint64_t done = q->done, slot = mif_place_of(q, done);
+    if (MIF_UNLIKELY(q->chains > 0 || q->next == done || buf->desc_index != slot))
+        return free_rest(q, 0, buf, 1, freed);
+    buf->data = NULL;
+    if (kind == MIF_KIND_512_SLAVE)
+        mif_post_one(q, slot);
+    mif_store(&q->done, done + 1);
+    mif_publish_done(q, done + 1, true, kind);
+    *freed = 1;
+    return mif_end(q, MIF_ERR_SUCCESS);
+}
+
 MIF_INLINE int free_burst(struct mif_queue *q, uint32_t extra, memif_buffer_t *bufs, uint32_t count,
                           uint16_t *freed, enum mif_kind kind)
 {
     (void)extra;
+    if (count == 1)
+        return free_one(q, bufs, freed, kind);
     if (MIF_UNLIKELY(q->chains > 0 || count > q->next - q->done ||
-                     (count != 1 && mif_run(q, q->done, count) != count)))
-        return free_rest(q, bufs, count, freed);
-    uint32_t n = forget_run(bufs, mif_slot_of(q, q->done), count);
-    mif_post_slots(q, n, count, kind);
+                     mif_run(q, q->done, count) != count))
+        return free_rest(q, 0, bufs, count, freed);
+    uint32_t n = forget_run(bufs, mif_place_of(q, q->done), count);
+    mif_post_slots(q, n, kind);
     return free_end(q, n, count, freed, kind);
 }
 
 /* ---- instances ---- */
 
-MIF_INSTANCES(rx_burst)
+MIF_RX_INSTANCES
 MIF_INSTANCES(free_burst)
 MIF_INSTANCES(alloc_burst)
 MIF_INSTANCES(tx_burst)

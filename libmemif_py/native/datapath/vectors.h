@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Four slots at a time, with AVX2 or NEON. Only for descriptors of version 512 that are plain: if
- * one of four is not, all four are left to the loop that handles slots one by one.
+ * Four slots at a time, with AVX2 or NEON. Only for descriptors that are plain: if one of four is
+ * not, all four are left to the loop that handles slots one by one.
  *
  * A mif_vec holds the same 64-bit word of four slots, in an order that is the processor's own
  * affair. Both files that are included here define the same types and functions:
  *
- *      mif_vec_read, _write, _write_heads   descriptors or slots: two words each, head and tail
+ *      mif_vec_read, _write, _write_heads   descriptors of version 512, or slots: two words each,
+ *                                           head and tail
+ *      mif_vec_read_three_of_four           descriptors of version 256: the metadata is not read,
+ *      mif_vec_write_two_of_four            and of the others only two words are written
  *      mif_vec_write_threes, _fours         entries of the packet face, of the entry face
  *      mif_vec_read_two_of_three, _fours    the same; the third word of a packet entry is not read
  *      mif_vec_write_series_of_threes       `count` entries, from {w0, 0, w2} on: each has 1 more
@@ -30,6 +33,23 @@
 #include "datapath/vectors_neon.h"
 #endif
 
+/* What four descriptors say: the first word, length or capacity, and offset. */
+struct mif_vec_desc {
+    mif_vec head;
+    mif_vec length;
+    mif_vec offset;
+};
+
+MIF_INLINE struct mif_vec_desc mif_vec_read_descs(const void *descs, bool is_256)
+{
+    if (is_256) {
+        struct mif_vec_triple desc = mif_vec_read_three_of_four(descs);
+        return (struct mif_vec_desc){desc.words[0], mif_vec_low(desc.words[1]), desc.words[2]};
+    }
+    struct mif_vec_pair desc = mif_vec_read(descs);
+    return (struct mif_vec_desc){desc.head, mif_vec_high(desc.head), mif_vec_low(desc.tail)};
+}
+
 /* How many of `run` slots are handled in vectors. */
 MIF_INLINE uint32_t mif_vec_slots(uint32_t run)
 {
@@ -37,7 +57,7 @@ MIF_INLINE uint32_t mif_vec_slots(uint32_t run)
 }
 
 /* Offers buffers that form an array; returns how many of `run` it handled. */
-MIF_INLINE uint32_t mif_vec_post(void *descs, uint32_t first, uint32_t run,
+MIF_INLINE uint32_t mif_vec_post(void *descs, uint64_t first, uint32_t run,
                                  const struct mif_buffer_array *array)
 {
     struct mif_desc_512 *at = (struct mif_desc_512 *)descs + first;

@@ -15,6 +15,10 @@ struct mif_vec_pair {
     mif_vec tail;
 };
 
+struct mif_vec_triple {
+    mif_vec words[3];
+};
+
 struct mif_vec_quad {
     mif_vec words[4];
 };
@@ -60,6 +64,31 @@ MIF_INLINE void mif_vec_write(void *to, __m256i head, __m256i tail)
 {
     mif_vec_store(to, _mm256_unpacklo_epi64(head, tail));
     mif_vec_store((uint8_t *)to + 32, _mm256_unpackhi_epi64(head, tail));
+}
+
+/* The first words of four descriptors of four words. */
+MIF_INLINE struct mif_vec_triple mif_vec_read_three_of_four(const void *from)
+{
+    const uint8_t *at = from;
+    __m256i d0 = mif_vec_pin(mif_vec_load(at)), d1 = mif_vec_pin(mif_vec_load(at + 32));
+    __m256i d2 = mif_vec_pin(mif_vec_load(at + 64)), d3 = mif_vec_pin(mif_vec_load(at + 96));
+    __m256i even = _mm256_unpacklo_epi64(d0, d2), odd = _mm256_unpacklo_epi64(d1, d3);
+    return (struct mif_vec_triple){{
+        _mm256_permute2x128_si256(even, odd, 0x20),
+        _mm256_permute2x128_si256(_mm256_unpackhi_epi64(d0, d2), _mm256_unpackhi_epi64(d1, d3),
+                                  0x20),
+        _mm256_permute2x128_si256(even, odd, 0x31),
+    }};
+}
+
+MIF_INLINE void mif_vec_write_two_of_four(void *to, __m256i w0, __m256i w1)
+{
+    uint8_t *at = to;
+    __m256i low = _mm256_unpacklo_epi64(w0, w1), high = _mm256_unpackhi_epi64(w0, w1);
+    _mm_storeu_si128((__m128i *)(void *)at, _mm256_castsi256_si128(low));
+    _mm_storeu_si128((__m128i *)(void *)(at + 32), _mm256_extracti128_si256(low, 1));
+    _mm_storeu_si128((__m128i *)(void *)(at + 64), _mm256_castsi256_si128(high));
+    _mm_storeu_si128((__m128i *)(void *)(at + 96), _mm256_extracti128_si256(high, 1));
 }
 
 /* Only the heads of four descriptors. */

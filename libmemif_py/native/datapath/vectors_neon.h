@@ -21,6 +21,10 @@ struct mif_vec_pair {
     mif_vec tail;
 };
 
+struct mif_vec_triple {
+    mif_vec words[3];
+};
+
 struct mif_vec_quad {
     mif_vec words[4];
 };
@@ -48,6 +52,12 @@ MIF_INLINE uint64x2_t mif_vec_pin(uint64x2_t value)
     return value;
 }
 
+/* Two words of shared memory. */
+MIF_INLINE uint64x2_t mif_vec_of_two(const uint64_t *first, const uint64_t *second)
+{
+    return mif_vec_pin(vcombine_u64(vld1_u64(first), vld1_u64(second)));
+}
+
 /* The two words of each of four adjacent slots or descriptors. */
 MIF_INLINE struct mif_vec_pair mif_vec_read(const void *from)
 {
@@ -60,6 +70,28 @@ MIF_INLINE void mif_vec_write(void *to, mif_vec head, mif_vec tail)
 {
     vst2q_u64(to, ((uint64x2x2_t){{head.low, tail.low}}));
     vst2q_u64((uint64_t *)to + 4, ((uint64x2x2_t){{head.high, tail.high}}));
+}
+
+/* The first words of four descriptors of four words. */
+MIF_INLINE struct mif_vec_triple mif_vec_read_three_of_four(const void *from)
+{
+    const uint64_t *at = from;
+    uint64x2_t a0 = mif_vec_pin(vld1q_u64(at)), a1 = mif_vec_pin(vld1q_u64(at + 4));
+    uint64x2_t a2 = mif_vec_pin(vld1q_u64(at + 8)), a3 = mif_vec_pin(vld1q_u64(at + 12));
+    return (struct mif_vec_triple){{
+        {vzip1q_u64(a0, a1), vzip1q_u64(a2, a3)},
+        {vzip2q_u64(a0, a1), vzip2q_u64(a2, a3)},
+        {mif_vec_of_two(at + 2, at + 6), mif_vec_of_two(at + 10, at + 14)},
+    }};
+}
+
+MIF_INLINE void mif_vec_write_two_of_four(void *to, mif_vec w0, mif_vec w1)
+{
+    uint64_t *at = to;
+    vst1q_u64(at, vzip1q_u64(w0.low, w1.low));
+    vst1q_u64(at + 4, vzip2q_u64(w0.low, w1.low));
+    vst1q_u64(at + 8, vzip1q_u64(w0.high, w1.high));
+    vst1q_u64(at + 12, vzip2q_u64(w0.high, w1.high));
 }
 
 /* Only the heads of four descriptors. */

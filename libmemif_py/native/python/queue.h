@@ -67,11 +67,12 @@ bool mif_py_is_busy(const struct queue_ref *ref, enum mif_direction direction);
 struct mif_queue *mif_py_enter(const struct queue_ref *ref, enum mif_direction direction,
                                int *code);
 
-/* Runs a burst on a queue that was entered, and leaves the queue. */
+/* Runs a burst on a queue that was entered, and leaves the queue. `count` is at most UINT16_MAX. */
 static inline int mif_py_run(struct mif_queue *q, enum mif_call which, uint32_t extra,
                              memif_buffer_t *bufs, uint32_t count, uint16_t *out)
 {
-    return atomic_load_explicit(&q->call[which], memory_order_relaxed)(q, extra, bufs, count, out);
+    mif_burst_fn *burst = atomic_load_explicit(&q->call[which], memory_order_relaxed);
+    return burst(q, extra, bufs, (uint16_t)count, out);
 }
 
 /* Enters a queue, whoever holds its slots, and runs a burst on it. */

@@ -137,17 +137,13 @@ int memif_get_queue_efd(memif_conn_handle_t conn, uint16_t qid, int *fd)
 int memif_rx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                    uint16_t *rx)
 {
-    if (mif_capi_bad_burst(bufs, count, rx))
-        return MEMIF_ERR_INVAL_ARG;
-    return mif_call(conn, qid, MIF_RX, MIF_CALL_RX, 0, bufs, count, rx);
+    return mif_call_checked(conn, qid, MIF_RX, MIF_CALL_RX, 0, bufs, count, rx);
 }
 
 int memif_buffer_free(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                       uint16_t *count_out)
 {
-    if (mif_capi_bad_burst(bufs, count, count_out))
-        return MEMIF_ERR_INVAL_ARG;
-    return mif_call(conn, qid, MIF_RX, MIF_CALL_GIVE_BACK, 0, bufs, count, count_out);
+    return mif_call_checked(conn, qid, MIF_RX, MIF_CALL_GIVE_BACK, 0, bufs, count, count_out);
 }
 
 /* The header offers this name with five arguments too. */
@@ -155,17 +151,13 @@ int memif_buffer_free(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bu
 int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                        uint16_t *count_out, uint16_t size)
 {
-    if (mif_capi_bad_burst(bufs, count, count_out))
-        return MEMIF_ERR_INVAL_ARG;
-    return mif_call(conn, qid, MIF_TX, MIF_CALL_RESERVE, size, bufs, count, count_out);
+    return mif_call_checked(conn, qid, MIF_TX, MIF_CALL_RESERVE, size, bufs, count, count_out);
 }
 
 int memif_tx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                    uint16_t *tx)
 {
-    if (mif_capi_bad_burst(bufs, count, tx))
-        return MEMIF_ERR_INVAL_ARG;
-    return mif_call(conn, qid, MIF_TX, MIF_CALL_TX, 0, bufs, count, tx);
+    return mif_call_checked(conn, qid, MIF_TX, MIF_CALL_TX, 0, bufs, count, tx);
 }
 
 char *memif_strerror(int err_code)

@@ -237,9 +237,7 @@ int memif_get_queue_efd(memif_conn_handle_t conn, uint16_t qid, int *fd)
 int memif_rx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                    uint16_t *rx)
 {
-    if (mif_capi_bad_burst(bufs, count, rx))
-        return MEMIF_ERR_INVAL_ARG;
-    return mif_call(conn, qid, MIF_RX, MIF_CALL_RX, 0, bufs, count, rx);
+    return mif_call_checked(conn, qid, MIF_RX, MIF_CALL_RX, 0, bufs, count, rx);
 }
 
 MIF_NO_STACK_PROTECTOR int memif_refill_queue(memif_conn_handle_t conn, uint16_t qid,
@@ -252,9 +250,7 @@ MIF_NO_STACK_PROTECTOR int memif_refill_queue(memif_conn_handle_t conn, uint16_t
 int memif_buffer_alloc(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                        uint16_t *count_out, uint16_t size)
 {
-    if (mif_capi_bad_burst(bufs, count, count_out))
-        return MEMIF_ERR_INVAL_ARG;
-    return mif_call(conn, qid, MIF_TX, MIF_CALL_RESERVE, size, bufs, count, count_out);
+    return mif_call_checked(conn, qid, MIF_TX, MIF_CALL_RESERVE, size, bufs, count, count_out);
 }
 
 int memif_set_next_free_buffer(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *buf)
@@ -265,9 +261,7 @@ int memif_set_next_free_buffer(memif_conn_handle_t conn, uint16_t qid, memif_buf
 int memif_tx_burst(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
                    uint16_t *tx)
 {
-    if (mif_capi_bad_burst(bufs, count, tx))
-        return MEMIF_ERR_INVAL_ARG;
-    return mif_call(conn, qid, MIF_TX, MIF_CALL_TX, 0, bufs, count, tx);
+    return mif_call_checked(conn, qid, MIF_TX, MIF_CALL_TX, 0, bufs, count, tx);
 }
 
 int memif_buffer_enq_tx(memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
