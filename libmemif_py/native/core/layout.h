@@ -38,6 +38,12 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "memif is little-endia
 #define MIF_RING_FENCED 0x8000u
 /* Another one. With it a receiver promises to answer a struct mif_ask; see room.h. */
 #define MIF_RING_TELLS_ROOM 0x4000u
+/* Beside MASK_INT: the receiver does not poll, but has packets enough for now; see
+ * python/pause.h. */
+#define MIF_RING_PAUSED 0x2000u
+/* What a sender of ours writes to the ring, in bytes that no other implementation uses: it puts a
+ * full barrier between publishing and reading MASK_INT, as not all others do. */
+#define MIF_SENDER_FENCES 1u
 
 /* What a sender that waits for room writes beside its index. In bytes that no other implementation
  * uses, and only to receivers that promise to look. */
@@ -53,7 +59,8 @@ struct mif_ring {
     _Atomic uint16_t flags;
     _Atomic uint16_t head;
     struct mif_ask head_ask; /* of the writer of head */
-    uint8_t pad0[MIF_CACHE_LINE - 16];
+    _Atomic uint32_t sender; /* 0 or MIF_SENDER_FENCES; written once, before the link is up */
+    uint8_t pad0[MIF_CACHE_LINE - 20];
     _Atomic uint16_t tail;
     uint16_t pad1;
     struct mif_ask tail_ask; /* of the writer of tail */
@@ -79,6 +86,7 @@ struct mif_desc_512 {
 _Static_assert(offsetof(struct mif_ring, flags) == 4, "ring layout");
 _Static_assert(offsetof(struct mif_ring, head) == 6, "ring layout");
 _Static_assert(offsetof(struct mif_ring, head_ask) == 8, "ring layout");
+_Static_assert(offsetof(struct mif_ring, sender) == 16, "ring layout");
 _Static_assert(offsetof(struct mif_ring, tail) == 64, "ring layout");
 _Static_assert(offsetof(struct mif_ring, tail_ask) == 68, "ring layout");
 _Static_assert(sizeof(struct mif_ring) == 128, "ring layout");

@@ -222,6 +222,8 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
     set_up(q, conn, config, slots);
     mif_segment_end(handle);
     mif_face_bind(q, config->is_tx ? MIF_TX : MIF_RX);
+    if (config->is_tx)
+        atomic_store_explicit(&ring->sender, MIF_SENDER_FENCES, memory_order_relaxed);
     if (config->is_slave) {
         lay_out_slave_buffers(conn, q, config);
         atomic_store_explicit(&ring->cookie, cookie, memory_order_release);
@@ -363,7 +365,7 @@ int mif_queue_look(void *handle, uint16_t qid, int is_tx, struct mif_queue_state
         .region = q->region,
         .head = mif_room_index(q, &q->ring->head),
         .tail = mif_room_index(q, &q->ring->tail),
-        .polling = (flags & MIF_RING_MASK_INT) != 0,
+        .polling = (flags & (MIF_RING_MASK_INT | MIF_RING_PAUSED)) == MIF_RING_MASK_INT,
         .buffer_size = q->buffer_size,
     };
     uint32_t posted = is_tx && !mif_kind_is_slave((enum mif_kind)q->kind) ? posted_size(q) : 0;

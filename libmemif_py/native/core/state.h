@@ -35,6 +35,7 @@ enum mif_signal_mode {
     MIF_SIGNAL_UNTRUSTED = 1, /* the peer might make the eventfd blocking, to delay us */
     MIF_SIGNAL_LOCKED = 2,    /* bursts hold a lock that others need: mif_lock */
     MIF_SIGNAL_UNLOCKED = 4,  /* the burst has released it for now; guarded by that lock */
+    MIF_SIGNAL_PAUSED = 8,    /* rx: bursts have masked the peer's signals; likewise */
 };
 
 struct mif_region {

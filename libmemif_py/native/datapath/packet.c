@@ -159,6 +159,13 @@ void mif_face_bind(struct mif_queue *q, enum mif_direction direction)
     mif_face_choose(q, direction, calls_here());
 }
 
+void mif_packet_bind_rx(struct mif_queue *q, bool as_polling)
+{
+    const struct mif_face_calls *calls = calls_here();
+    mif_burst_fn *call = as_polling ? calls->rx[q->kind] : calls->rx_interrupt;
+    atomic_store_explicit(&q->call[MIF_CALL_RX], call, memory_order_relaxed);
+}
+
 static int give_back_answering(struct mif_queue *q, uint32_t extra, void *bufs, uint16_t count,
                                uint16_t *out)
 {

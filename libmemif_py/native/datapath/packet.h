@@ -26,6 +26,9 @@ extern const struct mif_face_calls mif_packet_calls_avx2;
 /* Frees all slots that are reserved and not sent. The caller has entered the queue. */
 void mif_packet_cancel(struct mif_queue *q);
 
+/* Chooses how a receiving queue receives; mif_face_bind chooses by its mode. */
+void mif_packet_bind_rx(struct mif_queue *q, bool as_polling);
+
 /* The slow paths: packet.c. */
 
 /* Receives into entry *n the packet at which a fast path stopped. */

@@ -5,6 +5,7 @@
 #include "core/fork.h"
 #include "core/lease.h"
 #include "core/regions.h"
+#include "python/pause.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -93,8 +94,9 @@ static int find_rows(Burst *burst, const struct mif_connection *conn, Py_ssize_t
 static int take_slots(Burst *burst, struct mif_queue *q, uint32_t size, unsigned long count)
 {
     uint16_t n = 0;
-    int code = mif_py_run(q, burst->is_tx ? MIF_CALL_RESERVE : MIF_CALL_RX, size, burst->taken,
-                          (uint32_t)count, &n);
+    int code = burst->is_tx
+                   ? mif_py_run(q, MIF_CALL_RESERVE, size, burst->taken, (uint32_t)count, &n)
+                   : mif_py_receive(&burst->queue, q, burst->taken, (uint32_t)count, &n);
     burst->taken_count = n;
     burst->count = n;
     return code;

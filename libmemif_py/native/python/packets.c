@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "python/packets.h"
 
-#include "python/queue.h"
+#include "python/pause.h"
 
 #include <string.h>
 #include <time.h>
@@ -20,7 +20,7 @@ static inline PyObject *receive_one(const struct queue_ref *ref)
     struct mif_queue *q = mif_py_enter(ref, MIF_RX, &code);
     if (q == NULL)
         return PyLong_FromLong(code);
-    code = mif_py_run(q, MIF_CALL_RX, 0, &buf, 1, &n);
+    code = mif_py_receive(ref, q, &buf, 1, &n);
     if (n == 0)
         return PyLong_FromLong(code);
     PyObject *packet = PyBytes_FromStringAndSize(buf.data, (Py_ssize_t)buf.data_len);
@@ -51,7 +51,7 @@ static PyObject *receive_match(const struct queue_ref *ref, const Filter *filter
     if (q == NULL)
         return NULL;
     *left = *left <= q->mask ? *left : q->mask;
-    *code = mif_py_run(q, MIF_CALL_RX, 0, &buf, 1, &n);
+    *code = mif_py_receive(ref, q, &buf, 1, &n);
     if (n == 0)
         return NULL;
     PyObject *packet = NULL;
@@ -122,7 +122,7 @@ static inline PyObject *receive_burst(const Filter *filter, PyObject *const *arg
         if (q == NULL)
             break;
         uint32_t most = filter == NULL ? UINT32_MAX : q->mask + 1U;
-        code = mif_py_run(q, MIF_CALL_RX, 0, bufs, left < GROUP ? left : GROUP, &n);
+        code = mif_py_receive(&ref, q, bufs, left < GROUP ? left : GROUP, &n);
         if (n > 0 && !(filter == NULL ? append_packets(list, bufs, n)
                                       : append_matches(list, &ref, bufs, n, filter)))
             Py_CLEAR(list);
