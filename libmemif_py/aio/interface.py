@@ -12,6 +12,7 @@ from ..control.steps import Steps
 from ..interface import Interface
 from ..settings import at_least_one, callback
 from .holders import Holders
+from .line import Line
 from .loop import FIRST_NAP, LONGEST_NAP, PER_TURN, tell
 from .receiving import AsyncAnyQueue, AsyncReceiver, OneQueue
 
@@ -34,6 +35,9 @@ class AsyncInterface:
 
     The packets of a queue come in order. A cancelled call has received no packet and sent none. The
     exception is `send_burst`, which may have sent some.
+
+    A call that need not wait returns without a turn of the event loop. But after 64 packets from a
+    queue, or 64 that were sent, the next call lets others run first.
 
     Args:
         path: see Interface.
@@ -58,7 +62,7 @@ class AsyncInterface:
         self._link_waiters: list[asyncio.Future[None]] = []
         self._receivers: dict[int | None, AsyncReceiver] = {}  # None: of all queues
         self._rx_holders, self._tx_holders = Holders(self._loop), Holders(self._loop)
-        self._send_locks: dict[int, asyncio.Lock] = {}
+        self._lines: dict[int, Line] = {}  # of calls that send, by queue
         self._sent = 0
         # They must not keep alive what the program drops.
         went_up, went_down = weakref.WeakMethod(self._went_up), weakref.WeakMethod(self._went_down)
@@ -200,12 +204,18 @@ class AsyncInterface:
 
         Raises NoConnectionError when the interface is closed, QueueError.
         """
-        return (await self._receiver(queue).take(1, PER_TURN))[0]
+        receiver = self._receivers.get(queue)
+        # A forked child has no number; it learns the rest from `_receiver`.
+        if receiver is not None and self.interface._state.number:
+            packet = receiver.take_ready()
+            if packet is not None:
+                return packet
+        return (await self._receiver(queue).take(1, ahead=True))[0]
 
     async def recv_burst(self, count: int = 256, *, queue: int = 0) -> list[bytes]:
         """At least one and at most `count` packets of a queue. See recv."""
         at_least_one(count)
-        return await self._receiver(queue).take(count, PER_TURN)
+        return await self._receiver(queue).take(count, ahead=True)
 
     async def rx_burst(self, count: int = 256, *, queue: int = 0) -> RxBurst:
         """At least one and at most `count` packets of a queue, without copying them. See recv.
@@ -260,12 +270,21 @@ class AsyncInterface:
         Packets of several tasks are sent in the order of the calls. Raises NoConnectionError when
         the interface is closed, ArgumentError, QueueError.
         """
-        await self.send_burst([packet], queue=queue)
+        line = self._lines.get(queue)
+        if line is None or line.length or self._sent >= PER_TURN or self._tx_holders.tasks:
+            await self.send_burst([packet], queue=queue)
+            return
+        try:
+            self.interface.send(packet, 0, queue=queue)
+        except errors.WaitError:
+            await self.send_burst([packet], queue=queue)
+        else:
+            self._sent += 1
 
     async def send_burst(self, packets: Iterable[Buffer], *, queue: int = 0) -> int:
         """Send all packets in order. Returns how many there were. See send."""
         todo, sent, nap = list(packets), 0, FIRST_NAP
-        async with self._send_lock(queue):
+        async with self._line(queue):
             while sent < len(todo):
                 if self._sent >= PER_TURN:
                     self._sent = 0
@@ -294,7 +313,7 @@ class AsyncInterface:
                 burst.data[:] = frames[: len(burst)]
         """
         nap = FIRST_NAP
-        async with self._send_lock(queue):
+        async with self._line(queue):
             while True:
                 await self._tx_holders.passed([queue])
                 try:
@@ -305,15 +324,15 @@ class AsyncInterface:
                     self._tx_holders.add(burst)
                     return burst
 
-    def _send_lock(self, queue: int) -> asyncio.Lock:
-        """For one call at a time. The task that holds the queue must not wait for those behind."""
-        self.interface._state.check_process()  # a task of the parent may hold the lock
+    def _line(self, queue: int) -> Line:
+        """The task that holds the queue must not wait for those behind."""
+        self.interface._state.check_process()  # a task of the parent may be the first in line
         if self._tx_holders.tasks:
             self._tx_holders.check_own([queue])
-        lock = self._send_locks.get(queue)
-        if lock is None:
-            lock = self._send_locks[queue] = asyncio.Lock()
-        return lock
+        line = self._lines.get(queue)
+        if line is None:
+            line = self._lines[queue] = Line()
+        return line
 
     async def _room(self, error: errors.WaitError, nap: float, queue: int) -> float:
         """Wait for the link, or for room in the ring. Returns the length of the next nap."""

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from ..interface import Interface
 
 PER_TURN = 64
-"""Packets that one call moves before it lets other callbacks and tasks run."""
+"""Packets that calls move before one lets other callbacks and tasks run."""
+
+FEW = 16
+"""Packets that are taken ahead after a wait. If there are more, the core sees them in the ring, and
+spares the peer the signals for the next ones."""
 
 # Nothing signals that a full ring has room again. So sleep, and double the time at each attempt.
 FIRST_NAP = 50e-6

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from .. import errors
 from ..settings import at_least_one
-from .loop import FIRST_NAP, LONGEST_NAP, NOT_NOW, PER_TURN, remove_reader
+from .loop import FEW, FIRST_NAP, LONGEST_NAP, NOT_NOW, PER_TURN, remove_reader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -83,10 +83,11 @@ class AsyncReceiver:
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._reading = False
         self._taken = 0
+        self._ahead = FEW
         self._nap = FIRST_NAP
 
-    async def take(self, count: int, ahead: int = 0) -> list[bytes]:
-        """At least one and at most `count` packets. `ahead`: how many the ring is asked for."""
+    async def take(self, count: int, *, ahead: bool = False) -> list[bytes]:
+        """At least one and at most `count` packets. `ahead`: take some for later calls too."""
         if self._taken >= PER_TURN:
             await self._let_others_run()
         while not self._packets:
@@ -94,7 +95,9 @@ class AsyncReceiver:
                 await self._holders.passed(self._queues)
             if not self._packets:
                 with contextlib.suppress(*NOT_NOW):
-                    self._packets.extend(self._source.recv_burst(max(count, ahead), 0))
+                    most = max(count, self._ahead) if ahead else count
+                    self._packets.extend(self._source.recv_burst(most, 0))
+                    self._ahead = PER_TURN if len(self._packets) >= FEW else FEW
             if not self._packets:
                 await self._readable()
         packets = [self._packets.popleft() for _ in range(min(count, len(self._packets)))]
@@ -102,6 +105,16 @@ class AsyncReceiver:
         if self._packets:
             self._wake_next()
         return packets
+
+    def take_ready(self) -> bytes | None:
+        """A packet that `take` would return without waiting, or None."""
+        if not self._packets or self._taken >= PER_TURN:
+            return None
+        packet = self._packets.popleft()
+        self._taken += 1
+        if self._waiters and self._packets:
+            self._wake_next()
+        return packet
 
     async def open_burst(self, count: int) -> RxBurst:
         """At least one and at most `count` packets, without a copy if they are in the ring."""
@@ -130,6 +143,7 @@ class AsyncReceiver:
     async def _readable(self) -> None:
         """Wait for packets, or for an event of the link."""
         self._taken = 0
+        self._ahead = FEW
         if self._interface._receiver.are_held(self._queues):
             # The descriptor may be ready all the time. Nothing tells of the end of the views.
             await asyncio.sleep(self._nap)

@@ -39,9 +39,15 @@ def test_inherited_asynchronous_interfaces(tmp_path, loop):
         async with AsyncInterface(path, role="master") as one, AsyncInterface(path) as other:
             await one.wait_connected()
             await other.wait_connected()
+            await one.send_burst([b"1", b"2", b"3"])
+            assert await other.recv() == b"1"  # and it has the others ready
+            await other.send(b"packet")
+            await one.recv()
             waiting = [asyncio.create_task(one.recv()) for _ in range(2)]
             await asyncio.sleep(0)
             calls = {
+                "recv of what is ready": other.recv,
+                "send after others": lambda: other.send(b"x"),
                 "recv": one.recv,
                 "recv_burst": one.recv_burst,
                 "rx_burst": one.rx_burst,
