@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 from support.c_collector import build_directories
-from support.programs import TIMEOUT, Launcher, Side, c_program
+from support.programs import OTHER_ROLE, TIMEOUT, Launcher, Side, c_program
 
 from libmemif_py import Interface
+from libmemif_py.control import reactor
 
 MASK_INT = 1
+# Where the sender of a ring says that it fences, and how: native/core/layout.h.
+SENDER, FENCES = 16, 1
+SLOTS, HEADER, DESCRIPTOR = 1024, 128, 16
 
 APIS = ("v1", "v4")
 PAIRS = list(itertools.product(APIS, APIS))
@@ -123,3 +127,24 @@ def test_the_game_finds_a_standstill(games, api, version, waits_for):
     assert "M2S: head" in side.errors
     assert "(ours to receive): eventfd" in side.errors
     assert side.errors.endswith("pingpong: no progress for 1 s\n")
+
+
+def marks(interface: Interface) -> list[int]:
+    """What the senders of both rings have written. The rings lie at the begin of the memory."""
+    base, size = reactor.ffi.new("void **"), reactor.ffi.new("uint64_t *")
+    assert not reactor.lib.mif_region_look(interface._endpoint.handle, 0, base, size)
+    memory = reactor.ffi.buffer(base[0], size[0])
+    rings = 0, HEADER + DESCRIPTOR * SLOTS
+    return [int.from_bytes(memory[ring + SENDER : ring + SENDER + 4], "little") for ring in rings]
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("role", ["master", "slave"])
+def test_every_sender_says_that_it_fences(games, api, role):
+    """So Python receivers may pause its signals (tests/unit/bursts/test_pauses.py)."""
+    with (
+        Interface(games.socket, role=OTHER_ROLE[role], retry_interval=0.1) as ours,
+        games.side(api, role, version=512),
+    ):
+        ours.wait_connected(TIMEOUT)
+        assert marks(ours) == [FENCES, FENCES]
