@@ -96,7 +96,7 @@ MIF_INLINE int mif_tx_end(struct mif_queue *q)
 /* The burst functions of a face, by enum mif_kind. */
 struct mif_face_calls {
     mif_burst_fn *rx[4]; /* while the program polls */
-    mif_burst_fn *rx_interrupt;
+    mif_burst_fn *rx_interrupt[4];
     mif_burst_fn *give_back[4];
     mif_burst_fn *reserve[4];
     mif_burst_fn *tx[4];
@@ -108,7 +108,7 @@ static inline void mif_face_choose(struct mif_queue *q, enum mif_direction direc
 {
     mif_burst_fn *first = calls->reserve[q->kind], *second = calls->tx[q->kind];
     if (direction == MIF_RX) {
-        first = atomic_load(&q->polling) ? calls->rx[q->kind] : calls->rx_interrupt;
+        first = (atomic_load(&q->polling) ? calls->rx : calls->rx_interrupt)[q->kind];
         second = calls->give_back[q->kind];
     }
     atomic_store_explicit(&q->call[0], first, memory_order_relaxed);

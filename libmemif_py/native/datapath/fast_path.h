@@ -110,8 +110,8 @@ MIF_INLINE uint32_t take_run(struct mif_queue *q, memif_buffer_t *bufs, uint32_t
 }
 
 /* Receives the packets that are known to wait, run by run, from entry *n on. */
-static enum mif_step take_packets(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
-                                  uint32_t *n, enum mif_kind kind)
+MIF_INLINE enum mif_step take_packets(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
+                                      uint32_t *n, enum mif_kind kind)
 {
     while (q->next != q->limit) {
         uint64_t waiting = q->limit - q->next;
@@ -135,14 +135,6 @@ rx_rest(struct mif_queue *q, uint32_t n, memif_buffer_t *bufs, uint32_t count, u
 {
     enum mif_step step = take_packets(q, bufs, count, &n, (enum mif_kind)q->kind);
     return mif_rx_end(q, n, rx, step);
-}
-
-/* One instance for all kinds: its cost is small beside the system call. */
-static MIF_NO_STACK_PROTECTOR int rx_interrupt(struct mif_queue *q, uint32_t extra, void *bufs,
-                                               uint16_t count, uint16_t *rx)
-{
-    (void)extra;
-    return mif_rx_interrupt(q, bufs, count, rx, take_packets, (enum mif_kind)q->kind);
 }
 
 /* The rest of a receive burst that found an impossible index. */
@@ -208,6 +200,12 @@ MIF_INLINE int rx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t coun
     {                                                                                              \
         (void)extra;                                                                               \
         return rx_burst(q, bufs, count, rx, kind, rx_few##suffix, rx_many##suffix);                \
+    }                                                                                              \
+    static MIF_NO_STACK_PROTECTOR int rx_interrupt##suffix(                                        \
+        struct mif_queue *q, uint32_t extra, void *bufs, uint16_t count, uint16_t *rx)             \
+    {                                                                                              \
+        (void)extra;                                                                               \
+        return mif_rx_interrupt(q, bufs, count, rx, take_packets, kind);                           \
     }
 #define MIF_RX_INSTANCES                                                                           \
     MIF_RX_INSTANCE(_256_master, MIF_KIND_256_MASTER)                                              \

@@ -162,7 +162,7 @@ void mif_face_bind(struct mif_queue *q, enum mif_direction direction)
 void mif_packet_bind_rx(struct mif_queue *q, bool as_polling)
 {
     const struct mif_face_calls *calls = calls_here();
-    mif_burst_fn *call = as_polling ? calls->rx[q->kind] : calls->rx_interrupt;
+    mif_burst_fn *call = (as_polling ? calls->rx : calls->rx_interrupt)[q->kind];
     atomic_store_explicit(&q->call[MIF_CALL_RX], call, memory_order_relaxed);
 }
 

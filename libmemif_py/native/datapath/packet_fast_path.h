@@ -203,7 +203,7 @@ MIF_INSTANCES(tx_burst)
 
 MIF_FACE_CALLS = {
     .rx = MIF_INSTANCES_OF(rx_burst),
-    .rx_interrupt = rx_interrupt,
+    .rx_interrupt = MIF_INSTANCES_OF(rx_interrupt),
     .give_back = MIF_INSTANCES_OF(free_burst),
     .reserve = MIF_INSTANCES_OF(alloc_burst),
     .tx = MIF_INSTANCES_OF(tx_burst),
