@@ -26,7 +26,12 @@
 #include "queue4.h"
 #include "stop.h"
 
-enum { SIDES = 2, MAX_QUEUES = UINT8_MAX };
+enum {
+    SIDES = 2,
+    MAX_QUEUES = UINT8_MAX,
+    IDLE_TURNS = 500, /* without a packet, until a worker waits again: about 10 us */
+    BUSY_TURNS = 256  /* with packets, until it looks whether it should end */
+};
 
 static const char usage[] =
     "usage: bridge4 -a <socket>,<role>,<id> -b <socket>,<role>,<id> [options]\n"
@@ -41,6 +46,7 @@ static const char usage[] =
 
 /* One receive queue, and the transmit queue of the other side to which its packets go. */
 struct flow {
+    struct flow *next; /* of the same worker */
     struct rx_queue rx;
     struct tx_queue *tx;
     bool is_open; /* `tx` has had room: its receiver is ready */
@@ -66,6 +72,7 @@ struct worker {
     pthread_t thread;
     bool is_running;
     int epoll_fd;
+    struct flow *flows;
 };
 
 static struct {
@@ -78,50 +85,88 @@ static struct {
     .sides = {{.name = "a", .other = &program.sides[1]}, {.name = "b", .other = &program.sides[0]}},
 };
 
-/* A packet_handler_t. */
-static int forward(void *context, memif_buffer_t *buffer, const uint8_t *data, size_t len)
+/* A burst_handler_t. */
+static int forward(struct rx_queue *queue, void *context)
 {
     struct flow *flow = context;
-    int err = tx_queue_copy(flow->tx, data, len);
+    struct packet packet;
 
-    (void)buffer;
-    if (err == MEMIF_ERR_NOBUF_RING) {
-        flow->dropped++;
-        return MEMIF_ERR_SUCCESS;
+    while (rx_queue_next(queue, &packet)) {
+        int err = tx_queue_copy(flow->tx, packet.data, packet.len);
+        if (err != MEMIF_ERR_SUCCESS && err != MEMIF_ERR_NOBUF_RING)
+            return err;
+        flow->forwarded += err == MEMIF_ERR_SUCCESS;
+        flow->dropped += err == MEMIF_ERR_NOBUF_RING;
     }
-    flow->forwarded++;
-    return err;
+    return tx_queue_flush(flow->tx);
 }
 
 /* False while the receiver is not ready. Until then, incoming packets wait. Later, a full ring
  * means that the receiver is too slow. */
 static bool is_open(struct flow *flow)
 {
-    const struct timespec pause = {.tv_nsec = 1000000};
-
-    if (flow->is_open)
-        return true;
-    flow->is_open = tx_queue_has_room(flow->tx);
-    if (!flow->is_open)
-        nanosleep(&pause, NULL); /* nothing signals that there is room */
+    flow->is_open = flow->is_open || tx_queue_buffer(flow->tx) != NULL;
     return flow->is_open;
 }
 
-/* Forwards one burst. False when the thread should end: a connection is going down. */
-static bool serve(struct flow *flow)
+/* Forwards one burst, and adds its buffers to `count`. False when the thread should end: a
+ * connection is going down. */
+static bool serve(struct flow *flow, uint32_t *count)
 {
     if (!is_open(flow))
         return true;
-    int received = rx_queue_serve(&flow->rx, forward, flow);
-    int sent = tx_queue_flush(flow->tx);
+    int err = rx_queue_burst(&flow->rx, forward, flow);
 
-    interface_report("receiving", received);
-    interface_report("sending", sent);
-    return (received == MEMIF_ERR_SUCCESS || received == MEMIF_ERR_NOBUF) &&
-           sent == MEMIF_ERR_SUCCESS;
+    *count += flow->rx.count;
+    interface_report("forwarding", err);
+    return err == MEMIF_ERR_SUCCESS || err == MEMIF_ERR_NOBUF;
 }
 
-/* A queue's eventfd stays readable for as long as packets wait. */
+static void set_rx_modes(const struct worker *worker, memif_rx_mode_t mode)
+{
+    for (struct flow *flow = worker->flows; flow != NULL; flow = flow->next)
+        interface_report("memif_set_rx_mode", memif_set_rx_mode(flow->rx.conn, mode, flow->rx.qid));
+}
+
+static bool serve_all(const struct worker *worker, uint32_t *count)
+{
+    for (struct flow *flow = worker->flows; flow != NULL; flow = flow->next) {
+        if (!serve(flow, count))
+            return false;
+    }
+    return true;
+}
+
+/* Serves all queues in turn until no packet has come for some microseconds. Meanwhile they are in
+ * polling mode, so that a busy peer need not make a system call for each burst. Then each queue
+ * interrupts once in any case, so no packet is left lying. False when the thread should end. */
+static bool poll_flows(const struct worker *worker)
+{
+    bool goes_on = true;
+
+    set_rx_modes(worker, MEMIF_RX_MODE_POLLING);
+    for (int busy = 0, idle = 0; goes_on && busy < BUSY_TURNS && idle < IDLE_TURNS;) {
+        uint32_t count = 0;
+        goes_on = serve_all(worker, &count);
+        busy += count > 0;
+        idle = count > 0 ? 0 : idle + 1;
+    }
+    /* Also at the end: one of the connections may stay, and get another worker. */
+    set_rx_modes(worker, MEMIF_RX_MODE_INTERRUPT);
+    return goes_on;
+}
+
+/* Serves the queue that interrupts. False when the thread should end. */
+static bool serve_interrupt(const struct worker *worker, struct flow *flow)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    uint32_t count = 0;
+
+    if (!is_open(flow))
+        nanosleep(&pause, NULL); /* nothing signals that there is room */
+    return serve(flow, &count) && (count == 0 || poll_flows(worker));
+}
+
 static void *work(void *argument)
 {
     const struct worker *worker = argument;
@@ -131,7 +176,7 @@ static void *work(void *argument)
         int count = epoll_wait(worker->epoll_fd, &event, 1, -1);
         if (count < 0 && errno == EINTR)
             continue;
-        if (count != 1 || event.data.ptr == NULL || !serve(event.data.ptr))
+        if (count != 1 || event.data.ptr == NULL || !serve_interrupt(worker, event.data.ptr))
             return NULL;
     }
 }
@@ -214,6 +259,8 @@ static bool open_flows(struct side *side)
         interface_report("memif_get_queue_efd", err);
         if (err != MEMIF_ERR_SUCCESS || !watch(&program.workers[index], fd, flow))
             return false;
+        flow->next = program.workers[index].flows;
+        program.workers[index].flows = flow;
     }
     return true;
 }

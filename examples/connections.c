@@ -66,8 +66,9 @@ static int on_interrupt(memif_conn_handle_t conn, void *private_ctx, uint16_t qi
     struct connection *connection = private_ctx;
 
     (void)conn;
-    if (qid < connection->queue_count)
-        responder_report("icmp_responder", responder_drain(&connection->queues[qid].responder));
+    /* connections_poll serves a queue in polling mode, and that also ends its interrupt. */
+    if (qid < connection->queue_count && !connection->queues[qid].is_polling)
+        responder_report("icmp_responder", responder_interrupt(&connection->queues[qid].responder));
     return 0;
 }
 
@@ -142,10 +143,9 @@ void connection_set_rx_mode(uint32_t index, uint16_t qid, memif_rx_mode_t mode)
         fprintf(stderr, "memif_set_rx_mode: %s\n", memif_strerror(err));
     if (err != MEMIF_ERR_SUCCESS || qid >= connection->queue_count)
         return;
-    struct queue *queue = &connection->queues[qid];
-    queue->is_polling = mode == MEMIF_RX_MODE_POLLING;
-    /* The peer did not signal packets that it sent before interrupts were on. */
-    responder_report("icmp_responder", responder_drain(&queue->responder));
+    /* Back in interrupt mode, the library interrupts once in any case, because the peer did not
+     * signal the packets that it sent before. */
+    connection->queues[qid].is_polling = mode == MEMIF_RX_MODE_POLLING;
 }
 
 static bool poll_connection(struct connection *connection)

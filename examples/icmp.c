@@ -30,6 +30,7 @@ enum {
     IP_SOURCE = 12,
     IP_DESTINATION = 16,
     IP_HEADER = 20,
+    IP_MAX_HEADER = 60,
     IP_NO_OPTIONS = 4 << 4 | IP_HEADER / 4, /* first byte of an IPv4 header without options */
     IP_MORE_OR_OFFSET = 0x3fff,
     IP_FIRST_MULTICAST = 224,
@@ -40,12 +41,17 @@ enum {
     ICMP_ECHO_REPLY = 0,
     ICMP_ECHO_REQUEST = 8,
 
-    /* the part of a frame that an answer changes: an ARP packet, or IP and ICMP headers */
-    FRAME_HEAD = ETHERNET_HEADER + ARP_PACKET
+    /* All that is read to answer a packet: the longest headers. */
+    MAX_HEAD = ETHERNET_HEADER + IP_MAX_HEADER + ICMP_HEADER
 };
 
-/* Turns an IP packet into its answer. Returns the bytes of the answer, or 0. */
-typedef size_t(ip_answer_t)(uint8_t *packet, size_t len, const uint8_t *ip);
+/* The answer to one packet: its headers, and the part of the packet that follows them. */
+struct answer {
+    uint8_t head[MAX_HEAD];
+    size_t head_len;
+    size_t payload; /* offset in the packet */
+    size_t payload_len;
+};
 
 static uint16_t get16(const uint8_t *at)
 {
@@ -58,54 +64,45 @@ static void put16(uint8_t *at, uint16_t value)
     at[1] = (uint8_t)value;
 }
 
-uint16_t icmp_checksum(const uint8_t *data, size_t len)
+/* The checksum of RFC 1071 over an IP header. It is 0 if the header contains its own correct
+ * checksum. */
+static uint16_t header_checksum(const uint8_t *header, size_t len)
 {
-    uint64_t sum = 0;
+    uint32_t sum = 0;
 
-    for (size_t i = 0; i + 1 < len; i += 2)
-        sum += get16(data + i);
-    if (len % 2 != 0)
-        sum += (uint64_t)data[len - 1] << 8;
-    while (sum >> 16 != 0)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)~sum;
+    for (size_t i = 0; i < len; i += 2)
+        sum += get16(header + i);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)~(sum + (sum >> 16));
 }
 
-static void put_checksum(uint8_t *data, size_t len, size_t at)
-{
-    put16(data + at, 0);
-    put16(data + at, icmp_checksum(data, len));
-}
-
-/* Returns the bytes of the ARP reply that replaces the request at `arp`, or 0. */
-static size_t answer_arp(uint8_t *arp, size_t len, const uint8_t *ip, const uint8_t *mac)
+/* Turns the ARP request at `arp` into its reply. False if there is no reply. */
+static bool answer_arp(uint8_t *arp, size_t len, const uint8_t *ip, const uint8_t *mac)
 {
     /* Ethernet, IPv4, lengths of both addresses, request */
     static const uint8_t request[ARP_SENDER_MAC] = {0, 1, 8, 0, MAC_LEN, IP_LEN, 0, 1};
 
     if (len < ARP_PACKET || memcmp(arp, request, sizeof(request)) != 0 ||
         memcmp(arp + ARP_TARGET_IP, ip, IP_LEN) != 0)
-        return 0;
+        return false;
     put16(arp + ARP_OPERATION, ARP_REPLY);
     memcpy(arp + ARP_TARGET_MAC, arp + ARP_SENDER_MAC, MAC_LEN);
     memcpy(arp + ARP_TARGET_IP, arp + ARP_SENDER_IP, IP_LEN);
     memcpy(arp + ARP_SENDER_MAC, mac, MAC_LEN);
     memcpy(arp + ARP_SENDER_IP, ip, IP_LEN);
-    return ARP_PACKET;
+    return true;
 }
 
-/* A whole IPv4 packet with an ICMP message, sent to us, from an address that can be answered. */
-static bool is_icmp_for_us(const uint8_t *packet, size_t header, size_t total, const uint8_t *ip)
+/* A whole IPv4 packet with an echo request, sent to us, from an address that can be answered. */
+static bool is_echo_request(const uint8_t *packet, size_t header, size_t total, const uint8_t *ip)
 {
-    if (header < IP_HEADER || total < header + ICMP_HEADER)
-        return false;
-    if (icmp_checksum(packet, header) != 0)
-        return false;
-    if ((get16(packet + IP_FRAGMENT) & IP_MORE_OR_OFFSET) != 0)
-        return false;
-    if (packet[IP_SOURCE] == 0 || packet[IP_SOURCE] >= IP_FIRST_MULTICAST)
-        return false;
-    return packet[IP_PROTOCOL] == PROTOCOL_ICMP && memcmp(packet + IP_DESTINATION, ip, IP_LEN) == 0;
+    const uint8_t *icmp = packet + header;
+
+    return header_checksum(packet, header) == 0 &&
+           (get16(packet + IP_FRAGMENT) & IP_MORE_OR_OFFSET) == 0 && packet[IP_SOURCE] != 0 &&
+           packet[IP_SOURCE] < IP_FIRST_MULTICAST && packet[IP_PROTOCOL] == PROTOCOL_ICMP &&
+           memcmp(packet + IP_DESTINATION, ip, IP_LEN) == 0 && total >= header + ICMP_HEADER &&
+           icmp[0] == ICMP_ECHO_REQUEST && icmp[1] == 0;
 }
 
 /* The header of an answer of `total` bytes, from the header of its request. */
@@ -117,99 +114,77 @@ static void put_ip_header(uint8_t *packet, size_t total, const uint8_t *ip)
     packet[IP_TTL] = 64;
     memcpy(packet + IP_DESTINATION, packet + IP_SOURCE, IP_LEN);
     memcpy(packet + IP_SOURCE, ip, IP_LEN);
-    put_checksum(packet, IP_HEADER, IP_CHECKSUM);
+    put16(packet + IP_CHECKSUM, 0);
+    put16(packet + IP_CHECKSUM, header_checksum(packet, IP_HEADER));
 }
 
-/* Returns the bytes of the echo reply that replaces the request at `packet`, or 0. */
-static size_t answer_ip(uint8_t *packet, size_t len, const uint8_t *ip)
+/* Only the type changes, so the checksum is updated as in RFC 1624, without reading the message. */
+static void put_icmp_header(uint8_t *icmp)
 {
-    if (len < IP_HEADER || packet[0] >> 4 != 4)
-        return 0;
+    uint32_t sum = (uint32_t)get16(icmp + ICMP_CHECKSUM) + (ICMP_ECHO_REQUEST << 8);
+
+    icmp[0] = ICMP_ECHO_REPLY;
+    put16(icmp + ICMP_CHECKSUM, (uint16_t)(sum + (sum >> 16)));
+}
+
+/* Turns the headers of an IP packet of `len` bytes, at `at` in the answer's head, into those of the
+ * reply. False if there is no reply. */
+static bool answer_ip(struct answer *answer, size_t at, size_t len, const uint8_t *ip)
+{
+    uint8_t *packet = answer->head + at;
     size_t header = (size_t)(packet[0] & 0xf) * 4;
     size_t total = get16(packet + IP_TOTAL_LENGTH);
-    if (total > len || !is_icmp_for_us(packet, header, total, ip))
-        return 0;
 
-    size_t icmp_len = total - header;
-    uint8_t *icmp = packet + header;
-    if (icmp[0] != ICMP_ECHO_REQUEST || icmp[1] != 0 || icmp_checksum(icmp, icmp_len) != 0)
-        return 0;
-    icmp[0] = ICMP_ECHO_REPLY;
-    put_checksum(icmp, icmp_len, ICMP_CHECKSUM);
-
-    /* The sender's IP options are not ours to repeat. */
-    memmove(packet + IP_HEADER, icmp, icmp_len);
-    put_ip_header(packet, IP_HEADER + icmp_len, ip);
-    return IP_HEADER + icmp_len;
-}
-
-/* Like answer_ip, but only the first IP_HEADER + ICMP_HEADER bytes of the packet are at `head`. The
- * checksum of the message is updated without reading the message. So if the request's checksum was
- * wrong, the reply's is wrong too. */
-static size_t answer_ip_head(uint8_t *head, size_t len, const uint8_t *ip)
-{
-    if (len < IP_HEADER + ICMP_HEADER || head[0] != IP_NO_OPTIONS)
-        return 0;
-    size_t total = get16(head + IP_TOTAL_LENGTH);
-    if (total > len || !is_icmp_for_us(head, IP_HEADER, total, ip))
-        return 0;
-
-    uint8_t *icmp = head + IP_HEADER;
-    if (icmp[0] != ICMP_ECHO_REQUEST || icmp[1] != 0)
-        return 0;
-    icmp[0] = ICMP_ECHO_REPLY;
-    uint32_t sum = (uint32_t)get16(icmp + ICMP_CHECKSUM) + (ICMP_ECHO_REQUEST << 8);
-    put16(icmp + ICMP_CHECKSUM, (uint16_t)(sum + (sum >> 16)));
-    put_ip_header(head, total, ip);
-    return total;
+    if (packet[0] >> 4 != 4 || header < IP_HEADER || total > len ||
+        !is_echo_request(packet, header, total, ip))
+        return false;
+    answer->head_len = at + IP_HEADER + ICMP_HEADER;
+    answer->payload = at + header + ICMP_HEADER;
+    answer->payload_len = total - header - ICMP_HEADER;
+    put_icmp_header(packet + header);
+    if (header > IP_HEADER) /* the sender's IP options are not ours to repeat */
+        memmove(packet + IP_HEADER, packet + header, ICMP_HEADER);
+    put_ip_header(packet, total - header + IP_HEADER, ip);
+    return true;
 }
 
 /* The destination MAC address is not compared with ours. A memif has only one peer, so it is enough
  * to compare the IP address. */
-static size_t answer_ethernet(uint8_t *frame, size_t len, const uint8_t *ip, const uint8_t *mac,
-                              ip_answer_t *answer_packet)
+static bool answer_ethernet(struct answer *answer, size_t len, const uint8_t *ip,
+                            const uint8_t *mac)
 {
-    if (len < ETHERNET_HEADER || (frame[ETHERNET_SOURCE] & 1) != 0)
-        return 0;
+    uint8_t *frame = answer->head;
+    uint16_t type = get16(frame + ETHERNET_TYPE);
 
-    uint8_t *payload = frame + ETHERNET_HEADER;
-    size_t answer = 0;
-    switch (get16(frame + ETHERNET_TYPE)) {
-    case ETHERTYPE_ARP:
-        answer = answer_arp(payload, len - ETHERNET_HEADER, ip, mac);
-        break;
-    case ETHERTYPE_IP:
-        answer = answer_packet(payload, len - ETHERNET_HEADER, ip);
-        break;
-    default:
-        break;
+    if (len < ETHERNET_HEADER || (frame[ETHERNET_SOURCE] & 1) != 0)
+        return false;
+    if (type == ETHERTYPE_ARP) {
+        if (!answer_arp(frame + ETHERNET_HEADER, len - ETHERNET_HEADER, ip, mac))
+            return false;
+        answer->head_len = ETHERNET_HEADER + ARP_PACKET;
+    } else if (type != ETHERTYPE_IP ||
+               !answer_ip(answer, ETHERNET_HEADER, len - ETHERNET_HEADER, ip)) {
+        return false;
     }
-    if (answer == 0)
-        return 0;
     memcpy(frame, frame + ETHERNET_SOURCE, MAC_LEN);
     memcpy(frame + ETHERNET_SOURCE, mac, MAC_LEN);
-    return ETHERNET_HEADER + answer;
+    return true;
 }
 
-size_t icmp_respond(const uint8_t *in, size_t in_len, uint8_t *out, size_t out_size,
-                    const uint8_t *ip, const uint8_t *mac)
+size_t icmp_respond(const uint8_t *in, size_t len, uint8_t *out, const uint8_t *ip,
+                    const uint8_t *mac)
 {
-    if (in_len == 0 || in_len > out_size)
-        return 0;
-    /* The peer can change `in` at any moment: check and answer a copy. */
-    memcpy(out, in, in_len);
-    return mac == NULL ? answer_ip(out, in_len, ip)
-                       : answer_ethernet(out, in_len, ip, mac, answer_ip);
-}
-
-size_t icmp_respond_in_place(uint8_t *packet, size_t len, const uint8_t *ip, const uint8_t *mac)
-{
-    uint8_t head[FRAME_HEAD] = {0};
+    struct answer answer;
+    size_t copied = len < MAX_HEAD ? len : MAX_HEAD;
 
     /* The peer can change the packet at any moment: check and answer a copy. */
-    memcpy(head, packet, len < FRAME_HEAD ? len : FRAME_HEAD);
-    size_t answer = mac == NULL ? answer_ip_head(head, len, ip)
-                                : answer_ethernet(head, len, ip, mac, answer_ip_head);
-    memcpy(packet, head, answer < FRAME_HEAD ? answer : FRAME_HEAD);
-    return answer;
+    memcpy(answer.head, in, copied);
+    memset(answer.head + copied, 0, MAX_HEAD - copied);
+    answer.payload_len = 0;
+    if (!(mac == NULL ? answer_ip(&answer, 0, len, ip) : answer_ethernet(&answer, len, ip, mac)))
+        return 0;
+    if (answer.payload_len > 0 && out + answer.head_len != in + answer.payload)
+        memmove(out + answer.head_len, in + answer.payload, answer.payload_len);
+    memcpy(out, answer.head, answer.head_len);
+    return answer.head_len + answer.payload_len;
 }

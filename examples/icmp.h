@@ -8,27 +8,19 @@
 /*
  * Answers one packet: an ARP request for `ip` or an ICMP echo request to it.
  *
- * in, in_len: the packet as received. Nothing in it is trusted, and each byte is read once.
- * out, out_size: private memory of the caller for the answer, which is never longer than the
- * packet. It must not be shared memory, because the packet is copied there and checked. ip: our
- * address. mac: our hardware address; NULL for an interface in mode ip, whose packets begin with
- * the IP header.
+ * in, len: the packet as received. Nothing in it is trusted. Only its headers are read, and each
+ *     byte of them once, so it may be shared memory.
+ * out: room for the answer, which is never longer than the packet. It may be shared memory. It may
+ *     be `in`: then the answer replaces the packet, and its payload stays where it is.
+ * ip: our address. mac: our hardware address; NULL for an interface in mode ip, whose packets begin
+ *     with the IP header.
  *
- * Returns the bytes of the answer in `out`, or 0 when there is nothing to send.
- */
-size_t icmp_respond(const uint8_t *in, size_t in_len, uint8_t *out, size_t out_size,
-                    const uint8_t *ip, const uint8_t *mac);
-
-/*
- * Replaces one packet with its answer in the same memory, which may be shared. Reads and changes
- * only the headers. Arguments as above.
+ * The checksum of an echo request is not verified but updated. So if the request's is wrong, the
+ * answer's is wrong too, and the sender of the request finds out.
  *
- * Returns the bytes of the answer, at most `len`. Returns 0 and changes nothing if there is nothing
- * to send, or if only icmp_respond can answer the packet.
+ * Returns the bytes of the answer, or 0 if there is nothing to send. Then `out` is unchanged.
  */
-size_t icmp_respond_in_place(uint8_t *packet, size_t len, const uint8_t *ip, const uint8_t *mac);
-
-/* The Internet checksum of RFC 1071. It is 0 if the data contains its own correct checksum. */
-uint16_t icmp_checksum(const uint8_t *data, size_t len);
+size_t icmp_respond(const uint8_t *in, size_t len, uint8_t *out, const uint8_t *ip,
+                    const uint8_t *mac);
 
 #endif

@@ -60,7 +60,7 @@ static int on_interrupt(memif_conn_handle_t conn, void *private_ctx, uint16_t qi
     (void)conn;
     (void)private_ctx;
     if (qid < program.queue_count)
-        responder_report("icmp_responder2", responder_drain(&program.queues[qid]));
+        responder_report("icmp_responder2", responder_interrupt(&program.queues[qid]));
     return 0;
 }
 

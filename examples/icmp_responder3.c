@@ -49,12 +49,11 @@ static struct {
     struct worker workers[QUEUE_COUNT];
 } program;
 
-/* Serves one burst. False when the thread should end. */
-static bool serve(struct worker *worker, int *err)
+/* False when the thread should end. */
+static bool goes_on(const struct worker *worker, int err)
 {
-    *err = responder_serve(&worker->queue);
-    responder_report("icmp_responder3", *err);
-    return !responder_is_over(*err) && !atomic_load(&worker->stop);
+    responder_report("icmp_responder3", err);
+    return !responder_is_over(err) && !atomic_load(&worker->stop);
 }
 
 static void *poll_queue(void *argument)
@@ -62,10 +61,11 @@ static void *poll_queue(void *argument)
     struct worker *worker = argument;
     int err;
 
-    while (serve(worker, &err)) {
-        if (err != MEMIF_ERR_NOBUF)
-            sched_yield(); /* no packet: let other threads run for a moment */
-    }
+    do {
+        err = responder_serve(&worker->queue);
+        if (worker->queue.received == 0)
+            sched_yield(); /* let other threads run for a moment */
+    } while (goes_on(worker, err));
     return NULL;
 }
 
@@ -93,7 +93,6 @@ static bool wait_for_event(int epoll_fd)
 static void *wait_for_interrupts(void *argument)
 {
     struct worker *worker = argument;
-    int err = MEMIF_ERR_SUCCESS;
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 
     if (epoll_fd < 0) {
@@ -101,7 +100,7 @@ static void *wait_for_interrupts(void *argument)
         return NULL;
     }
     if (watch(epoll_fd, worker->stop_fd) && watch(epoll_fd, worker->queue_fd)) {
-        while (wait_for_event(epoll_fd) && serve(worker, &err))
+        while (wait_for_event(epoll_fd) && goes_on(worker, responder_interrupt(&worker->queue)))
             ;
     } else {
         perror("epoll_ctl");

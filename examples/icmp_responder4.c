@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Answers ARP requests and pings on one interface, with the 4.0 API. The library polls;
- * on_interrupt handles the packets. As slave, the program turns a request into its answer in the
- * same buffer, and moves the buffer to the transmit ring without a copy. As master, it copies
- * answers.
+ * Answers ARP requests and pings on one interface, with the 4.0 API. The library waits, and calls
+ * on_interrupt when packets come; from then on the program polls, for as long as more packets come.
+ * As slave, it turns a request into its answer in the same buffer, and moves the buffer to the
+ * transmit ring without a copy. As master, it copies answers.
  */
 
 #include <stdio.h>
@@ -42,30 +42,47 @@ static struct {
     struct tx_queue tx[UINT8_MAX];
 } program;
 
-/* A packet_handler_t. Drops answers for which the transmit ring has no room. */
-static int answer(void *context, memif_buffer_t *buffer, const uint8_t *data, size_t len)
+/* Writes the answer into a transmit buffer, or turns the packet into its answer where it is. Drops
+ * the answer if the transmit ring has no room. */
+static int answer(struct tx_queue *tx, const struct packet *packet)
 {
     const uint8_t *mac = program.options.mode == MEMIF_INTERFACE_MODE_IP ? NULL : program.mac;
-    uint8_t out[MAX_PACKET];
-    size_t answer_len = 0;
-    int err = MEMIF_ERR_SUCCESS;
 
-    if (buffer != NULL && !program.copies)
-        answer_len = icmp_respond_in_place(buffer->data, len, program.ip, mac);
-    if (answer_len > 0) {
-        buffer->len = (uint32_t)answer_len;
-        err = tx_queue_move(context, buffer);
-        if (err == MEMIF_ERR_INVAL_ARG) /* in version 256 of the protocol buffers cannot move */
-            err = tx_queue_copy(context, buffer->data, answer_len);
-    } else {
-        answer_len = icmp_respond(data, len, out, sizeof(out), program.ip, mac);
-        if (answer_len > 0)
-            err = tx_queue_copy(context, out, answer_len);
+    if (packet->buffer != NULL && tx->can_move && !program.copies) {
+        size_t len = icmp_respond(packet->data, packet->len, packet->data, program.ip, mac);
+        packet->buffer->len = (uint32_t)len;
+        if (len > 0)
+            tx_queue_move(tx, packet->buffer);
+        return MEMIF_ERR_SUCCESS;
     }
+    memif_buffer_t *buffer = tx_queue_buffer(tx);
+    if (buffer != NULL && packet->len <= buffer->len) {
+        size_t len = icmp_respond(packet->data, packet->len, buffer->data, program.ip, mac);
+        if (len > 0) {
+            buffer->len = (uint32_t)len;
+            tx_queue_add(tx);
+        }
+        return MEMIF_ERR_SUCCESS;
+    }
+    uint8_t out[MAX_PACKET];
+    size_t len = icmp_respond(packet->data, packet->len, out, program.ip, mac);
+    int err = tx_queue_copy(tx, out, len);
     return err == MEMIF_ERR_NOBUF_RING ? MEMIF_ERR_SUCCESS : err;
 }
 
-/* Takes one burst per call. While packets wait, on_interrupt is called again. */
+/* A burst_handler_t. */
+static int answer_burst(struct rx_queue *rx, void *context)
+{
+    struct tx_queue *tx = context;
+    struct packet packet;
+    int err = MEMIF_ERR_SUCCESS;
+
+    while (err == MEMIF_ERR_SUCCESS && rx_queue_next(rx, &packet))
+        err = answer(tx, &packet);
+    int sent = tx_queue_flush(tx);
+    return err != MEMIF_ERR_SUCCESS ? err : sent;
+}
+
 static int on_interrupt(memif_conn_handle_t conn, void *private_ctx, uint16_t qid)
 {
     (void)conn;
@@ -73,8 +90,7 @@ static int on_interrupt(memif_conn_handle_t conn, void *private_ctx, uint16_t qi
     if (qid >= program.rx_count || program.tx_count == 0)
         return 0;
     struct tx_queue *tx = &program.tx[qid % program.tx_count];
-    interface_report("receiving", rx_queue_serve(&program.rx[qid], answer, tx));
-    interface_report("sending", tx_queue_flush(tx));
+    interface_report("answering", rx_queue_serve(&program.rx[qid], answer_burst, tx));
     return 0;
 }
 
@@ -173,8 +189,6 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0); /* print each line at once, also to a pipe */
     parse_options(argc, argv, INTERFACE_OPTIONS "a:H:ch", usage, take_option);
     choose_addresses();
-    if (program.options.is_master)
-        program.copies = true; /* only the slave, which owns the buffers, can move them */
     stop_on_signals();
     int err = create();
     if (err != MEMIF_ERR_SUCCESS)

@@ -76,21 +76,28 @@ static size_t make_packet(uint8_t *packet, uint8_t direction, uint32_t number)
     return len;
 }
 
-/* A packet_handler_t: compares the packet with the one that the peer sent. */
-static int check(void *context, memif_buffer_t *buffer, const uint8_t *data, size_t len)
+/* Compares the packet with the one that the peer sent. */
+static void check(struct end *end, const struct packet *packet)
 {
-    struct end *end = context;
     uint8_t expected[MAX_PACKET];
-    size_t expected_len = make_packet(expected, end->peer->direction, end->received);
+    size_t len = make_packet(expected, end->peer->direction, end->received);
 
-    (void)buffer;
-    if (len != expected_len || memcmp(data, expected, len) != 0) {
+    if (packet->len != len || memcmp(packet->data, expected, len) != 0) {
         fprintf(stderr, "%s: packet %" PRIu32 " of %zu bytes is not the one of %zu bytes sent\n",
-                end->name, end->received, len, expected_len);
+                end->name, end->received, packet->len, len);
         program.has_failed = true;
     }
     end->received++;
-    end->received_bytes += len;
+    end->received_bytes += packet->len;
+}
+
+/* A burst_handler_t. */
+static int check_burst(struct rx_queue *queue, void *context)
+{
+    struct packet packet;
+
+    while (rx_queue_next(queue, &packet))
+        check(context, &packet);
     return MEMIF_ERR_SUCCESS;
 }
 
@@ -107,7 +114,8 @@ static int on_interrupt(memif_conn_handle_t conn, void *private_ctx, uint16_t qi
 
     (void)conn;
     (void)qid;
-    report("receiving", rx_queue_serve(&end->rx, check, end));
+    /* One burst, not rx_queue_serve: while this thread polls, the peer cannot send. */
+    report("receiving", rx_queue_burst(&end->rx, check_burst, end));
     return 0;
 }
 

@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "icmp.h"
-#include "stop.h"
 
-/* The largest size that memif_buffer_alloc can be asked for. */
-#define MAX_ANSWER UINT16_MAX
+/* An empty ring is looked at so often before the queue waits for interrupts again: about 10 us. */
+#define IDLE_TURNS 1000
+
+/* Bursts until other queues have their turn. */
+#define BUSY_TURNS 256
 
 void responder_init(struct responder *responder, const struct options *options)
 {
@@ -40,37 +42,44 @@ int responder_count_queues(memif_conn_handle_t conn, uint16_t *rx, uint16_t *tx)
     return err;
 }
 
-/* Copies one answer into a transmit buffer. Drops it if the ring has no room. */
-static int reserve(struct responder_queue *queue, const uint8_t *answer, uint16_t len)
+/* Copies answers into transmit buffers. Drops those for which the ring has no room. */
+static int copy(struct responder_queue *queue, const memif_buffer_t *answers, uint16_t count)
 {
-    memif_buffer_t *buffer = &queue->tx[queue->reserved];
-    uint16_t count = 0;
+    memif_buffer_t *tx = queue->tx + queue->filled;
+    uint16_t room = (uint16_t)(RESPONDER_BURST - queue->filled);
+    uint16_t reserved = 0;
 
-    if (queue->reserved == RESPONDER_BURST)
-        return MEMIF_ERR_SUCCESS;
-    int err = memif_buffer_alloc(queue->conn, queue->tx_qid, buffer, 1, &count, len);
-    if (err == MEMIF_ERR_NOBUF_RING)
-        return MEMIF_ERR_SUCCESS;
-    if (count == 0)
-        return err;
-    memcpy(buffer->data, answer, len);
-    buffer->data_len = len;
-    queue->reserved++;
-    return err;
+    int err = memif_buffer_alloc(queue->conn, queue->tx_qid, tx, count < room ? count : room,
+                                 &reserved, (uint16_t)answers[0].data_len);
+    for (uint16_t i = 0; i < reserved; i++) {
+        memcpy(tx[i].data, answers[i].data, answers[i].data_len);
+        tx[i].data_len = answers[i].data_len;
+    }
+    queue->filled = (uint16_t)(queue->filled + reserved);
+    return err == MEMIF_ERR_NOBUF_RING ? MEMIF_ERR_SUCCESS : err;
 }
 
-static int answer(struct responder_queue *queue, const memif_buffer_t *packets, uint16_t count)
+/* Turns the requests into their answers where they are. The others get the length 0. */
+static void answer(const struct responder *responder, memif_buffer_t *packets, uint16_t count)
 {
-    const struct responder *responder = queue->responder;
     const uint8_t *mac = responder->mode == MEMIF_INTERFACE_MODE_IP ? NULL : responder->mac;
-    uint8_t out[MAX_ANSWER];
-    int err = MEMIF_ERR_SUCCESS;
 
-    for (uint16_t i = 0; i < count && err == MEMIF_ERR_SUCCESS; i++) {
-        size_t len = icmp_respond(packets[i].data, packets[i].data_len, out, sizeof(out),
-                                  responder->ip, mac);
-        if (len > 0)
-            err = reserve(queue, out, (uint16_t)len);
+    for (uint16_t i = 0; i < count; i++)
+        packets[i].data_len = (uint32_t)icmp_respond(packets[i].data, packets[i].data_len,
+                                                     packets[i].data, responder->ip, mac);
+}
+
+/* Makes one call for all neighbours of the same length. */
+static int copy_all(struct responder_queue *queue, const memif_buffer_t *answers, uint16_t count)
+{
+    int err = MEMIF_ERR_SUCCESS;
+    uint16_t run = 1;
+
+    for (uint16_t i = 0; i < count && err == MEMIF_ERR_SUCCESS; i = (uint16_t)(i + run)) {
+        for (run = 1; i + run < count && answers[i + run].data_len == answers[i].data_len;)
+            run++;
+        if (answers[i].data_len > 0)
+            err = copy(queue, answers + i, run);
     }
     return err;
 }
@@ -91,53 +100,69 @@ static int give_back(const struct responder_queue *queue, memif_buffer_t *packet
     return err;
 }
 
-/* Packets that cannot be sent now are sent first next time, as the library requires. */
-static int send_reserved(struct responder_queue *queue)
+/* Answers that cannot be sent now are sent first next time, as the library requires. */
+static int send_answers(struct responder_queue *queue)
 {
     uint16_t done = 0;
     uint16_t sent = 0;
     int err = MEMIF_ERR_SUCCESS;
 
-    while (done < queue->reserved) {
+    while (done < queue->filled) {
         err = memif_tx_burst(queue->conn, queue->tx_qid, queue->tx + done,
-                             (uint16_t)(queue->reserved - done), &sent);
+                             (uint16_t)(queue->filled - done), &sent);
         done = (uint16_t)(done + sent);
         if (err != MEMIF_ERR_SUCCESS || sent == 0)
             break;
     }
-    queue->reserved = (uint16_t)(queue->reserved - done);
-    memmove(queue->tx, queue->tx + done, queue->reserved * sizeof(queue->tx[0]));
+    queue->filled = (uint16_t)(queue->filled - done);
+    memmove(queue->tx, queue->tx + done, queue->filled * sizeof(queue->tx[0]));
     return err;
 }
 
 int responder_serve(struct responder_queue *queue)
 {
     memif_buffer_t packets[RESPONDER_BURST];
-    uint16_t count = 0;
 
-    /* Even if the call fails, it has received `count` packets. */
-    int received = memif_rx_burst(queue->conn, queue->rx_qid, packets, RESPONDER_BURST, &count);
-    int answered = answer(queue, packets, count);
-    int freed = give_back(queue, packets, count);
-    int sent = send_reserved(queue);
+    /* Even if the call fails, it has received packets. */
+    int received =
+        memif_rx_burst(queue->conn, queue->rx_qid, packets, RESPONDER_BURST, &queue->received);
+    if (queue->received == 0)
+        return received;
+    answer(queue->responder, packets, queue->received);
+    int copied = copy_all(queue, packets, queue->received);
+    int freed = give_back(queue, packets, queue->received);
+    int sent = send_answers(queue);
 
     if (received != MEMIF_ERR_SUCCESS && received != MEMIF_ERR_NOBUF)
         return received;
-    if (answered != MEMIF_ERR_SUCCESS)
-        return answered;
+    if (copied != MEMIF_ERR_SUCCESS)
+        return copied;
     if (freed != MEMIF_ERR_SUCCESS)
         return freed;
     return sent != MEMIF_ERR_SUCCESS ? sent : received;
 }
 
-int responder_drain(struct responder_queue *queue)
+static bool goes_on(int err)
 {
-    int err;
+    return err == MEMIF_ERR_SUCCESS || err == MEMIF_ERR_NOBUF;
+}
 
-    do {
+int responder_interrupt(struct responder_queue *queue)
+{
+    int err = responder_serve(queue);
+
+    /* An interrupt without a packet follows the change of mode below. */
+    if (queue->received == 0 || !goes_on(err))
+        return err;
+    int mode_err = memif_set_rx_mode(queue->conn, MEMIF_RX_MODE_POLLING, queue->rx_qid);
+    for (int busy = 0, idle = 0; goes_on(err) && busy < BUSY_TURNS && idle < IDLE_TURNS;) {
         err = responder_serve(queue);
-    } while (err == MEMIF_ERR_NOBUF && !stop_requested());
-    return err;
+        busy += queue->received > 0;
+        idle = queue->received > 0 ? 0 : idle + 1;
+    }
+    if (mode_err == MEMIF_ERR_SUCCESS)
+        mode_err = memif_set_rx_mode(queue->conn, MEMIF_RX_MODE_INTERRUPT, queue->rx_qid);
+    return goes_on(err) ? mode_err : err;
 }
 
 bool responder_is_over(int err)

@@ -24,8 +24,9 @@ struct responder_queue {
     memif_conn_handle_t conn;
     uint16_t rx_qid;
     uint16_t tx_qid;
-    uint16_t reserved;                  /* tx buffers filled and not sent */
-    memif_buffer_t tx[RESPONDER_BURST]; /* the first `reserved` are in use */
+    uint16_t received;                  /* packets of the last burst */
+    uint16_t filled;                    /* answers that are not sent */
+    memif_buffer_t tx[RESPONDER_BURST]; /* the first `filled` are in use */
 };
 
 /* 192.168.<id + 1>.2, with a hardware address made from the id. */
@@ -46,8 +47,15 @@ int responder_count_queues(memif_conn_handle_t conn, uint16_t *rx, uint16_t *tx)
  */
 int responder_serve(struct responder_queue *queue);
 
-/* Serves the queue until it is drained, something went wrong, or the program is asked to stop. */
-int responder_drain(struct responder_queue *queue);
+/*
+ * After an interrupt: serves the queue until no packet has come for some microseconds. Meanwhile
+ * the queue is in polling mode, so that a busy peer need not make a system call for each burst.
+ * After some hundred bursts it returns even if more packets wait, and the next interrupt comes at
+ * once.
+ *
+ * Returns MEMIF_ERR_SUCCESS or what went wrong.
+ */
+int responder_interrupt(struct responder_queue *queue);
 
 /* Prints the error of `call`, if `err` is one. The end of a connection is not an error, because
  * on_disconnect reports it. */
