@@ -21,7 +21,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import instructions
+import origin
 import pictures
+import responders
 import sections
 import tables
 from results import Results, summarise
@@ -29,22 +31,27 @@ from runner import Bench, Library, ProgramError, Record, find_other, has, proces
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-SECTIONS = ("calls", "instructions", "throughput", "latency", "testpmd", "python", "control")
+SECTIONS = (
+    *("calls", "instructions", "throughput", "latency"),
+    *("responder", "testpmd", "python", "control"),
+)
 
 KEYS = {
     "calls": ("protocol", "mode", "to", "pattern", "size", "payload"),
     "throughput": ("rings", "way", "size", "burst", "payload"),
     "latency": ("mode", "size"),
+    "responder": ("program", "role", "size", "burst"),
     "testpmd": ("way", "burst"),
     "python": ("form", "size"),
 }
-VALUES = {"calls": "ns", "throughput": "rate", "latency": "median", "testpmd": "rate"} | {
-    "python": "rate"
-}
+VALUES = dict.fromkeys(KEYS, "rate") | {"calls": "ns", "latency": "median"}
 # What a section is compared with; Python programs have no such limit.
-BASES = {"calls": "bare", "throughput": "bare", "latency": "bare", "testpmd": "testpmd"}
+BASES = dict.fromkeys(("calls", "throughput", "latency"), "bare") | {
+    "responder": responders.PLAIN,
+    "testpmd": "testpmd",
+}
 TESTPMD_ROUNDS = 3
-BETWEEN_PROCESSORS = ("throughput", "latency", "testpmd", "python")
+BETWEEN_PROCESSORS = ("throughput", "latency", "responder", "testpmd", "python")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -110,6 +117,7 @@ class Run:
     def __init__(self, options: argparse.Namespace) -> None:
         """Find the libraries."""
         self.options = options
+        self.start = time.time()
         self.plan = make_plan(options)
         self.bench = make_bench(options)
         others = [find_other(self.bench, argument) for argument in options.compare]
@@ -147,7 +155,7 @@ class Run:
 
     def measure_rounds(self, section: str) -> None:
         """Round after round."""
-        take = getattr(sections, f"{section}_round")
+        take = getattr(sections, f"{section}_round", responders.responder_round)
         self._rounds(
             section,
             self.plan.rounds,
@@ -203,7 +211,8 @@ class Run:
         if publish and pictures.in_use(results):
             self.note("docs/ stays as it is: the machine was in use; try again when it is not")
             publish = False
-        tables.print_all(results, self.records, self.texts, self.notes)
+        origins = origin.origins(self.libraries, self.start)
+        tables.print_all(results, self.records, self.texts, self.notes, origins)
         self.options.output.mkdir(parents=True, exist_ok=True)
         written = [self._write_json(results)]
         written += pictures.draw_all(results, self.options.output, self.caption())
@@ -214,15 +223,17 @@ class Run:
     def caption(self) -> str:
         """Of the pictures: where their numbers come from."""
         quick = " --quick" if self.options.quick else ""
+        ours, *_ = origin.origins(self.libraries[:1], self.start)
         return (
             f"{processor()}, {os.cpu_count()} processors; medians of {self.plan.rounds} rounds; "
-            f"./bootstrap bench{quick} --publish"
+            f"commit {ours['commit']}, {ours['date']}; ./bootstrap bench{quick} --publish"
         )
 
     def _write_json(self, results: dict[str, Results]) -> Path:
         path = self.options.output / "bench.json"
         content = {
-            "processor": processor(),
+            **origin.machine(),
+            "origins": origin.origins(self.libraries, self.start),
             "cpus": self.bench.cpus,
             "realtime": self.bench.realtime,
             "rounds": self.plan.rounds,

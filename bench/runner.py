@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +59,14 @@ class Bench:
 
     def program(self, name: str) -> Path:
         """The path of a built program."""
-        path = self.build / "bench" / name
+        return self._built("bench", name)
+
+    def example(self, name: str) -> Path:
+        """The path of a built program of examples/."""
+        return self._built("examples", name)
+
+    def _built(self, folder: str, name: str) -> Path:
+        path = self.build / folder / name
         if not path.exists():
             raise ProgramError(f"{path} is not built: configure with -Dbench=true")
         return path
@@ -99,6 +106,37 @@ class Bench:
                 _stop(first)
                 raise
             return self._finish([second, first])
+
+    def run_flood(
+        self,
+        name: str,
+        arguments: Sequence[object],
+        responder: str,
+        role: str,
+        library: Library | None = None,
+    ) -> list[Record]:
+        """Run a program on the first processor, against a responder of examples/ on the second."""
+        with socket_path() as path, ExitStack() as stack:
+
+            def start(*command: object) -> subprocess.Popen:
+                process = self._launch(command, library)
+                stack.callback(_stop, process)
+                return process
+
+            flood = [self.program(name), "--cpu", self.cpus[0], "--socket", path, *arguments]
+            answer = ["taskset", "-c", self.cpus[1], self.example(responder), "-s", path]
+            if role == "master":
+                answering = start(*answer, "-m")
+                _wait_for_socket(path, answering)
+                flooding = start(*flood)
+            else:
+                flooding = start(*flood, "--master")
+                _wait_for_socket(path, flooding)
+                answering = start(*answer)
+            records = self._finish([flooding])
+            answering.terminate()
+            _output_of(answering)
+            return records
 
     @contextmanager
     def holding(
@@ -141,8 +179,17 @@ class Bench:
         protocol: int | None,
         stdin: int = subprocess.DEVNULL,
     ) -> subprocess.Popen:
+        return self._launch([self.program(name), *arguments], library, protocol, stdin)
+
+    def _launch(
+        self,
+        command: Sequence[object],
+        library: Library | None,
+        protocol: int | None = None,
+        stdin: int = subprocess.DEVNULL,
+    ) -> subprocess.Popen:
         return subprocess.Popen(
-            [*self.prefix(), self.program(name), *map(str, arguments)],
+            [*self.prefix(), *map(str, command)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=stdin,
@@ -154,12 +201,7 @@ class Bench:
         records = []
         try:
             for process in processes:
-                output, complaint = process.communicate(timeout=TIMEOUT)
-                if process.returncode != 0:
-                    raise ProgramError(_describe(process, complaint))
-                records += read_records(output)
-        except subprocess.TimeoutExpired as timeout:
-            raise ProgramError(f"no end within {TIMEOUT} s: {timeout.cmd}") from None
+                records += read_records(_output_of(process))
         finally:
             for process in processes:
                 _stop(process)
@@ -237,6 +279,16 @@ def _wait_for_socket(path: Path, process: subprocess.Popen) -> None:
     # There is no event for "it listens"; a slave that comes too early waits for its timer.
     while not path.exists() and process.poll() is None:
         os.sched_yield()
+
+
+def _output_of(process: subprocess.Popen) -> str:
+    try:
+        output, complaint = process.communicate(timeout=TIMEOUT)
+    except subprocess.TimeoutExpired as timeout:
+        raise ProgramError(f"no end within {TIMEOUT} s: {timeout.cmd}") from None
+    if process.returncode != 0:
+        raise ProgramError(_describe(process, complaint))
+    return output
 
 
 def _describe(process: subprocess.Popen, complaint: str) -> str:

@@ -96,12 +96,12 @@ def calls_round(
             if protocol not in library.protocols_of(api):
                 continue
             arguments = [*common, "--protocol", protocol, *plan.call_filter]
+            name = subject(library, api)
             try:
                 records = bench.run(f"calls_{api}", *arguments, library=library)
             except ProgramError as error:
-                note(str(error))
+                note(f"{name}, protocol {protocol}: {error}")
                 continue
-            name = subject(library, api)
             yield from with_labels(records, {"subject": name, "round": number})
             # What of it is the loop around the calls: the same with calls that do nothing.
             yield from (
@@ -128,7 +128,7 @@ def throughput_round(
                     try:
                         records = bench.placed(run)
                     except ProgramError as error:
-                        note(str(error))
+                        note(f"{labels['subject']}, {way}: {error}")
                         continue
                     yield from with_labels(records, labels)
 
@@ -147,13 +147,14 @@ def latency_round(
         for library, api in _each(libraries):
             leading = ["--samples", samples, "--warm", samples // 10, *options]
             answering = ["--echo", *options]
+            name = subject(library, api)
             run = partial(bench.run_pair, f"latency_{api}", answering, leading, library)
             try:
                 records = bench.placed(run)
             except ProgramError as error:
-                note(str(error))
+                note(f"{name}, round trip, {mode}: {error}")
                 continue
-            yield from with_labels(records, {**labels, "subject": subject(library, api)})
+            yield from with_labels(records, {**labels, "subject": name})
 
 
 # ---- Python, start-up ----
@@ -234,7 +235,7 @@ def _bare_throughput(bench: Bench, plan: Plan, rings: int, way: str) -> list[Rec
     arguments = ["--what", "throughput", "--rings", rings, *echo, *_cpus(bench)]
     arguments += ["--warm", plan.warm_ms, "--count", plan.count_ms]
     records = bench.run("bare", *arguments, "--cases", _case_text(throughput_cases()))
-    return received("bare", way, records)
+    return received(records)
 
 
 def _throughput(
@@ -255,16 +256,16 @@ def _throughput(
         [*common, "--role", leads],
         library,
     )
-    return received(subject(library, api), way, records)
+    return received(records)
 
 
-def received(name: str, way: str, records: Sequence[Record]) -> list[Record]:
+def received(records: Sequence[Record]) -> list[Record]:
     """What arrived; each case with the share of the processor that the worse-off end had."""
     by_case: dict[tuple, list[Record]] = {}
     for record in records:
         if record["lost"] or record["disordered"]:
             raise ProgramError(
-                f"{name}, {way}, {record['rings']} rings: {record['lost']} packets lost, "
+                f"{record['rings']} rings: {record['lost']} packets lost, "
                 f"{record['disordered']} out of order"
             )
         by_case.setdefault(tuple(record[key] for key in CASE), []).append(record)

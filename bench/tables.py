@@ -2,7 +2,7 @@
 """The tables that the benchmark prints."""
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import compress
 
 from instructions import KINDS
@@ -266,6 +266,32 @@ def testpmd_table(results: Results) -> Table:
     return table
 
 
+def responder_table(results: Results) -> Table:
+    """Answers per second to a flood of pings, and the ratio to a plain echo."""
+    subjects = [subject for subject in results.subjects() if subject != "echo"]
+    columns = [name for subject in subjects for name in (subject, "of echo")]
+    table = new_table(
+        "responder: echo of a flood, millions of packets per second",
+        ["program", "as", "bytes", "burst"],
+        [*columns, "plain echo"],
+    )
+    for case in results.cases():
+        row = []
+        for subject in subjects:
+            row.append(cell(results.get(case, subject), millions))
+            row.append(ratio_cell(results.ratio(case, subject, "echo")))
+        table.add_row(*map(str, case), *row, cell(results.get(case, "echo"), millions))
+    return table
+
+
+def origins_table(origins: Sequence[Mapping[str, str]]) -> Table:
+    """What was measured. A library that is not ours has the hash of its file."""
+    table = new_table("libraries measured", ["library"], ["commit or SHA-256", "date"])
+    for origin in origins:
+        table.add_row(origin["library"], origin["commit"], origin["date"])
+    return table
+
+
 def python_table(results: Results) -> Table:
     """Packets per second from Python to Python."""
     table = new_table("Python, millions of packets per second", ["form", "bytes"], ["one way"])
@@ -279,6 +305,7 @@ def print_all(
     records: dict[str, list[Record]],
     texts: dict[str, object],
     notes: Sequence[str],
+    origins: Sequence[Mapping[str, str]],
 ) -> None:
     """Everything that was measured."""
     console = Console(width=None if Console().is_terminal else 200)
@@ -294,6 +321,7 @@ def print_all(
         console.print(texts["control"], highlight=False)
     for table in _summaries(results):
         console.print(table)
+    console.print(origins_table(origins))
     console.print(f"~ the distance between the quartiles is over {MARKED_SPREAD:.0%} of the median")
     console.print(
         f"! a thread had less than {UNDISTURBED:.0%} of its processor in too many rounds to leave "
@@ -319,6 +347,8 @@ def _tables(results: dict[str, Results], records: dict[str, list[Record]]) -> It
     if "latency" in results:
         for mode in dict.fromkeys(case[0] for case in results["latency"].cases()):
             yield latency_table(results["latency"], records["latency"], mode)
+    if "responder" in results:
+        yield responder_table(results["responder"])
     if "testpmd" in results:
         yield testpmd_table(results["testpmd"])
     if "python" in results:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from runner import Bench, Library, ProgramError, Record, with_labels
-from sections import APIS, Note, Plan, subject
+from sections import Note, Plan, subject
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "devtools"))
 
@@ -127,7 +127,7 @@ def _with_libraries(
                 try:
                     records = peers.bench.placed(run)
                 except ProgramError as error:
-                    note(f"{way}, API {APIS[api]}: {error}")
+                    note(f"{subject(library, api)}, {way}: {error}")
                     continue
                 yield way, with_labels(records, {"subject": subject(library, api)})
 

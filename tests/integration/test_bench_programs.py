@@ -120,15 +120,15 @@ def ends(lost: int = 0, **shares: float) -> list[dict]:
 
 
 def test_the_end_that_had_less_of_its_processor_counts():
-    (record,) = received("bare", "echo", ends(echo=0.5, both=0.99))
+    (record,) = received(ends(echo=0.5, both=0.99))
     assert (record["role"], record["share"]) == ("both", 0.5)
-    (record,) = received("bare", "one way", ends(receive=0.99))
+    (record,) = received(ends(receive=0.99))
     assert record["share"] == 0.0
 
 
 def test_a_lost_packet_is_no_result():
     with pytest.raises(ProgramError, match="7 packets lost"):
-        received("bare", "echo", ends(lost=7, echo=1.0, both=1.0))
+        received(ends(lost=7, echo=1.0, both=1.0))
 
 
 @pytest.mark.parametrize(("shares", "marked"), [([1, 1, 0.5], False), ([1, 0.5, 0.5], True)])
