@@ -105,7 +105,7 @@ static int forward(struct rx_queue *queue, void *context)
  * means that the receiver is too slow. */
 static bool is_open(struct flow *flow)
 {
-    flow->is_open = flow->is_open || tx_queue_buffer(flow->tx) != NULL;
+    flow->is_open = flow->is_open || tx_queue_has_room(flow->tx);
     return flow->is_open;
 }
 

@@ -23,6 +23,7 @@ enum {
     ARP_REPLY = 2,
 
     IP_TOTAL_LENGTH = 2,
+    IP_ID = 4,
     IP_FRAGMENT = 6,
     IP_TTL = 8,
     IP_PROTOCOL = 9,
@@ -34,9 +35,11 @@ enum {
     IP_NO_OPTIONS = 4 << 4 | IP_HEADER / 4, /* first byte of an IPv4 header without options */
     IP_MORE_OR_OFFSET = 0x3fff,
     IP_FIRST_MULTICAST = 224,
+    IP_OUR_TTL = 64,
     PROTOCOL_ICMP = 1,
 
     ICMP_CHECKSUM = 2,
+    ICMP_ID = 4,
     ICMP_HEADER = 8,
     ICMP_ECHO_REPLY = 0,
     ICMP_ECHO_REQUEST = 8,
@@ -45,12 +48,12 @@ enum {
     MAX_HEAD = ETHERNET_HEADER + IP_MAX_HEADER + ICMP_HEADER
 };
 
-/* The answer to one packet: its headers, and the part of the packet that follows them. */
-struct answer {
-    uint8_t head[MAX_HEAD];
-    size_t head_len;
-    size_t payload; /* offset in the packet */
-    size_t payload_len;
+/* A request: `head` is a private copy of its first bytes, `packet` the memory that the peer can
+ * change at any moment. The answer is written to `packet`, and not read again. */
+struct request {
+    const uint8_t *head;
+    uint8_t *packet;
+    size_t len;
 };
 
 static uint16_t get16(const uint8_t *at)
@@ -64,32 +67,36 @@ static void put16(uint8_t *at, uint16_t value)
     at[1] = (uint8_t)value;
 }
 
-/* The checksum of RFC 1071 over an IP header. It is 0 if the header contains its own correct
- * checksum. */
-static uint16_t header_checksum(const uint8_t *header, size_t len)
+static uint32_t add_words(uint32_t sum, const uint8_t *from, size_t len)
 {
-    uint32_t sum = 0;
-
     for (size_t i = 0; i < len; i += 2)
-        sum += get16(header + i);
+        sum += get16(from + i);
+    return sum;
+}
+
+/* The Internet checksum of RFC 1071, from the sum of the words. */
+static uint16_t checksum_of(uint32_t sum)
+{
     sum = (sum & 0xffff) + (sum >> 16);
     return (uint16_t)~(sum + (sum >> 16));
 }
 
-/* Turns the ARP request at `arp` into its reply. False if there is no reply. */
-static bool answer_arp(uint8_t *arp, size_t len, const uint8_t *ip, const uint8_t *mac)
+/* Answers the ARP request at the beginning of `request`. False if there is no reply. */
+static bool answer_arp(const struct request *request, const uint8_t *ip, const uint8_t *mac)
 {
     /* Ethernet, IPv4, lengths of both addresses, request */
-    static const uint8_t request[ARP_SENDER_MAC] = {0, 1, 8, 0, MAC_LEN, IP_LEN, 0, 1};
+    static const uint8_t kind[ARP_SENDER_MAC] = {0, 1, 8, 0, MAC_LEN, IP_LEN, 0, 1};
+    const uint8_t *arp = request->head;
+    uint8_t *out = request->packet;
 
-    if (len < ARP_PACKET || memcmp(arp, request, sizeof(request)) != 0 ||
+    if (request->len < ARP_PACKET || memcmp(arp, kind, sizeof(kind)) != 0 ||
         memcmp(arp + ARP_TARGET_IP, ip, IP_LEN) != 0)
         return false;
-    put16(arp + ARP_OPERATION, ARP_REPLY);
-    memcpy(arp + ARP_TARGET_MAC, arp + ARP_SENDER_MAC, MAC_LEN);
-    memcpy(arp + ARP_TARGET_IP, arp + ARP_SENDER_IP, IP_LEN);
-    memcpy(arp + ARP_SENDER_MAC, mac, MAC_LEN);
-    memcpy(arp + ARP_SENDER_IP, ip, IP_LEN);
+    memcpy(out, kind, sizeof(kind));
+    put16(out + ARP_OPERATION, ARP_REPLY);
+    memcpy(out + ARP_TARGET_MAC, arp + ARP_SENDER_MAC, MAC_LEN + IP_LEN);
+    memcpy(out + ARP_SENDER_MAC, mac, MAC_LEN);
+    memcpy(out + ARP_SENDER_IP, ip, IP_LEN);
     return true;
 }
 
@@ -98,7 +105,7 @@ static bool is_echo_request(const uint8_t *packet, size_t header, size_t total, 
 {
     const uint8_t *icmp = packet + header;
 
-    return header_checksum(packet, header) == 0 &&
+    return checksum_of(add_words(0, packet, header)) == 0 &&
            (get16(packet + IP_FRAGMENT) & IP_MORE_OR_OFFSET) == 0 && packet[IP_SOURCE] != 0 &&
            packet[IP_SOURCE] < IP_FIRST_MULTICAST && packet[IP_PROTOCOL] == PROTOCOL_ICMP &&
            memcmp(packet + IP_DESTINATION, ip, IP_LEN) == 0 && total >= header + ICMP_HEADER &&
@@ -106,85 +113,82 @@ static bool is_echo_request(const uint8_t *packet, size_t header, size_t total, 
 }
 
 /* The header of an answer of `total` bytes, from the header of its request. */
-static void put_ip_header(uint8_t *packet, size_t total, const uint8_t *ip)
+static void put_ip_header(uint8_t *out, const uint8_t *packet, size_t total, const uint8_t *ip)
 {
-    packet[0] = IP_NO_OPTIONS;
-    put16(packet + IP_TOTAL_LENGTH, (uint16_t)total);
-    put16(packet + IP_FRAGMENT, 0);
-    packet[IP_TTL] = 64;
-    memcpy(packet + IP_DESTINATION, packet + IP_SOURCE, IP_LEN);
-    memcpy(packet + IP_SOURCE, ip, IP_LEN);
-    put16(packet + IP_CHECKSUM, 0);
-    put16(packet + IP_CHECKSUM, header_checksum(packet, IP_HEADER));
+    uint32_t fixed = (IP_NO_OPTIONS << 8) + (IP_OUR_TTL << 8) + PROTOCOL_ICMP;
+    uint32_t sum = fixed + packet[1] + (uint32_t)total + get16(packet + IP_ID);
+
+    out[0] = IP_NO_OPTIONS;
+    out[1] = packet[1];
+    put16(out + IP_TOTAL_LENGTH, (uint16_t)total);
+    memcpy(out + IP_ID, packet + IP_ID, 2);
+    put16(out + IP_FRAGMENT, 0);
+    out[IP_TTL] = IP_OUR_TTL;
+    out[IP_PROTOCOL] = PROTOCOL_ICMP;
+    /* The addresses change places, so their sum stays. */
+    put16(out + IP_CHECKSUM, checksum_of(add_words(sum, packet + IP_SOURCE, (size_t)2 * IP_LEN)));
+    memcpy(out + IP_SOURCE, ip, IP_LEN);
+    memcpy(out + IP_DESTINATION, packet + IP_SOURCE, IP_LEN);
 }
 
 /* Only the type changes, so the checksum is updated as in RFC 1624, without reading the message. */
-static void put_icmp_header(uint8_t *icmp)
+static void put_icmp_header(uint8_t *out, const uint8_t *icmp)
 {
     uint32_t sum = (uint32_t)get16(icmp + ICMP_CHECKSUM) + (ICMP_ECHO_REQUEST << 8);
 
-    icmp[0] = ICMP_ECHO_REPLY;
-    put16(icmp + ICMP_CHECKSUM, (uint16_t)(sum + (sum >> 16)));
+    put16(out, ICMP_ECHO_REPLY << 8);
+    put16(out + ICMP_CHECKSUM, (uint16_t)(sum + (sum >> 16)));
+    memcpy(out + ICMP_ID, icmp + ICMP_ID, ICMP_HEADER - ICMP_ID);
 }
 
-/* Turns the headers of an IP packet of `len` bytes, at `at` in the answer's head, into those of the
- * reply. False if there is no reply. */
-static bool answer_ip(struct answer *answer, size_t at, size_t len, const uint8_t *ip)
+/* Answers the IP packet at the beginning of `request`. Returns the bytes of the reply, or 0. */
+static size_t answer_ip(const struct request *request, const uint8_t *ip)
 {
-    uint8_t *packet = answer->head + at;
+    const uint8_t *packet = request->head;
     size_t header = (size_t)(packet[0] & 0xf) * 4;
     size_t total = get16(packet + IP_TOTAL_LENGTH);
 
-    if (packet[0] >> 4 != 4 || header < IP_HEADER || total > len ||
+    if (packet[0] >> 4 != 4 || header < IP_HEADER || total > request->len ||
         !is_echo_request(packet, header, total, ip))
-        return false;
-    answer->head_len = at + IP_HEADER + ICMP_HEADER;
-    answer->payload = at + header + ICMP_HEADER;
-    answer->payload_len = total - header - ICMP_HEADER;
-    put_icmp_header(packet + header);
+        return 0;
+    uint8_t *out = request->packet;
     if (header > IP_HEADER) /* the sender's IP options are not ours to repeat */
-        memmove(packet + IP_HEADER, packet + header, ICMP_HEADER);
-    put_ip_header(packet, total - header + IP_HEADER, ip);
-    return true;
+        memmove(out + IP_HEADER + ICMP_HEADER, out + header + ICMP_HEADER,
+                total - header - ICMP_HEADER);
+    put_ip_header(out, packet, total - header + IP_HEADER, ip);
+    put_icmp_header(out + IP_HEADER, packet + header);
+    return total - header + IP_HEADER;
 }
 
 /* The destination MAC address is not compared with ours. A memif has only one peer, so it is enough
  * to compare the IP address. */
-static bool answer_ethernet(struct answer *answer, size_t len, const uint8_t *ip,
-                            const uint8_t *mac)
+static size_t answer_ethernet(const struct request *frame, const uint8_t *ip, const uint8_t *mac)
 {
-    uint8_t *frame = answer->head;
-    uint16_t type = get16(frame + ETHERNET_TYPE);
+    uint16_t type = get16(frame->head + ETHERNET_TYPE);
+    size_t len = 0;
 
-    if (len < ETHERNET_HEADER || (frame[ETHERNET_SOURCE] & 1) != 0)
-        return false;
-    if (type == ETHERTYPE_ARP) {
-        if (!answer_arp(frame + ETHERNET_HEADER, len - ETHERNET_HEADER, ip, mac))
-            return false;
-        answer->head_len = ETHERNET_HEADER + ARP_PACKET;
-    } else if (type != ETHERTYPE_IP ||
-               !answer_ip(answer, ETHERNET_HEADER, len - ETHERNET_HEADER, ip)) {
-        return false;
-    }
-    memcpy(frame, frame + ETHERNET_SOURCE, MAC_LEN);
-    memcpy(frame + ETHERNET_SOURCE, mac, MAC_LEN);
-    return true;
+    if (frame->len < ETHERNET_HEADER || (frame->head[ETHERNET_SOURCE] & 1) != 0)
+        return 0;
+    const struct request packet = {frame->head + ETHERNET_HEADER, frame->packet + ETHERNET_HEADER,
+                                   frame->len - ETHERNET_HEADER};
+    if (type == ETHERTYPE_ARP)
+        len = answer_arp(&packet, ip, mac) ? ARP_PACKET : 0;
+    else if (type == ETHERTYPE_IP)
+        len = answer_ip(&packet, ip);
+    if (len == 0)
+        return 0;
+    memcpy(frame->packet, frame->head + ETHERNET_SOURCE, MAC_LEN);
+    memcpy(frame->packet + ETHERNET_SOURCE, mac, MAC_LEN);
+    return ETHERNET_HEADER + len;
 }
 
-size_t icmp_respond(const uint8_t *in, size_t len, uint8_t *out, const uint8_t *ip,
-                    const uint8_t *mac)
+size_t icmp_respond(uint8_t *packet, size_t len, const uint8_t *ip, const uint8_t *mac)
 {
-    struct answer answer;
+    uint8_t head[MAX_HEAD];
     size_t copied = len < MAX_HEAD ? len : MAX_HEAD;
+    const struct request request = {head, packet, len};
 
-    /* The peer can change the packet at any moment: check and answer a copy. */
-    memcpy(answer.head, in, copied);
-    memset(answer.head + copied, 0, MAX_HEAD - copied);
-    answer.payload_len = 0;
-    if (!(mac == NULL ? answer_ip(&answer, 0, len, ip) : answer_ethernet(&answer, len, ip, mac)))
-        return 0;
-    if (answer.payload_len > 0 && out + answer.head_len != in + answer.payload)
-        memmove(out + answer.head_len, in + answer.payload, answer.payload_len);
-    memcpy(out, answer.head, answer.head_len);
-    return answer.head_len + answer.payload_len;
+    memcpy(head, packet, copied);
+    memset(head + copied, 0, MAX_HEAD - copied);
+    return mac == NULL ? answer_ip(&request, ip) : answer_ethernet(&request, ip, mac);
 }

@@ -42,31 +42,21 @@ static struct {
     struct tx_queue tx[UINT8_MAX];
 } program;
 
-/* Writes the answer into a transmit buffer, or turns the packet into its answer where it is. Drops
- * the answer if the transmit ring has no room. */
+/* Turns the packet into its answer where it is, and moves or copies it to the transmit ring. Drops
+ * it if the ring has no room. */
 static int answer(struct tx_queue *tx, const struct packet *packet)
 {
     const uint8_t *mac = program.options.mode == MEMIF_INTERFACE_MODE_IP ? NULL : program.mac;
+    size_t len = icmp_respond(packet->data, packet->len, program.ip, mac);
 
+    if (len == 0)
+        return MEMIF_ERR_SUCCESS;
     if (packet->buffer != NULL && tx->can_move && !program.copies) {
-        size_t len = icmp_respond(packet->data, packet->len, packet->data, program.ip, mac);
         packet->buffer->len = (uint32_t)len;
-        if (len > 0)
-            tx_queue_move(tx, packet->buffer);
+        tx_queue_move(tx, packet->buffer);
         return MEMIF_ERR_SUCCESS;
     }
-    memif_buffer_t *buffer = tx_queue_buffer(tx);
-    if (buffer != NULL && packet->len <= buffer->len) {
-        size_t len = icmp_respond(packet->data, packet->len, buffer->data, program.ip, mac);
-        if (len > 0) {
-            buffer->len = (uint32_t)len;
-            tx_queue_add(tx);
-        }
-        return MEMIF_ERR_SUCCESS;
-    }
-    uint8_t out[MAX_PACKET];
-    size_t len = icmp_respond(packet->data, packet->len, out, program.ip, mac);
-    int err = tx_queue_copy(tx, out, len);
+    int err = tx_queue_copy(tx, packet->data, len);
     return err == MEMIF_ERR_NOBUF_RING ? MEMIF_ERR_SUCCESS : err;
 }
 

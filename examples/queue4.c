@@ -186,7 +186,8 @@ static void reserve(struct tx_queue *queue)
     queue->reserved = (uint16_t)(queue->reserved + count);
 }
 
-memif_buffer_t *tx_queue_buffer(struct tx_queue *queue)
+/* The buffer for the next packet, where `len` is its size, or NULL if the ring is full. */
+static memif_buffer_t *next_buffer(struct tx_queue *queue)
 {
     if (queue->filled > queue->reserved && settle(queue) != MEMIF_ERR_SUCCESS)
         return NULL;
@@ -195,9 +196,9 @@ memif_buffer_t *tx_queue_buffer(struct tx_queue *queue)
     return queue->filled < queue->reserved ? &queue->bufs[queue->filled] : NULL;
 }
 
-void tx_queue_add(struct tx_queue *queue)
+bool tx_queue_has_room(struct tx_queue *queue)
 {
-    queue->filled++;
+    return next_buffer(queue) != NULL;
 }
 
 static int copy_chain(struct tx_queue *queue, const uint8_t *data, size_t len)
@@ -225,12 +226,12 @@ int tx_queue_copy(struct tx_queue *queue, const uint8_t *data, size_t len)
 {
     if (len == 0) /* memif_buffer_alloc takes 0 for a whole buffer */
         return MEMIF_ERR_SUCCESS;
-    memif_buffer_t *buffer = tx_queue_buffer(queue);
+    memif_buffer_t *buffer = next_buffer(queue);
     if (buffer == NULL || len > buffer->len)
         return copy_chain(queue, data, len);
     memcpy(buffer->data, data, len);
     buffer->len = (uint32_t)len;
-    tx_queue_add(queue);
+    queue->filled++;
     return MEMIF_ERR_SUCCESS;
 }
 

@@ -93,16 +93,11 @@ int tx_queue_open(struct tx_queue *queue, memif_conn_handle_t conn, uint16_t qid
 void tx_queue_close(struct tx_queue *queue);
 
 /*
- * The buffer for the next packet, where `len` is its size, or NULL if the ring is full. The caller
- * writes the packet, reduces `len`, and calls tx_queue_add.
- *
- * A master sends from buffers that the slave provides. The slave provides the first ones when its
- * connection is up, which may be later than the master's on_connect.
+ * True if the ring has room for a packet of one buffer. A master sends from buffers that the slave
+ * provides. The slave provides the first ones when its connection is up, which may be later than
+ * the master's on_connect.
  */
-memif_buffer_t *tx_queue_buffer(struct tx_queue *queue);
-
-/* Adds the packet that was written to tx_queue_buffer. */
-void tx_queue_add(struct tx_queue *queue);
+bool tx_queue_has_room(struct tx_queue *queue);
 
 /* Copies a packet of at most MAX_PACKET bytes. MEMIF_ERR_NOBUF_RING: there is no room now. */
 int tx_queue_copy(struct tx_queue *queue, const uint8_t *data, size_t len);

@@ -65,8 +65,8 @@ static void answer(const struct responder *responder, memif_buffer_t *packets, u
     const uint8_t *mac = responder->mode == MEMIF_INTERFACE_MODE_IP ? NULL : responder->mac;
 
     for (uint16_t i = 0; i < count; i++)
-        packets[i].data_len = (uint32_t)icmp_respond(packets[i].data, packets[i].data_len,
-                                                     packets[i].data, responder->ip, mac);
+        packets[i].data_len =
+            (uint32_t)icmp_respond(packets[i].data, packets[i].data_len, responder->ip, mac);
 }
 
 /* Makes one call for all neighbours of the same length. */
