@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 EMULATOR = ("qemu-aarch64", "-L", ROOT / "build-aarch64-root")
 PACKETS = 1024
 KINDS = ("alloc", "tx", "rx", "free")
-LOGGED = re.compile(rb"^Trace .* (alloc|tx|rx|free|refill)_(?:burst|rest|one|few|many)[\w.]*$", re.M)
+LOGGED = re.compile(
+    rb"^Trace .* (alloc|tx|rx|free|refill)_(?:burst|rest|one|few|many)[\w.]*$", re.M
+)
 FACES, DIRECTIONS, BURSTS = ("packet", "entry"), ("s2m", "m2s"), (1, 32, 256)
 
 

@@ -192,15 +192,16 @@ MIF_INLINE bool mif_refresh(struct mif_queue *q, enum mif_kind kind)
 }
 
 /* How many slots lie between next and limit, which is moved only if they are fewer than `wanted`.
- * UINT32_MAX: it would have to be, and the peer's index is impossible. */
-MIF_INLINE uint32_t mif_known(struct mif_queue *q, uint32_t wanted, enum mif_kind kind)
+ * `lost` if it would have to be, and the peer's index is impossible. */
+MIF_INLINE uint32_t mif_known(struct mif_queue *q, uint32_t wanted, uint32_t lost,
+                              enum mif_kind kind)
 {
     const uint64_t limit = q->limit;
     uint32_t slots = (uint32_t)limit - (uint32_t)q->next;
     if (slots < wanted) {
         uint16_t raw = atomic_load_explicit(q->peer_index, memory_order_acquire);
         if (MIF_UNLIKELY(!mif_move_limit(q, limit, &slots, raw, kind)))
-            return UINT32_MAX;
+            return lost;
     }
     return slots;
 }

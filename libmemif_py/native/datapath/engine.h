@@ -53,17 +53,22 @@ MIF_INLINE void mif_post_run(struct mif_queue *q, uint64_t first, uint32_t run)
                       MIF_KIND_512_SLAVE);
 }
 
-/* Returns `n` slots from q->done on to the peer; a slave of version 512 posts them. */
-MIF_INLINE void mif_post_slots(struct mif_queue *q, uint32_t n, enum mif_kind kind)
+/* Posts `n` slots from `done` on, if we are a slave of version 512. */
+MIF_INLINE void mif_post_all(struct mif_queue *q, uint64_t done, uint32_t n, enum mif_kind kind)
 {
     uint32_t left = kind == MIF_KIND_512_SLAVE ? n : 0;
-    uint64_t done = q->done;
     while (left > 0) {
         uint32_t run = mif_run(q, done, left);
         mif_post_run(q, mif_place_of(q, done), run);
         done += run;
         left -= run;
     }
+}
+
+/* Returns `n` slots from q->done on to the peer; a slave of version 512 posts them. */
+MIF_INLINE void mif_post_slots(struct mif_queue *q, uint32_t n, enum mif_kind kind)
+{
+    mif_post_all(q, q->done, n, kind);
     mif_store(&q->done, q->done + n);
 }
 

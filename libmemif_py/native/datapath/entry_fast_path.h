@@ -156,15 +156,14 @@ MIF_INLINE int refill_burst(struct mif_queue *q, uint32_t headroom, memif_buffer
     uint32_t n = count > consumed ? (uint32_t)consumed : count;
     if (kind == MIF_KIND_512_SLAVE && MIF_UNLIKELY(headroom > 0 || q->buffers.data == NULL))
         set_headroom(q, n, headroom);
-    if (count != 1) {
-        mif_post_slots(q, n, kind);
-    } else if (MIF_LIKELY(n == 1)) {
-        if (kind == MIF_KIND_512_SLAVE)
+    if (MIF_LIKELY(n > 0)) {
+        if (count != 1)
+            mif_post_all(q, done, n, kind);
+        else if (kind == MIF_KIND_512_SLAVE)
             mif_post_one(q, mif_place_of(q, done));
-        mif_store(&q->done, done + 1);
-    }
-    if (MIF_LIKELY(n > 0))
+        mif_store(&q->done, done + n);
         mif_publish_done(q, done + n, true, kind);
+    }
     return mif_end(q, MIF_ERR_SUCCESS);
 }
 

@@ -169,7 +169,7 @@ MIF_INLINE int rx_known(struct mif_queue *q, uint32_t known, memif_buffer_t *buf
 MIF_INLINE int rx_burst(struct mif_queue *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx,
                         enum mif_kind kind, mif_burst_fn *few, mif_burst_fn *many)
 {
-    uint32_t known = mif_known(q, count, kind);
+    uint32_t known = mif_known(q, count, UINT32_MAX, kind);
     if (MIF_UNLIKELY(known == UINT32_MAX))
         return rx_lost(q, 0, bufs, count, rx);
     if (known > count)
@@ -313,8 +313,7 @@ MIF_INLINE int alloc_burst(struct mif_queue *q, uint32_t size, memif_buffer_t *b
                            uint16_t *allocated, enum mif_kind kind)
 {
     uint32_t n = 0;
-    const uint32_t known = mif_known(q, count, kind);
-    if (MIF_UNLIKELY(known == UINT32_MAX || count > known)) /* it reports a wrong index */
+    if (MIF_UNLIKELY(count > mif_known(q, count, 0, kind))) /* it reports a wrong index */
         return alloc_rest(q, size, bufs, count, allocated, 0);
     if (count == 1) {
         if (MIF_UNLIKELY(!reserve_one(q, bufs, size, kind)))
