@@ -308,7 +308,7 @@ static void check_buffer(const struct testbed *bed, enum mif_direction direction
         slots = chain->count;
     }
     if (chain != NULL && chain->bounce != NULL) {
-        struct testbed_memory bounce = {.base = chain->bounce,
+        struct testbed_memory bounce = {.base = chain->bounce->data,
                                         .size = chain->length > 0 ? chain->length : 1};
         TESTBED_CHECK(lies_in(&bounce, data, room_of(entry)));
         touch(data, room_of(entry), true);

@@ -4,6 +4,7 @@
 #include "core/allocator.h"
 #include "core/arena.h"
 #include "core/barrier.h"
+#include "core/bounce.h"
 #include "core/counters.h"
 #include "core/debug.h"
 #include "core/errors.h"
@@ -235,8 +236,7 @@ int mif_connection_add_queue(void *handle, const struct mif_queue_config *config
 void mif_queue_release(const struct mif_connection *conn, struct mif_queue *q, bool is_tx)
 {
     mif_totals_keep(q, is_tx);
-    for (uint32_t i = 0; q->chains > 0 && i <= q->mask; i++)
-        free(q->chain_of[i].bounce);
+    mif_bounce_free_all(q);
     if (q->slots != NULL)
         deallocate(conn, q->slots);
     q->slots = NULL;

@@ -84,12 +84,19 @@ static inline void mif_slot_set_headroom(struct mif_slot *slot, uint16_t headroo
     slot->word = (slot->word & ~(uint64_t)0xFFFF) | headroom;
 }
 
+/* A bounce buffer: memory of ours for a packet whose slots' buffers are not contiguous. */
+struct mif_bounce {
+    _Alignas(MIF_CACHE_LINE) struct mif_bounce *next; /* while it is spare */
+    size_t capacity;                                  /* of data */
+    _Alignas(MIF_CACHE_LINE) uint8_t data[];
+};
+
 /* A packet of several slots, recorded at its first slot. */
 struct mif_chain {
-    uint8_t *bounce;  /* bounce buffer, where the slots' buffers are not contiguous; or NULL */
-    uint32_t length;  /* bytes reserved or received */
-    uint32_t segment; /* set for each slot: the bytes in it */
-    uint16_t count;   /* slots; 0 = no such packet starts here */
+    struct mif_bounce *bounce; /* or NULL: the slots' buffers are contiguous */
+    uint32_t length;           /* bytes reserved or received */
+    uint32_t segment;          /* set for each slot: the bytes in it */
+    uint16_t count;            /* slots; 0 = no such packet starts here */
 };
 
 /* What ordinary bursts do not need. Of a sending queue: how entries that were refused or left out
@@ -100,7 +107,9 @@ struct mif_order {
     uint64_t stopped;  /* done when a burst stopped early; while done is still there, */
     uint64_t optional; /* entries before this counter, reserved then, may be left out */
     uint64_t refused;  /* hash of that burst; 0 = not refused, its last chain had no end */
-    bool reported;     /* the debug line that a packet never fits */
+    struct mif_bounce *spare; /* bounce buffers for the next packets */
+    size_t spare_bytes;       /* their capacities */
+    bool reported;            /* the debug line that a packet never fits */
 };
 
 /* The region that was used last: consecutive descriptors mostly point to the same one. `max_packet`

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "datapath/chain.h"
 
+#include "core/bounce.h"
 #include "core/debug.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- packets of several slots ---- */
@@ -61,7 +61,7 @@ enum mif_step mif_chain_begin(struct mif_queue *q, uint16_t first, uint16_t coun
                               bool contiguous)
 {
     struct mif_chain *chain = &q->chain_of[first];
-    chain->bounce = contiguous ? NULL : malloc(length > 0 ? length : 1);
+    chain->bounce = contiguous ? NULL : mif_bounce_take(q, length);
     if (!contiguous && chain->bounce == NULL)
         return MIF_STEP_NOMEM;
     chain->count = count;
@@ -76,7 +76,7 @@ uint16_t mif_chain_end(struct mif_queue *q, uint16_t first)
     uint16_t count = chain->count;
     if (count == 0)
         return 1;
-    free(chain->bounce);
+    mif_bounce_give_back(q, chain->bounce);
     chain->bounce = NULL;
     chain->count = 0;
     q->chains--;

@@ -37,14 +37,14 @@ enum mif_step mif_chain_measure(struct mif_queue *q, uint32_t size, struct mif_r
  * gets a bounce buffer, until mif_chain_end; the caller copies. */
 enum mif_step mif_chain_begin(struct mif_queue *q, uint16_t first, uint16_t count, uint32_t length,
                               bool contiguous);
-/* Removes the mark and frees the bounce buffer; returns how many slots the packet took. */
+/* Removes the mark and gives the bounce buffer back; returns how many slots the packet took. */
 uint16_t mif_chain_end(struct mif_queue *q, uint16_t first);
 
 /* The address of a marked packet's bytes for the program. */
 static inline uint8_t *mif_chain_data(const struct mif_queue *q, uint16_t first)
 {
-    uint8_t *bounce = q->chain_of[first].bounce;
-    return bounce != NULL ? bounce : q->slots[first].data;
+    struct mif_bounce *bounce = q->chain_of[first].bounce;
+    return bounce != NULL ? bounce->data : q->slots[first].data;
 }
 
 /* ---- which entry is next ---- */

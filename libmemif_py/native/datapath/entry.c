@@ -86,7 +86,7 @@ static memif_buffer_t bounced_entry(struct mif_queue *q, uint16_t first, uint32_
     bool last = left <= q->buffer_size;
     memif_buffer_t entry;
     set_entry(&entry, q, mif_slot_of(q, (uint64_t)first + i), last ? left : q->buffer_size,
-              last ? 0 : MEMIF_BUFFER_FLAG_NEXT, chain->bounce + at);
+              last ? 0 : MEMIF_BUFFER_FLAG_NEXT, chain->bounce->data + at);
     return entry;
 }
 

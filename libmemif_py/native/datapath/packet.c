@@ -42,6 +42,16 @@ static enum mif_step measure_rx_chain(struct mif_queue *q, uint16_t *count, uint
     return mif_step_fault(q, "chain without an end");
 }
 
+/* Copies the segments of a measured chain. */
+static void gather(const struct mif_queue *q, uint16_t first, uint16_t count, uint8_t *to)
+{
+    for (uint16_t i = 0; i < count; i++) {
+        uint16_t slot = mif_slot_of(q, (uint64_t)first + i);
+        memcpy(to, q->slots[slot].data, q->chain_of[slot].segment);
+        to += q->chain_of[slot].segment;
+    }
+}
+
 static enum mif_step take_chain(struct mif_queue *q, memif_buffer_t *buf, enum mif_kind kind)
 {
     uint16_t count;
@@ -54,12 +64,8 @@ static enum mif_step take_chain(struct mif_queue *q, memif_buffer_t *buf, enum m
     step = mif_chain_begin(q, first, count, length, contiguous);
     if (step != MIF_STEP_OK)
         return step;
-    uint8_t *bounce = q->chain_of[first].bounce;
-    for (uint16_t i = 0; bounce != NULL && i < count; i++) {
-        uint16_t slot = mif_slot_of(q, (uint64_t)first + i);
-        memcpy(bounce, q->slots[slot].data, q->chain_of[slot].segment);
-        bounce += q->chain_of[slot].segment;
-    }
+    if (q->chain_of[first].bounce != NULL)
+        gather(q, first, count, q->chain_of[first].bounce->data);
     set_entry(buf, first, length, length, mif_chain_data(q, first));
     mif_store(&q->next, q->next + count);
     mif_store(&q->bytes, q->bytes + length);
