@@ -6,6 +6,9 @@ Counts, unlike times, are the same on every run. After a change that is meant to
 ./bootstrap bench --record-instructions
 """
 
+import re
+import subprocess
+
 import instructions
 import pytest
 from instructions import Cost, Origin
@@ -56,6 +59,27 @@ def test_a_burst_enters_the_kernel_once_at_most(costs):
     assert instructions.needless_system_calls(interrupt) == []
     # Otherwise system calls are not seen at all.
     assert all(cost.system_calls["tx"] == 1 for cost in interrupt.values())
+
+
+@pytest.mark.parametrize(
+    ("face", "direction", "most"),
+    [
+        ("packet", "s2m", 1240),
+        ("packet", "m2s", 1650),
+        ("entry", "s2m", 1240),
+        ("entry", "m2s", 1510),
+    ],
+)
+def test_a_packet_of_five_buffers_costs_no_more_instructions_than_it_should(
+    build, face, direction, most, tmp_path
+):
+    """The most is a quarter more than with gcc 12."""
+    output = tmp_path / "counts"
+    counting = ["valgrind", "--tool=callgrind", "--toggle-collect=exchange"]
+    program = [build / "bench" / f"core_calls_{face}", direction, "32", "9000"]
+    subprocess.run([*counting, f"--callgrind-out-file={output}", *program], check=True)
+    total = re.search(r"^summary: (\d+)$", output.read_text(), re.MULTILINE)
+    assert 200 < int(total[1]) / 1024 < most
 
 
 def test_all_that_is_promised_is_measured(costs):

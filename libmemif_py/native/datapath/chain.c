@@ -37,24 +37,52 @@ static bool never_fits(struct mif_queue *q, uint32_t size)
     return true;
 }
 
-enum mif_step mif_chain_measure(struct mif_queue *q, uint32_t size, struct mif_room *room)
+/* The same as mif_chain_measure, where a slave's buffers are equal and lie one after the other.
+ * False: not so, or too few slots are known to be free. */
+static bool measure_own(const struct mif_queue *q, uint32_t size, struct mif_room *room)
 {
+    const struct mif_buffer_array array = q->buffers;
+    uint32_t capacity = (uint32_t)(array.word >> 32);
+    if (array.data == NULL)
+        return false;
+    uint32_t count = size > capacity ? (size - 1) / capacity + 1 : 1;
+    if (count > q->limit - q->next)
+        return false;
+    room->count = (uint16_t)count;
+    room->length = (uint64_t)count * capacity;
+    room->contiguous =
+        count == 1 || (array.stride == capacity && mif_run(q, q->next, count) == count);
+    return true;
+}
+
+MIF_INLINE enum mif_step measure(struct mif_queue *q, uint32_t size, struct mif_room *room,
+                                 enum mif_kind kind)
+{
+    const uint64_t next = q->next;
     const uint8_t *end = NULL;
-    *room = (struct mif_room){.contiguous = true};
+    struct mif_room found = {.contiguous = true};
     do {
-        uint64_t counter = q->next + room->count;
-        enum mif_step step = mif_claim_slot(q, counter, (enum mif_kind)q->kind);
+        uint64_t counter = next + found.count;
+        enum mif_step step = mif_claim_slot(q, counter, kind);
         if (step == MIF_STEP_WAIT && never_fits(q, size))
             return MIF_STEP_NEVER;
-        if (step != MIF_STEP_OK)
+        if (MIF_UNLIKELY(step != MIF_STEP_OK))
             return step;
         const struct mif_slot *own = &q->slots[mif_slot_of(q, counter)];
-        room->contiguous = room->contiguous && (room->count == 0 || own->data == end);
-        room->length += mif_slot_capacity(own);
-        room->count++;
+        found.contiguous = found.contiguous && (found.count == 0 || own->data == end);
+        found.length += mif_slot_capacity(own);
+        found.count++;
         end = own->data + mif_slot_capacity(own);
-    } while (room->length < size);
+    } while (found.length < size);
+    *room = found;
     return MIF_STEP_OK;
+}
+
+enum mif_step mif_chain_measure(struct mif_queue *q, uint32_t size, struct mif_room *room)
+{
+    if (measure_own(q, size, room))
+        return MIF_STEP_OK;
+    return MIF_BY_KIND(q, measure, q, size, room);
 }
 
 enum mif_step mif_chain_begin(struct mif_queue *q, uint16_t first, uint16_t count, uint32_t length,

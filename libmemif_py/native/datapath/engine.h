@@ -20,6 +20,13 @@
 #include "datapath/vectors.h"
 #endif
 
+/* Calls the instance of an inlined function for the queue's kind, which is its last argument. */
+#define MIF_BY_KIND(q, function, ...)                                                              \
+    ((q)->kind == MIF_KIND_512_SLAVE    ? function(__VA_ARGS__, MIF_KIND_512_SLAVE)                \
+     : (q)->kind == MIF_KIND_512_MASTER ? function(__VA_ARGS__, MIF_KIND_512_MASTER)               \
+     : (q)->kind == MIF_KIND_256_SLAVE  ? function(__VA_ARGS__, MIF_KIND_256_SLAVE)                \
+                                        : function(__VA_ARGS__, MIF_KIND_256_MASTER))
+
 /* Posts one slot of a slave of version 512. */
 MIF_INLINE void mif_post_one(struct mif_queue *q, uint64_t slot)
 {

@@ -16,9 +16,9 @@ static bool chain_is_endless(const struct mif_queue *q)
     return q->done == q->next && q->limit - q->next == mif_capacity(q, (enum mif_kind)q->kind);
 }
 
-static bool read_entry(struct mif_queue *q, uint64_t counter, memif_buffer_t *buf)
+MIF_INLINE bool read_entry(struct mif_queue *q, uint64_t counter, memif_buffer_t *buf,
+                           enum mif_kind kind)
 {
-    enum mif_kind kind = (enum mif_kind)q->kind;
     uint16_t slot = mif_slot_of(q, counter);
     struct mif_desc desc = mif_desc_read(q->descs, slot, kind);
     uint8_t *data = mif_received_data(q, &q->slots[slot], &desc, kind);
@@ -27,22 +27,20 @@ static bool read_entry(struct mif_queue *q, uint64_t counter, memif_buffer_t *bu
 }
 
 /* Hands out `entries` entries of one packet. `whole`: they contain its end. */
-static void hand_out(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t entries, bool whole)
+MIF_INLINE void hand_out(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t entries,
+                         uint64_t bytes, bool whole, enum mif_kind kind)
 {
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < entries; i++) {
-        bytes += bufs[i].len;
-        /* See mif_desc_unchain. */
-        if (q->kind == MIF_KIND_512_MASTER && (bufs[i].flags & MEMIF_BUFFER_FLAG_NEXT))
-            mif_desc_unchain(q->descs, bufs[i].desc_index);
-    }
+    /* See mif_desc_unchain. */
+    for (uint32_t i = 0; kind == MIF_KIND_512_MASTER && i < entries - (whole ? 1 : 0); i++)
+        mif_desc_unchain(q->descs, bufs[i].desc_index);
     mif_store(&q->next, q->next + entries);
     mif_store(&q->bytes, q->bytes + bytes);
     mif_store(&q->extra_slots, q->extra_slots + entries - (whole ? 1 : 0));
 }
 
 /* A packet that has more segments than bufs has entries is handed out in pieces. */
-enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count, uint32_t *n)
+MIF_INLINE enum mif_step take_packet(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
+                                     uint32_t *n, enum mif_kind kind)
 {
     memif_buffer_t *first = &bufs[*n];
     uint64_t bytes = 0; /* of the packet, or of the piece of it */
@@ -50,22 +48,40 @@ enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t
         if (*n + i == count) {
             if (*n > 0)
                 return MIF_STEP_FULL;
-            hand_out(q, first, i, false);
+            hand_out(q, first, i, bytes, false, kind);
             *n = i;
             return MIF_STEP_FULL;
         }
-        if (!read_entry(q, q->next + i, &first[i]))
+        if (MIF_UNLIKELY(!read_entry(q, q->next + i, &first[i], kind)))
             return mif_bad_slot(q, first[i].len);
         bytes += first[i].len;
-        if (bytes > mif_max_packet(q))
+        if (MIF_UNLIKELY(bytes > mif_max_packet(q)))
             return mif_too_long(q, bytes);
         if (!(first[i].flags & MEMIF_BUFFER_FLAG_NEXT)) {
-            hand_out(q, first, i + 1, true);
+            hand_out(q, first, i + 1, bytes, true, kind);
             *n += i + 1;
             return MIF_STEP_OK;
         }
     }
     return chain_is_endless(q) ? mif_step_fault(q, "chain without an end") : MIF_STEP_WAIT;
+}
+
+/* After a chain there is likely another one. */
+MIF_INLINE enum mif_step take_chains(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
+                                     uint32_t *n, enum mif_kind kind)
+{
+    uint32_t before;
+    enum mif_step step;
+    do {
+        before = *n;
+        step = take_packet(q, bufs, count, n, kind);
+    } while (step == MIF_STEP_OK && *n - before > 1 && *n < count && q->next != q->limit);
+    return step;
+}
+
+enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count, uint32_t *n)
+{
+    return MIF_BY_KIND(q, take_chains, q, bufs, count, n);
 }
 
 /* ---- transmit ---- */
@@ -90,11 +106,26 @@ static memif_buffer_t bounced_entry(struct mif_queue *q, uint16_t first, uint32_
     return entry;
 }
 
+/* The entries of a packet in its own slots. */
+static void set_reserved_chain(struct mif_queue *q, memif_buffer_t *bufs, uint32_t slot,
+                               uint32_t count, uint32_t size)
+{
+    const struct mif_slot *slots = q->slots;
+    const uint32_t mask = q->mask;
+    for (; count > 1; count--, bufs++, slot = (slot + 1) & mask) {
+        uint32_t capacity = mif_slot_capacity(&slots[slot]);
+        size -= capacity;
+        set_entry(bufs, q, slot, capacity, MEMIF_BUFFER_FLAG_NEXT, slots[slot].data);
+    }
+    set_entry(bufs, q, slot, size > 0 ? size : mif_slot_capacity(&slots[slot]), 0,
+              slots[slot].data);
+}
+
 enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t size,
                                 uint32_t *entries)
 {
     uint16_t first = mif_slot_of(q, q->next);
-    uint32_t allowed = entries_allowed(q, size), left = size;
+    uint32_t allowed = entries_allowed(q, size);
     struct mif_room room;
     enum mif_step step = mif_chain_measure(q, size, &room);
     bool bounced = step == MIF_STEP_OK && room.count > allowed;
@@ -103,18 +134,10 @@ enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *bufs, uint3
     if (step != MIF_STEP_OK)
         return step;
     *entries = bounced ? allowed : room.count;
-    for (uint32_t i = 0; i < *entries; i++) {
-        if (bounced) {
-            bufs[i] = bounced_entry(q, first, i);
-            continue;
-        }
-        uint16_t slot = mif_slot_of(q, (uint64_t)first + i);
-        uint32_t capacity = mif_slot_capacity(&q->slots[slot]);
-        uint32_t length = size == 0 || left > capacity ? capacity : left;
-        left -= size == 0 ? 0 : length;
-        set_entry(&bufs[i], q, slot, length, left > 0 ? MEMIF_BUFFER_FLAG_NEXT : 0,
-                  q->slots[slot].data);
-    }
+    for (uint32_t i = 0; bounced && i < allowed; i++)
+        bufs[i] = bounced_entry(q, first, i);
+    if (!bounced)
+        set_reserved_chain(q, bufs, first, room.count, size);
     mif_store(&q->next, q->next + room.count);
     return MIF_STEP_OK;
 }
@@ -172,9 +195,50 @@ static void scatter_packet(struct mif_queue *q, uint64_t first, const memif_buff
     mif_scatter_end(&scatter, own);
 }
 
+/* Sends the packet at bufs if its entries are all there, and those of the slots that are sent next,
+ * which are adjacent. Returns how many entries it has, or 0. */
+MIF_INLINE uint32_t fill_next(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count,
+                              enum mif_kind kind)
+{
+    const uint64_t held = q->next - q->done;
+    const uint32_t first = mif_slot_of(q, q->done);
+    const uint32_t most = mif_run(q, q->done, count < held ? count : (uint32_t)held);
+    const struct mif_slot *own = &q->slots[first];
+    void *descs = q->descs;
+    uint64_t bytes = 0;
+    uint32_t n = 0;
+    do {
+        if (n == most || !is_sendable(&bufs[n], q, first + n, &own[n], kind))
+            return 0;
+    } while (bufs[n++].flags & MEMIF_BUFFER_FLAG_NEXT);
+    for (uint32_t i = 0; i < n; i++) {
+        uint16_t flags = i + 1 < n ? MIF_DESC_NEXT : 0;
+        mif_desc_fill(descs, first + i, &own[i], flags, bufs[i].len, kind);
+        place(q, first + i, &bufs[i], kind);
+        bytes += bufs[i].len;
+    }
+    mif_store(&q->done, q->done + n);
+    mif_store(&q->bytes, q->bytes + bytes);
+    mif_store(&q->extra_slots, q->extra_slots + n - 1);
+    return n;
+}
+
+/* The same with the packets after it. */
+MIF_INLINE uint32_t fill_all(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count,
+                             enum mif_kind kind)
+{
+    uint32_t n = 0, filled;
+    do {
+        filled = fill_next(q, bufs + n, count - n, kind);
+        n += filled;
+    } while (filled > 1 && n < count);
+    return n;
+}
+
 /* Writes nothing before all entries are checked: a packet that is refused must leave the buffers
  * that a peer has posted as they are. */
-uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, int *err)
+static uint32_t fill_checked(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count,
+                             int *err)
 {
     uint32_t n = packet_entries(bufs, count);
     uint64_t first;
@@ -190,6 +254,13 @@ uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *bufs, uint32_
     else
         scatter_packet(q, first, bufs, n);
     return n;
+}
+
+uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, int *err)
+{
+    /* Without gaps and bounce buffers. */
+    uint32_t n = q->chains == 0 ? MIF_BY_KIND(q, fill_all, q, bufs, count) : 0;
+    return n > 0 ? n : fill_checked(q, bufs, count, err);
 }
 
 /* True if buf is an entry of q whose slot is between done and next. */

@@ -26,14 +26,16 @@ int mif_entry_requeue(void *handle, memif_buffer_t *a, memif_buffer_t *b);
 
 /* The slow paths: entry.c. */
 
-/* Receives the packet at which a fast path stopped, into the entries from *n on. */
+/* Receives the packet at which a fast path stopped, and chains after it, into the entries from *n
+ * on. */
 enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
                              uint32_t *n);
 /* Reserves the packet at which a fast path stopped, whole or not at all. */
 enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t size,
                                 uint32_t *entries);
-/* Sends the packet that begins at bufs; returns how many entries it has. Returns 0 if one of its
- * entries is bad, which sets *err, or if its end is not in bufs; the packet stays reserved. */
+/* Sends the packet that begins at bufs, and maybe some after it; returns how many entries they
+ * have. Returns 0 if an entry of the first is bad, which sets *err, or if its end is not in bufs;
+ * it stays reserved. */
 uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, int *err);
 
 #endif

@@ -12,8 +12,8 @@
 
 /* Records address and length of each segment of the chain that starts at q->next. MIF_STEP_WAIT:
  * the peer has not published its end yet. */
-static enum mif_step measure_rx_chain(struct mif_queue *q, uint16_t *count, uint32_t *length,
-                                      bool *contiguous, enum mif_kind kind)
+MIF_INLINE enum mif_step measure_rx_chain(struct mif_queue *q, uint16_t *count, uint32_t *length,
+                                          bool *contiguous, enum mif_kind kind)
 {
     uint32_t available = (uint32_t)(q->limit - q->next);
     const uint8_t *end = NULL;
@@ -52,7 +52,7 @@ static void gather(const struct mif_queue *q, uint16_t first, uint16_t count, ui
     }
 }
 
-static enum mif_step take_chain(struct mif_queue *q, memif_buffer_t *buf, enum mif_kind kind)
+MIF_INLINE enum mif_step take_chain(struct mif_queue *q, memif_buffer_t *buf, enum mif_kind kind)
 {
     uint16_t count;
     uint32_t length;
@@ -73,26 +73,33 @@ static enum mif_step take_chain(struct mif_queue *q, memif_buffer_t *buf, enum m
     return MIF_STEP_OK;
 }
 
-enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count, uint32_t *n)
+/* After a chain there is likely another one. */
+MIF_INLINE enum mif_step take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
+                                    uint32_t *n, enum mif_kind kind)
 {
-    enum mif_kind kind = (enum mif_kind)q->kind;
-    memif_buffer_t *buf = &bufs[*n];
     uint16_t slot = mif_slot_of(q, q->next);
     struct mif_desc desc = mif_desc_read(q->descs, slot, kind);
-    (void)count;
-    if (mif_desc_has_next(&desc)) {
-        enum mif_step step = take_chain(q, buf, kind);
+    while (mif_desc_has_next(&desc)) {
+        enum mif_step step = take_chain(q, &bufs[*n], kind);
         *n += step == MIF_STEP_OK;
-        return step;
+        if (step != MIF_STEP_OK || *n == count || q->next == q->limit)
+            return step;
+        slot = mif_slot_of(q, q->next);
+        desc = mif_desc_read(q->descs, slot, kind);
     }
     uint8_t *data = mif_received_data(q, &q->slots[slot], &desc, kind);
     if (data == NULL)
         return mif_bad_slot(q, desc.length);
-    set_entry(buf, slot, desc.length, desc.length, data);
+    set_entry(&bufs[*n], slot, desc.length, desc.length, data);
     mif_store(&q->next, q->next + 1);
     mif_store(&q->bytes, q->bytes + desc.length);
     (*n)++;
     return MIF_STEP_OK;
+}
+
+enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count, uint32_t *n)
+{
+    return MIF_BY_KIND(q, take_other, q, bufs, count, n);
 }
 
 uint32_t mif_packet_end(struct mif_queue *q)
@@ -124,11 +131,50 @@ enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *buf, uint32
     return MIF_STEP_OK;
 }
 
-uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *buf, uint32_t count, int *err)
+/* Sends a packet of several adjacent slots whose bytes lie where they are sent from, and that fills
+ * its slots but for the end of the last. False: it is none. */
+MIF_INLINE bool fill_next(struct mif_queue *q, const memif_buffer_t *buf, enum mif_kind kind)
+{
+    const uint16_t first = mif_slot_of(q, q->done);
+    const struct mif_slot *own = &q->slots[first];
+    struct mif_chain *chain = &q->chain_of[first];
+    const uint32_t last = chain->count - 1u;
+    uint32_t left = buf->data_len;
+    if (buf->desc_index != first || chain->count < 2 || chain->bounce != NULL ||
+        left > chain->length || first + last > q->mask || q->order->passed > q->done ||
+        (kind == MIF_KIND_512_SLAVE && q->buffers.data == NULL))
+        return false;
+    for (uint32_t i = 0; i < last; i++) {
+        uint32_t capacity = mif_slot_capacity(&own[i]);
+        if (left <= capacity)
+            return false; /* the last slots are not needed */
+        left -= capacity;
+    }
+    for (uint32_t i = 0; i < last; i++)
+        mif_desc_fill(q->descs, first + i, &own[i], MIF_DESC_NEXT, mif_slot_capacity(&own[i]),
+                      kind);
+    mif_desc_fill(q->descs, first + last, &own[last], 0, left, kind);
+    (void)mif_chain_end(q, first);
+    mif_store(&q->done, q->done + last + 1);
+    mif_store(&q->bytes, q->bytes + buf->data_len);
+    mif_store(&q->extra_slots, q->extra_slots + last);
+    return true;
+}
+
+/* The same with the packets after it; returns how many. */
+MIF_INLINE uint32_t fill_all(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count,
+                             enum mif_kind kind)
+{
+    uint32_t n = 0;
+    while (n < count && q->done != q->next && fill_next(q, &bufs[n], kind))
+        n++;
+    return n;
+}
+
+static uint32_t fill_checked(struct mif_queue *q, const memif_buffer_t *buf, int *err)
 {
     struct mif_scatter scatter;
     uint64_t first;
-    (void)count;
     if (!mif_may_send(q, buf->desc_index, &first)) {
         *err = MIF_ERR_INVAL_ARG;
         return 0;
@@ -142,6 +188,12 @@ uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *buf, uint32_t
                       buf->data_len < most ? buf->data_len : most);
     mif_scatter_end(&scatter, own);
     return 1;
+}
+
+uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, int *err)
+{
+    uint32_t n = MIF_BY_KIND(q, fill_all, q, bufs, count);
+    return n > 0 ? n : fill_checked(q, bufs, err);
 }
 
 void mif_packet_cancel(struct mif_queue *q)

@@ -31,15 +31,15 @@ void mif_packet_bind_rx(struct mif_queue *q, bool as_polling);
 
 /* The slow paths: packet.c. */
 
-/* Receives into entry *n the packet at which a fast path stopped. */
+/* Receives into entry *n the packet at which a fast path stopped, and likewise some after it. */
 enum mif_step mif_take_other(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
                              uint32_t *n);
 /* Looks for free slots and reserves the packet at which a fast path stopped. */
 enum mif_step mif_reserve_other(struct mif_queue *q, memif_buffer_t *buf, uint32_t size,
                                 uint32_t *entries);
-/* Sends the packet of an entry, cut to the room that the entry has. Returns 0 if another packet has
- * to be sent first. */
-uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *buf, uint32_t count, int *err);
+/* Sends the packet of an entry, cut to the room that the entry has, and maybe some after it;
+ * returns how many. Returns 0 if another packet has to be sent first. */
+uint32_t mif_fill_other(struct mif_queue *q, const memif_buffer_t *bufs, uint32_t count, int *err);
 /* Ends the oldest received packet, which is given back. Returns how many slots it took. */
 uint32_t mif_packet_end(struct mif_queue *q);
 
