@@ -33,6 +33,7 @@ struct bare_side {
     uint16_t own;   /* index: what was produced, or consumed */
     uint16_t other; /* index of the other side, as last read */
     bool inside;    /* a packet: its next piece is still to be consumed */
+    uint32_t read;  /* bytes of it that were copied */
     bool wide;      /* descriptors of 32 bytes, as in protocol 256, instead of 16 */
 };
 

@@ -18,7 +18,7 @@ BARE_INLINE void thread_burst_out(struct bare_side *out, uint16_t burst, uint32_
             uint16_t slot = out->own++ & BARE_MASK;
             bare_describe(out, slot, size, false);
             if (copy)
-                memcpy(out->ring->buffers[slot], outgoing, size);
+                payload_copy(out->ring->buffers[slot], outgoing, size);
         }
         bare_produced(out);
         left = (uint16_t)(left - count);
@@ -30,7 +30,7 @@ BARE_INLINE void thread_burst_in(struct bare_side *in, uint16_t burst, bool copy
     for (uint16_t left = burst; left > 0;) {
         uint16_t count = bare_filled(in, left);
         for (uint16_t i = 0; i < count; i++)
-            read_piece(bare_described(in, in->own++ & BARE_MASK), copy);
+            read_piece(bare_described(in, in->own++ & BARE_MASK), &in->read, copy);
         bare_consumed(in);
         left = (uint16_t)(left - count);
     }

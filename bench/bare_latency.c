@@ -19,7 +19,7 @@ static void send_one(const void *data, uint32_t size)
     uint16_t slot = out->own++ & BARE_MASK;
 
     bare_describe(out, slot, size, false);
-    memcpy(out->ring->buffers[slot], data, size);
+    payload_copy(out->ring->buffers[slot], data, size);
     bare_produced(out);
 }
 
@@ -43,7 +43,7 @@ static bool receive_one(int event)
             return false;
     }
     struct bare_packet packet = bare_described(in, in->own++ & BARE_MASK);
-    memcpy(incoming, packet.data, packet.length);
+    payload_copy(incoming, packet.data, packet.length);
     bare_consumed(in);
     return true;
 }

@@ -8,6 +8,7 @@
 
 #include "bare.h"
 #include "cases.h"
+#include "payload.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -44,11 +45,13 @@ extern struct bare_program program;
 extern uint8_t outgoing[CASE_MAX_SIZE];
 extern uint8_t incoming[CASE_MAX_SIZE];
 
-/* Reads a received packet, or the piece that a slot holds. */
-BARE_INLINE void read_piece(struct bare_packet packet, bool copy)
+/* Reads a received packet, or the piece that a slot holds, which lies *at bytes after its start. */
+BARE_INLINE void read_piece(struct bare_packet packet, uint32_t *at, bool copy)
 {
-    if (copy)
-        memcpy(incoming, packet.data, packet.length);
+    if (copy) {
+        payload_copy(incoming + *at, packet.data, packet.length);
+        *at = packet.more ? *at + packet.length : 0;
+    }
     __asm__ volatile("" : : "r"(incoming), "r"(packet.data), "r"(packet.length) : "memory");
 }
 

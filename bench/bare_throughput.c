@@ -3,6 +3,7 @@
 #include "bare_program.h"
 
 #include "clock.h"
+#include "payload.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -51,7 +52,7 @@ BARE_INLINE void put_packet(struct bare_side *out, const struct bench_case *c, u
         uint32_t length = left < BARE_BUFFER ? left : BARE_BUFFER;
         bare_describe(out, slot, length, i + 1 < slots);
         if (c->copy)
-            memcpy(out->ring->buffers[slot], from + at, length);
+            payload_copy(out->ring->buffers[slot], from + at, length);
         if (i == 0)
             stamp_write(out->ring->buffers[slot], stamp);
         at += length;
@@ -109,7 +110,7 @@ BARE_INLINE uint16_t receive_burst(uint32_t ring, const struct bench_case *c)
                 start_case(stamp_case(stamp));
         }
         if (c->copy)
-            read_piece(packet, true);
+            read_piece(packet, &in->read, true);
         inside = packet.more;
         packets = (uint16_t)(packets + !inside);
     }
@@ -239,7 +240,7 @@ BARE_INLINE uint16_t echo_burst(uint32_t ring)
         uint16_t slot = out->own++ & BARE_MASK;
         bare_describe(out, slot, packet.length, packet.more);
         if (c->copy)
-            memcpy(out->ring->buffers[slot], packet.data, packet.length);
+            payload_copy(out->ring->buffers[slot], packet.data, packet.length);
         else if (!in->inside)
             stamp_write(out->ring->buffers[slot], stamp_read(packet.data));
         in->inside = packet.more;

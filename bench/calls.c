@@ -16,6 +16,7 @@
 #include "link.h"
 #include "options.h"
 #include "patterns.h"
+#include "payload.h"
 #include "samples.h"
 
 #include <inttypes.h>
@@ -92,14 +93,14 @@ ALWAYS_INLINE void write_packets(struct turn t, uint16_t count)
     for (uint16_t i = 0; i < count; i++) {
         api_set_length(&tx_bufs[i], t.size);
         if (t.copy)
-            memcpy(tx_bufs[i].data, outgoing, t.size);
+            payload_copy(tx_bufs[i].data, outgoing, t.size);
     }
 }
 
 ALWAYS_INLINE void read_packets(struct turn t, uint16_t count)
 {
     for (uint16_t i = 0; t.copy && i < count; i++) {
-        memcpy(incoming, rx_bufs[i].data, api_length(&rx_bufs[i]));
+        payload_copy(incoming, rx_bufs[i].data, api_length(&rx_bufs[i]));
         /* Otherwise only the last copy would have to be made. */
         __asm__ volatile("" : : "r"(incoming) : "memory");
     }

@@ -2,8 +2,7 @@
 #include "chains.h"
 
 #include "cases.h"
-
-#include <string.h>
+#include "payload.h"
 
 uint16_t chains_move(const memif_buffer_t *from, memif_buffer_t *to, uint16_t to_count, bool copy)
 {
@@ -21,8 +20,8 @@ uint16_t chains_move(const memif_buffer_t *from, memif_buffer_t *to, uint16_t to
             uint32_t left = api_length(&from[used]) - from_at;
             uint32_t length = left < room - filled ? left : room - filled;
             if (copy)
-                memcpy((uint8_t *)to[i].data + filled, (const uint8_t *)from[used].data + from_at,
-                       length);
+                payload_copy((uint8_t *)to[i].data + filled,
+                             (const uint8_t *)from[used].data + from_at, length);
             filled += length;
             from_at += length;
             if (from_at == api_length(&from[used])) {

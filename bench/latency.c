@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "link.h"
 #include "options.h"
+#include "payload.h"
 #include "samples.h"
 
 #include <inttypes.h>
@@ -42,7 +43,7 @@ static void send_one(const void *data, uint32_t size)
                    api_alloc(program.end.conn, 0, &buf, 1, &count, (uint16_t)size));
     if (count == 0)
         return;
-    memcpy(buf.data, data, size);
+    payload_copy(buf.data, data, size);
     api_set_length(&buf, size);
     link_must_work(&program.end, "tx", api_tx(program.end.conn, 0, &buf, 1, &count));
 }
@@ -56,7 +57,7 @@ static inline bool receive_one(void)
     link_must_work(&program.end, "rx", api_rx(program.end.conn, 0, &buf, 1, &count));
     if (count == 0)
         return false;
-    memcpy(incoming, buf.data, api_length(&buf));
+    payload_copy(incoming, buf.data, api_length(&buf));
     if (program.is_echo)
         send_one(buf.data, api_length(&buf));
     link_must_work(&program.end, "free", api_give_back(program.end.conn, 0, &buf, 1));

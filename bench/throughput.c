@@ -13,6 +13,7 @@
 #include "inbox.h"
 #include "link.h"
 #include "options.h"
+#include "payload.h"
 
 #include <inttypes.h>
 #include <poll.h>
@@ -96,7 +97,7 @@ static inline void fill_single(const struct bench_case *c, uint16_t count, uint6
         memif_buffer_t *buf = &program.tx_bufs[i];
         api_set_length(buf, c->size);
         if (c->copy)
-            memcpy(buf->data, outgoing, c->size);
+            payload_copy(buf->data, outgoing, c->size);
         stamp_write(buf->data, stamp + i);
     }
 }
@@ -112,7 +113,7 @@ static uint16_t fill_chained(const struct bench_case *c, uint16_t count, uint64_
         uint32_t length = c->size - at < api_room(buf) ? c->size - at : api_room(buf);
         api_set_length(buf, length);
         if (c->copy)
-            memcpy(buf->data, outgoing + at, length);
+            payload_copy(buf->data, outgoing + at, length);
         if (at == 0)
             stamp_write(buf->data, stamp + packets);
         at += length;
@@ -198,7 +199,7 @@ static inline void read_entries(const struct bench_case *c, struct inbox *in, ui
             check_stamp(&in->check, buf->data);
         at_start = !api_continues(buf);
         if (c->copy) {
-            memcpy(incoming + at, buf->data, api_length(buf));
+            payload_copy(incoming + at, buf->data, api_length(buf));
             /* Otherwise only the last copy would have to be made. */
             __asm__ volatile("" : : "r"(incoming) : "memory");
             at = at_start ? 0 : at + api_length(buf);

@@ -81,6 +81,15 @@ def test_every_pattern_is_measured_in_parts(bench, api, protocol):
         assert set(record["parts"]) == {"alloc", "write", "tx", "rx", "read", "free"}
 
 
+@pytest.mark.parametrize("name", ["bare", "throughput_v1", "throughput_v4", "calls_v1", "calls_v4"])
+def test_payloads_are_copied_by_the_c_library_only(bench, name):
+    """What a compiler puts in its place is faster or slower, and not the same everywhere."""
+    command = ["objdump", "--disassemble", "--no-show-raw-insn", bench.program(name)]
+    code = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "memcpy" in code
+    assert "rep movs" not in code
+
+
 def test_an_argument_that_makes_no_sense_is_told(bench):
     with pytest.raises(ProgramError, match="SIZE:BURST"):
         bench.run("throughput_v1", "--role", "send", "--socket", "x", "--cases", "63")
