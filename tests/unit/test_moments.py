@@ -93,7 +93,7 @@ def test_details_are_read_under_the_control_lock(monkeypatch, api):
 
     def note(name, answer=None):
         def called(*_):
-            held[name] = LOCK._lock._is_owned()
+            held[name] = LOCK.is_own()
             return answer
 
         return called
@@ -247,7 +247,7 @@ def test_the_lock_is_let_go_of_only_where_the_application_is_told(tmp_path, monk
             if name == "mif_poller_announces":
                 return lambda _hub: announces
             if name in ("mif_poller_watch", "mif_poller_unwatch"):
-                held.append(LOCK._lock._is_owned())
+                held.append(LOCK.is_own())
             return getattr(reactor.lib, name)
 
     monkeypatch.setattr(reactor.native, "lib", Library())
