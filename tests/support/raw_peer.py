@@ -359,6 +359,14 @@ class Listening:
         self.socket.close()
         os.unlink(self.path)
 
+    def refuse_all(self) -> None:
+        """Close what has come until now."""
+        self.socket.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.socket.accept()[0].close()
+        self.socket.settimeout(TIMEOUT)
+
     def accept(self, version: int = 512) -> "Master":
         return Master(self.socket.accept()[0], version)
 
