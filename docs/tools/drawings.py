@@ -55,6 +55,12 @@ class Step(NamedTuple):
     after: str
     sends: tuple[str, ...]  # labels
 
+    def without_descriptors(self) -> Step:
+        """The same with bare labels, and with () behind a call."""
+        takes = f"{self.takes}()" if self.takes in CALLS else self.takes.split(" + ")[0]
+        sends = tuple(label.split(" + ")[0] for label in self.sends)
+        return self._replace(takes=takes, sends=sends)
+
 
 @dataclass(frozen=True)
 class _Terms:
@@ -120,6 +126,14 @@ class Play:
     def _label(self, send: Any) -> str:
         label = self.wire.decode(send.data, self.machines["slave"].version or 512).label
         return label if send.fd is None else f"{label} + {send.fd}"
+
+    def edges(self, side: str) -> list[Step]:
+        """What is drawn of a machine, without descriptors and closers.
+
+        proofs/handshake compares it with what the machine does in all states that it can reach.
+        """
+        steps = (step for step in self.steps if step.side == side)
+        return list(dict.fromkeys(step.without_descriptors() for step in steps))
 
     def closers(self, side: str) -> list[str]:
         """The states in which DISCONNECT may come."""
@@ -202,7 +216,7 @@ def _machine(svg: Svg, play: Play, side: str, x: int) -> None:
     place[play.rules.CLOSED] = top + gap * len(names)
     svg.text(middle, 30, side, bold=True, anchor="middle")
     loops: dict[str, list[str]] = {}
-    for step in dict.fromkeys(s for s in play.steps if s.side == side):
+    for step in play.edges(side):
         label = _edge(step)
         if step.before == step.after:
             loops.setdefault(step.before, []).append(label)
@@ -226,9 +240,7 @@ def _machine(svg: Svg, play: Play, side: str, x: int) -> None:
 
 
 def _edge(step: Step) -> str:
-    takes = f"{step.takes}()" if step.takes in CALLS else step.takes.split(" + ")[0]
-    sends = ", ".join(label.split(" + ")[0] for label in step.sends)
-    return f"{takes} / {sends}" if sends else takes
+    return " / ".join(filter(None, (step.takes, ", ".join(step.sends))))
 
 
 # ---- shared memory
