@@ -28,6 +28,7 @@ FOLDERS = {
     "c_tests": "c_tests",
     "integration": "tests/integration",
     "hostile": "tests/hostile",
+    "proofs": "tests/proofs",
     "packaging": "tests/packaging",
     "fresh": "tests/fresh",
 }

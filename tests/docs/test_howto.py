@@ -207,6 +207,11 @@ def test_the_drawings_show_a_new_message(copy):
         assert "NOTE" in (copy.sources / path).read_text()
 
 
+def test_the_proof_takes_a_new_message(copy):
+    said = copy.run([PYTHON, "-B", "proofs/handshake/enumerate.py"])
+    assert said.endswith(": all claims hold\n")
+
+
 def test_wireshark_shows_a_new_message(copy):
     """One that is not in memif.lua would fail test_wireshark_dissector.py."""
     with shared_folder() as folder:

@@ -103,6 +103,15 @@ MESSAGE = [
     After(r"    st\.builds\(Disconnect, u32, text\(96\)\),\n", "    st.builds(Note, text(32)),\n"),
     After(r'parametrize\("number", \[0, (?=9, 0xFFFF\])', "9"),  # 99: 9 is known now
     After(r"^    Init,\n(?=    decode,)", "    Note,\n"),
+    # the proof
+    After(r'    "DISCONNECT": \(8, "I96s"\),\n', '    "NOTE": (9, "32s"),\n'),
+    After(r"^ALLOWED = \{\n", '    ("master", "CONNECTED", "NOTE"),\n'),
+    Before(
+        r"        self\._check_complete\(\)\n",
+        '        if label == "NOTE":\n            return self, [Answer("TakeNote", fields)]\n',
+    ),
+    After(r'        "ACK": \[\(\)\],\n', '        "NOTE": [(b"hello",)],\n'),
+    After(r'    "master": \("INIT", ', '"NOTE", '),
     After(r'^ONE_OF_EACH = \[.*Disconnect\(1, b"bye"\)', ', Note(b"hello")'),
 ]
 DRAWINGS = ["docs/drawings/handshake.svg", "docs/drawings/states.svg"]

@@ -11,7 +11,7 @@ from support.builds import ROOT
 
 NATIVE = ROOT / "libmemif_py" / "native"
 # Folders whose modules are imported by their bare names: each is on sys.path for its programs.
-PYTHON_ROOTS = ("", "tests", "bench", "devtools", "examples", "fuzz", "docs/tools")
+PYTHON_ROOTS = ("", "tests", "bench", "devtools", "examples", "fuzz", "proofs", "docs/tools")
 # Where quoted includes are looked for, after the folder of the file that includes.
 INCLUDE_ROOTS = ("", "libmemif_py/native", "c_tests", "c_tests/support", "devtools", "bench")
 

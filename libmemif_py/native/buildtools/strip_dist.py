@@ -23,6 +23,7 @@ OF_THE_CHECKOUT = (
     "debian",
     "devtools",
     "fuzz",
+    "proofs",
     "tests",
 )
 
