@@ -65,7 +65,8 @@ def test_a_command_line_that_makes_no_sense_is_told(arguments, said):
 
 
 def test_both_type_checkers_find_a_fault_in_the_package_and_no_other(tmp_path, monkeypatch, capfd):
-    shutil.copytree(ROOT / "libmemif_py", tmp_path / "libmemif_py")
+    for folder in ("libmemif_py", "proofs"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / "libmemif_py" / "fault.py").write_text('NUMBER: int = "text"\n')

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A sender waits for room, and the receiver answers (core/room.h). The sender sleeps without a time
+ * limit here: if it sleeps for ever with room in the ring, that is an invalid end state. And the
+ * receiver never takes it for a peer that breaks the rules. NEVER_MISLED: nor is it woken too early.
+ *
+ * Assumed: system calls on an eventfd and a futex order like a barrier of the thread that makes
+ * them. The receiver uses interrupt mode; it gives back whatever it received, at any time.
+ * Not modelled: the end of a link, for which the sender's limit of 20 milliseconds is needed.
+ */
+#define THREADS 2
+#define SENDER 0
+#define RECEIVER 1
+#define PLACES 4
+#define DEPTH 3
+#define INDEX 0  /* the sender's */
+#define ASKED 1  /* ask.index */
+#define WANTED 2 /* ask.wanted */
+#define BACK 3   /* the receiver's index */
+#define READS(t) (t == SENDER -> 1 << BACK : 1 << INDEX | 1 << ASKED | 1 << WANTED)
+#define ACQUIRES(t) (t == SENDER -> 1 << BACK : 1 << INDEX | 1 << ASKED)
+#include "memory.pml"
+
+#define SLOTS 2
+#define IMPOSSIBLE 99
+#define VALID 100 /* MIF_ASK_VALID */
+
+byte efd;
+bool asleep; /* the sender, in its futex */
+
+inline signal(t) /* signals.c: mif_wake */
+{
+    d_step { drain_stores(t); efd = 1 };
+    barrier(t)
+}
+
+/* ---- the sender ---- */
+
+inline look() /* room.c: look_inside */
+{
+    load_acquire(SENDER, BACK, back);
+    free = SLOTS - (next - back)
+}
+
+inline write_question()
+{
+    store_relaxed(SENDER, WANTED, slots);
+#ifdef FAULT_QUESTION_RELAXED
+    store_relaxed(SENDER, ASKED, VALID + next)
+#else
+    store_release(SENDER, ASKED, VALID + next)
+#endif
+}
+
+inline ask() /* room.c */
+{
+#ifdef FAULT_INDEX_BEFORE_QUESTION
+    store_release(SENDER, INDEX, IMPOSSIBLE);
+    write_question();
+#else
+    write_question();
+#ifdef FAULT_QUESTION_RELAXED
+    store_relaxed(SENDER, INDEX, IMPOSSIBLE);
+#else
+    store_release(SENDER, INDEX, IMPOSSIBLE);
+#endif
+#endif
+#ifndef FAULT_NO_BARRIER
+    barrier(SENDER); /* barrier.c: mif_barrier_on_peers */
+    barrier(RECEIVER);
+    barrier(SENDER);
+#endif
+#ifndef FAULT_NO_LOOK_AFTER_THE_QUESTION
+    look();
+#endif
+    if
+#ifndef FAULT_NO_SIGNAL
+    :: free < slots -> signal(SENDER)
+#endif
+    :: else
+    fi
+}
+
+inline sleep_until_told() /* room.c; the kernel compares */
+{
+    barrier(SENDER);
+    atomic {
+        if
+        :: memory[WANTED] == slots -> asleep = true
+        :: else
+        fi
+    };
+    !asleep;
+    barrier(SENDER)
+}
+
+inline withdraw() { store_release(SENDER, INDEX, next) } /* room.c */
+
+proctype sender() /* room.c: mif_room_wait, wait_for; then a burst */
+{
+    byte next = SLOTS, back, free, slots, round;
+    do
+    :: round == ROUNDS -> break
+    :: round < ROUNDS ->
+        round++;
+        if
+        :: slots = 1
+        :: slots = SLOTS
+        fi;
+        look();
+        if
+        :: free >= slots
+        :: else ->
+            ask();
+            if
+            :: free >= slots
+            :: else ->
+                sleep_until_told();
+                look();
+#ifdef NEVER_MISLED
+                assert(free >= slots);
+#endif
+                withdraw(); /* when it was misled, it looks from time to time */
+                SLOTS - (next - memory[BACK]) >= slots;
+                barrier(SENDER);
+                look()
+            fi
+        fi;
+        withdraw();
+        next = next + slots;
+        store_release(SENDER, INDEX, next);
+        signal(SENDER)
+    od
+}
+
+/* ---- the receiver ---- */
+
+inline answer() /* room.c: mif_room_answer */
+{
+#ifndef FAULT_NO_FENCE
+    barrier(RECEIVER);
+#endif
+    load_relaxed(RECEIVER, WANTED, wanted);
+    if
+    :: wanted == 0
+    :: wanted > 0 && SLOTS - (limit - done) < wanted ->
+#ifdef FAULT_QUESTION_FORGOTTEN
+        skip
+#else
+        answers = true /* mif_face_answer */
+#endif
+    :: wanted > 0 && SLOTS - (limit - done) >= wanted ->
+#ifndef FAULT_WAKE_WITHOUT_CLEARING
+#ifndef FAULT_CLEAR_AFTER_WAKE
+        store_release(RECEIVER, WANTED, 0);
+#endif
+#endif
+        barrier(RECEIVER);
+        asleep = false; /* room.c: wake */
+#ifdef FAULT_CLEAR_AFTER_WAKE
+        store_release(RECEIVER, WANTED, 0)
+#endif
+    fi;
+    wanted = 0
+}
+
+inline refresh() /* engine.h: mif_advance; room.c: mif_room_asked */
+{
+    load_acquire(RECEIVER, INDEX, raw);
+    if
+    :: raw != IMPOSSIBLE -> limit = raw
+    :: else ->
+        load_acquire(RECEIVER, INDEX, raw);
+        load_acquire(RECEIVER, ASKED, asked);
+        assert(asked >= VALID); /* or a good peer is taken for a bad one */
+        if
+        :: raw != IMPOSSIBLE -> limit = raw
+        :: else -> assert(asked - VALID >= limit && asked - VALID <= done + SLOTS); limit = asked - VALID
+        fi;
+        answer()
+    fi;
+    raw = 0;
+    asked = 0
+}
+
+inline give_back(count) /* face.h: mif_give_back_answering */
+{
+    was = answers;
+    answers = false;
+#ifdef FAULT_ANSWER_BEFORE_INDEX
+    done = done + count;
+    if
+    :: was -> answer()
+    :: else
+    fi;
+    store_release(RECEIVER, BACK, done);
+#else
+    done = done + count;
+    store_release(RECEIVER, BACK, done); /* ring.h: mif_publish_done */
+    if
+    :: was -> answer()
+    :: else
+    fi;
+#endif
+    was = false
+}
+
+proctype receiver()
+{
+    byte done, limit, raw, asked, wanted;
+    bool answers, was;
+end:
+    do
+    :: efd > 0 ->
+        refresh(); /* a burst that empties the ring, drains and looks again */
+        d_step { drain_stores(RECEIVER); efd = 0 };
+        barrier(RECEIVER);
+        refresh()
+    :: limit - done > 0 -> give_back(1)
+    :: limit - done > 1 -> give_back(2)
+    od
+}
+
+init
+{
+    atomic {
+        memory[INDEX] = SLOTS; /* all are on their way */
+        newest[AT(SENDER, INDEX)] = SLOTS;
+        efd = 1;
+        run processor(SENDER);
+        run processor(RECEIVER);
+        run sender();
+        run receiver()
+    }
+}
