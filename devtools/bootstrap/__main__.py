@@ -42,6 +42,13 @@ def test(*arguments: str) -> None:
     become(["pytest", *arguments])
 
 
+def prove(*arguments: str) -> None:
+    """Check the claims of proofs/."""
+    import proving
+
+    proving.prove(*arguments)
+
+
 def fuzz(seconds: str = "600") -> None:
     """Fuzz for that long in all."""
     import building
@@ -148,6 +155,7 @@ COMMANDS = {
     "demo": demo,
     "two-hosts": two_hosts,
     "test": test,
+    "prove": prove,
     "fuzz": fuzz,
     "bench": bench,
     "soak": soak,

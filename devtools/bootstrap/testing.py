@@ -24,6 +24,7 @@ from sources import check_sources
 # By their names, the folders of tests.
 FOLDERS = {
     "unit": "tests/unit",
+    "proofs": "tests/proofs",
     "docs": "tests/docs",
     "c_tests": "c_tests",
     "integration": "tests/integration",

@@ -42,7 +42,8 @@ def test_help_tells_of_every_command():
     commands = re.findall(r"^(?:usage:)? +\./bootstrap ([a-z][a-z-]+)", result.stdout, re.M)
     described = re.findall(r"^  ([a-z-]+)(?:  |$)", result.stdout, re.M)
     expected = {"demo", "two-hosts", "test", "fuzz", "bench", "soak", "docs", "deb", "abi"} | {
-        "wheels"
+        "wheels",
+        "prove",
     }
     assert set(commands) == set(described) == expected
 

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts one fault after another into a copy of the sources; a proof has to find each.
+
+What a proof does not notice it does not show.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from cbmc.proof import ROOT, Proof, check
+
+NATIVE = Path("libmemif_py", "native")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A text of a source, which is there once, and what takes its place."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    proof: Proof
+
+    def put_in(self, sources: Path) -> None:
+        """Change a copy of the sources."""
+        file = sources / NATIVE / self.file
+        text = file.read_text()
+        if text.count(self.right) != 1:
+            raise ValueError(f"{self.name}: {self.file} has this {text.count(self.right)} times")
+        file.write_text(text.replace(self.right, self.wrong))
+
+
+RX = Proof("packet", 512, "master", "rx")
+RX_256 = Proof("packet", 256, "master", "rx")
+GIVE_BACK = Proof("packet", 512, "master", "give_back")
+TX = Proof("packet", 512, "slave", "tx")
+REFILL = Proof("entry", 512, "slave", "give_back")
+
+FAST, ENGINE, RING = "datapath/fast_path.h", "datapath/engine.h", "core/ring.h"
+PACKET, ENTRY = "datapath/packet_fast_path.h", "datapath/entry_fast_path.h"
+TX_ONE = """    mif_desc_fill(q->descs, slot, own, 0, length, kind);
+    mif_store(&q->done, done + 1);
+    mif_store(&q->bytes, q->bytes + length);
+    mif_publish_done(q, done + 1, false, kind);
+"""
+
+FAULTS = (
+    Fault(
+        "the peer's index may be one too large",
+        RING,
+        "(uint32_t)q->done - (uint32_t)limit + mif_capacity(q, kind)))",
+        "(uint32_t)q->done - (uint32_t)limit + mif_capacity(q, kind) + 1))",
+        RX,
+    ),
+    Fault(
+        "the peer's index of version 256 may be one too large",
+        RING,
+        "MIF_UNLIKELY(raw > q->mask)",
+        "MIF_UNLIKELY(raw > q->mask + 1)",
+        RX_256,
+    ),
+    Fault(
+        "a run may be one slot too long",
+        RING,
+        "(uint32_t)q->mask + 1 - ((uint32_t)counter & q->mask)",
+        "(uint32_t)q->mask + 2 - ((uint32_t)counter & q->mask)",
+        RX,
+    ),
+    Fault(
+        "a receiving slave publishes one ring too few",
+        RING,
+        "kind == MIF_KIND_512_SLAVE ? done + q->mask + 1 : done",
+        "kind == MIF_KIND_512_SLAVE ? done + q->mask : done",
+        Proof("packet", 512, "slave", "give_back"),
+    ),
+    Fault(
+        "the end of a packet is not checked",
+        ENGINE,
+        "return desc->offset + desc->length <= cache->size;",
+        "return desc->offset <= cache->size;",
+        RX,
+    ),
+    Fault(
+        "the end of a packet of version 256 may overflow",
+        ENGINE,
+        "desc->offset <= cache->size - desc->length;",
+        "desc->offset + desc->length <= cache->size;",
+        RX_256,
+    ),
+    Fault(
+        "an offset is read again after it was checked",
+        FAST,
+        "    *data = cache->base + desc.offset;\n",
+        "    *data = cache->base + mif_desc_read(descs, slot, kind).offset;\n",
+        RX,
+    ),
+    Fault(
+        "a length is read again after it was checked",
+        FAST,
+        "    *length = desc.length;\n",
+        "    *length = mif_desc_read(descs, slot, kind).length;\n",
+        RX_256,
+    ),
+    Fault(
+        "a slave does not check a length",
+        FAST,
+        "return MIF_LIKELY(desc.length <= mif_slot_capacity(own) - headroom);",
+        "return true;",
+        Proof("packet", 512, "slave", "rx"),
+    ),
+    Fault(
+        "a burst takes more packets than were asked for",
+        FAST,
+        "    if (known > count)\n        known = count;\n",
+        "",
+        RX,
+    ),
+    Fault(
+        "packets of several slots are given back as one slot",
+        PACKET,
+        "MIF_UNLIKELY(q->chains > 0 || q->next == done || buf->desc_index != slot)",
+        "MIF_UNLIKELY(q->next == done || buf->desc_index != slot)",
+        GIVE_BACK,
+    ),
+    Fault(
+        "what was not received is given back",
+        PACKET,
+        "MIF_UNLIKELY(q->chains > 0 || q->next == done || buf->desc_index != slot)",
+        "MIF_UNLIKELY(q->chains > 0 || buf->desc_index != slot)",
+        GIVE_BACK,
+    ),
+    Fault(
+        "a bounce buffer stays recorded after it was freed",
+        "datapath/chain.c",
+        "    chain->bounce = NULL;\n    chain->count = 0;\n",
+        "    chain->count = 0;\n",
+        Proof("packet", 512, "master", "give_back_rest"),
+    ),
+    Fault(
+        "a length that is sent is not checked",
+        PACKET,
+        "buf->desc_index == slot && *length <= mif_slot_capacity(own)",
+        "buf->desc_index == slot",
+        TX,
+    ),
+    Fault(
+        "a sent packet is not published",
+        FAST,
+        TX_ONE,
+        TX_ONE.replace("q, done + 1, false", "q, done, false"),
+        TX,
+    ),
+    Fault(
+        "a descriptor is written after it was published",
+        FAST,
+        TX_ONE,
+        "".join(TX_ONE.splitlines(keepends=True)[i] for i in (1, 2, 3, 0)),
+        TX,
+    ),
+    Fault(
+        "the headroom is not compared with the buffer",
+        ENTRY,
+        "(mif_kind_is_256(kind) || headroom >= q->buffer_size)",
+        "mif_kind_is_256(kind)",
+        REFILL,
+    ),
+    Fault(
+        "more buffers are posted than were received",
+        ENTRY,
+        "count > consumed ? (uint32_t)consumed : count;",
+        "count;",
+        REFILL,
+    ),
+    Fault(
+        "an entry inside a packet is taken back",
+        "datapath/entry.c",
+        "    if (!mif_begins_unsent(q, at))\n",
+        "    if (false)\n",
+        Proof("entry", 512, "slave", "take_back"),
+    ),
+)
+
+
+def is_found(fault: Fault) -> bool:
+    """Have its proof look at the sources with the fault."""
+    with tempfile.TemporaryDirectory() as folder:
+        sources = Path(folder)
+        shutil.copytree(ROOT / NATIVE, sources / NATIVE)
+        shutil.copytree(ROOT / "include", sources / "include")
+        fault.put_in(sources)
+        shown, _ = check(fault.proof, sources, "--stop-on-fail")
+    return not shown
