@@ -29,7 +29,6 @@ FOLDERS = {
     "c_tests": "c_tests",
     "integration": "tests/integration",
     "hostile": "tests/hostile",
-    "proofs": "tests/proofs",
     "packaging": "tests/packaging",
     "fresh": "tests/fresh",
 }
