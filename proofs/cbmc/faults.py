@@ -38,6 +38,7 @@ class Fault:
 RX = Proof("packet", 512, "master", "rx")
 RX_256 = Proof("packet", 256, "master", "rx")
 GIVE_BACK = Proof("packet", 512, "master", "give_back")
+RESERVE = Proof("packet", 512, "master", "reserve")
 TX = Proof("packet", 512, "slave", "tx")
 REFILL = Proof("entry", 512, "slave", "give_back")
 
@@ -140,6 +141,20 @@ FAULTS = (
         "    chain->bounce = NULL;\n    chain->count = 0;\n",
         "    chain->count = 0;\n",
         Proof("packet", 512, "master", "give_back_rest"),
+    ),
+    Fault(
+        "a buffer of no bytes may be posted",
+        FAST,
+        "cache->head || desc.length == 0 ||",
+        "cache->head ||",
+        RESERVE,
+    ),
+    Fault(
+        "a posted buffer is not recorded",
+        FAST,
+        "    *own = *room;\n",
+        "",
+        RESERVE,
     ),
     Fault(
         "a length that is sent is not checked",

@@ -106,7 +106,7 @@ static bool chain_is_right(const struct mif_queue *q, uint64_t first, const stru
         return false;
     if (chain->bounce != NULL &&
         (__CPROVER_POINTER_OFFSET(chain->bounce) != 0 ||
-         __CPROVER_OBJECT_SIZE(chain->bounce) != (chain->length > 0 ? chain->length : 1) ||
+         __CPROVER_OBJECT_SIZE(chain->bounce) != sizeof(struct mif_bounce) + chain->length ||
          !__CPROVER_r_ok(chain->bounce, 1)))
         return false;
     if (MODEL_IS_RX)

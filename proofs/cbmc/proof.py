@@ -80,6 +80,8 @@ SHOWN = (
     Proof("packet", 512, "master", "give_back"),
     Proof("packet", 512, "master", "give_back_rest"),
     Proof("packet", 512, "slave", "give_back"),
+    Proof("packet", 512, "master", "reserve"),
+    Proof("packet", 512, "master", "reserve_rest"),
     Proof("packet", 512, "slave", "take_back"),
     Proof("packet", 512, "slave", "tx"),
     Proof("packet", 256, "slave", "tx"),

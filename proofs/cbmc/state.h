@@ -39,7 +39,7 @@ static void make_slots(void)
         slot.data = somewhere_in(r->base, r->size);
         model_slots[i] = slot;
         bool bounced;
-        uint8_t *bounce = malloc(chain.length > 0 ? chain.length : 1);
+        struct mif_bounce *bounce = malloc(sizeof(struct mif_bounce) + chain.length);
         __CPROVER_assume(bounce != NULL);
         chain.bounce = bounced ? bounce : NULL;
         model_chains[i] = chain;
@@ -56,6 +56,7 @@ static void make_queue(void)
     make_slots();
     model_queue = any;
     model_order = order;
+    model_order.spare = NULL; /* only the stubs would use it */
     model_queue.kind = MODEL_KIND;
     model_queue.mask = MODEL_SLOTS - 1;
     model_queue.ring = &model_ring;
