@@ -89,7 +89,15 @@ def test_a_program_shows_its_interface_and_what_both_ends_count(launcher, kind, 
         load(kind, ours, 20)
         counters = ours.counters()
         sent, received = counters.tx[0].packets, counters.rx[0].packets
-        shown = until(program.pid, lambda one: one.connected and one.tx[0].packets == received)
+        shown = until(
+            program.pid,
+            lambda one: (
+                one.connected
+                and one.tx[0].packets == received
+                # Its signal for the last answer woke us before it gave the request back.
+                and one.rx[0].ring_fill == 0
+            ),
+        )
     assert (shown.api, shown.role, shown.version) == (kind, role, version)
     assert (shown.path, shown.id, shown.links, shown.last_error) == (launcher.socket, 0, 1, "")
     # A master tells the name of its program, a slave that of its interface's.
