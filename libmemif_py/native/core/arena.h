@@ -13,7 +13,9 @@
  * is not NULL, and the queue id, of which the address takes the low 8 bits only. Two words that
  * are looked up at one queue are equal only if handle and queue id are: the same cell means that
  * the handles differ by less than 2^9 or by more than 2^20, while the queue ids differ by a
- * multiple of 2^8 that is less than 2^16.
+ * multiple of 2^8 that is less than 2^16. In the smallest arena, of 128 cells, fewer bits say the
+ * cell. There one made-up number with bit 8 set, together with a queue id from 65,280 on, is taken
+ * for the handle and queue id with the same sum. No handle has that bit.
  *
  * Tear-down protocol, per queue (asymmetric, so that a burst needs no fence):
  *
