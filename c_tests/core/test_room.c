@@ -32,6 +32,8 @@ int __wrap_nanosleep(const struct timespec *time, struct timespec *rest);
 /* What is done in the moment of a call, and how many calls there were. */
 static void (*at_barrier)(void), (*at_sleep)(void), (*at_nap)(void);
 static unsigned barriers, sleeps, wakes, naps;
+/* Sleeps that end at once, as by a wake-up that comes late. */
+static unsigned late_wakes;
 
 long __wrap_syscall(long number, ...)
 {
@@ -50,6 +52,10 @@ long __wrap_syscall(long number, ...)
     }
     if (number == SYS_futex && a[1] == FUTEX_WAIT) {
         sleeps++;
+        if (late_wakes > 0) {
+            late_wakes--;
+            return 0;
+        }
         if (at_sleep != NULL)
             at_sleep();
     }
@@ -130,7 +136,7 @@ static void open_full(int way)
     capacity = way < 2 ? SLOTS - 1 : SLOTS;
     send_packets(capacity);
     received = given_back = 0;
-    barriers = sleeps = wakes = naps = 0;
+    barriers = sleeps = wakes = naps = late_wakes = 0;
 }
 
 static void close_both(void)
@@ -238,6 +244,67 @@ MEMIF_TEST_LOOP(only_a_receiver_that_may_sleep_is_signalled, 0, 2 * WAYS)
     at_sleep = wake_up_and_take_all;
     ck_assert_int_eq(wait_for(4, -1), MIF_ERR_SUCCESS);
     ck_assert_uint_eq(sleeps, 1);
+    close_both();
+}
+
+/* The question as a sender writes it, and how it is taken back. */
+static void ask_for(uint32_t slots)
+{
+    uint16_t index = index_now();
+
+    atomic_store(&question()->wanted, slots);
+    atomic_store(&question()->index, MIF_ASK_VALID | index);
+    atomic_store(sender()->own_index, mif_kind_is_256((enum mif_kind)sender()->kind)
+                                          ? UINT16_MAX
+                                          : (uint16_t)(index + 0x8000));
+}
+
+static void ask_no_more(void)
+{
+    mif_publish(sender(), false, (enum mif_kind)sender()->kind);
+}
+
+MEMIF_TEST_LOOP(a_question_that_was_withdrawn_is_not_answered, 0, WAYS)
+{
+    open_full(_i);
+    ck_assert_int_eq(receive(SLOTS), MIF_ERR_SUCCESS);
+    ask_for(4);
+    ck_assert_int_eq(receive(1), MIF_ERR_SUCCESS);
+    ask_no_more();
+    give_back(4);
+    ck_assert_uint_eq(wakes, 0);
+    ck_assert_uint_eq(question()->wanted, 4);
+    close_both();
+}
+
+MEMIF_TEST_LOOP(a_second_question_is_answered_by_its_own_index, 0, WAYS)
+{
+    open_full(_i);
+    ck_assert_int_eq(receive(SLOTS), MIF_ERR_SUCCESS);
+    ask_for(4);
+    ck_assert_int_eq(receive(1), MIF_ERR_SUCCESS);
+    give_back(3);
+    ask_no_more();
+    send_packets(3);
+    ask_for(5);
+    give_back(2);
+    ck_assert_uint_eq(wakes, 0);
+    ck_assert_uint_eq(question()->wanted, 5);
+    give_back(3);
+    ck_assert_uint_eq(wakes, 1);
+    ck_assert_uint_eq(question()->wanted, 0);
+    close_both();
+}
+
+MEMIF_TEST_LOOP(a_late_wake_up_is_no_answer, 0, WAYS)
+{
+    open_full(_i);
+    late_wakes = 2;
+    at_sleep = take_all_and_give_back_in_two_steps;
+    ck_assert_int_eq(wait_for(4, -1), MIF_ERR_SUCCESS);
+    ck_assert_uint_eq(sleeps, 3);
+    ck_assert_uint_eq(barriers, 1);
+    ck_assert_uint_eq(naps, 0);
     close_both();
 }
 

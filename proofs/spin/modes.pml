@@ -35,33 +35,6 @@ inline unlock(t)
     locked = false
 }
 
-/* Atomic exchange; into `good` whether it took place. On aarch64 a later load may be satisfied
- * between the two halves. */
-inline replace(t, place, before, after)
-{
-#ifdef WEAK
-    d_step { see(t, place); see_those(t, older[AT(t, place)]); got = memory[place] };
-#else
-    got = before;
-#endif
-    d_step {
-        drain_stores(t);
-        good = (got == before && memory[place] == before);
-        if
-        :: good ->
-            memory[place] = after;
-#ifdef WEAK
-            view[AT(t, place)] = after
-#endif
-        :: else
-        fi;
-        got = 0
-    };
-#ifndef WEAK
-    barrier(t)
-#endif
-}
-
 proctype setter() /* queue.c: mif_queue_set_polling, again and again */
 {
     bool on;

@@ -2,7 +2,8 @@
 /*
  * A sender waits for room, and the receiver answers (core/room.h). The sender sleeps without a time
  * limit here: if it sleeps for ever with room in the ring, that is an invalid end state. And the
- * receiver never takes it for a peer that breaks the rules. NEVER_MISLED: nor is it woken too early.
+ * receiver never takes it for a peer that breaks the rules. NEVER_MISLED: nor is it woken too early;
+ * IN_TURN: if it asks for other numbers of slots in turn.
  *
  * Assumed: system calls on an eventfd and a futex order like a barrier of the thread that makes
  * them. The receiver uses interrupt mode; it gives back whatever it received, at any time.
@@ -18,12 +19,13 @@
 #define WANTED 2 /* ask.wanted */
 #define BACK 3   /* the receiver's index */
 #define READS(t) (t == SENDER -> 1 << BACK : 1 << INDEX | 1 << ASKED | 1 << WANTED)
-#define ACQUIRES(t) (t == SENDER -> 1 << BACK : 1 << INDEX | 1 << ASKED)
+#define ACQUIRES(t) (t == SENDER -> 1 << BACK : 1 << INDEX | 1 << ASKED | 1 << WANTED)
 #include "memory.pml"
 
 #define SLOTS 2
 #define IMPOSSIBLE 99
 #define VALID 100 /* MIF_ASK_VALID */
+#define MOST_READS 3
 
 byte efd;
 bool asleep; /* the sender, in its futex */
@@ -44,10 +46,11 @@ inline look() /* room.c: look_inside */
 
 inline write_question()
 {
-    store_relaxed(SENDER, WANTED, slots);
 #ifdef FAULT_QUESTION_RELAXED
+    store_relaxed(SENDER, WANTED, slots);
     store_relaxed(SENDER, ASKED, VALID + next)
 #else
+    store_release(SENDER, WANTED, slots);
     store_release(SENDER, ASKED, VALID + next)
 #endif
 }
@@ -83,14 +86,19 @@ inline ask() /* room.c */
 
 inline sleep_until_told() /* room.c; the kernel compares */
 {
-    barrier(SENDER);
-    atomic {
-        if
-        :: memory[WANTED] == slots -> asleep = true
-        :: else
-        fi
-    };
-    !asleep;
+    do
+    :: barrier(SENDER);
+        atomic {
+            if
+            :: memory[WANTED] == slots -> asleep = true
+            :: else -> break
+            fi
+        };
+        !asleep;
+#ifdef FAULT_ANY_WAKE_TELLS
+        break
+#endif
+    od;
     barrier(SENDER)
 }
 
@@ -104,8 +112,12 @@ proctype sender() /* room.c: mif_room_wait, wait_for; then a burst */
     :: round < ROUNDS ->
         round++;
         if
+#ifdef IN_TURN
+        :: slots = 1 + round % SLOTS
+#else
         :: slots = 1
         :: slots = SLOTS
+#endif
         fi;
         look();
         if
@@ -135,52 +147,93 @@ proctype sender() /* room.c: mif_room_wait, wait_for; then a burst */
 
 /* ---- the receiver ---- */
 
-inline answer() /* room.c: mif_room_answer */
+inline answer() /* room.c */
 {
-#ifndef FAULT_NO_FENCE
-    barrier(RECEIVER);
-#endif
-    load_relaxed(RECEIVER, WANTED, wanted);
     if
-    :: wanted == 0
-    :: wanted > 0 && SLOTS - (limit - done) < wanted ->
+    :: SLOTS - (limit - done) < wanted ->
 #ifdef FAULT_QUESTION_FORGOTTEN
         skip
 #else
         answers = true /* mif_face_answer */
 #endif
-    :: wanted > 0 && SLOTS - (limit - done) >= wanted ->
-#ifndef FAULT_WAKE_WITHOUT_CLEARING
-#ifndef FAULT_CLEAR_AFTER_WAKE
+    :: else ->
+#ifdef FAULT_WAKE_WITHOUT_CLEARING
+        good = true;
+#else
+#ifdef FAULT_CLEAR_AFTER_WAKE
+        good = true;
+#else
+#ifdef FAULT_CLEARED_BLINDLY
+        store_ordered(RECEIVER, WANTED, 0);
+        good = true;
+#else
+        replace(RECEIVER, WANTED, wanted, 0);
+#endif
+#endif
+#endif
+        if
+        :: good -> barrier(RECEIVER); asleep = false /* wake */
+        :: else
+        fi;
+#ifdef FAULT_CLEAR_AFTER_WAKE
         store_release(RECEIVER, WANTED, 0);
 #endif
+        good = false
+    fi
+}
+
+inline is_the_same(same) /* the index and the question, as they were read */
+{
+#ifdef FAULT_QUESTION_READ_ONCE
+    same = true
+#else
+    load_acquire(RECEIVER, INDEX, again);
+    same = (raw == again);
+    load_acquire(RECEIVER, ASKED, again);
+    same = same && asked == again;
+    again = 0
 #endif
-        barrier(RECEIVER);
-        asleep = false; /* room.c: wake */
-#ifdef FAULT_CLEAR_AFTER_WAKE
-        store_release(RECEIVER, WANTED, 0)
-#endif
-    fi;
-    wanted = 0
 }
 
 inline refresh() /* engine.h: mif_advance; room.c: mif_room_asked */
 {
-    load_acquire(RECEIVER, INDEX, raw);
-    if
-    :: raw != IMPOSSIBLE -> limit = raw
+    do
+    :: tries == MOST_READS -> answers = true; break
     :: else ->
         load_acquire(RECEIVER, INDEX, raw);
-        load_acquire(RECEIVER, ASKED, asked);
-        assert(asked >= VALID); /* or a good peer is taken for a bad one */
         if
-        :: raw != IMPOSSIBLE -> limit = raw
-        :: else -> assert(asked - VALID >= limit && asked - VALID <= done + SLOTS); limit = asked - VALID
-        fi;
-        answer()
-    fi;
+        :: raw != IMPOSSIBLE -> limit = raw; break
+        :: else ->
+            load_acquire(RECEIVER, ASKED, asked);
+            assert(asked >= VALID); /* or a good peer is taken for a bad one */
+            load_acquire(RECEIVER, WANTED, wanted);
+            is_the_same(same);
+            if
+            :: !same -> tries++
+            :: else ->
+                assert(asked - VALID >= limit && asked - VALID <= done + SLOTS);
+                limit = asked - VALID;
+                if
+                :: wanted > 0 -> answer()
+                :: else
+                fi;
+                break
+            fi
+        fi
+    od;
     raw = 0;
-    asked = 0
+    asked = 0;
+    wanted = 0;
+    tries = 0;
+    same = false
+}
+
+inline look_again() /* room.c: mif_room_answer */
+{
+#ifndef FAULT_NO_FENCE
+    barrier(RECEIVER);
+#endif
+    refresh()
 }
 
 inline give_back(count) /* face.h: mif_give_back_answering */
@@ -190,7 +243,7 @@ inline give_back(count) /* face.h: mif_give_back_answering */
 #ifdef FAULT_ANSWER_BEFORE_INDEX
     done = done + count;
     if
-    :: was -> answer()
+    :: was -> look_again()
     :: else
     fi;
     store_release(RECEIVER, BACK, done);
@@ -198,7 +251,7 @@ inline give_back(count) /* face.h: mif_give_back_answering */
     done = done + count;
     store_release(RECEIVER, BACK, done); /* ring.h: mif_publish_done */
     if
-    :: was -> answer()
+    :: was -> look_again()
     :: else
     fi;
 #endif
@@ -207,8 +260,8 @@ inline give_back(count) /* face.h: mif_give_back_answering */
 
 proctype receiver()
 {
-    byte done, limit, raw, asked, wanted;
-    bool answers, was;
+    byte done, limit, raw, asked, wanted, again, tries, got;
+    bool answers, was, same, good;
 end:
     do
     :: efd > 0 ->

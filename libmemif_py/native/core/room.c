@@ -22,6 +22,9 @@
 /* Between two looks, in nanoseconds. */
 enum { SHORTEST_NAP = 10000, LONGEST_NAP = 1000000, LONGEST_SLEEP = 20000000 };
 
+/* Of a question that changes all the time. */
+enum { MOST_READS = 3 };
+
 static struct mif_ask *ask_beside(struct mif_ring *ring, const _Atomic uint16_t *index)
 {
     return index == &ring->head ? &ring->head_ask : &ring->tail_ask;
@@ -48,40 +51,56 @@ static bool read_ask(const struct mif_queue *q, const _Atomic uint16_t *beside, 
     return asked >> 16 == MIF_ASK_VALID >> 16;
 }
 
-bool mif_room_asked(struct mif_queue *q)
-{
-    enum mif_kind kind = (enum mif_kind)q->kind;
-    uint16_t raw = atomic_load_explicit(q->peer_index, memory_order_acquire), index;
-    if (mif_direction_of(q) != MIF_RX || !read_ask(q, q->peer_index, &index))
-        return false;
-    /* The question may be withdrawn by now, or be another one. */
-    uint32_t slots = 0;
-    if (!mif_move_limit(q, q->limit, &slots, raw, kind) &&
-        !mif_move_limit(q, q->limit, &slots, index, kind))
-        return false;
-    mif_room_answer(q);
-    return true;
-}
-
 static void wake(struct mif_ask *ask)
 {
     (void)syscall(SYS_futex, &ask->wanted, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
+/* `limit` is the index that was asked with. */
+static void answer(struct mif_queue *q, struct mif_ask *ask, uint32_t wanted)
+{
+    uint32_t used = (uint32_t)(q->limit - q->done);
+    if (mif_capacity(q, (enum mif_kind)q->kind) - used < wanted)
+        mif_face_answer(q, true);
+    else if (atomic_compare_exchange_strong(&ask->wanted, &wanted, 0))
+        wake(ask);
+}
+
+/* A question has three words, and the sender may withdraw it and ask another between two reads:
+ * they belong together if the index is the same before and after. If it never is, the next burst
+ * that gives buffers back looks again. */
+bool mif_room_asked(struct mif_queue *q)
+{
+    if (mif_direction_of(q) != MIF_RX)
+        return false;
+    const enum mif_kind kind = (enum mif_kind)q->kind;
+    struct mif_ask *ask = ask_beside(q->ring, q->peer_index);
+    for (int tries = 0; tries < MOST_READS; tries++) {
+        uint32_t slots = 0;
+        uint16_t index, again;
+        uint16_t raw = atomic_load_explicit(q->peer_index, memory_order_acquire);
+        if (mif_move_limit(q, q->limit, &slots, raw, kind))
+            return true;
+        if (!read_ask(q, q->peer_index, &index))
+            return false;
+        uint32_t wanted = atomic_load_explicit(&ask->wanted, memory_order_acquire);
+        if (raw != atomic_load_explicit(q->peer_index, memory_order_acquire) ||
+            !read_ask(q, q->peer_index, &again) || index != again)
+            continue;
+        if (!mif_move_limit(q, q->limit, &slots, index, kind))
+            return false;
+        if (wanted != 0)
+            answer(q, ask, wanted);
+        return true;
+    }
+    mif_face_answer(q, true);
+    return true;
+}
+
 void mif_room_answer(struct mif_queue *q)
 {
-    struct mif_ask *ask = ask_beside(q->ring, q->peer_index);
     atomic_thread_fence(memory_order_seq_cst); /* between our index and the question */
-    uint32_t wanted = atomic_load_explicit(&ask->wanted, memory_order_relaxed);
-    if (wanted == 0)
-        return;
-    uint32_t used = (uint32_t)(q->limit - q->done);
-    if (mif_capacity(q, (enum mif_kind)q->kind) - used < wanted) {
-        mif_face_answer(q, true);
-        return;
-    }
-    atomic_store_explicit(&ask->wanted, 0, memory_order_release);
-    wake(ask);
+    (void)mif_room_asked(q);
 }
 
 uint16_t mif_room_index(const struct mif_queue *q, const _Atomic uint16_t *index)
@@ -144,7 +163,7 @@ static int ask(struct wait *w)
         struct mif_ask *beside = ask_beside(q->ring, q->own_index);
         w->asked = w->slots + (uint32_t)(q->next - q->done);
         w->word = (uint32_t *)&beside->wanted;
-        atomic_store_explicit(&beside->wanted, w->asked, memory_order_relaxed);
+        atomic_store_explicit(&beside->wanted, w->asked, memory_order_release);
         atomic_store_explicit(&beside->index, MIF_ASK_VALID | index, memory_order_release);
         atomic_store_explicit(q->own_index, impossible(index, kind), memory_order_release);
         mif_barrier_on_peers();
@@ -185,13 +204,18 @@ static int64_t nap_for(uint32_t missing, uint32_t gained, int64_t elapsed, int64
 }
 
 /* Sleeps so long, or until the answer: true. The queue is not entered, so its memory may be
- * unmapped: the kernel reads the word, and fails then. */
+ * unmapped: the kernel reads the word, and fails then. A wake-up without a new word is a late one,
+ * for an earlier question. */
 static bool sleep_until_told(struct wait *w, int64_t most)
 {
-    const struct timespec time = {.tv_nsec = most};
-    long err = syscall(SYS_futex, w->word, FUTEX_WAIT, w->asked, &time, NULL, 0);
-    bool told = err == 0 || errno == EAGAIN;
-    if (!told && errno != ETIMEDOUT && errno != EINTR)
+    const int64_t end = now() + most;
+    long err = 0;
+    for (int64_t rest = most; err == 0 && rest > 0; rest = end - now()) {
+        const struct timespec time = {.tv_nsec = rest};
+        err = syscall(SYS_futex, w->word, FUTEX_WAIT, w->asked, &time, NULL, 0);
+    }
+    bool told = err != 0 && errno == EAGAIN;
+    if (err != 0 && !told && errno != ETIMEDOUT && errno != EINTR)
         (void)nanosleep(&(struct timespec){.tv_nsec = most < LONGEST_NAP ? most : LONGEST_NAP},
                         NULL);
     return told;
