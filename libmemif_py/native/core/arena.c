@@ -50,7 +50,7 @@ int mif_arena_reserve(void)
 {
     if (arena_cells != 0)
         return MIF_ERR_SUCCESS;
-    const uint32_t least = 128;
+    const uint32_t least = MIF_LEAST_CELLS;
     for (uint32_t cells = MIF_MAX_CELLS; cells >= least; cells /= 2) {
         size_t qid_stride = cells * sizeof(struct mif_queue_pair);
         size_t queue_bytes = MIF_MAX_QUEUES * qid_stride;

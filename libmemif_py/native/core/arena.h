@@ -13,9 +13,8 @@
  * is not NULL, and the queue id, of which the address takes the low 8 bits only. Two words that
  * are looked up at one queue are equal only if handle and queue id are: the same cell means that
  * the handles differ by less than 2^9 or by more than 2^20, while the queue ids differ by a
- * multiple of 2^8 that is less than 2^16. In the smallest arena, of 128 cells, fewer bits say the
- * cell. There one made-up number with bit 8 set, together with a queue id from 65,280 on, is taken
- * for the handle and queue id with the same sum. No handle has that bit.
+ * multiple of 2^8 that is less than 2^16. A smaller arena has fewer bits for the cell, and
+ * "more than 2^20" becomes half of what its cells span: 2^16 at least (MIF_LEAST_CELLS).
  *
  * Tear-down protocol, per queue (asymmetric, so that a burst needs no fence):
  *
@@ -58,7 +57,9 @@ extern __attribute__((visibility("hidden"))) _Atomic(const struct mif_arena *) m
 #define MIF_CELL_SHIFT 9
 #define MIF_SERIAL_SHIFT 21
 #define MIF_MAX_CELLS (1u << (MIF_SERIAL_SHIFT - MIF_CELL_SHIFT))
+#define MIF_LEAST_CELLS (1u << (17 - MIF_CELL_SHIFT))
 _Static_assert(sizeof(struct mif_queue_pair) == 1u << MIF_CELL_SHIFT, "cells by masking a handle");
+_Static_assert(MIF_LEAST_CELLS << (MIF_CELL_SHIFT - 1) >= 1u << 16, "no queue id makes up for it");
 #ifdef __x86_64__
 #define MIF_PAGE 4096u
 #else

@@ -298,7 +298,8 @@ static int locate(const struct mif_queue *q, const struct mif_slot *slot)
 }
 
 /* Exchanges the buffers of two slots. Between interfaces both must have mapped the memory, which is
- * so for external regions, and the buffers must have one size. Otherwise returns false. */
+ * so for external regions, and the buffers must have one size. Otherwise returns false. Buffers of
+ * external regions have no tail room. */
 static bool swap_slots(struct mif_queue *qa, uint16_t a, struct mif_queue *qb, uint16_t b)
 {
     struct mif_slot to_a = qb->slots[b], to_b = qa->slots[a];
