@@ -5,7 +5,8 @@
 # in the folder ROOT, which is made first if it is not there. ./bootstrap COMMAND --in SUITE and
 # tests/fresh call this, as root.
 #
-# What debootstrap made is kept beside ROOT for some days, in SUITE.bare.tar, for the next new root.
+# What debootstrap made is kept beside ROOT for some days, in SUITE.bare.tar, for the next new root, and
+# so are the packages that apt-get fetches, in ROOT.archives.
 #
 # INPUT is a folder of what the caller's user has: "sources", "files" to be copied into the root,
 # "folders" to be mounted there, one a line, and "environment" to be read by a shell. It is removed at
@@ -111,6 +112,8 @@ run_debootstrap() {
 # Anew in every run: the machine may have other settings by now.
 copy_settings() {
     copy_apt_settings
+    # Who loses power here makes a new root.
+    echo force-unsafe-io >"$target/etc/dpkg/dpkg.cfg.d/unsafe-io"
     {
         printf '%s\n' /etc/resolv.conf /etc/hosts
         cat "$input/files"
@@ -149,6 +152,9 @@ mount_all() {
     mount --rbind /sys "$target/sys"
     mount --rbind /dev "$target/dev"
     mount -t tmpfs tmpfs "$target/dev/shm"
+    mkdir -p "$target.archives"
+    find "$target.archives" -name '*.deb' -ctime +"$days_kept" -delete
+    mount --bind "$target.archives" "$target/var/cache/apt/archives"
     while read -r path; do
         mkdir -p "$target$path"
         mount --bind -o ro "$path" "$target$path"
