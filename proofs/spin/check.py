@@ -55,14 +55,25 @@ def _number(pattern: str, text: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def search(name: str, setting: Setting, with_trail: bool = False) -> Search:
-    """Search all that a model can do with a setting."""
+def search(
+    name: str, setting: Setting, *, with_trail: bool = False, is_long: bool = False
+) -> Search:
+    """Search all that a model can do with a setting.
+
+    A short search takes less time than a compiler needs to make it fast.
+    """
     defines = [f"-D{word}" for word in setting]
     with tempfile.TemporaryDirectory() as place:
         for file in FOLDER.glob("*.pml"):
             shutil.copy(file, place)
         _run(["spin", *defines, "-a", f"{name}.pml"], place)
-        options = ["-O1", "-w", "-DSAFETY", f"-DMEMLIM={MEMORY}", "-DVECTORSZ=2048"]
+        options = [
+            "-O1" if is_long else "-O0",
+            "-w",
+            "-DSAFETY",
+            f"-DMEMLIM={MEMORY}",
+            "-DVECTORSZ=2048",
+        ]
         _run(["gcc", *options, "-o", "pan", "pan.c"], place)
         found = Search.of(_run(["./pan", f"-m{DEPTH}", "-n"], place))
         if not found.found or not with_trail:
@@ -94,7 +105,7 @@ def check(names: list[str], full: bool, faults: bool) -> Iterator[str]:
             bad = dict(model.losses)
             if faults:
                 bad |= {(f"FAULT_{f}", *s): "a seeded fault" for f, s in model.faults.items()}
-            results = pool.map(lambda s, name=name: search(name, s), [*good, *bad])
+            results = pool.map(lambda s, name=name: search(name, s, is_long=full), [*good, *bad])
             states, problems = 0, []
             for setting, result in zip([*good, *bad], results, strict=True):
                 if setting in bad:
