@@ -25,7 +25,8 @@ PAIRS = list(itertools.product(LANGUAGES, LANGUAGES))
 VERSIONS = (256, 512)
 MODES = list(itertools.product(("polling", "interrupt"), repeat=2))
 MANY = {"v1": 1_000_000, "python": 200_000}
-FEWER = {"v1": 100_000, "v4": 100_000, "python": 20_000}  # with v4 on a side
+# With v4 on a side, and in most modes.
+FEWER = {"v1": 100_000, "v4": 100_000, "python": 20_000}
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ versions = pytest.mark.parametrize("version", VERSIONS)
 @versions
 @pytest.mark.parametrize("modes", MODES, ids="-".join)
 def test_every_packet_arrives_once_in_order_and_unchanged(launcher, pair, version, modes):
-    many = FEWER if "v4" in pair else MANY
+    many = MANY if modes == ("polling", "interrupt") and "v4" not in pair else FEWER
     packets = min(many[language] for language in pair)
     launcher.exchange(pair, packets, modes=modes, version=version)
 
@@ -90,7 +91,7 @@ def test_buffers_may_be_shorter_or_longer_than_packets(
 @pairings
 @versions
 def test_a_ring_may_have_few_slots(launcher, log2_ring_size, pair, version):
-    launcher.exchange(pair, 5_000, "-l", log2_ring_size, version=version)
+    launcher.exchange(pair, 2_000, "-l", log2_ring_size, version=version)
 
 
 def test_a_ring_may_have_a_single_slot(launcher):
