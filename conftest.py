@@ -46,7 +46,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--fuzz-seconds",
         type=int,
-        help="how long test_fuzz.py runs in all; default: a short time, see there",
+        help="how long test_fuzz.py runs each target; default: a short time, see there",
+    )
+    parser.addoption(
+        "--fuzz-runs", type=int, help="how many inputs test_fuzz.py runs with each target instead"
     )
     parser.addoption(
         "--soak-minutes",

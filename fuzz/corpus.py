@@ -3,8 +3,10 @@
 
     corpus.py add TARGET FILE...      adds inputs to the archive
     corpus.py unpack TARGET FOLDER    writes them to a folder, one file each, for libFuzzer
+    corpus.py keep TARGET FOLDER      makes the archive anew, of its inputs and those in a folder:
+                                      the smallest that together reach all code that these reach
 
-The name of an input is a hash of its contents, as in libFuzzer, so none is there twice. The same
+The name of an input is a hash of its contents, so none is there twice. The same
 inputs always make the same archive, because it is sorted, uncompressed and without times.
 """
 
@@ -12,12 +14,15 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import subprocess
+import tempfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "corpus"
-TARGETS = ("packet", "entry")
+PROGRAMS = Path(__file__).parents[1] / "build-fuzz" / "fuzz"
+TARGETS = ("packet", "entry", "differential")
 
 
 def archive_of(target: str) -> Path:
@@ -25,7 +30,7 @@ def archive_of(target: str) -> Path:
 
 
 def name_of(data: bytes) -> str:
-    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()[:16]
 
 
 def read(archive: Path) -> list[bytes]:
@@ -57,15 +62,32 @@ def unpack(archive: Path, folder: Path) -> None:
         (folder / name_of(data)).write_bytes(data)
 
 
+def keep(archive: Path, program: Path, found: Path) -> None:
+    """Replace an archive by the fewest small inputs with which a target reaches the same code."""
+    with tempfile.TemporaryDirectory() as place:
+        old, new = Path(place, "old"), Path(place, "new")
+        new.mkdir()
+        if archive.exists():
+            unpack(archive, old)
+        old.mkdir(exist_ok=True)
+        # How often code runs does not count, or there would be ten times as many.
+        options = ["-merge=1", "-use_counters=0", "-rss_limit_mb=0"]
+        command = [program, *options, new, old, found]
+        subprocess.run(command, stderr=subprocess.PIPE, check=True)
+        write(archive, [file.read_bytes() for file in new.iterdir()])
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="the initial inputs of a fuzzing target")
     commands = parser.add_subparsers(dest="command", required=True)
     adding = commands.add_parser("add", help="add inputs to the archive")
     unpacking = commands.add_parser("unpack", help="write the inputs to a folder")
-    for command in (adding, unpacking):
+    keeping = commands.add_parser("keep", help="make the archive anew, with those of a folder")
+    for command in (adding, unpacking, keeping):
         command.add_argument("target", choices=TARGETS)
     adding.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    unpacking.add_argument("folder", type=Path, metavar="FOLDER")
+    for command in (unpacking, keeping):
+        command.add_argument("folder", type=Path, metavar="FOLDER")
     return parser.parse_args()
 
 
@@ -76,6 +98,9 @@ def main() -> None:
     if arguments.command == "add":
         new = add(archive, [file.read_bytes() for file in arguments.files])
         print(f"{new} of {len(arguments.files)} inputs are new; {archive} has {len(read(archive))}")
+    elif arguments.command == "keep":
+        keep(archive, PROGRAMS / f"fuzz_{arguments.target}", arguments.folder)
+        print(f"{archive} has {len(read(archive))} inputs, {archive.stat().st_size} bytes")
     else:
         unpack(archive, arguments.folder)
 

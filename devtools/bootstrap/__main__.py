@@ -49,16 +49,12 @@ def prove(*arguments: str) -> None:
     proving.prove(*arguments)
 
 
-def fuzz(seconds: str = "600") -> None:
-    """Fuzz for that long in all."""
-    import building
+def fuzz(*arguments: str) -> None:
+    """Run the fuzzing targets."""
+    import fuzzing
 
-    if not seconds.isdigit():
-        fail(f"fuzz {seconds}: expected a number of seconds")
     _install("fuzz")
-    building.must_make(building.FUZZ)
-    options = ("-v", "-o", "faulthandler_timeout=0", f"--fuzz-seconds={seconds}")
-    become(["pytest", *options, "tests/hostile/test_fuzz.py"])
+    fuzzing.fuzz(*arguments)
 
 
 def bench(*arguments: str) -> None:

@@ -56,7 +56,7 @@ FUZZ = Build(
     Path("build-fuzz"),
     ("--buildtype=debugoptimized", "-Dfuzz=true"),
     CLANG,
-    ("fuzz_packet", "fuzz_entry"),
+    ("fuzz_packet", "fuzz_entry", "fuzz_differential"),
 )
 AARCH64 = Build(
     Path("build-aarch64"),

@@ -187,9 +187,14 @@ static void add_queue(struct testbed *bed, enum mif_direction direction)
     bed->held_count[direction] = 0;
 }
 
-void testbed_connect(struct testbed *bed)
+void testbed_use(const struct testbed *bed)
 {
     vectors_wanted = bed->shape.vectors;
+}
+
+void testbed_connect(struct testbed *bed)
+{
+    testbed_use(bed);
     bed->moved = false;
     TESTBED_CHECK(mif_connection_open(&bed->handle, NULL, NULL, NULL) == MIF_ERR_SUCCESS);
     if (bed->shape.max_packet > 0)
@@ -261,15 +266,18 @@ static bool lies_in_its_slots(const struct testbed *bed, enum mif_direction dire
     return slot + slots <= testbed_slots(bed) && lies_in(&own, data, length);
 }
 
-/* The sum is of no use but to read. */
+/* Reads the ends of a buffer, and writes the same there. */
 static void touch(uint8_t *data, uint64_t length, bool write)
 {
-    static volatile uint8_t sum;
+    static volatile uint8_t sum; /* of no use but to read */
     if (length == 0)
         return;
-    sum = (uint8_t)(sum + data[0] + data[length - 1]);
-    if (write)
-        data[0] = data[length - 1] = 0xDB;
+    volatile uint8_t *first = data, *last = data + length - 1;
+    sum = (uint8_t)(sum + *first + *last);
+    if (write) {
+        *first = *first;
+        *last = *last;
+    }
 }
 
 static uint32_t room_of(const memif_buffer_t *entry)
@@ -430,6 +438,16 @@ static void set_length(memif_buffer_t *entry, uint32_t length)
 #endif
 }
 
+static int send(struct testbed *bed, memif_buffer_t *bufs, uint32_t count, uint16_t *sent)
+{
+    *sent = 0;
+    int err = mif_call(bed->handle, 0, MIF_TX, MIF_CALL_TX, 0, bufs, (uint16_t)count, sent);
+    TESTBED_CHECK(*sent <= count);
+    check_counters(bed->queue[MIF_TX]);
+    let_go(bed, MIF_TX, *sent);
+    return err;
+}
+
 int testbed_send(struct testbed *bed, uint32_t count, uint32_t length, uint16_t *sent)
 {
     uint32_t held = bed->held_count[MIF_TX];
@@ -439,12 +457,15 @@ int testbed_send(struct testbed *bed, uint32_t count, uint32_t length, uint16_t 
     memcpy(bufs, bed->held[MIF_TX], count * sizeof(*bufs));
     for (uint32_t i = 0; i < count; i++)
         set_length(&bufs[i], length);
-    *sent = 0;
-    int err = mif_call(bed->handle, 0, MIF_TX, MIF_CALL_TX, 0, bufs, (uint16_t)count, sent);
-    TESTBED_CHECK(*sent <= count);
-    check_counters(bed->queue[MIF_TX]);
-    let_go(bed, MIF_TX, *sent);
-    return err;
+    return send(bed, bufs, count, sent);
+}
+
+int testbed_send_these(struct testbed *bed, const memif_buffer_t *these, uint32_t count,
+                       uint16_t *sent)
+{
+    memif_buffer_t *bufs = entries(count);
+    memcpy(bufs, these, count * sizeof(*bufs));
+    return send(bed, bufs, count, sent);
 }
 
 #ifdef TESTBED_ENTRY_FACE

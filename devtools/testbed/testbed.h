@@ -82,6 +82,8 @@ void testbed_close(struct testbed *bed);
 /* A new connection over the same memory, laid out as an honest peer does. */
 void testbed_connect(struct testbed *bed);
 void testbed_disconnect(struct testbed *bed);
+/* With several testbeds, before the next call: the processor is as this one's shape says. */
+void testbed_use(const struct testbed *bed);
 /* What the data path found wrong with the peer, or NULL. */
 const char *testbed_fault(const struct testbed *bed);
 
@@ -91,6 +93,9 @@ int testbed_give_back(struct testbed *bed, uint32_t count, uint32_t headroom);
 int testbed_reserve(struct testbed *bed, uint32_t count, uint32_t size, uint16_t *entries);
 /* The oldest that are held, `length` bytes each, or what fits. */
 int testbed_send(struct testbed *bed, uint32_t count, uint32_t length, uint16_t *sent);
+/* The same with entries as the program has changed them. */
+int testbed_send_these(struct testbed *bed, const memif_buffer_t *these, uint32_t count,
+                       uint16_t *sent);
 
 #ifdef TESTBED_ENTRY_FACE
 /* After buffers were moved or let go: sees anew what is held. */

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import corpus
+import faults
 import pytest
 
 FUZZ = Path(__file__).parents[2] / "fuzz"
@@ -55,3 +56,9 @@ def test_the_command_adds_files(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert result.stdout.startswith("1 of 1 inputs are new")
     assert corpus.read(tmp_path / "corpus" / "entry.zip") == [b"found"]
+
+
+@pytest.mark.parametrize("name", faults.FAULTS)
+def test_a_fault_to_be_found_changes_a_file(name):
+    fault = faults.FAULTS[name]
+    assert fault.text in (faults.NATIVE / fault.file).read_text()
