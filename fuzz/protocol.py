@@ -9,9 +9,17 @@ options say.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections import Counter
 from types import SimpleNamespace
+
+if __name__ == "__main__":
+    # What is instrumented guides the fuzzer: the package, before it is imported.
+    import atheris
+
+    with atheris.instrument_imports(include=["libmemif_py"]):
+        importlib.import_module("libmemif_py.control.handshake")
 
 from libmemif_py.control import actions, handshake, wire
 from libmemif_py.control.actions import HandshakeMisuse, ProtocolError
@@ -39,9 +47,49 @@ class _Input:
         return int.from_bytes(self.take(count), "little")
 
 
-def _datagram(source: _Input) -> tuple[bytes, int]:
+def _expected(machine: MasterHandshake | SlaveHandshake, terms: SimpleNamespace) -> wire.Message:
+    """The message with which an honest peer goes on."""
+    if isinstance(machine, SlaveHandshake):
+        return {
+            handshake.WAIT_HELLO: wire.Hello(b"app", *_VERSIONS, 255, 255, 255, 14),
+            handshake.INIT_SENT: wire.Ack(),
+            handshake.OFFERING: wire.Ack(),
+            handshake.CONNECT_SENT: wire.Connected(b"if"),
+        }.get(machine.state, wire.Disconnect(0, b"over"))
+    if machine.state == handshake.HELLO_SENT:
+        return wire.Init(terms.max_version, 0, terms.mode, terms.secret, b"app")
+    if machine.state != handshake.ADDING:
+        return wire.Disconnect(0, b"over")
+    if not machine.regions:
+        return wire.AddRegion(0, 4096)
+    for s2m, rings, wanted in (
+        (True, machine.s2m, terms.num_s2m_rings),
+        (False, machine.m2s, terms.num_m2s_rings),
+    ):
+        if len(rings) < wanted:
+            return wire.AddRing(s2m, len(rings), 0, 0, 10, 0)
+    return wire.Connect(b"if")
+
+
+def _expected_datagram(
+    source: _Input, machine: MasterHandshake | SlaveHandshake, terms: SimpleNamespace
+) -> tuple[bytes, int]:
+    """What an honest peer sends, but maybe one byte of it."""
+    expected = _expected(machine, terms)
+    message = bytearray(wire.encode(expected, machine.version or wire.VERSION_2))
+    odd = source.number()
+    if odd >= wire.MESSAGE_SIZE:
+        message[odd % wire.MESSAGE_SIZE] = source.number()
+    return bytes(message), int(isinstance(expected, wire.AddRegion | wire.AddRing))
+
+
+def _datagram(
+    source: _Input, machine: MasterHandshake | SlaveHandshake, terms: SimpleNamespace
+) -> tuple[bytes, int]:
     """A message of any type with a few odd bytes, or any bytes; and its number of descriptors."""
     shape = source.number()
+    if shape & 32:
+        return _expected_datagram(source, machine, terms)
     fds = (0, 0, 1, 2)[shape & 3]
     if shape & 4:
         return source.take(source.number(2) % 300), fds
@@ -138,8 +186,8 @@ def _round_trip(data: bytes, version: int) -> None:
     _require(wire.decode(wire.encode(message, version), version) == message, "round trip")
 
 
-def run(data: bytes) -> str:
-    """Run one input. Returns the last state of the machine."""
+def run(data: bytes) -> list[str]:
+    """Run one input. Returns the states of the machine after each message."""
     source = _Input(data)
     terms = _terms(source)
     is_master = source.number() & 1
@@ -151,30 +199,29 @@ def run(data: bytes) -> str:
     shell = _Shell(machine, source)
     if is_master:
         shell.perform(machine.start())
-    number = 0
+    states = [machine.state]
     while source and machine.state != handshake.CLOSED:
-        datagram, count = _datagram(source)
-        for version in _VERSIONS:
-            _round_trip(datagram, version)
-        shell.receive(datagram, [(number, i) for i in range(count)])
-        number += 1
+        datagram, count = _datagram(source, machine, terms)
+        _round_trip(datagram, wire.VERSION_2)
+        if datagram[:1] == bytes([wire.AddRing.type_number]):  # the others are always the same
+            _round_trip(datagram, wire.VERSION_1)
+        shell.receive(datagram, [(len(states), i) for i in range(count)])
+        states.append(machine.state)
     if machine.state == handshake.CLOSED:
         try:
             machine.receive(bytes(wire.MESSAGE_SIZE), [])
         except HandshakeMisuse:
-            return machine.state
+            return states
         raise AssertionError("a closed machine takes messages")
-    return machine.state
+    return states
 
 
 def main() -> None:
     """Run under atheris; the arguments are those of libFuzzer."""
-    import atheris
 
     def one(data: bytes) -> None:
         run(data)
 
-    atheris.instrument_all()
     atheris.Setup(sys.argv, one)
     atheris.Fuzz()
 
