@@ -52,6 +52,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fuzz-runs", type=int, help="how many inputs test_fuzz.py runs with each target instead"
     )
     parser.addoption(
+        "--fuzz-fast",
+        action="store_true",
+        help="test_fuzz.py is guided by which code runs, not by how often: at least twice as fast",
+    )
+    parser.addoption(
         "--soak-minutes",
         type=float,
         default=60.0,

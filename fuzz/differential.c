@@ -52,7 +52,7 @@ static bool is_equal(const struct fuzz_note *a, const struct fuzz_note *b)
 {
     if (a == NULL || b == NULL)
         return a == b;
-    return strcmp(a->name, b->name) == 0 && a->value == b->value &&
+    return (a->name == b->name || strcmp(a->name, b->name) == 0) && a->value == b->value &&
            (a->bytes == NULL || memcmp(a->bytes, b->bytes, a->value) == 0);
 }
 

@@ -121,7 +121,13 @@ def _find(program: Path, folder: Path, runs: int) -> str:
     begin = folder / "begin"
     for target in corpus.TARGETS:
         corpus.unpack(corpus.archive_of(target), begin)
-    options = ["-seed=1", f"-runs={runs}", "-max_len=600", f"-artifact_prefix={folder}/"]
+    options = [
+        "-seed=1",
+        "-use_counters=0",
+        f"-runs={runs}",
+        "-max_len=600",
+        f"-artifact_prefix={folder}/",
+    ]
     result = subprocess.run(
         [program, *options, begin], capture_output=True, text=True, errors="replace", check=False
     )

@@ -53,7 +53,6 @@ def fuzz(*arguments: str) -> None:
     """Run the fuzzing targets."""
     import fuzzing
 
-    _install("fuzz")
     fuzzing.fuzz(*arguments)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 
 import building
+import environment
 from console import become
 from environment import VENV
 
@@ -22,6 +23,8 @@ TESTS = {
 def fuzz(*arguments: str) -> None:
     """Run all targets one after another, or one; or find seeded faults."""
     args = _parse(arguments)
+    environment.prepare("fuzz")
+    building.must_install()
     building.must_make(building.FUZZ)
     if args.faults:
         become([VENV / "bin" / "python", "fuzz/faults.py"])
@@ -32,8 +35,9 @@ def fuzz(*arguments: str) -> None:
     option = f"--fuzz-seconds={args.seconds // len(targets)}"
     if args.runs is not None:
         option = f"--fuzz-runs={args.runs}"
+    options = [option, *(["--fuzz-fast"] if args.fast else [])]
     tests = [f"{FILE}::{TESTS[target]}" for target in targets]
-    become(["pytest", "-v", "-o", "faulthandler_timeout=0", option, *tests])
+    become(["pytest", "-v", "-o", "faulthandler_timeout=0", *options, *tests])
 
 
 def _parse(arguments: tuple[str, ...]) -> argparse.Namespace:
@@ -41,6 +45,11 @@ def _parse(arguments: tuple[str, ...]) -> argparse.Namespace:
     parser.add_argument("seconds", nargs="?", type=int, default=600, help="in all; default 600")
     parser.add_argument("--runs", type=int, metavar="N", help="inputs for each target instead")
     parser.add_argument("--only", choices=TESTS, help="one target")
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="be guided by which code runs, not by how often: at least twice as fast",
+    )
     parser.add_argument(
         "--keep",
         choices=[target for target in TESTS if target != "protocol"],
