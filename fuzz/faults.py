@@ -58,9 +58,6 @@ FAULTS = {
     "vectors do not count bytes": Fault(
         "datapath/fast_path_vectors.h", "sum = mif_vec_add(sum, length);", ""
     ),
-    "vectors give back entries in any order": Fault(
-        "datapath/packet_fast_path.h", "mif_vec_any(misplaced(heads, slots))", "false"
-    ),
     "vectors reserve an empty buffer": Fault(
         "datapath/fast_path_vectors.h", "mif_vec_all(size > 0 ? size : 1)", "mif_vec_all(size)"
     ),

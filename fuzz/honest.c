@@ -86,9 +86,23 @@ void fuzz_note_entries(const struct fuzz_variant *variant, enum mif_direction di
 
 /* ---- the peer sends ---- */
 
+/* The index that we have published says what we have given back. */
+static void check_published(const struct testbed *bed)
+{
+    uint64_t done = bed->queue[MIF_RX]->done;
+    uint32_t index = (uint32_t)done, slots = testbed_slots(bed);
+    if (testbed_is_256(bed))
+        index &= slots - 1;
+    else if (testbed_is_slave(bed))
+        index += slots;
+    fuzz_must(atomic_load(testbed_our_index(bed, MIF_RX)) == (uint16_t)index,
+              "what is given back is published");
+}
+
 /* Slots that the peer can fill. Version 512 has one more than 256, which is left alone. */
 static uint32_t room_to_us(const struct fuzz_variant *variant)
 {
+    check_published(&variant->bed);
     uint32_t room = testbed_peer_room(&variant->bed, MIF_RX);
     return testbed_is_256(&variant->bed) || room == 0 ? room : room - 1;
 }
