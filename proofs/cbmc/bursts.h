@@ -171,23 +171,6 @@ uint64_t model_burst_hash(const memif_buffer_t *bufs, uint32_t count)
     return hash;
 }
 
-/* What prove_rx_rest shows of take_packets, for the loop around it. */
-static enum mif_step model_take_packets(struct mif_queue *q, memif_buffer_t *bufs, uint32_t count,
-                                        uint32_t *n, enum mif_kind kind)
-{
-    enum mif_step step;
-    uint64_t taken;
-    uint32_t packets;
-    (void)kind;
-    check_rest(q, *n, bufs, count);
-    __CPROVER_assume(taken <= q->limit - q->next && packets <= taken && packets <= count - *n);
-    q->next += taken;
-    *n += packets;
-    __CPROVER_assume(mif_invariant(q));
-    __CPROVER_assume(step >= MIF_STEP_OK && step <= MIF_STEP_NOMEM);
-    return step;
-}
-
 /* ---- receive ---- */
 
 static void check_received(uint16_t got, uint32_t already)
@@ -212,29 +195,6 @@ void prove_rx(void)
     begin();
     (void)BURST(rx_burst)(&model_queue, 0, model_array, model_count, &got);
     check_received(got, 0);
-    check_end();
-}
-
-void prove_rx_rest(void)
-{
-    uint16_t got;
-    uint32_t n;
-    begin();
-    __CPROVER_assume(n <= model_count);
-    (void)rx_rest(&model_queue, n, model_array, model_count, &got);
-    check_received(got, n);
-    check_end();
-}
-
-/* What rx_interrupt is, with the part inside its loop as shown by prove_rx_rest. */
-void prove_rx_interrupt(void)
-{
-    uint16_t got;
-    begin();
-    (void)mif_rx_interrupt(&model_queue, model_array, model_count, &got, model_take_packets,
-                           MODEL_KIND);
-    __CPROVER_assert(got <= model_count, "no more packets than were asked for");
-    __CPROVER_assert(model_published == 0, "nothing is given back by receiving");
     check_end();
 }
 
@@ -315,9 +275,9 @@ void prove_reserve(void)
     check_reserved(entries, 0, got);
 }
 
-/* With refused entries the burst gives them up and begins again, once, with none refused. So it
- * begins here; prove_take_back shows the giving up. */
-void prove_reserve_rest(void)
+/* alloc_rest in one piece. With refused entries it gives them up and begins again, once, with none
+ * refused. So it begins here; prove_take_back shows the giving up. */
+void prove_reserve_whole(void)
 {
     uint16_t got;
     uint32_t n, entries = begin_to_reserve();
@@ -346,17 +306,6 @@ void prove_tx(void)
     begin();
     make_entries();
     (void)BURST(tx_burst)(&model_queue, 0, model_array, model_count, &sent);
-    check_sent(sent);
-}
-
-void prove_tx_rest(void)
-{
-    uint16_t sent;
-    uint32_t n;
-    begin();
-    make_entries();
-    __CPROVER_assume(n <= model_count);
-    (void)tx_rest(&model_queue, n, model_array, model_count, &sent);
     check_sent(sent);
 }
 

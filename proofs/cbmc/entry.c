@@ -8,3 +8,5 @@
 #include "datapath/chain.c"
 
 #include "bursts.h"
+#include "loops.h"
+#include "steps.h"

@@ -113,8 +113,9 @@ static bool chain_is_right(const struct mif_queue *q, uint64_t first, const stru
         return !CHAINS_OF_ENTRIES;
     if (chain->length > bytes_of_slots(q, first, chain->count) || chain->count < 2)
         return false;
-    if (CHAINS_OF_ENTRIES)
-        return chain->bounce != NULL && chain->length > q->buffer_size;
+    if (CHAINS_OF_ENTRIES) /* it has fewer entries than slots */
+        return chain->bounce != NULL && chain->length > 0 &&
+               chain->length <= (uint64_t)(chain->count - 1) * q->buffer_size;
     const struct mif_slot *own = &q->slots[first & q->mask];
     return chain->bounce != NULL || lies_in(q, mif_slot_region(own), own->data, chain->length);
 }

@@ -7,3 +7,5 @@
 #include "datapath/chain.c"
 
 #include "bursts.h"
+#include "loops.h"
+#include "steps.h"

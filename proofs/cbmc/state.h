@@ -46,14 +46,11 @@ static void make_slots(void)
     }
 }
 
-static void make_queue(void)
+/* A queue that is set up, with otherwise any values. */
+static void set_up_queue(void)
 {
     struct mif_queue any;
     struct mif_order order;
-    uint32_t cached;
-    bool is_array;
-    make_regions();
-    make_slots();
     model_queue = any;
     model_order = order;
     model_order.spare = NULL; /* only the stubs would use it */
@@ -68,19 +65,33 @@ static void make_queue(void)
     bool own_head = MODEL_IS_256 ? !MODEL_IS_RX : MODEL_IS_SLAVE;
     model_queue.own_index = own_head ? &model_ring.head : &model_ring.tail;
     model_queue.peer_index = own_head ? &model_ring.tail : &model_ring.head;
-    model_queue.cache.base = model_connection.regions[cached & 1].base;
-    model_queue.buffers.data = MODEL_IS_SLAVE && is_array ? model_slots[0].data : NULL;
     /* Of the programs' interfaces; the control plane refuses 0. */
     __CPROVER_assume(model_queue.buffer_size > 0 && model_queue.buffer_size <= UINT16_MAX);
     /* Counters of a sender begin at 0, are compared, and never get so far. */
     __CPROVER_assume(MODEL_IS_RX || model_queue.limit <= (uint64_t)1 << 62);
     __CPROVER_assume(MODEL_IS_RX || model_queue.done <= model_queue.limit);
-    __CPROVER_assume(mif_invariant(&model_queue));
+}
+
+static void begin_burst(void)
+{
     mif_quiet_flags = MIF_RING_MASK_INT | MIF_RING_FENCED | MIF_RING_TELLS_ROOM;
     mif_debug_on = true;
     model_published = 0;
     model_faulted = false;
     model_before = model_queue;
+}
+
+static void make_queue(void)
+{
+    uint32_t cached;
+    bool is_array;
+    make_regions();
+    make_slots();
+    set_up_queue();
+    model_queue.cache.base = model_connection.regions[cached & 1].base;
+    model_queue.buffers.data = MODEL_IS_SLAVE && is_array ? model_slots[0].data : NULL;
+    __CPROVER_assume(mif_invariant(&model_queue));
+    begin_burst();
 }
 
 #include "unchecked_end.h"

@@ -12,7 +12,7 @@ from collections import Counter
 
 import pytest
 from cbmc import faults
-from cbmc.proof import HERE, ROOT, SHORT, SHOWN, every_proof
+from cbmc.proof import ALL, HERE, ROOT, SHORT, SHOWN, every_proof
 
 CHECK = HERE / "check.py"
 MACROS = re.compile(r"^MIF_(?:RX_)?INSTANCES(?:\((\w+)\))?$", re.M)
@@ -37,6 +37,13 @@ def test_a_fault_in_the_sources_is_found():
 
 def test_the_short_proofs_are_some_of_all():
     assert set(SHORT) < set(SHOWN) <= set(every_proof())
+
+
+def test_each_function_that_a_stub_stands_for_has_a_proof():
+    of_steps = [proof for proof in every_proof() if proof.face in ("packet", "entry")]
+    for proof in of_steps:
+        for name in proof.steps():
+            assert re.sub("^mif_(chain_)?", "", name) in ALL[proof.face], name
 
 
 @pytest.mark.parametrize("fault", faults.FAULTS, ids=lambda fault: fault.name)

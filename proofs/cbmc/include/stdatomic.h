@@ -50,6 +50,17 @@ void model_stored(const volatile void *at, uint64_t value);
         }                                                                                          \
     } while (0)
 
+#define atomic_compare_exchange_strong(at, expected, value)                                        \
+    ({                                                                                             \
+        __typeof__(*(at)) model_was = atomic_load(at);                                             \
+        bool model_same = model_was == *(expected);                                                \
+        if (model_same)                                                                            \
+            atomic_store(at, value);                                                               \
+        else                                                                                       \
+            *(expected) = model_was;                                                               \
+        model_same;                                                                                \
+    })
+
 #define atomic_load(at) atomic_load_explicit(at, memory_order_seq_cst)
 #define atomic_store(at, value) atomic_store_explicit(at, value, memory_order_seq_cst)
 #define atomic_thread_fence(order) ((void)0)
