@@ -49,6 +49,14 @@ def prove(*arguments: str) -> None:
     proving.prove(*arguments)
 
 
+def mutate(*arguments: str) -> None:
+    """Change the data path in one place at a time, and tell which changes no test notices."""
+    import environment
+
+    environment.prepare("mutate")
+    become([VENV_PYTHON, "devtools/mutation/data_path/mutate.py", *arguments])
+
+
 def fuzz(*arguments: str) -> None:
     """Run the fuzzing targets."""
     import fuzzing
@@ -151,6 +159,7 @@ COMMANDS = {
     "two-hosts": two_hosts,
     "test": test,
     "prove": prove,
+    "mutate": mutate,
     "fuzz": fuzz,
     "bench": bench,
     "soak": soak,

@@ -17,7 +17,8 @@ VENV = ROOT / ".venv"
 # Dependency groups of pyproject.toml, by what is prepared.
 GROUPS = {
     "demo": [],
-    "test": ["lint", "test", "wheels"],
+    "test": ["lint", "test", "wheels", "mutation"],
+    "mutate": ["mutation"],
     "fuzz": ["test", "fuzz"],
     "bench": ["bench"],
     "docs": ["docs"],

@@ -44,6 +44,7 @@ def test_help_tells_of_every_command():
     expected = {"demo", "two-hosts", "test", "fuzz", "bench", "soak", "docs", "deb", "abi"} | {
         "wheels",
         "prove",
+        "mutate",
     }
     assert set(commands) == set(described) == expected
 

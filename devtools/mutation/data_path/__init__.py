@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mutants of the data path in C."""
