@@ -68,7 +68,7 @@ class Campaign:
             for done, _ in enumerate(
                 pool.map(lambda m: self._try(m, known, limits.budget), left), 1
             ):
-                if done % 100 == 0:
+                if done % 50 == 0:
                     print(f"{stage}: {done} of {len(left)}", flush=True)
                     self.keep()
         self.keep()

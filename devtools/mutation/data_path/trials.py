@@ -12,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_path.scratch import REACHED, ROOT
@@ -106,11 +107,12 @@ class Survey:
 
     seconds: Mapping[Test, float]
     reached: Mapping[Test, frozenset[int]]
+    noticed: Counter[Test] = field(default_factory=Counter)
 
     def reaching(self, mutant: int) -> list[Test]:
-        """Those that reach a mutant, the quickest first."""
+        """Those that reach a mutant; first the quick ones, and those that have noticed many."""
         tests = [test for test, numbers in self.reached.items() if mutant in numbers]
-        return sorted(tests, key=lambda test: self.seconds[test])
+        return sorted(tests, key=lambda test: self.seconds[test] / (1 + self.noticed[test]))
 
     def noticed_by(self, mutant: int, budget: float) -> Test | None:
         """Return the first test that fails with a mutant; without those beyond the budget."""
@@ -119,6 +121,7 @@ class Survey:
             if budget < 0:
                 break
             if not run(test, mutant, 0.3 + 5 * self.seconds[test]).passed:
+                self.noticed[test] += 1
                 return test
         return None
 
