@@ -364,8 +364,7 @@ int testbed_give_back(struct testbed *bed, uint32_t count, uint32_t headroom)
 {
     uint32_t held = bed->held_count[MIF_RX];
     uint16_t done = 0;
-    if (count > held)
-        count = held;
+    count = count < held ? count : held;
     memif_buffer_t *bufs = entries(count);
     memcpy(bufs, bed->held[MIF_RX], count * sizeof(*bufs));
 #ifdef TESTBED_ENTRY_FACE
@@ -375,6 +374,8 @@ int testbed_give_back(struct testbed *bed, uint32_t count, uint32_t headroom)
 #else
     (void)headroom;
     int err = mif_call(bed->handle, 0, MIF_RX, MIF_CALL_GIVE_BACK, 0, bufs, (uint16_t)count, &done);
+    for (uint32_t i = 0; i < done; i++)
+        TESTBED_CHECK(bufs[i].data == NULL);
 #endif
     check_counters(bed->queue[MIF_RX]);
     let_go(bed, MIF_RX, done);
@@ -451,8 +452,7 @@ static int send(struct testbed *bed, memif_buffer_t *bufs, uint32_t count, uint1
 int testbed_send(struct testbed *bed, uint32_t count, uint32_t length, uint16_t *sent)
 {
     uint32_t held = bed->held_count[MIF_TX];
-    if (count > held)
-        count = held;
+    count = count < held ? count : held;
     memif_buffer_t *bufs = entries(count);
     memcpy(bufs, bed->held[MIF_TX], count * sizeof(*bufs));
     for (uint32_t i = 0; i < count; i++)
