@@ -277,6 +277,76 @@ MEMIF_TEST_LOOP(each_packet_is_sent_from_its_slot, 0, WAYS *MODES)
     testbed_close(&bed);
 }
 
+/* The entry of a slot, made up: the program does not hold it. */
+static memif_buffer_t made_up(const struct testbed *bed, enum mif_direction direction,
+                              uint32_t slot)
+{
+    struct testbed_desc desc = direction == MIF_TX ? offered(bed, slot) : told(bed, MIF_RX, slot);
+
+    return (memif_buffer_t){
+        .desc_index = (uint16_t)slot,
+        .data = place_of(bed, &desc),
+#ifdef TESTBED_ENTRY_FACE
+        .queue = bed->queue[direction],
+        .len = 1,
+#else
+        .buffer_len = desc.length,
+        .data_len = 1,
+#endif
+    };
+}
+
+enum { NOT_HELD = 8 };
+static const uint16_t held_counts[] = {0, 1, 4, 7};
+
+MEMIF_TEST_LOOP(nothing_is_sent_that_is_not_reserved, 0, 4 * WAYS * MODES)
+{
+    memif_buffer_t bufs[NOT_HELD];
+    uint16_t held = held_counts[_i / (WAYS * MODES)], n;
+    struct testbed bed;
+
+    if (!open_honest(&bed, _i % WAYS, _i / WAYS % MODES))
+        return;
+    for (uint32_t i = 0; i < RING && !testbed_is_slave(&bed); i++) {
+        struct testbed_desc desc = told(&bed, MIF_TX, i);
+        testbed_peer_write(&bed, MIF_TX, i, &desc);
+    }
+    if (held > 0)
+        reserve(&bed, held, 0);
+    for (uint32_t i = 0; i < NOT_HELD; i++)
+        bufs[i] = made_up(&bed, MIF_TX, i);
+    ck_assert_int_eq(
+        mif_call(bed.handle, 0, MIF_TX, MIF_CALL_TX, 0, bufs, held == 0 ? 1 : NOT_HELD, &n),
+        MIF_FACE_ERROR(MIF_ERR_INVAL_ARG));
+    ck_assert_uint_eq(n, held);
+    expect_index(&bed, MIF_TX, held);
+    testbed_close(&bed);
+}
+
+MEMIF_TEST_LOOP(nothing_is_given_back_that_is_not_held, 0, 4 * WAYS * MODES)
+{
+    memif_buffer_t bufs[NOT_HELD];
+    uint16_t held = held_counts[_i / (WAYS * MODES)], n = 0;
+    struct testbed bed;
+
+    if (!open_honest(&bed, _i % WAYS, _i / WAYS % MODES))
+        return;
+    peer_sends(&bed, held);
+    receive(&bed, NOT_HELD, held, false);
+    for (uint32_t i = 0; i < NOT_HELD; i++)
+        bufs[i] = made_up(&bed, MIF_RX, i);
+    int err =
+        mif_call(bed.handle, 0, MIF_RX, MIF_CALL_GIVE_BACK, 0, bufs, held == 0 ? 1 : NOT_HELD, &n);
+#ifdef TESTBED_ENTRY_FACE
+    ck_assert_int_eq(err, MEMIF_ERR_SUCCESS); /* a count is all that this call looks at */
+#else
+    ck_assert_int_eq(err, MIF_FACE_ERROR(MIF_ERR_INVAL_ARG));
+    ck_assert_uint_eq(n, held);
+#endif
+    expect_index(&bed, MIF_RX, held);
+    testbed_close(&bed);
+}
+
 #ifndef TESTBED_ENTRY_FACE
 /* A packet that says it is longer than its buffer is cut. */
 MEMIF_TEST_LOOP(no_more_is_sent_than_the_buffer_holds, 0, WAYS *MODES)
