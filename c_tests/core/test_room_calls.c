@@ -6,6 +6,7 @@
  */
 
 #include <dirent.h>
+#include <errno.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -124,6 +125,7 @@ MEMIF_TEST_LOOP(all_of_a_ring_can_be_watched_for_and_no_more, 0, WAYS)
     open_way(_i);
     ck_assert_int_eq(watch_for(capacity - SENT, fd), MIF_ERR_SUCCESS);
     ck_assert_int_eq(watch_for(capacity + 1, fd), MIF_ERR_INVAL_ARG);
+    ck_assert_int_eq(watch_for(capacity, -1), mif_error_from_errno(EBADF));
     ck_assert_int_eq(watch_for(capacity, fd), MIF_ERR_AGAIN);
     expect_nobody_inside();
     wait_until_left(before);
