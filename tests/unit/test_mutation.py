@@ -2,11 +2,14 @@
 """What `./bootstrap mutate` makes of a C source, and that a mutant of it is noticed."""
 
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
-from data_path.record import Record
+from data_path.record import FILE, Record
 from data_path.schemata import rewrite
+from data_path.scratch import all_mutants
+from spin.models import MODELS
 
 HEADER = Path(__file__).parents[2] / "devtools" / "mutation" / "mutant.h"
 SOURCE = b"""
@@ -92,3 +95,12 @@ def test_the_record_explains_the_mutants_of_a_place_and_no_others():
     explained = [(m.place.text, m.change) for m in mutants if record.why(m)]
     assert explained == [("i < most", "true")]
     assert record.stale(mutants) == ["sum.c: gone: x -> true"]
+
+
+def test_the_record_of_the_data_path_fits_its_sources_and_the_models():
+    assert Record(FILE.read_text()).stale(all_mutants()) == []
+    named = {
+        entry["model"] for entry in tomllib.loads(FILE.read_text())["mutant"] if "model" in entry
+    }
+    faults = {f"{name}: {fault}" for name, model in MODELS.items() for fault in model.faults}
+    assert named <= faults

@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from data_path.places import Mutant
@@ -43,6 +44,21 @@ def mutated_files() -> list[str]:
     return [name for name in names if name not in LEFT_OUT] + ["python/pause.c"]
 
 
+def all_mutants() -> list[Mutant]:
+    """Find the mutants of all files."""
+    return [mutant for _, _, found in _rewritten() for mutant in found]
+
+
+def _rewritten() -> Iterator[tuple[Path, bytes, list[Mutant]]]:
+    """Each file with its mutated source and its mutants."""
+    for index, name in enumerate(mutated_files(), 1):
+        path = Path(NATIVE, name)
+        content, found = rewrite(name, (ROOT / path).read_bytes(), index * STEP)
+        if len(found) > STEP:
+            raise ValueError(f"{name} has {len(found)} mutants, more than {STEP}")
+        yield path, content, found
+
+
 def write_sources() -> list[Mutant]:
     """Bring the copy up to date; returns all mutants."""
     mutants: list[Mutant] = []
@@ -53,11 +69,8 @@ def write_sources() -> list[Mutant]:
                 new[path.relative_to(ROOT)] = path.read_bytes()
     for name in ("meson.build", "meson.options", "CHANGELOG.md", "README.md", "LICENSE"):
         new[Path(name)] = (ROOT / name).read_bytes()
-    for index, name in enumerate(mutated_files(), 1):
-        path = Path(NATIVE, name)
-        new[path], found = rewrite(name, new[path], index * STEP)
-        if len(found) > STEP:
-            raise ValueError(f"{name} has {len(found)} mutants, more than {STEP}")
+    for path, content, found in _rewritten():
+        new[path] = content
         mutants += found
     new[Path("c_tests/hostile/meson.build")] += _REPLAYS.encode()
     for path, content in new.items():
