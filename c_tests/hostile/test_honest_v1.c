@@ -296,6 +296,52 @@ static memif_buffer_t made_up(const struct testbed *bed, enum mif_direction dire
     };
 }
 
+#ifdef TESTBED_ENTRY_FACE
+static void change(memif_buffer_t *entry, int what)
+{
+    switch (what) {
+    case 0:
+        entry->desc_index++;
+        break;
+    case 1:
+        entry->queue = NULL;
+        break;
+    case 2:
+        entry->data = (uint8_t *)entry->data - 1;
+        break;
+    case 3:
+        entry->data = (uint8_t *)entry->data + TESTBED_TAILROOM + 1;
+        break;
+    default:
+        entry->len++;
+        break;
+    }
+}
+
+/* They are as long as their buffers, so that a byte more lies behind one. */
+MEMIF_TEST_LOOP(an_entry_that_was_changed_ends_the_burst, 0, WAYS *MODES)
+{
+    enum { CHANGES = 5, COUNT = 9 };
+    static const uint32_t at[] = {0, 2, 4, 8};
+    struct testbed bed;
+    uint16_t n;
+
+    for (int i = 0; i < CHANGES * 4; i++) {
+        if (!open_honest(&bed, _i % WAYS, _i / WAYS))
+            return;
+        uint32_t wrong = at[i / CHANGES], count = i % 2 == 0 ? COUNT : wrong + 1;
+        ck_assert_int_eq(testbed_reserve(&bed, count, 0, &n), MEMIF_ERR_SUCCESS);
+        change(&bed.held[MIF_TX][wrong], i % CHANGES);
+        ck_assert_int_eq(
+            mif_call(bed.handle, 0, MIF_TX, MIF_CALL_TX, 0, bed.held[MIF_TX], (uint16_t)count, &n),
+            MEMIF_ERR_INVAL_ARG);
+        ck_assert_uint_eq(n, wrong);
+        expect_index(&bed, MIF_TX, wrong);
+        testbed_close(&bed);
+    }
+}
+#endif
+
 enum { NOT_HELD = 8 };
 static const uint16_t held_counts[] = {0, 1, 4, 7};
 
