@@ -57,6 +57,20 @@ def mutate(*arguments: str) -> None:
     become([VENV_PYTHON, "devtools/mutation/data_path/mutate.py", *arguments])
 
 
+def coverage(*arguments: str) -> None:
+    """Tell which branches the tests take."""
+    import covering
+
+    covering.coverage(*arguments)
+
+
+def coverage_in_copy(*arguments: str) -> None:
+    """Do it, in the copy of the sources that is measured."""
+    import covering
+
+    covering.coverage_in_copy(*arguments)
+
+
 def fuzz(*arguments: str) -> None:
     """Run the fuzzing targets."""
     import fuzzing
@@ -160,6 +174,8 @@ COMMANDS = {
     "test": test,
     "prove": prove,
     "mutate": mutate,
+    "coverage": coverage,
+    "coverage-in-copy": coverage_in_copy,
     "fuzz": fuzz,
     "bench": bench,
     "soak": soak,

@@ -71,6 +71,15 @@ AARCH64_WITH_CLANG = replace(
     folder=Path("build-aarch64-clang"),
     cross_files=("aarch64.ini", "aarch64-clang.ini"),
 )
+# Without what the optimiser joins or leaves out, but with functions inlined; counted by threads.
+COVERAGE = Build(
+    Path("build"),
+    (
+        *("-Doptimization=1", "-Ddebug=true", "-Db_coverage=true"),
+        *("-Dexamples=true", "-Dtests=true", "-Dbench=true"),
+        *("-Dc_args=-fprofile-update=atomic", "-Dcpp_args=-fprofile-update=atomic"),
+    ),
+)
 # What abidw records are types, which are in the debug information.
 ABI = Build(Path("build-abi"), ("--buildtype=release", "-Ddebug=true"))
 

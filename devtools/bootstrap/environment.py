@@ -20,6 +20,7 @@ GROUPS = {
     "test": ["lint", "test", "wheels", "mutation"],
     "mutate": ["mutation"],
     "fuzz": ["test", "fuzz"],
+    "coverage": ["test", "coverage"],
     "bench": ["bench"],
     "docs": ["docs"],
     "wheels": ["wheels"],
@@ -44,7 +45,7 @@ def requirements(purpose: str) -> list[str]:
     wanted = build_requirements() + project["dependencies"]
     for group in GROUPS[purpose]:
         wanted += content["dependency-groups"][group]
-    if purpose == "test":
+    if purpose in ("test", "coverage"):
         wanted += project["optional-dependencies"]["tools"]
     return wanted
 

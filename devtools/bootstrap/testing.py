@@ -76,6 +76,16 @@ def run_all() -> int:
     return int(any(section.problems for section in sections))
 
 
+def run_folder(name: str, *options: str) -> Section:
+    """Run the tests of a section, all side by side, with these options for pytest."""
+
+    def run(section: Section) -> None:
+        workers = ["-n", str(WORKERS), "--dist", "loadfile"]
+        _pytest(section, [*workers, *options, FOLDERS[name]])
+
+    return _timed(name, run)
+
+
 def prepare_for_pytest() -> None:
     """Check and build, or end."""
     lint = Section("lint")

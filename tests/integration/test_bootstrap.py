@@ -45,6 +45,7 @@ def test_help_tells_of_every_command():
         "wheels",
         "prove",
         "mutate",
+        "coverage",
     }
     assert set(commands) == set(described) == expected
 

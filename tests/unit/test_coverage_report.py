@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ./bootstrap coverage decides and prints; what it measures only a run of it shows."""
+
+import covering
+import pytest
+import testing
+from coverage_report import write_report
+from coverage_report.write_report import Covered
+from support.builds import ROOT
+
+GCOVR = {
+    "files": [
+        {
+            "filename": "libmemif_py/native/core/ring.h",
+            "line_total": 4,
+            "line_covered": 3,
+            "branch_total": 8,
+            "branch_covered": 2,
+        }
+    ]
+}
+COVERAGE = {
+    "files": {
+        "libmemif_py/a.py": {
+            "summary": {
+                "num_statements": 10,
+                "covered_lines": 9,
+                "num_branches": 0,
+                "covered_branches": 0,
+            }
+        },
+        "libmemif_py/empty/__init__.py": {
+            "summary": {
+                "num_statements": 0,
+                "covered_lines": 0,
+                "num_branches": 0,
+                "covered_branches": 0,
+            }
+        },
+    }
+}
+
+
+def test_one_table_has_the_files_of_both_languages_and_their_sums():
+    files = [*write_report.of_coverage(COVERAGE), *write_report.of_gcovr(GCOVR)]
+    files.append(Covered("libmemif_py/native/core/arena.c", 100, 100, 2, 2))
+    head, *lines = (line.split() for line in write_report.table(files))
+    assert head == ["file", "lines", "run", "branches", "run", "of", "all"]
+    assert lines == [
+        ["libmemif_py/a.py", "10", "9", "0", "0", "-"],
+        ["libmemif_py/native/core/arena.c", "100", "100", "2", "2", "100.0%"],
+        ["libmemif_py/native/core/ring.h", "4", "3", "8", "2", "25.0%"],
+        ["C", "104", "103", "10", "4", "40.0%"],
+        ["Python", "10", "9", "0", "0", "-"],
+    ]
+
+
+def test_the_interpreter_of_the_c_libraries_starts_coverage_first(tmp_path):
+    before = (ROOT / covering.EMBEDDING).read_text()
+    source = tmp_path / "imports.c"
+    source.write_text(before)
+    covering.measure_embedded(source)
+    lines = zip(before.splitlines(), source.read_text().splitlines(), strict=True)
+    ((old, new),) = [(a, b) for a, b in lines if a != b]
+    assert "static const char import_code[]" in old
+    assert new == old.replace("import sys", "import start_coverage, sys")
+    with pytest.raises(SystemExit, match="expected"):
+        covering.measure_embedded(source)
+
+
+def test_its_sections_and_the_tests_that_it_leaves_out_exist():
+    assert set(covering.SECTIONS) <= set(testing.FOLDERS)
+    folders = tuple(f"{testing.FOLDERS[section]}/" for section in covering.SECTIONS)
+    assert all(path.startswith(folders) for path in covering.LEFT_OUT)
+    assert all((ROOT / path).exists() for path in covering.LEFT_OUT)
+
+
+@pytest.mark.parametrize("arguments", [["--only"], ["--only", "fresh"], ["now"]])
+def test_a_command_line_that_makes_no_sense_is_told(arguments, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        covering.coverage(*arguments)
+    assert "usage: ./bootstrap coverage" in capsys.readouterr().err
