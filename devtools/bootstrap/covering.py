@@ -26,7 +26,11 @@ LEFT_OUT = {
 # The C libraries start an isolated interpreter, which no setting from outside reaches.
 EMBEDDING = "libmemif_py/native/embed/imports.c"
 FIRST_IMPORT = '"import sys\\n"'
-MEASURED_IMPORT = '"import start_coverage, sys\\n"'
+# Some tests build and install the libraries elsewhere. There is no coverage.py.
+MEASURED_IMPORT = (
+    "\"import sys; any(path.startswith('{}/') for path in sys.path)"
+    " and __import__('start_coverage')\\n\""
+)
 # What goes among the packages of the environment.
 MODULES = ("start_coverage.py", "name_tests.py")
 TOOLS = ROOT / "devtools" / "coverage_report"
@@ -80,19 +84,19 @@ def _copy() -> None:
     new = FOLDER / "new"
     shutil.rmtree(new, ignore_errors=True)
     copy_sources(new)
-    measure_embedded(new / EMBEDDING)
+    measure_embedded(new / EMBEDDING, COPY)
     if (COPY / ".venv").exists():
         (COPY / ".venv").rename(new / ".venv")
     shutil.rmtree(COPY, ignore_errors=True)
     new.rename(COPY)
 
 
-def measure_embedded(source: Path) -> None:
-    """Have the interpreter of the C libraries import coverage.py before anything else."""
+def measure_embedded(source: Path, checkout: Path) -> None:
+    """Have the interpreter of the C libraries of a checkout start coverage.py before all else."""
     text = source.read_text()
     if text.count(FIRST_IMPORT) != 1:
         fail(f"{source}: expected {FIRST_IMPORT} once, to start coverage.py there")
-    source.write_text(text.replace(FIRST_IMPORT, MEASURED_IMPORT))
+    source.write_text(text.replace(FIRST_IMPORT, MEASURED_IMPORT.format(checkout)))
 
 
 def _start_in_every_interpreter(venv: Path, data: Path) -> None:

@@ -20,7 +20,7 @@ GROUPS = {
     "test": ["lint", "test", "wheels", "mutation"],
     "mutate": ["mutation"],
     "fuzz": ["test", "fuzz"],
-    "coverage": ["test", "coverage"],
+    "coverage": ["lint", "test", "coverage"],
     "bench": ["bench"],
     "docs": ["docs"],
     "wheels": ["wheels"],

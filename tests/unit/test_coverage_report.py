@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ./bootstrap coverage decides and prints; what it measures only a run of it shows."""
 
+import ast
+import sys
+import types
+from pathlib import Path
+
 import covering
 import pytest
 import testing
@@ -55,17 +60,39 @@ def test_one_table_has_the_files_of_both_languages_and_their_sums():
     ]
 
 
-def test_the_interpreter_of_the_c_libraries_starts_coverage_first(tmp_path):
+@pytest.mark.parametrize("place", ["/measured/lib", "/elsewhere/lib"])
+def test_the_interpreter_of_the_measured_libraries_starts_coverage_first(
+    tmp_path, monkeypatch, place
+):
     before = (ROOT / covering.EMBEDDING).read_text()
     source = tmp_path / "imports.c"
     source.write_text(before)
-    covering.measure_embedded(source)
+    covering.measure_embedded(source, Path("/measured"))
     lines = zip(before.splitlines(), source.read_text().splitlines(), strict=True)
     ((old, new),) = [(a, b) for a, b in lines if a != b]
-    assert "static const char import_code[]" in old
-    assert new == old.replace("import sys", "import start_coverage, sys")
+    assert old.startswith("static const char import_code[] =")
+    monkeypatch.setattr(sys, "path", [place])
+    monkeypatch.setitem(sys.modules, "start_coverage", types.ModuleType("start_coverage"))
+    names = []
+    code = ast.literal_eval(new[new.index('"') :])
+    builtins = {"any": any, "__import__": import_noting(names)}
+    exec(code, {"__builtins__": builtins})  # noqa: S102 - ours
+    assert names == ["sys", *(["start_coverage"] if place == "/measured/lib" else [])]
+
+
+def import_noting(names: list[str]):
+    def imported(name, *_):
+        names.append(name)
+        return sys.modules[name]
+
+    return imported
+
+
+def test_without_the_place_for_it_the_measurement_does_not_begin(tmp_path):
+    source = tmp_path / "imports.c"
+    source.write_text("static const char import_code[] = NULL;")
     with pytest.raises(SystemExit, match="expected"):
-        covering.measure_embedded(source)
+        covering.measure_embedded(source, tmp_path)
 
 
 def test_its_sections_and_the_tests_that_it_leaves_out_exist():
