@@ -77,8 +77,8 @@ class Deadlines:
         self._native.lib.mif_timer_read(self._timer)
         now = time.monotonic()
         try:
-            for owner in [o for o, when in self._times.items() if when <= now]:
-                # An owner before it in this loop may have cancelled it.
+            for owner in list(self._times):
+                # An owner before it in this loop may have cancelled it, or set it anew.
                 if self._times.get(owner, now + 1) <= now:
                     del self._times[owner]
                     owner.timed_out()
