@@ -306,7 +306,7 @@ def check_eventfd(fd: int) -> None:
         kind = _stat.S_IFMT(system.fstat(fd).st_mode)
         what = _EVENTFD if kind == 0 else f"a file of type {kind:#o}"
     if what != _EVENTFD:
-        raise errors.BadFileError(f"the fd of a ring is {what}, expected an eventfd")
+        raise errors.BadFileError(f"the fd of a ring is no eventfd but {what}")
 
 
 def close_fds(fds: Sequence[int]) -> None:

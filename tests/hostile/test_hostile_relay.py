@@ -107,7 +107,7 @@ BAD = {
     "a ring with a pipe": (
         "region",
         lambda s: s.send(p.add_ring(512, p.S2M), [pipe(s)]),
-        "the fd of a ring is pipe:",
+        "the fd of a ring is no eventfd but pipe:",
     ),
     "a ring that is too large": (
         "region",
