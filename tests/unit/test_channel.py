@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a control connection takes from a peer."""
 
+import mmap
 import os
+import socket
+import types
 
 import pytest
+from support.rig import rig_in
 
 from libmemif_py import errors
 from libmemif_py.control import channel, wire
+from libmemif_py.control.lock import LOCK
 
 
 def test_an_eventfd_is_taken():
@@ -26,3 +31,65 @@ def test_a_reason_that_is_cut_still_says_what_is_wrong_with_a_descriptor(tmp_pat
     data = wire.encode(wire.Disconnect(1, str(caught.value).encode()), wire.VERSION_2)
     told = wire.decode(data, wire.VERSION_2).reason
     assert b"the fd of a ring is no eventfd but /" in told
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", bytes(wire.MESSAGE_SIZE), wire.encode(wire.AddRegion(0, 4096), wire.VERSION_2)],
+    ids=["no message", "a message of zeroes", "ADD_REGION before INIT"],
+)
+def test_a_descriptor_that_is_not_expected_is_closed_with_the_connection(tmp_path, data):
+    with (
+        rig_in(tmp_path) as rig,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer,
+    ):
+        rig.add(True)
+        peer.connect(rig.path)
+        rig.poll(lambda: rig.hub._links)
+        fd = os.eventfd(0)
+        socket.send_fds(peer, [data], [fd])
+        os.close(fd)
+        rig.poll(lambda: not rig.hub._links)
+
+
+def test_a_peer_that_says_nothing_is_told_that_it_took_too_long(tmp_path):
+    with (
+        rig_in(tmp_path) as rig,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer,
+    ):
+        rig.add(True)
+        peer.connect(rig.path)
+        rig.poll(lambda: rig.hub._links)
+        with LOCK:
+            rig.hub._links[0].timed_out()
+        assert not rig.hub._links
+        peer.recv(wire.MESSAGE_SIZE)
+        last = wire.decode(peer.recv(wire.MESSAGE_SIZE), wire.VERSION_2)
+        assert last.reason == b"handshake timed out"
+
+
+def test_a_region_that_is_too_long_for_a_program_with_its_own_memory_is_refused(tmp_path):
+    """Its callbacks count in 32 bits: it would map the length without its upper half."""
+    mapped = []
+    external = types.SimpleNamespace(
+        maps=lambda: True, map=lambda *arguments: mapped.append(arguments)
+    )
+    with (
+        rig_in(tmp_path, external) as rig,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer,
+    ):
+        rig.add(True)
+        peer.connect(rig.path)
+        size = (1 << 32) + mmap.PAGESIZE
+        fd = os.memfd_create("region", os.MFD_ALLOW_SEALING)
+        os.ftruncate(fd, size)
+        peer.send(wire.encode(wire.Init(wire.VERSION_2, 0, 0, b"", b"peer"), wire.VERSION_2))
+        region = wire.encode(wire.AddRegion(1, size), wire.VERSION_2)
+        socket.send_fds(peer, [region], [fd])
+        os.close(fd)
+        rig.poll(lambda: rig.hub._links)
+        rig.poll(lambda: not rig.hub._links)
+        answers = iter(lambda: peer.recv(wire.MESSAGE_SIZE), b"")
+        *_, last = (wire.decode(data, wire.VERSION_2) for data in answers)
+        assert last.reason.endswith(b"expected less than 4 GiB")
+        assert mapped == []

@@ -14,76 +14,15 @@ import threading
 import types
 
 import pytest
+from support.rig import SECOND, rig_in
 
 from libmemif_py import Interface, errors, observer
 from libmemif_py.capi import common, v1, v4
 from libmemif_py.control import reactor, wire
-from libmemif_py.control.endpoint import Settings
 from libmemif_py.control.hub import Hub
 from libmemif_py.control.lock import LOCK
-from libmemif_py.control.steps import Steps
 
-SECOND = 1000  # in milliseconds
 NULL = reactor.ffi.NULL
-
-
-class Rig:
-    """A hub that is polled by the test, for all its interfaces."""
-
-    def __init__(self, path, external=None):
-        self.path = bytes(path / "m.sock")
-        self.pointer = reactor.lib.mif_native_poller_new()
-        self.hub = Hub(reactor.native, self.pointer, b"rig", external=external)
-        self._key = int(reactor.ffi.cast("uintptr_t", self.pointer))
-        reactor._threads[self._key] = self  # whose `hub` is called
-
-    def add(self, is_master, interface_id=0):
-        observer = Observer()
-        settings = Settings(path=self.path, is_master=is_master, interface_id=interface_id)
-        endpoint = self.hub.add(settings, observer, NULL, NULL)
-        return endpoint, observer
-
-    def poll(self, until):
-        for _ in range(60):
-            if until():
-                return
-            assert reactor.lib.mif_poller_poll(self.pointer, SECOND) == 0
-        pytest.fail("nothing comes of it")
-
-    def close(self):
-        with Steps() as steps:
-            if not self.hub.closed:
-                steps.take(self.hub.close)
-            del reactor._threads[self._key]
-            steps.take(reactor.lib.mif_poller_close, self.pointer)
-            steps.take(reactor.lib.mif_poller_free, self.pointer)
-
-
-class Observer:
-    """Notes what it is told."""
-
-    admits = None
-
-    def __init__(self):
-        self.told = []
-
-    def connected(self, *_):
-        self.told.append("up")
-
-    def disconnected(self, *_):
-        self.told.append("down")
-
-
-@contextlib.contextmanager
-def rig_in(path, external=None):
-    """With its descriptors closed, all of them, at the end."""
-    before = sorted(os.listdir("/proc/self/fd"))
-    rig = Rig(path, external)
-    try:
-        yield rig
-    finally:
-        rig.close()
-    assert sorted(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.parametrize("api", [v1.ApiV1, v4.ApiV4])

@@ -228,3 +228,8 @@ def test_bytes_that_are_no_message_are_refused(state, make, data, code):
     assert caught.value.code == code
     assert caught.value.fds == ("stray",)
     assert machine.state == handshake.CLOSED
+
+
+@pytest.mark.parametrize("data", [b"", b"short", bytes(wire.MESSAGE_SIZE + 1)])
+def test_no_descriptor_is_wanted_with_what_is_no_message(data):
+    assert started_master().wanted_fd(data) is None
