@@ -20,7 +20,7 @@ GROUPS = {
     "test": ["lint", "test", "wheels", "mutation"],
     "mutate": ["mutation"],
     "fuzz": ["test", "fuzz"],
-    "coverage": ["lint", "test", "coverage"],
+    "coverage": ["lint", "test", "mutation", "coverage"],
     "bench": ["bench"],
     "docs": ["docs"],
     "wheels": ["wheels"],
