@@ -50,9 +50,15 @@ def prove(*arguments: str) -> None:
 
 
 def mutate(*arguments: str) -> None:
-    """Change the data path in one place at a time, and tell which changes no test notices."""
+    """Change the sources in one place at a time, and tell which changes no test notices."""
     import environment
 
+    if arguments[:1] == ("--control",):
+        import building
+
+        environment.prepare("mutate --control")
+        building.must_install("examples", "tests")
+        become([VENV_PYTHON, "devtools/mutation/control.py", *arguments[1:]])
     environment.prepare("mutate")
     become([VENV_PYTHON, "devtools/mutation/data_path/mutate.py", *arguments])
 

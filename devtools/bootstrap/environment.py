@@ -19,6 +19,7 @@ GROUPS = {
     "demo": [],
     "test": ["lint", "test", "wheels", "mutation"],
     "mutate": ["mutation"],
+    "mutate --control": ["test", "mutation-control"],
     "fuzz": ["test", "fuzz"],
     "coverage": ["lint", "test", "mutation", "coverage"],
     "bench": ["bench"],

@@ -3,7 +3,7 @@
 line that is changed.
 
     ./bootstrap coverage                  tells which tests run which line
-    python devtools/mutation/control.py [MODULE...]
+    ./bootstrap mutate --control [MODULE...]
 
 A module is named like control/link.py; without one, all of control/ are changed. The tests run on
 copies of this checkout, with its .venv and its build (with -Dtests=true), in build-mutation/. What
