@@ -118,7 +118,7 @@ def run(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     monkeypatch.setattr(testing, "ROOT", tmp_path)
-    monkeypatch.setattr(testing, "FOLDERS", {"first": "first", "second": "second"})
+    monkeypatch.setattr(testing, "FOLDERS", {"first": ("first",), "second": ("second",)})
     monkeypatch.setattr(testing, "ALONE", {})
     return run
 
@@ -178,7 +178,7 @@ def test_a_test_that_is_skipped_is_named_at_the_end_with_its_reason(run):
 
 
 def test_each_step_of_a_newcomer_has_its_time_in_the_order_of_the_steps(run, monkeypatch):
-    monkeypatch.setattr(testing, "STEPS", "second")
+    monkeypatch.setattr(testing, "STEPS", "second/")
     steps = "def test_last_by_name():\n    pass\n\ndef test_first_by_name():\n    pass\n"
     _, lines = run({"first/test_a.py": GOOD, "second/test_b.py": steps})
     begin = next(i for i, line in enumerate(lines) if line.startswith("second/test_b.py: "))
@@ -202,7 +202,7 @@ def test_files_that_need_the_machine_for_themselves_have_it(run, monkeypatch):
 
 def test_every_test_is_in_a_section():
     files = {*ROOT.glob("tests/**/test_*.py"), *ROOT.glob("c_tests/**/test*.c")}
-    folders = [ROOT / folder for folder in testing.FOLDERS.values()]
+    folders = [ROOT / folder for folders in testing.FOLDERS.values() for folder in folders]
     assert files
     assert [f for f in files if not any(f.is_relative_to(folder) for folder in folders)] == []
     assert [file for file in testing.ALONE if not (ROOT / file).exists()] == []
