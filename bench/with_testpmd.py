@@ -33,7 +33,6 @@ class Peers:
         """Prepare; they run from __enter__ on."""
         self.bench = bench
         self.socket = folder / "memif.sock"
-        self._folder = folder
         self._stack = ExitStack()
 
     def __enter__(self) -> "Peers":
@@ -65,7 +64,7 @@ class Peers:
 
     def _start(self, stack: ExitStack, vdevs: Sequence[str], cpu: int) -> Testpmd:
         with on_processor(cpu):
-            testpmd = stack.enter_context(Testpmd(self._folder, vdevs))
+            testpmd = stack.enter_context(Testpmd(vdevs))
         if self.bench.realtime:
             prefer(testpmd.pid)
         return testpmd

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """DPDK's dpdk-testpmd as a memif peer.
 
-with Testpmd(tmp_path, vdevs=[memif_vdev("server", socket)]) as testpmd:
+with Testpmd([memif_vdev("server", socket)]) as testpmd:
     testpmd.command("start")
     testpmd.wait_for_stats(lambda stats: stats["rx_packets"] >= 10)
 """
@@ -13,6 +13,7 @@ import select
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import tty
 from collections.abc import Callable, Sequence
@@ -55,13 +56,13 @@ class Testpmd:
 
     def __init__(
         self,
-        directory: Path,
         vdevs: Sequence[str],
         args: Sequence[str] = (),
         eal_args: Sequence[str] = (),
     ) -> None:
         """Prepare; it runs from __enter__ on."""
-        self._directory = directory
+        # Short: the path of a socket there has 107 bytes at most.
+        self._runtime: tempfile.TemporaryDirectory | None = None
         self._ports = len(vdevs)
         self._arguments = command_line(vdevs, args, eal_args)
         self._process: subprocess.Popen | None = None
@@ -76,6 +77,7 @@ class Testpmd:
                 "dpdk-testpmd is not installed: `./bootstrap test` installs it; it is in the "
                 "packages dpdk-dev, librte-net-memif* and librte-mempool-ring*"
             )
+        self._runtime = tempfile.TemporaryDirectory(prefix="testpmd-")
         # On a pipe the output would wait in a buffer until the end.
         self._terminal, program_side = os.openpty()
         tty.setraw(program_side)
@@ -86,10 +88,11 @@ class Testpmd:
                 stdout=program_side,
                 stderr=program_side,
                 start_new_session=True,
-                env={**os.environ, "RUNTIME_DIRECTORY": str(self._directory), "TERM": "dumb"},
+                env={**os.environ, "RUNTIME_DIRECTORY": self._runtime.name, "TERM": "dumb"},
             )
         except BaseException:
             os.close(self._terminal)
+            self._runtime.cleanup()
             raise
         finally:
             os.close(program_side)
@@ -227,6 +230,8 @@ class Testpmd:
         self._process.wait()
         self._process = None
         os.close(self._terminal)
+        if self._runtime is not None:
+            self._runtime.cleanup()
 
     def _history(self) -> str:
         return f"; its output:\n{self.transcript}"

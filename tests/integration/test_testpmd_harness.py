@@ -8,7 +8,7 @@ from testpmd import Testpmd, TestpmdError, memif_vdev
 
 def test_a_server_answers_commands_and_quits(tmp_path):
     vdev = memif_vdev("server", tmp_path / "memif.sock")
-    with Testpmd(tmp_path, [vdev], ["--forward-mode=icmpecho"]) as testpmd:
+    with Testpmd([vdev], ["--forward-mode=icmpecho"]) as testpmd:
         assert testpmd.command("start").startswith("icmpecho packet forwarding")
         assert "Driver name: net_memif" in testpmd.command("show port info 0")
         assert testpmd.stats()["rx_packets"] == 0
@@ -22,8 +22,8 @@ def test_a_server_answers_commands_and_quits(tmp_path):
 def test_what_one_sends_the_other_receives(tmp_path):
     socket = tmp_path / "memif.sock"
     with (
-        Testpmd(tmp_path, [memif_vdev("server", socket)], ["--forward-mode=rxonly"]) as server,
-        Testpmd(tmp_path, [memif_vdev("client", socket)], ["--forward-mode=txonly"]) as client,
+        Testpmd([memif_vdev("server", socket)], ["--forward-mode=rxonly"]) as server,
+        Testpmd([memif_vdev("client", socket)], ["--forward-mode=txonly"]) as client,
     ):
         server.wait_for_link()
         client.wait_for_link()
@@ -38,7 +38,7 @@ def test_what_one_sends_the_other_receives(tmp_path):
 
 
 def test_a_device_that_cannot_be_made_is_an_error_that_shows_the_output(tmp_path):
-    testpmd = Testpmd(tmp_path, [memif_vdev("neither", tmp_path / "memif.sock")])
+    testpmd = Testpmd([memif_vdev("neither", tmp_path / "memif.sock")])
     with pytest.raises(TestpmdError, match="neither"), testpmd:
         pass
     with pytest.raises(TestpmdError, match="not running"):
@@ -47,7 +47,7 @@ def test_a_device_that_cannot_be_made_is_an_error_that_shows_the_output(tmp_path
 
 def test_a_failing_test_does_not_wait_for_quit(tmp_path):
     vdev = memif_vdev("server", tmp_path / "memif.sock")
-    with pytest.raises(ZeroDivisionError), Testpmd(tmp_path, [vdev]) as testpmd:
+    with pytest.raises(ZeroDivisionError), Testpmd([vdev]) as testpmd:
         pid = testpmd.pid
         os.kill(pid, 0)
         _ = 1 // 0
@@ -56,5 +56,5 @@ def test_a_failing_test_does_not_wait_for_quit(tmp_path):
 
 def test_a_missing_program_is_an_error_that_names_its_package(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(TestpmdError, match="dpdk-dev"), Testpmd(tmp_path, []):
+    with pytest.raises(TestpmdError, match="dpdk-dev"), Testpmd([]):
         pass

@@ -105,7 +105,7 @@ def statistics(path: Path) -> list[dict[int, int]]:
 
 def icmpecho(shell: Shell) -> Testpmd:
     vdev = memif_vdev("server", shell.socket)
-    return Testpmd(shell.folder, [vdev], ["--forward-mode=icmpecho", "--no-flush-rx"])
+    return Testpmd([vdev], ["--forward-mode=icmpecho", "--no-flush-rx"])
 
 
 def ping_testpmd(shell: Shell, testpmd: Testpmd) -> str:

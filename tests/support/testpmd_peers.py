@@ -52,7 +52,7 @@ class Peers(Launcher):
         ]
         one_file = ["--single-file-segments"] if export else []
         arguments = [f"--forward-mode={mode}", *FORWARDING, *arguments]
-        return Testpmd(self.folder, vdevs, arguments, [*one_file, *eal_args])
+        return Testpmd(vdevs, arguments, [*one_file, *eal_args])
 
     def socket_of(self, device: str, port: int) -> str:
         """A server has all its ports on one socket; our masters are processes of their own."""
