@@ -97,6 +97,12 @@ inline sleep_until_told() /* room.c; the kernel compares */
         !asleep;
 #ifdef FAULT_ANY_WAKE_TELLS
         break
+#else
+        look(); /* wait_for */
+        if
+        :: free >= slots -> break
+        :: else
+        fi
 #endif
     od;
     barrier(SENDER)

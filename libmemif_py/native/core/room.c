@@ -204,16 +204,12 @@ static int64_t nap_for(uint32_t missing, uint32_t gained, int64_t elapsed, int64
 }
 
 /* Sleeps so long, or until the answer: true. The queue is not entered, so its memory may be
- * unmapped: the kernel reads the word, and fails then. A wake-up without a new word is a late one,
- * for an earlier question. */
+ * unmapped: the kernel reads the word, and fails then. A wake-up alone may be a late one, for an
+ * earlier question, or that of the tear-down: who slept looks, and sleeps again. */
 static bool sleep_until_told(struct wait *w, int64_t most)
 {
-    const int64_t end = now() + most;
-    long err = 0;
-    for (int64_t rest = most; err == 0 && rest > 0; rest = end - now()) {
-        const struct timespec time = {.tv_nsec = rest};
-        err = syscall(SYS_futex, w->word, FUTEX_WAIT, w->asked, &time, NULL, 0);
-    }
+    const struct timespec time = {.tv_nsec = most};
+    long err = syscall(SYS_futex, w->word, FUTEX_WAIT, w->asked, &time, NULL, 0);
     bool told = err != 0 && errno == EAGAIN;
     if (err != 0 && !told && errno != ETIMEDOUT && errno != EINTR)
         (void)nanosleep(&(struct timespec){.tv_nsec = most < LONGEST_NAP ? most : LONGEST_NAP},
