@@ -34,6 +34,7 @@ static void (*at_barrier)(void), (*at_sleep)(void), (*at_nap)(void);
 static unsigned barriers, sleeps, wakes, naps;
 /* Sleeps that end at once, as by a wake-up that comes late. */
 static unsigned late_wakes;
+static bool is_woken_at_once;
 
 long __wrap_syscall(long number, ...)
 {
@@ -58,6 +59,8 @@ long __wrap_syscall(long number, ...)
         }
         if (at_sleep != NULL)
             at_sleep();
+        if (is_woken_at_once)
+            return 0;
     }
     wakes += number == SYS_futex && a[1] == FUTEX_WAKE;
     return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
@@ -137,6 +140,7 @@ static void open_full(int way)
     send_packets(capacity);
     received = given_back = 0;
     barriers = sleeps = wakes = naps = late_wakes = 0;
+    is_woken_at_once = false;
 }
 
 static void close_both(void)
@@ -343,6 +347,17 @@ MEMIF_TEST_LOOP(a_connection_that_ends_ends_the_wait, 0, WAYS)
     at_sleep = lower_both;
     ck_assert_int_eq(wait_for(4, -1), MIF_ERR_DISCONNECTED);
     ck_assert_uint_eq(wakes, 2 * QUEUES);
+    close_loopback();
+}
+
+MEMIF_TEST_LOOP(who_is_woken_by_the_end_does_not_sleep_again, 0, WAYS)
+{
+    open_full(_i);
+    at_sleep = lower_both;
+    is_woken_at_once = true;
+    ck_assert_int_eq(wait_for(4, -1), MIF_ERR_DISCONNECTED);
+    ck_assert_uint_eq(sleeps, 1);
+    ck_assert_uint_eq(naps, 0);
     close_loopback();
 }
 
