@@ -28,12 +28,6 @@ BUILDS = {
     "plain": ("-Doptimization=1",),
     "asan": ("-Doptimization=1", "-Db_sanitize=address,undefined"),
 }
-_REPLAYS = """
-foreach face, dep : testbed_deps
-  executable('replay_' + face, '../../fuzz/rings.c', '../../devtools/mutation/replay.c',
-    dependencies: dep)
-endforeach
-"""
 
 
 def mutated_files() -> list[str]:
@@ -72,7 +66,6 @@ def write_sources() -> list[Mutant]:
     for path, content, found in _rewritten():
         new[path] = content
         mutants += found
-    new[Path("c_tests/hostile/meson.build")] += _REPLAYS.encode()
     for path, content in new.items():
         _write(SOURCE / path, content)
     for path in [path for path in SOURCE.rglob("*") if path.is_file()]:
