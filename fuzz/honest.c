@@ -44,15 +44,6 @@ static uint32_t *length_of(memif_buffer_t *entry)
 #endif
 }
 
-static uint32_t room_of(const memif_buffer_t *entry)
-{
-#ifdef TESTBED_ENTRY_FACE
-    return entry->len;
-#else
-    return entry->buffer_len;
-#endif
-}
-
 /* How many entries the packet that begins at `first` has. */
 static uint32_t entries_of(const memif_buffer_t *first, uint32_t held)
 {
@@ -79,7 +70,7 @@ void fuzz_note_entries(const struct fuzz_variant *variant, enum mif_direction di
     fuzz_note(outcome, promise, "the number of entries", count);
     for (; count > 0; count--, entry++) {
         fuzz_note(outcome, promise, "an entry's index", entry->desc_index);
-        fuzz_note(outcome, promise, "an entry's length", room_of(entry));
+        fuzz_note(outcome, promise, "an entry's length", testbed_room(entry));
         fuzz_note(outcome, promise, "an entry's flags", flags_of(entry));
     }
 }
@@ -338,7 +329,7 @@ static void spoil(const struct fuzz_variant *variant, const struct fuzz_action *
         entry->desc_index |= 0x8000;
     } else if (action->deed == FUZZ_REQUEUE) {
         /* The packet face sends all that there is room for. */
-        write_bytes(entry->data, room_of(entry), variant->serial, 0);
+        write_bytes(entry->data, testbed_room(entry), variant->serial, 0);
         *length_of(entry) += 1u << 16;
     } else {
         *count -= action->reserved % *count; /* maybe inside of a packet */

@@ -280,15 +280,6 @@ static void touch(uint8_t *data, uint64_t length, bool write)
     }
 }
 
-static uint32_t room_of(const memif_buffer_t *entry)
-{
-#ifdef TESTBED_ENTRY_FACE
-    return entry->len;
-#else
-    return entry->buffer_len;
-#endif
-}
-
 /* The packet of several slots that an entry belongs to, or NULL. */
 static const struct mif_chain *chain_of(const struct mif_queue *q, uint32_t slot)
 {
@@ -318,15 +309,15 @@ static void check_buffer(const struct testbed *bed, enum mif_direction direction
     if (chain != NULL && chain->bounce != NULL) {
         struct testbed_memory bounce = {.base = chain->bounce->data,
                                         .size = chain->length > 0 ? chain->length : 1};
-        TESTBED_CHECK(lies_in(&bounce, data, room_of(entry)));
-        touch(data, room_of(entry), true);
+        TESTBED_CHECK(lies_in(&bounce, data, testbed_room(entry)));
+        touch(data, testbed_room(entry), true);
         return;
     }
-    TESTBED_CHECK(lies_in_a_region(bed, data, room_of(entry)));
+    TESTBED_CHECK(lies_in_a_region(bed, data, testbed_room(entry)));
     if (testbed_is_slave(bed) && !bed->moved)
         TESTBED_CHECK(
-            lies_in_its_slots(bed, direction, entry->desc_index, slots, data, room_of(entry)));
-    touch(data, room_of(entry), direction == MIF_TX);
+            lies_in_its_slots(bed, direction, entry->desc_index, slots, data, testbed_room(entry)));
+    touch(data, testbed_room(entry), direction == MIF_TX);
 }
 
 static void hold(struct testbed *bed, enum mif_direction direction, const memif_buffer_t *bufs,
@@ -431,7 +422,7 @@ int testbed_reserve(struct testbed *bed, uint32_t count, uint32_t size, uint16_t
 
 static void set_length(memif_buffer_t *entry, uint32_t length)
 {
-    uint32_t room = room_of(entry);
+    uint32_t room = testbed_room(entry);
 #ifdef TESTBED_ENTRY_FACE
     entry->len = length < room ? length : room;
 #else

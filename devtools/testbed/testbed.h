@@ -65,6 +65,16 @@ struct testbed {
     bool moved; /* a slave's buffers have changed places */
 };
 
+/* Bytes of the buffer of an entry that a program was given. */
+static inline uint32_t testbed_room(const memif_buffer_t *entry)
+{
+#ifdef TESTBED_ENTRY_FACE
+    return entry->len;
+#else
+    return entry->buffer_len;
+#endif
+}
+
 #define TESTBED_CHECK(condition)                                                                   \
     do {                                                                                           \
         if (!(condition))                                                                          \
