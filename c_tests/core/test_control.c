@@ -117,7 +117,7 @@ MEMIF_TEST_LOOP(polling_says_so_in_the_ring_and_takes_a_late_signal_away, 0, 2)
     int efd;
 
     raise_both(_i);
-    for (int side = MASTER; side < SIDES; side++)
+    for (enum side side = MASTER; side < SIDES; side++)
         for (uint16_t qid = 0; qid < QUEUES; qid++) {
             struct mif_queue *q = queue(side, qid, MIF_RX);
             efd = q->efd;
@@ -225,7 +225,7 @@ MEMIF_TEST_LOOP(both_ends_tell_the_same_of_a_ring, 0, 2)
             struct mif_queue *q = queue(SLAVE, qid, is_tx ? MIF_TX : MIF_RX);
             atomic_store(&q->ring->head, 7);
             atomic_store(&q->ring->tail, 3);
-            for (int side = MASTER; side < SIDES; side++) {
+            for (enum side side = MASTER; side < SIDES; side++) {
                 bool sends = (side == SLAVE) == is_tx;
                 struct mif_queue_state state = look_at(side, qid, sends);
                 struct mif_ring_state ring;
@@ -296,7 +296,7 @@ MEMIF_TEST(a_queue_that_was_released_keeps_nothing_of_its_link)
     raise_both(1);
     lower_side(MASTER);
     for (uint16_t qid = 0; qid < QUEUES; qid++)
-        for (int direction = MIF_RX; direction <= MIF_TX; direction++) {
+        for (enum mif_direction direction = MIF_RX; direction <= MIF_TX; direction++) {
             struct mif_queue *q = queue(MASTER, qid, direction);
             ck_assert(q->slots == NULL && q->chain_of == NULL && q->order == NULL);
             ck_assert(q->descs == NULL && q->ring == NULL);
