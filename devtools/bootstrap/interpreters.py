@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-MINORS = (11, 12, 13, 14)
+MINORS = (11, 12, 13, 14, 15)
 _ASK = """
 import importlib.util, pathlib, sys, sysconfig
 if (

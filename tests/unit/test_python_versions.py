@@ -4,6 +4,7 @@
 import re
 import tomllib
 
+import interpreters
 from support.builds import ROOT
 
 
@@ -32,6 +33,10 @@ def test_bootstrap_looks_for_the_same():
     newest_first = " ".join(f"python{version}" for version in reversed(declared()))
     assert f"set -- /usr/bin/python3 {newest_first}\n" in text
     assert f"newest of python{declared()[0]} to python{declared()[-1]} on" in text
+
+
+def test_wheels_are_made_for_the_same():
+    assert [f"3.{minor}" for minor in interpreters.MINORS] == declared()
 
 
 def test_the_page_says_of_each_where_it_was_tried():
