@@ -79,6 +79,13 @@ def test_each_extra_that_a_page_installs_exists():
             assert set(names.split(",")) <= set(extras), page
 
 
+def test_each_tutorial_that_installs_leads_to_what_that_needs():
+    texts = {page: page.read_text() for page in (DOCS / "tutorial").glob("*.md")}
+    installing = [page for page, text in texts.items() if re.search(r"pip install '?\.", text)]
+    assert len(installing) > 4
+    assert [page for page in installing if "(../../README.md#install)" not in texts[page]] == []
+
+
 def typed_programs(folder: Path) -> list[Path]:
     """The Python of each page: what is one program as one, with the page's line numbers."""
     programs = []
