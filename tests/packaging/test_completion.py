@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What bash, zsh and fish offer after `memif`, with the files that meson installs."""
+"""What bash, zsh and fish offer after `memif`, with the files that meson installs or after pip."""
 
 import os
 import re
@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from support.builds import environment, run
+from support.builds import ROOT, environment, run
 from support.memif_command import COMMANDS
 
+README = (ROOT / "README.md").read_text()
 SHARE = Path(sys.prefix) / "share"
 FILES = {
     "bash": SHARE / "bash-completion" / "completions" / "memif",
@@ -36,6 +37,24 @@ words=("$@") CURRENT=$#
 autoload -U _memif
 _memif
 """
+# Around the line that README has for those who installed with pip.
+AFTER_PIP = {
+    "bash": """
+{}
+COMP_WORDS=(memif b) COMP_CWORD=1
+_memif_completion memif
+printf '%s\\n' "${{COMPREPLY[@]}}"
+""",
+    "zsh": """
+autoload -U compinit
+compinit -u -d dump
+{}
+_describe() {{ printf '%s\\n' "${{(P@)3}}" }}
+words=(memif b) CURRENT=2
+$_comps[memif]
+""",
+    "fish": '{}; complete --do-complete "memif b"',
+}
 FISH = 'source $argv[1]; complete --do-complete "$argv[2..]"'
 
 
@@ -100,3 +119,13 @@ def test_nothing_is_printed_where_the_command_fails(shell, tmp_path):
     answers = set(offered(shell, ["memif", ""], command.parent, PATH=path))
     assert answers <= {"", "memif", "config/"}  # files: fish keeps its settings there
     assert (tmp_path / "asked").read_text() == f"{shell}_complete\n"
+
+
+@pytest.mark.parametrize("shell", FILES)
+def test_after_pip_the_line_of_readme_turns_it_on(shell, tmp_path):
+    (line,) = re.findall(rf"`([^`]*_MEMIF_COMPLETE={shell}_source[^`]*)`", README)
+    env = environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / "config"))
+    options = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}[shell]
+    command = [shell, *options, "-c", AFTER_PIP[shell].format(line)]
+    lines = run(command, env=env, cwd=tmp_path).stdout.splitlines()
+    assert [re.split(r"[\t:]", line)[0] for line in lines] == ["bench", "bridge"]
