@@ -196,9 +196,11 @@ def _check_built(name: str) -> None:
 
     if find_spec(f"{__name__}.{name}") is None:
         package = __path__[0]
+        checkout = package.rpartition("/")[0]
         raise ImportError(
             f"{package} holds only the sources of {__name__}, without what a build adds ({name}): "
-            f"run ./bootstrap demo in {package.rpartition('/')[0]}, then .venv/bin/python -P",
+            f"run ./bootstrap demo in {checkout}, then .venv/bin/python -P; "
+            f"or, where the package is installed, start Python outside of {checkout}",
             name=f"{__name__}.{name}",
         )
 

@@ -212,13 +212,14 @@ def test_an_unknown_name_is_an_attribute_error(tmp_path, tmp_path_factory):
 
 @pytest.mark.parametrize("program", ["import libmemif_py; libmemif_py.Interface", MODULE])
 def test_sources_that_are_not_built_say_so(program, tmp_path):
-    """The error names the folder, and what to do there."""
+    """The error names the folder, what to do there, and what if it hides an installed package."""
     variables = {"PYTHONPATH": str(builds.ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-P", "-c", program]
     result = builds.run(command, env=builds.environment(**variables), cwd=tmp_path, status=1)
     said = f"ImportError: {builds.ROOT}/libmemif_py holds only the sources of libmemif_py"
     assert result.stderr.splitlines()[-1].startswith(said)
     assert f"run ./bootstrap demo in {builds.ROOT}, then .venv/bin/python -P" in result.stderr
+    assert f"installed, start Python outside of {builds.ROOT}" in result.stderr
 
 
 def test_the_stub_of_the_compiled_part_names_all_it_has(tmp_path, tmp_path_factory):
