@@ -62,8 +62,3 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=60.0,
         help="how long soak.py runs, which no run does that does not name it; default %(default)s",
     )
-    parser.addoption(
-        "--wheels-root",
-        metavar="FOLDER",
-        help="root of the Debian where wheels_elsewhere.py, when named, uses the wheels in dist/",
-    )
