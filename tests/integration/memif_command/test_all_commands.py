@@ -223,6 +223,7 @@ def test_json_has_no_digits_that_nobody_measured(shell):
         shell.run("play", source, *socket).stdout,
         shell.run("bench", "txonly", *socket, "--seconds", 0.1).stdout,
         shell.run("top", shell.socket, "--json", "-n", 1, "-d", 0.05).stdout,
+        shell.run("top", "--pid", respond.pid, "--json", "-n", 1, "-d", 0.05).stdout,
     ]
     interrupt(respond)
     for text in texts:

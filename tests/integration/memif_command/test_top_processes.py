@@ -82,7 +82,7 @@ with Interface({launcher.socket!r}, role="master") as one, Interface({shell.sock
             interrupt(top, 0)
     assert rx["packets"] > 0
     assert rx["packets_per_second"] > 0
-    assert rx["bits_per_second"] == pytest.approx(rx["packets_per_second"] * 480)
+    assert rx["bits_per_second"] == pytest.approx(rx["packets_per_second"] * 480, rel=1e-5)
     assert sends["tx"][0]["packets_per_second"] > 0
     assert (sends["peer_pid"], sends["peer_name"]) == (receiver.pid, "peer")
     assert (of_v4["api"], of_v1["api"], receives["api"]) == ("4.0", "1.0", "Python")
