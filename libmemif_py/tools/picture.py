@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .extras import install_command
+from .waiting import NoAnswer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +24,8 @@ _POINTS = 400
 """Of a curve: more would not show."""
 _FEW = 20
 """So few points are shown one by one."""
+_NEED_TEX = {"pgf"}
+"""matplotlib draws these with TeX, which may not be there."""
 
 
 def check(path: str) -> None:
@@ -36,7 +39,7 @@ def check(path: str) -> None:
         raise click.UsageError(f"--plot needs matplotlib. Install it: {command}") from error
     from matplotlib.figure import Figure
 
-    formats = Figure().canvas.get_supported_filetypes()
+    formats = Figure().canvas.get_supported_filetypes().keys() - _NEED_TEX
     suffix = Path(path).suffix.removeprefix(".").lower()
     if suffix not in formats:
         known = ", ".join(f".{name}" for name in sorted(formats))
@@ -47,7 +50,10 @@ def check(path: str) -> None:
 
 
 def draw(results: list[Result], path: str, ends: str) -> None:
-    """Draw latency by percentile, or rate by burst size. `ends` says who was measured."""
+    """Draw latency by percentile, or rate by burst size. `ends` says who was measured.
+
+    Raises NoAnswer if the file cannot be written. Nothing is transparent: PostScript cannot be.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), layout="constrained")
@@ -57,12 +63,15 @@ def draw(results: list[Result], path: str, ends: str) -> None:
     else:
         _draw_rates(axes, results)
     axes.set_title(f"memif bench {results[0].role}: {ends}", fontsize=10, parse_math=False)
-    axes.grid(alpha=0.3)
-    axes.legend()
+    axes.grid(color="#e7e7e7")
+    axes.legend(framealpha=1)
     now = datetime.datetime.now().astimezone()
     caption = f"{platform.node()}, {_processor()}, {now:%Y-%m-%d %H:%M %Z}"
     figure.supxlabel(caption, x=0.01, ha="left", fontsize=8, color="#57606a", parse_math=False)
-    figure.savefig(path)
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise NoAnswer(f"--plot {path}: {error.strerror}") from error
 
 
 def _processor() -> str:

@@ -135,6 +135,7 @@ def test_a_curve_goes_from_the_fastest_to_the_slowest(samples):
     [
         ("x.foo", "--plot x.foo: expected a file that ends with one of: "),
         ("x", "--plot x: expected a file that ends with one of: "),
+        ("x.pgf", "--plot x.pgf: expected a file that ends with one of: "),  # needs TeX
         ("no/x.svg", "--plot no/x.svg: expected a file that can be written"),
     ],
 )
@@ -143,6 +144,22 @@ def test_a_picture_that_cannot_be_drawn_is_refused_before_the_measurement(shell,
     words = ("-S", shell.socket, "--plot", path, "--wait", "forever")
     result = shell.run("bench", "latency", *words, status=2)
     assert said in " ".join(result.stderr.split())
+
+
+def test_a_picture_that_the_disk_has_no_room_for_is_named_after_the_figures(shell):
+    shell.side("bench", "rxonly", "--seconds", 60, role="master")
+    (shell.folder / "full.svg").symlink_to("/dev/full")
+    words = ("-S", shell.socket, "--seconds", 0.1, "--plot", "full.svg")
+    result = shell.run("bench", "txonly", *words, status=1)
+    assert "tx M/s" in result.stdout
+    assert result.stderr.endswith("memif: --plot full.svg: No space left on device\n")
+
+
+def test_matplotlib_has_nothing_to_say_of_a_picture(shell):
+    shell.side("bench", "rxonly", "--seconds", 60, role="master")
+    words = ("-S", shell.socket, "--seconds", 0.1, "--plot", "rate.eps")
+    (line,) = shell.run("bench", "txonly", *words).stderr.splitlines()
+    assert line.startswith("connected to ")
 
 
 def test_without_matplotlib_a_command_that_installs_it_is_named(monkeypatch):
