@@ -28,6 +28,7 @@ from .receiving import Receiver
 from .sending import Sender
 from .settings import Mode, Role, RxMode, Unsealed
 from .state import State, closed_error
+from .waiting import deadline_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -144,7 +145,7 @@ class Interface:
     ) -> None:
         """See the class."""
         wanted = Settings(
-            path=os.fsencode(path),
+            path=settings.path(path),
             is_master=settings.choice("role", role, ("slave", "master")) == "master",
             interface_id=settings.whole("id", id),
             if_name=settings.text("name", name, 32),
@@ -269,6 +270,7 @@ class Interface:
         """Wait for the link, up to `timeout` seconds (None: no limit). Raises Timeout."""
         state = self._state
         state.check_process()
+        deadline_after(timeout)  # names a timeout of a wrong type
         with state.changed:
             done = state.changed.wait_for(lambda: state.up or state.closed, timeout)
             state.check_open()
@@ -404,7 +406,7 @@ class Interface:
         the library polls. The mode stays set for later links. Raises QueueError.
         """
         self._receiver.check(queue)
-        self._state.check_process()
+        self._state.check_open()
         is_polling = settings.choice("mode", mode, ("interrupt", "polling")) == "polling"
         self._receiver.set_polling(queue, is_polling)
 

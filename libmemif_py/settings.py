@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import grp
 import operator
+import os
 import pwd
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -33,6 +34,14 @@ def choice(what: str, value: _T, choices: tuple[_T, ...]) -> _T:
     if value not in choices:
         raise ArgumentError(f"{what} {value!r}, expected one of {choices}")
     return value
+
+
+def path(value: str | bytes | os.PathLike[str]) -> bytes:
+    """The path of a socket."""
+    try:
+        return os.fsencode(value)
+    except TypeError:
+        raise TypeError(f"path {value!r}, expected str or os.PathLike") from None
 
 
 def text(what: str, value: str | bytes, limit: int) -> bytes:
@@ -64,12 +73,12 @@ def seconds(what: str, value: float) -> float:
     return value
 
 
-def whole(what: str, value: int) -> int:
+def whole(what: str, value: int, expected: str = "an integer") -> int:
     """`value`, if it is an integer, such as one of NumPy's too."""
     try:
         return operator.index(value)
     except TypeError:
-        raise TypeError(f"{what} {value!r}, expected an integer") from None
+        raise TypeError(f"{what} {value!r}, expected {expected}") from None
 
 
 def callback(what: str, value: _T) -> _T:
@@ -81,6 +90,8 @@ def callback(what: str, value: _T) -> _T:
 
 def in_range(what: str, value: int, low: int, high: int) -> int:
     """`value`, if it lies between `low` and `high`, or is one of them."""
+    if value.__class__ is not int:
+        value = whole(what, value)
     if not low <= value <= high:
         raise ArgumentError(f"{what} {value}, expected {low} to {high}")
     return value
@@ -88,6 +99,8 @@ def in_range(what: str, value: int, low: int, high: int) -> int:
 
 def at_least_one(count: int) -> None:
     """Check the size of a burst."""
+    if count.__class__ is not int:
+        whole("count", count)
     if count < 1:
         raise ArgumentError(f"count {count}, expected at least 1")
 
@@ -112,7 +125,7 @@ def _id_of(what: str, value: int | str | None, look_up: Callable[[str], int]) ->
     if value is None:
         return -1
     if not isinstance(value, str):
-        return in_range(what, value, 0, 2**32 - 2)
+        return in_range(what, whole(what, value, "a name or an id"), 0, 2**32 - 2)
     try:
         return look_up(value)
     except KeyError:
@@ -121,6 +134,8 @@ def _id_of(what: str, value: int | str | None, look_up: Callable[[str], int]) ->
 
 def item(what: str, queues: Sequence[_T], queue: int) -> _T:
     """What belongs to a queue. Raises QueueError unless the interface has the queue."""
+    if queue.__class__ is not int:
+        queue = whole(what, queue)
     if not 0 <= queue < len(queues):
         raise QueueError(f"{what} {queue}, expected 0 to {len(queues) - 1}")
     return queues[queue]

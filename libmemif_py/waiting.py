@@ -30,7 +30,11 @@ def sleep(nap: float, left: float | None) -> float:
 
 def deadline_after(timeout: float | None) -> float | None:
     """The time on the monotonic clock in `timeout` seconds; None for no limit."""
-    return None if timeout is None else time.monotonic() + timeout
+    try:
+        return None if timeout is None else time.monotonic() + timeout
+    except TypeError:
+        text = f"timeout {timeout!r}, expected a number of seconds or None"
+        raise TypeError(text) from None
 
 
 class ReadyFd:

@@ -347,12 +347,20 @@ def test_what_keeps_a_master_from_listening_is_an_error_of_ours_and_of_python(tm
         ({"on_connect": 5}, "on_connect 5, expected a function or None"),
         ({"on_disconnect": "print"}, "on_disconnect 'print', expected a function or None"),
         ({"allow": True}, "allow True, expected a function or None"),
+        ({"socket_mode": "660"}, "socket_mode '660', expected an integer"),
+        ({"socket_owner": 1.5}, "socket_owner 1.5, expected a name or an id"),
+        ({"socket_group": b"adm"}, "socket_group b'adm', expected a name or an id"),
     ],
 )
 def test_a_value_of_another_type_is_named(tmp_path, options, said):
     with pytest.raises(TypeError, match=f"^{said}$"):
         Interface(tmp_path / "socket", role="master", **options)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_path_of_another_type_is_named():
+    with pytest.raises(TypeError, match=r"^path 5, expected str or os\.PathLike$"):
+        Interface(5)
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path):
@@ -371,6 +379,7 @@ def test_a_closed_interface_raises_the_same_everywhere(tmp_path):
         interface.__enter__,
         interface.wait_connected,
         lambda: interface.send(b"packet"),
+        lambda: interface.set_rx_mode("polling"),
     ):
         with pytest.raises(errors.NoConnectionError, match="the interface is closed"):
             use()

@@ -3,10 +3,31 @@
 
 /* ---- arguments ---- */
 
-bool mif_py_get_number(PyObject *object, unsigned long most, const char *what, unsigned long *value)
+/* Takes what is no int of Python, such as an integer of NumPy. Sets an exception if it is none. */
+static bool get_other_integer(PyObject *object, const char *what, unsigned long *value)
+{
+    PyErr_Clear();
+    PyObject *index = PyNumber_Index(object);
+    if (index == NULL) {
+        PyErr_Format(PyExc_TypeError, "%s %R, expected an integer", what, object);
+        return false;
+    }
+    *value = PyLong_AsUnsignedLong(index);
+    Py_DECREF(index);
+    return *value != (unsigned long)-1 || !PyErr_Occurred();
+}
+
+static bool get_integer(PyObject *object, const char *what, unsigned long *value)
 {
     *value = PyLong_AsUnsignedLong(object);
-    if (*value == (unsigned long)-1 && PyErr_Occurred())
+    if (*value != (unsigned long)-1 || !PyErr_Occurred())
+        return true;
+    return PyErr_ExceptionMatches(PyExc_TypeError) && get_other_integer(object, what, value);
+}
+
+bool mif_py_get_number(PyObject *object, unsigned long most, const char *what, unsigned long *value)
+{
+    if (!get_integer(object, what, value))
         return false;
     if (*value > most) {
         PyErr_Format(PyExc_ValueError, "%s %lu, expected at most %lu", what, *value, most);
@@ -26,8 +47,7 @@ bool mif_py_get_queue(PyObject *const *args, Py_ssize_t count, Py_ssize_t expect
     ref->handle = PyLong_AsVoidPtr(args[0]);
     if (ref->handle == NULL && PyErr_Occurred())
         return false;
-    qid = PyLong_AsUnsignedLong(args[1]);
-    if (qid == (unsigned long)-1 && PyErr_Occurred()) {
+    if (!get_integer(args[1], "queue", &qid)) {
         if (!PyErr_ExceptionMatches(PyExc_OverflowError))
             return false;
         PyErr_Clear(); /* below zero: no such queue */
