@@ -49,6 +49,7 @@ from .wire import (
     MAX_LOG2_RING_SIZE,
     MAX_REGION_INDEX,
     MAX_RING_INDEX,
+    MODE_NAMES,
     VERSION_1,
     VERSION_2,
     Ack,
@@ -393,7 +394,8 @@ def check_version(version: int, limits: Hello | MasterSettings) -> None:
 
 def _check_mode(mode: int, expected: int) -> None:
     if mode != expected:
-        raise ProtocolError("MODE", f"mode {mode}, the interface is in mode {expected}")
+        theirs, ours = (MODE_NAMES.get(one, str(one)) for one in (mode, expected))
+        raise ProtocolError("MODE", f"mode {theirs}, the interface is in mode {ours}")
 
 
 def _check_secret(secret: bytes, expected: bytes) -> None:

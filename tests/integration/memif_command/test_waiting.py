@@ -76,7 +76,7 @@ def test_a_master_says_why_a_peer_is_refused(shell, command):
     with Interface(shell.socket, id=5):
         wait_for_words(program, f"{link}a peer asked for interface id 5\n")
     with Interface(shell.socket, mode="ip"):
-        wait_for_words(program, f"{link}mode 1, the interface is in mode 0\n")
+        wait_for_words(program, f"{link}mode ip, the interface is in mode ethernet\n")
     with Interface(shell.socket):
         wait_for_words(program, "connected to libmemif_py")
 

@@ -67,9 +67,11 @@ def test_a_refusal_to_find_the_interface_reaches_the_shell(code):
     assert (error.code, error.reason) == (code, "not 7")
 
 
-def test_another_mode_is_refused():
-    error = refusal(started_master(), Init(512, 7, wire.MODE_IP, b"", b""))
+@pytest.mark.parametrize(("mode", "name"), [(wire.MODE_IP, "ip"), (200, "200")])
+def test_another_mode_is_refused_by_its_name(mode, name):
+    error = refusal(started_master(), Init(512, 7, mode, b"", b""))
     assert error.code == "MODE"
+    assert error.reason == f"mode {name}, the interface is in mode ethernet"
 
 
 @pytest.mark.parametrize(
