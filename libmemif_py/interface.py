@@ -35,11 +35,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from typing_extensions import Buffer  # type checkers know it, also without the package
-
     from .bursts import RxBurst, TxBurst
     from .control.endpoint import Endpoint
     from .counters import Counters
+    from .options import Packet
 
 __all__ = ["Details", "Interface", "Mode", "Peer", "Role", "RxMode", "Timeout", "Unsealed"]
 
@@ -427,7 +426,7 @@ class Interface:
 
     # ---- transmit ----
 
-    def send(self, packet: Buffer, timeout: float | None = None, *, queue: int = 0) -> None:
+    def send(self, packet: Packet, timeout: float | None = None, *, queue: int = 0) -> None:
         """Send one packet (any bytes-like object, at most 65535 bytes).
 
         Waits up to `timeout` seconds (None: no limit, 0: not at all) for the link and for room.
@@ -441,7 +440,7 @@ class Interface:
             self._sender.send_later([packet], 0, code, timeout, queue)
 
     def send_burst(
-        self, packets: Iterable[Buffer], timeout: float | None = None, *, queue: int = 0
+        self, packets: Iterable[Packet], timeout: float | None = None, *, queue: int = 0
     ) -> int:
         """Send packets in order. Returns how many were sent.
 

@@ -3,13 +3,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
+
+    from typing_extensions import Buffer  # type checkers know it, also without the package
 
     from .details import Peer
     from .settings import Mode, Role, Unsealed
+
+    Packet: TypeAlias = "Buffer | Array"
+
+
+class Array(Protocol):
+    """An array of NumPy, which is a buffer. Type checkers know that since Python 3.12."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """NumPy's description of the memory."""
+        raise NotImplementedError
 
 
 class Options(TypedDict, total=False):

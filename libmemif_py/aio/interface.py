@@ -22,12 +22,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
-    from typing_extensions import Buffer
-
     from ..bursts import RxBurst, TxBurst
     from ..counters import Counters
     from ..details import Details, Peer
-    from ..options import Options
+    from ..options import Options, Packet
 
 
 class AsyncInterface:
@@ -264,7 +262,7 @@ class AsyncInterface:
                 await asyncio.sleep(nap)
                 nap = min(2 * nap, LONGEST_NAP)
 
-    async def send(self, packet: Buffer, *, queue: int = 0) -> None:
+    async def send(self, packet: Packet, *, queue: int = 0) -> None:
         """Send one packet (any bytes-like object). Waits for the link and for room.
 
         Packets of several tasks are sent in the order of the calls. Raises NoConnectionError when
@@ -281,7 +279,7 @@ class AsyncInterface:
         else:
             self._sent += 1
 
-    async def send_burst(self, packets: Iterable[Buffer], *, queue: int = 0) -> int:
+    async def send_burst(self, packets: Iterable[Packet], *, queue: int = 0) -> int:
         """Send all packets in order. Returns how many there were. See send."""
         todo, sent, nap = list(packets), 0, FIRST_NAP
         async with self._line(queue):

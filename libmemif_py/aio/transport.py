@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from .. import errors
 from ..control.steps import Steps
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from ..options import Options
+    from ..options import Options, Packet
 
 _HIGH_WATER = 64 * 1024
 
@@ -177,7 +177,7 @@ class MemifTransport(asyncio.DatagramTransport):
 
     # ---- transmit ----
 
-    def sendto(self, data: Buffer, addr: object = None) -> None:
+    def sendto(self, data: Packet, addr: object = None) -> None:
         """Send a packet of at most 65535 bytes, or keep it until there is a link and room.
 
         `addr` is None or the path. Raises ArgumentError, or NoConnectionError if the transport is
@@ -195,7 +195,7 @@ class MemifTransport(asyncio.DatagramTransport):
                 pass
             else:
                 return
-        packet = bytes(memoryview(data))
+        packet = bytes(memoryview(cast("Buffer", data)))
         if len(packet) > UINT16_MAX:
             raise errors.ArgumentError(
                 f"packet of {len(packet)} bytes, expected at most {UINT16_MAX}"

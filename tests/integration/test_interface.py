@@ -263,6 +263,7 @@ def test_a_strict_type_checker_knows_the_public_names(tmp_path, tmp_path_factory
 
 TYPED = """
 import asyncio
+import numpy.typing
 from libmemif_py import (
     AsyncInterface, Counters, Interface, MemifError, RxBurst, Timeout, TxBurst, WaitError,
     __version__, aio, create_memif_endpoint, errors,
@@ -278,7 +279,8 @@ def use(interface: Interface) -> bytes:
         sent.lengths[:] = len(sums)
         lengths: list[int] = received.lengths.tolist() + list(received.row_lengths)
         sums += lengths
-    interface.send_burst([bytearray(1), memoryview(b"2"), sent.data[0]])
+    interface.send(received.data.copy())
+    interface.send_burst([bytearray(1), memoryview(b"2"), sent.data[0], received.lengths])
     try:
         return interface.recv(1.0)
     except WaitError:
@@ -287,11 +289,12 @@ def use(interface: Interface) -> bytes:
         return error.code.encode()
 
 
-async def use_async(path: str) -> list[bytes]:
+async def use_async(path: str, array: numpy.typing.NDArray[numpy.uint8]) -> list[bytes]:
     transport, protocol = await create_memif_endpoint(asyncio.DatagramProtocol, path)
-    transport.sendto(b"packet")
+    transport.sendto(array)
     async with AsyncInterface(path) as interface:
-        await interface.send(b"packet")
+        await interface.send(array)
+        await interface.send_burst([b"packet", array])
         return [packet async for packet in interface]
 """
 
