@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.segment import Segment
     from rich.table import Table
+    from rich.text import Text
 
 _ALL_COLUMNS = ("", "packets/s", "Gbit/s", "ring", "packets", "full", "interrupts")
 """In the order of their importance. A narrow terminal has no room for the last ones."""
@@ -69,11 +71,45 @@ class _Tables:
     """One table for each group. All have the same columns, one below the other."""
 
     def __init__(self, groups: list[Group], last: str = "") -> None:
-        """`last` is a line below all tables."""
+        """`last` is the last line of a terminal, which shows as many groups as fit above it."""
         self._groups = [(group.title, [_cells(row) for row in group.rows]) for group in groups]
         self._last = last
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.segment import Segment
+        from rich.text import Text
+
+        if not self._last:
+            for parts in self._parts(console, options):
+                yield from parts
+            return
+        lines, left = self._above(console, options)
+        for line in lines:
+            yield from line
+            yield Segment.line()
+        more = f"; {left} of {len(self._groups)} do not fit the screen" if left else ""
+        yield Text(f"{self._last}{more}", style="dim")
+
+    def _above(self, console: Console, options: ConsoleOptions) -> tuple[list[list[Segment]], int]:
+        """The lines of the groups that fit above the last line, and how many do not.
+
+        If not even the first fits, its first lines.
+        """
+        from rich.console import Group as Parts
+
+        room = console.size.height - 1
+        lines: list[list[Segment]] = []
+        for number, parts in enumerate(self._parts(console, options)):
+            more = console.render_lines(Parts(*parts), options, pad=False)
+            if len(lines) + len(more) > room:
+                return lines or more[:room], len(self._groups) - number
+            lines += more
+        return lines, 0
+
+    def _parts(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[list[Text | Table | str]]:
+        """What each group shows."""
         from rich.text import Text
 
         all_cells = [cells for _, rows in self._groups for cells in rows]
@@ -82,12 +118,12 @@ class _Tables:
             columns = columns[:-1]
         widths = [max((len(cells[name]) for cells in all_cells), default=0) for name in columns]
         for title, rows in self._groups:
-            yield Text(printable(title), style="italic", overflow="fold")
+            parts: list[Text | Table | str] = [
+                Text(printable(title), style="italic", overflow="fold")
+            ]
             if rows:
-                yield _table(rows, columns, widths)
-            yield ""
-        if self._last:
-            yield Text(self._last, style="dim")
+                parts.append(_table(rows, columns, widths))
+            yield [*parts, ""]
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:

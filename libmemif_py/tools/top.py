@@ -154,7 +154,8 @@ def command(
     The fill of a ring is in slots; a long packet takes several. Of its own end, `--json` also shows
     the fill in packets. A rate or fill that is not known is `-`, in JSON `null`.
 
-    On a terminal, the key q ends the command. A narrow terminal shows fewer columns.
+    On a terminal, the key q ends the command. A narrow terminal shows fewer columns. The
+    last line counts the interfaces for which it is too low.
 
     \b
     Examples:

@@ -79,6 +79,26 @@ def test_a_narrow_terminal_shows_whole_columns_that_lie_below_each_other(width, 
     assert len({len(line.rstrip()) for line in rows}) == 1
 
 
+@pytest.mark.parametrize(
+    ("height", "last"),
+    [
+        (100, "q: end"),
+        (26, "q: end"),  # 5 groups of 5 lines
+        (25, "q: end; 1 of 5 do not fit the screen"),
+        (8, "q: end; 4 of 5 do not fit the screen"),
+        (4, "q: end; 5 of 5 do not fit the screen"),
+    ],
+)
+def test_a_low_terminal_shows_what_fits_and_says_how_much_does_not(height, last):
+    groups = [screen.Group(f"{n}.sock", [row(f"{n}.sock", 0, 1)]) for n in range(5)]
+    output = io.StringIO()
+    console = Console(file=output, width=40, height=height)
+    console.print(screen._Tables(groups, "q: end"))
+    lines = [line.rstrip() for line in output.getvalue().splitlines()]
+    assert len(lines) <= height
+    assert (lines[0], lines[-1]) == ("0.sock", last)
+
+
 class Terminal:
     """`memif top` on a terminal of its own."""
 
