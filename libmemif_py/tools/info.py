@@ -34,6 +34,8 @@ _KINDS = {
     stat.S_ISBLK: "device",
 }
 _EXPECTED = "expected the socket of a memif master"
+_PATIENCE = 10
+"""Longer than a relay keeps us while nobody listens behind it: then it says so."""
 
 
 def _connect(path: str) -> channel.Channel:
@@ -65,6 +67,8 @@ def _hello(path: str, peer: channel.Channel, timeout: float) -> wire.Hello:
         message = wire.decode(data, wire.VERSION_2)
     except (channel.FdsWaiting, OSError, wire.WireError) as error:
         raise NoAnswer(f"{path}: not a memif master: {error}") from error
+    if isinstance(message, wire.Disconnect):
+        raise NoAnswer(f"{path}: refused: {wire.printable(message.reason)}")
     if not isinstance(message, wire.Hello):
         raise NoAnswer(f"{path}: sent {message.label}, expected HELLO of a memif master")
     return message
@@ -115,7 +119,7 @@ def look(path: str, timeout: float) -> dict[str, Any]:
 @click.command("info", context_settings=EXAMPLES_FIRST)
 @click.argument("word", metavar="[SOCKET]", required=False)
 @click.option("-S", "--socket", "option", metavar="SOCKET", help="The same as the argument.")
-@wait_option(5, "HELLO")
+@wait_option(_PATIENCE, "HELLO")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(word: str | None, option: str | None, timeout: float, as_json: bool) -> None:
     """Show which master listens on SOCKET: connect, read its HELLO message, and disconnect.

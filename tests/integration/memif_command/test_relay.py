@@ -20,7 +20,7 @@ from support.relays import Relayed, RelayedPairs, times_it_slept
 
 from libmemif_py import Interface, Timeout
 from libmemif_py.control import wire
-from libmemif_py.tools import relay, relay_pair
+from libmemif_py.tools import info, relay, relay_pair
 from libmemif_py.tools.formats.control_trace import MASTER, RECEIVED, SENT, SLAVE
 
 LANGUAGES = ("v1", "v4", "python")
@@ -314,6 +314,18 @@ def test_a_slave_that_only_looks_is_not_told_of(relayed, shell):
     _, said = interrupt(relayed.program)
     lines = [line for line in said.splitlines() if "waits for" not in line]
     assert [line.split(":")[0] for line in lines[1:]] == ["pair 1"] * 3
+
+
+def test_who_looks_hears_that_nobody_listens_behind_the_relay(shell):
+    relayed = Relayed(shell, "--wait", 0)
+    result = shell.run("info", relayed.slaves, status=1)
+    said = f"memif: {relayed.slaves}: refused: nobody listens behind the relay\n"
+    assert result.stderr == said
+    waits = [
+        next(option.default for option in command.params if option.name == "timeout")
+        for command in (info.command, relay.command)
+    ]
+    assert waits[0] > waits[1]
 
 
 @contextlib.contextmanager
