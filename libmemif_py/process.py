@@ -37,12 +37,15 @@ class ProcessQueue:
     """A queue of an interface, and its ring."""
 
     packets: int | None
-    """Over all links of the interface. None, as the next three: the segment has no room for it."""
+    """Over all links of the interface. None, as the next four: the segment has no room for it."""
     bytes: int | None
     full: int | None
     """Of a transmit queue: attempts to send that found no room for all their packets."""
     interrupts: int | None
     """Of a transmit queue: signals to the peer. While the peer polls, there are none."""
+    refused: int | None
+    """Of a transmit queue: attempts of a C program to send what it had made too long or otherwise
+    wrong."""
     polling: bool
     """Of a receive queue: the program polls, so the peer need not signal."""
     ring_size: int
@@ -180,7 +183,7 @@ def _interfaces(one: segment.Segment) -> Iterator[ProcessInterface]:
 
 def _queue(fields: dict[str, Any], *, is_tx: bool) -> ProcessQueue:
     if "next" not in fields:
-        return ProcessQueue(None, None, None, None, False, 0, None)
+        return ProcessQueue(None, None, None, None, None, False, 0, None)
     slots = fields["done" if is_tx else "next"]
     # Counters of 64 bits. Slots and packets of former links may begin below zero.
     packets = (fields["packets_before"] + slots - fields["extra_slots"]) & _UINT64_MAX
@@ -193,6 +196,7 @@ def _queue(fields: dict[str, Any], *, is_tx: bool) -> ProcessQueue:
         bytes=both["bytes"],
         full=both["full"] if is_tx else 0,
         interrupts=both["interrupts"] if is_tx else 0,
+        refused=fields["refused"] if is_tx else 0,
         polling=bool(fields["polling"]) and not is_tx,
         ring_size=fields["ring_size"],
         ring_fill=fields["ring_fill"],

@@ -72,6 +72,7 @@ BLOCK = {
     "limit": (32, "Q"),
     "bytes": (120, "Q"),
     "extra_slots": (152, "Q"),
+    "refused": (192, "Q"),
     "full": (200, "Q"),
     "interrupts": (208, "Q"),
     "packets_before": (224, "Q"),

@@ -46,6 +46,7 @@ _COUNTERS = {
     "memif_tx_bytes": ("tx", "bytes", "Bytes sent"),
     "memif_tx_ring_full": ("tx", "full", "Attempts to send that found no room for all packets"),
     "memif_tx_interrupts": ("tx", "interrupts", "Signals sent to the peer"),
+    "memif_tx_refused": ("tx", "refused", "Entries that could not be sent as they were"),
 }
 _GAUGES = {
     "ring_slots": ("ring_size", "Slots of the ring"),

@@ -4,12 +4,15 @@
 import pytest
 from support.c_collector import build_directories
 from support.programs import OTHER_ROLE, TIMEOUT, Program, c_program, wait_until_listening
+from support.watching import interfaces
 
 from libmemif_py import Interface
 
 LENGTHS = (98, 2100, 98, 4050, 98)
 # What comes back through buffers of 2,048 bytes: 1.0 cuts what is too long, 4.0 refuses it.
 ANSWERS = {"v1": (98, 2048, 98, 2048, 98), "v4": (98, 98, 98)}
+# Of a round. What is refused is tried once again.
+REFUSALS = {"v1": 0, "v4": 4}
 # More refusals than a ring of 1,024 slots could bear if each took one away.
 ROUNDS = 600
 
@@ -46,4 +49,6 @@ def test_a_program_that_sends_too_long_packets_goes_on(pytestconfig, tmp_path, a
                 answers = [interface.recv(TIMEOUT) for _ in ANSWERS[api]]
                 assert tuple(map(len, answers)) == ANSWERS[api]
                 assert answers == expected(number, api)
+            (shown,) = interfaces(program.pid)
+            assert shown.tx[0].refused == REFUSALS[api] * ROUNDS
         assert program.errors == ""

@@ -209,6 +209,8 @@ def test_metrics_are_printed_once(shell):
     assert rx.labels["queue"] == "0"
     sent = samples(text, "memif_tx_bytes_total", os.getpid())
     assert sorted(one.value for one in sent) == [0, 300]
+    refused = samples(text, "memif_tx_refused_total", os.getpid())
+    assert [one.value for one in refused] == [0, 0]
     assert [one.value for one in samples(text, "memif_connected", os.getpid())] == [1, 1]
     assert [one.value for one in samples(text, "memif_process_unreadable", os.getpid())] == [0]
 
