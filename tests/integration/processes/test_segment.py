@@ -223,21 +223,41 @@ with Interface(sys.argv[1], role="master") as master, Interface(sys.argv[1]) as 
     assert run(command, env=environment()).stdout == "b'packet' []\n"
 
 
+CONTAINERS = {
+    "pid": ["--pid", "--fork"],
+    "all": ["--pid", "--fork", "--mount-proc", "--net", "--ipc", "--uts", "--cgroup"],
+    "all and users": ["--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--net"],
+}
+
+
 @as_root
-def test_a_process_in_a_pid_namespace_of_its_own_is_shown(tmp_path):
+@pytest.mark.parametrize("namespaces", CONTAINERS)
+def test_a_process_in_a_container_is_shown(tmp_path, namespaces):
+    """With its rings; it sees itself, and none of us."""
     script = """
 import os, sys
-from libmemif_py import Interface
-with Interface(sys.argv[1], role="master", name="inside"):
-    print(os.getpid(), flush=True)
+from libmemif_py import Interface, processes
+path = sys.argv[1]
+with Interface(path, role="master", name="inside") as master, Interface(path) as slave:
+    slave.send(bytes(60), 60)
+    master.wait_connected(60)
+    print(os.getpid(), len(processes()) if "all" in sys.argv[2] else 1, flush=True)
     sys.stdin.read()
 """
-    command = ["unshare", "--pid", "--fork", sys.executable, "-P", "-c", script, tmp_path / "m"]
+    inside = [sys.executable, "-P", "-c", script, tmp_path / "m", namespaces]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment(), **pipes) as outer:
-        assert int(outer.stdout.readline()) < 10
-        shown = [one for found in processes() for one in found.interfaces if one.name == "inside"]
-        assert [one.path for one in shown] == [str(tmp_path / "m")]
+    with (
+        pair(tmp_path),
+        subprocess.Popen(
+            ["unshare", *CONTAINERS[namespaces], *inside], env=environment(), **pipes
+        ) as outer,
+    ):
+        number, seen = map(int, outer.stdout.readline().split())
+        assert (number < 10, seen) == (True, 1)
+        (shown,) = (
+            one for found in processes() for one in found.interfaces if one.name == "inside"
+        )
+        assert (shown.path, shown.rx[0].ring_fill) == (str(tmp_path / "m"), 1)
 
 
 @as_root
