@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <memif_ext.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -33,6 +34,8 @@
 #include <unistd.h>
 
 enum { SMALLEST = 60, LARGEST_ETHERNET = 1514, JUMBO = 9000, PATTERN_STARTS = 4096, PAUSE_MS = 10 };
+/* Packets that a sender waits for whose ring was full. */
+enum { ROOM = 8 };
 
 struct program program;
 
@@ -40,6 +43,8 @@ static uint8_t pattern[PATTERN_STARTS + LARGEST];
 static bool is_reported;
 static atomic_bool is_stopped;
 static int program_ended_fd = -1; /* an eventfd */
+static int room_fd = -1;          /* another */
+static uint32_t waits;            /* for room */
 static uint32_t fault_count;
 static char first_fault[256];
 
@@ -224,12 +229,40 @@ int wanted_to_send(uint16_t qid)
     return (int)least(least(left, BURST), room_in_window(qid));
 }
 
+/* The library signals, whatever its peer does. */
+static int watch_room(uint16_t qid)
+{
+    struct pollfd ready = {.fd = room_fd, .events = POLLIN};
+    uint64_t times;
+    int err = memif_ext_watch_room(link_handle(), qid, ROOM, room_fd);
+
+    if (err == MEMIF_ERR_AGAIN &&
+        (poll(&ready, 1, -1) != 1 || read(room_fd, &times, sizeof(times)) < 0))
+        fault("poll or read: %s", strerror(errno));
+    return err;
+}
+
+static void wait_for_room(uint16_t qid)
+{
+    const bool watches = program.options.when_full == WATCH;
+    int err = watches ? watch_room(qid) : memif_ext_wait_room(link_handle(), qid, ROOM, PAUSE_MS);
+
+    waits++;
+    if (err != MEMIF_ERR_AGAIN && err != MEMIF_ERR_DISCONNECTED)
+        check("memif_ext_wait_room or memif_ext_watch_room", err);
+}
+
 /* Returns how many packets went out, or NOTHING_TO_SEND. */
 static int send_burst(uint16_t qid)
 {
     int wanted = wanted_to_send(qid);
 
-    return wanted > 0 ? link_send(qid, (uint16_t)wanted) : wanted;
+    if (wanted <= 0)
+        return wanted;
+    int sent = link_send(qid, (uint16_t)wanted);
+    if (sent < wanted && program.options.when_full != TRY_AGAIN)
+        wait_for_room(qid);
+    return sent;
 }
 
 /* ---- connections ---- */
@@ -301,7 +334,7 @@ static void report(void)
     }
     printf("], \"bytes_sent\": %" PRIu64 ", \"bytes_received\": %" PRIu64, bytes_sent,
            bytes_received);
-    printf(", \"moved\": %u", moved);
+    printf(", \"moved\": %u, \"waits\": %u", moved, waits);
     printf(", \"faults\": %u, \"fault\": \"%s\"}\n", fault_count, first_fault);
     fflush(stdout);
     is_reported = true;
@@ -376,7 +409,8 @@ static void run(void)
 static bool start_watching_input(pthread_t *thread)
 {
     program_ended_fd = eventfd(0, EFD_CLOEXEC);
-    if (program_ended_fd < 0) {
+    room_fd = eventfd(0, EFD_CLOEXEC);
+    if (program_ended_fd < 0 || room_fd < 0) {
         fault("eventfd: %s", strerror(errno));
         return false;
     }
@@ -395,6 +429,7 @@ static void stop_watching_input(pthread_t thread)
         fault("write: %s", strerror(errno));
     pthread_join(thread, NULL);
     close(program_ended_fd);
+    close(room_fd);
 }
 
 int main(int argc, char **argv)

@@ -22,6 +22,9 @@ enum {
     NOTHING_TO_SEND = -1
 };
 
+/* What a sender does whose ring is full. */
+enum when_full { TRY_AGAIN, WAIT, WATCH };
+
 struct options {
     char *socket;
     bool is_master;
@@ -42,6 +45,7 @@ struct options {
     uint32_t huge_every;
     uint32_t fixed_size; /* 0: mixed */
     uint16_t headroom;
+    enum when_full when_full;
 };
 
 struct tx_queue {
@@ -103,5 +107,7 @@ bool link_is_holding(uint16_t qid);
 /* Both return how many packets, or pieces of packets, they moved. */
 uint16_t link_receive(uint16_t qid);
 uint16_t link_send(uint16_t qid, uint16_t wanted);
+/* For the functions that both APIs have. */
+memif_conn_handle_t link_handle(void);
 
 #endif

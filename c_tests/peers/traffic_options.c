@@ -12,14 +12,15 @@ static const char usage[] =
     "usage: traffic -s SOCKET -r master|slave [-i ID] [-q S2M,M2S] [-b BUFFER-SIZE]\n"
     "               [-l LOG2-RING-SIZE] [-p polling|interrupt] [-n SEND] [-N EXPECT]\n"
     "               [-S mixed|jumbo|huge|BYTES] [-k SECRET] [-c] [-e] [-x]\n"
-    "               [-w WINDOW] [-H HEADROOM]\n"
+    "               [-w WINDOW] [-H HEADROOM] [-f wait|watch]\n"
     "  -n, -N  packets on each queue; default 0\n"
     "  -S      sizes: mixed is 60 to 1514, jumbo has some of 9000 as well, huge also of 65535\n"
     "  -c      goes on sending until stdin ends, and takes on a peer that was started anew\n"
     "  -e      sends back what comes in, unchecked\n"
     "  -x      the peer sends everything back: what comes in is our own\n"
     "  -w      with -x, packets of a queue that may be under way; default 128\n"
-    "  -H      as slave of the 4.0 API: bytes left free before each received packet\n";
+    "  -H      as slave of the 4.0 API: bytes left free before each received packet\n"
+    "  -f      when a ring is full, wait for room or watch it, by memif_ext.h\n";
 
 static _Noreturn void refuse(const char *what, const char *value)
 {
@@ -110,6 +111,9 @@ static void take_option(struct options *options, int option, char *value)
     case 'H':
         options->headroom = (uint16_t)number(value, UINT16_MAX);
         break;
+    case 'f':
+        options->when_full = is_choice(value, "wait", "watch") ? WAIT : WATCH;
+        break;
     case 'k':
         memcpy(options->secret, value, strnlen(value, sizeof(options->secret)));
         break;
@@ -131,7 +135,7 @@ void take_options(struct options *options, int argc, char **argv)
 {
     int option;
 
-    while ((option = getopt(argc, argv, "s:r:i:q:b:l:p:n:N:S:k:cexw:H:")) != -1)
+    while ((option = getopt(argc, argv, "s:r:i:q:b:l:p:n:N:S:k:cexw:H:f:")) != -1)
         take_option(options, option, optarg);
     if (optind != argc)
         refuse("not an option:", argv[optind]);

@@ -193,3 +193,8 @@ void link_cancel(void)
 {
     memif_cancel_poll_event();
 }
+
+memif_conn_handle_t link_handle(void)
+{
+    return conn;
+}

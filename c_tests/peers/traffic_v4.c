@@ -376,3 +376,8 @@ void link_cancel(void)
 {
     memif_cancel_poll_event(sock);
 }
+
+memif_conn_handle_t link_handle(void)
+{
+    return conn;
+}

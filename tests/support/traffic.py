@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Traffic for end-to-end tests, a program: c_tests/peers/traffic_v1.c in Python.
 
-Options and packets are the same there; both programs agree byte for byte. LIBMEMIF_PROTOCOL
-restricts the version of the protocol as it does for C programs.
+Packets are the same there, byte for byte, and options, but for -f. LIBMEMIF_PROTOCOL restricts the
+version of the protocol as it does for C programs.
 """
 
 import argparse
