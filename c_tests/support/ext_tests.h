@@ -8,12 +8,14 @@
 #ifndef MEMIF_C_TESTS_EXT_TESTS_H
 #define MEMIF_C_TESTS_EXT_TESTS_H
 
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "harness.h"
 
-enum { SMALL_RING = 3, GUARD_BYTE = 0xA5 };
+enum { SMALL_RING = 3, SMALL_BURST = 8, GUARD_BYTE = 0xA5 };
 
 static int counters_of(memif_conn_handle_t conn, memif_ext_direction_t direction, uint16_t qid,
                        memif_ext_counters_t *counters)
@@ -300,7 +302,8 @@ MEMIF_TEST_LOOP(a_program_is_asked_about_peers, 0, 2)
     pair_close(&pair);
 }
 
-MEMIF_TEST(the_socket_file_has_the_mode_that_was_asked_for)
+/* Only root can give a file away. */
+MEMIF_TEST(the_socket_file_has_the_mode_and_the_owner_that_were_asked_for)
 {
     static const memif_ext_options_t options = {
         .set = MEMIF_EXT_SET_SOCKET_MODE | MEMIF_EXT_SET_MAX_PACKET | MEMIF_EXT_SET_UNSEALED |
@@ -315,13 +318,56 @@ MEMIF_TEST(the_socket_file_has_the_mode_that_was_asked_for)
     char path[PATH_SIZE];
     struct stat status;
 
-    own.socket_uid = geteuid();
-    own.socket_gid = getegid();
+    own.socket_uid = geteuid() == 0 ? 12345 : geteuid();
+    own.socket_gid = geteuid() == 0 ? 12346 : getegid();
     pair_open(&pair, &shape);
     path_in_folder(path, "pair.sock");
     ck_assert_int_eq(stat(path, &status), 0);
     ck_assert_uint_eq(status.st_mode & 07777, 0640);
+    ck_assert_uint_eq(status.st_uid, own.socket_uid);
+    ck_assert_uint_eq(status.st_gid, own.socket_gid);
     pair_close(&pair);
+}
+
+MEMIF_TEST_LOOP(a_packet_may_be_as_long_as_it_was_told_and_no_longer, 0, WAYS)
+{
+    static const memif_ext_options_t options = {.set = MEMIF_EXT_SET_MAX_PACKET, .max_packet = 128};
+    struct pair pair = {.master = {.options = &options}, .slave = {.options = &options}};
+    struct shape shape = small_shape(_i);
+    memif_buffer_t bufs[SMALL_BURST];
+    uint16_t count;
+
+    pair_open(&pair, &shape);
+    struct flow flow = flow_of(&pair, &shape, _i);
+    struct end *end = flow.to == pair.slave.conn ? &pair.slave : &pair.master;
+    send_packets(flow.from, 0, 1, 128, 1);
+    expect_packets(flow.to, 0, 1, 128, 1);
+    send_packets(flow.from, 0, 1, 129, 2);
+    ck_assert_int_ne(memif_rx_burst(flow.to, 0, bufs, SMALL_BURST, &count), MEMIF_ERR_SUCCESS);
+    RUN_UNTIL(end->disconnects > 0);
+    ck_assert_uint_eq(count, 0);
+    ck_assert_ptr_nonnull(strstr(last_error_of(flow.to), "129"));
+    pair_close(&pair);
+}
+
+/* Who connects and says nothing is let go, long before the usual ten seconds. */
+MEMIF_TEST(a_handshake_may_take_as_long_as_it_was_told)
+{
+    static const memif_ext_options_t options = {.set = MEMIF_EXT_SET_TIMEOUT_MS, .timeout_ms = 1};
+    struct end end = {.options = &options, .args.is_master = 1};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char path[PATH_SIZE], bytes[256];
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    ck_assert_int_eq(create_alone(&end), MEMIF_ERR_SUCCESS);
+    path_in_folder(path, "alone.sock");
+    ck_assert_uint_lt(strlen(path), sizeof(address.sun_path));
+    memcpy(address.sun_path, path, strlen(path));
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    RUN_UNTIL(recv(fd, bytes, sizeof(bytes), 0) == 0);
+    ck_assert_int_eq(close(fd), 0);
+    end_delete(&end);
+    close_alone();
 }
 
 MEMIF_TEST_LOOP(options_that_cannot_be_used_make_no_interface, 0, 7)

@@ -315,6 +315,25 @@ MEMIF_TEST(memory_that_cannot_be_sealed_is_good_from_the_same_user)
     expect_all_given_back();
 }
 
+MEMIF_TEST(memory_that_cannot_be_sealed_may_be_refused)
+{
+    static const memif_ext_options_t never = {.set = MEMIF_EXT_SET_UNSEALED,
+                                              .unsealed = MEMIF_EXT_UNSEALED_NEVER};
+    struct pair pair = {.master = {.options = &never, .args.is_master = 1}};
+    char reason[256] = "";
+
+    open_with_regions(&pair, BY_SLAVE);
+    memory.unsealable = true;
+    end_must_create(&pair.master, &pair.master_control);
+    end_must_create(&pair.slave, &pair.slave_control);
+    RUN_UNTIL(memif_ext_get_last_error(pair.slave.conn, reason, sizeof(reason)) ==
+                  MEMIF_ERR_SUCCESS &&
+              *reason != '\0');
+    ck_assert_ptr_nonnull(strstr(reason, "policy never"));
+    ck_assert_uint_eq(pair.master.connects + pair.slave.connects, 0);
+    pair_close(&pair);
+}
+
 /* ---- failures ---- */
 
 static bool has_failed(const struct end *end)
