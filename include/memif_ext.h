@@ -201,11 +201,11 @@ int memif_ext_get_room(memif_conn_handle_t conn, uint16_t qid, uint32_t *slots);
  * packets: how many, of one buffer each.
  * timeout_ms: in milliseconds; -1 waits for ever, 0 does not wait.
  *
- * The thread sleeps. A receiver of this library wakes it as soon as enough buffers are given back,
- * or, if they were given back before it knew that somebody waits, at its next memif_rx_burst on the
- * queue. No other receiver says when it gives buffers back. Then the thread looks again from time
- * to time: the pace of the receiver so far decides how soon, at least 10 microseconds and at most
- * one millisecond later. Signals do not end the wait.
+ * The thread sleeps. A receiver of this library that knows of this wakes it as soon as enough
+ * buffers are given back. It knows once a memif_rx_burst had to look for packets: one that finds
+ * enough of those that came before does not look. Until then, and with all other receivers, which
+ * never tell, the thread looks again from time to time: the pace of the receiver so far decides how
+ * soon, at least 10 microseconds and at most one millisecond later. Signals do not end the wait.
  *
  * Returns MEMIF_ERR_AGAIN when the time is up, MEMIF_ERR_INVAL_ARG when the ring never has so much
  * room, and MEMIF_ERR_DISCONNECTED when the connection ends meanwhile.
@@ -221,9 +221,10 @@ int memif_ext_wait_room(memif_conn_handle_t conn, uint16_t qid, uint32_t packets
  *
  * MEMIF_ERR_SUCCESS means that there is room; nothing will be written to fd. MEMIF_ERR_AGAIN means
  * that there is not: something will be written once, when there may be, and the program then calls
- * this function again. With a receiver of this library that is when enough buffers are given back,
- * or 20 milliseconds later at the latest, with others one millisecond later. The program may use
- * the queue and close fd meanwhile. A thread of the library waits; each MEMIF_ERR_AGAIN starts one.
+ * this function again. That is when enough buffers are given back, or about 20 milliseconds later,
+ * with a receiver of this library that knows of this (see memif_ext_wait_room), and one millisecond
+ * later with others. The program may use the queue and close fd meanwhile. A thread of the library
+ * waits; each MEMIF_ERR_AGAIN starts one.
  *
  * Otherwise returns what memif_ext_wait_room returns, and MEMIF_ERR_NOMEM.
  */

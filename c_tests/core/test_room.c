@@ -30,11 +30,20 @@ int __real_nanosleep(const struct timespec *time, struct timespec *rest);
 int __wrap_nanosleep(const struct timespec *time, struct timespec *rest);
 
 /* What is done in the moment of a call, and how many calls there were. */
-static void (*at_barrier)(void), (*at_sleep)(void), (*at_nap)(void);
-static unsigned barriers, sleeps, wakes, naps;
+static void (*at_barrier)(void), (*at_sleep)(void), (*at_noted_sleep)(void), (*at_nap)(void);
+static unsigned barriers, sleeps, noted_sleeps, wakes, naps;
+/* In nanoseconds, of the sleeps of both kinds. */
+static int64_t longest_sleep, longest_noted_sleep;
 /* Sleeps that end at once, as by a wake-up that comes late. */
 static unsigned late_wakes;
 static bool is_woken_at_once;
+
+static void note_sleep(const struct timespec *time, unsigned *count, int64_t *longest)
+{
+    (*count)++;
+    if (time->tv_nsec > *longest)
+        *longest = time->tv_nsec;
+}
 
 long __wrap_syscall(long number, ...)
 {
@@ -51,8 +60,13 @@ long __wrap_syscall(long number, ...)
         if (at_barrier != NULL)
             at_barrier();
     }
-    if (number == SYS_futex && a[1] == FUTEX_WAIT) {
-        sleeps++;
+    const struct timespec *time = (const void *)(uintptr_t)a[3];
+    if (number == SYS_futex && a[1] == FUTEX_WAIT && ((uint32_t)a[2] & MIF_ASK_NOTED)) {
+        note_sleep(time, &noted_sleeps, &longest_noted_sleep);
+        if (at_noted_sleep != NULL)
+            at_noted_sleep();
+    } else if (number == SYS_futex && a[1] == FUTEX_WAIT) {
+        note_sleep(time, &sleeps, &longest_sleep);
         if (late_wakes > 0) {
             late_wakes--;
             return 0;
@@ -130,7 +144,7 @@ static void give_back(uint16_t packets)
 
 static void open_full(int way)
 {
-    at_barrier = at_sleep = at_nap = NULL;
+    at_barrier = at_sleep = at_noted_sleep = at_nap = NULL;
     open_loopback(way < 2 ? 256 : 512);
     from = way % 2 == 0 ? SLAVE : MASTER;
     to = way % 2 == 0 ? MASTER : SLAVE;
@@ -139,13 +153,14 @@ static void open_full(int way)
     capacity = way < 2 ? SLOTS - 1 : SLOTS;
     send_packets(capacity);
     received = given_back = 0;
-    barriers = sleeps = wakes = naps = late_wakes = 0;
+    barriers = sleeps = noted_sleeps = wakes = naps = late_wakes = 0;
+    longest_sleep = longest_noted_sleep = 0;
     is_woken_at_once = false;
 }
 
 static void close_both(void)
 {
-    at_barrier = at_sleep = at_nap = NULL;
+    at_barrier = at_sleep = at_noted_sleep = at_nap = NULL;
     lower_side(MASTER);
     lower_side(SLAVE);
     close_loopback();
@@ -229,6 +244,52 @@ MEMIF_TEST_LOOP(what_was_given_back_unasked_is_told_at_the_next_look, 0, WAYS)
     close_both();
 }
 
+static void give_back_one_of_those_that_are_known(void)
+{
+    ck_assert_int_eq(receive(1), mif_error_to_v1(MIF_ERR_NOBUF));
+    give_back(1);
+    ck_assert_uint_eq(question()->wanted, 4);
+}
+
+/* Who knows of packets enough does not read our index. */
+MEMIF_TEST_LOOP(until_a_question_is_noted_the_sender_only_naps, 0, WAYS)
+{
+    open_full(_i);
+    ck_assert_int_eq(receive(1), mif_error_to_v1(MIF_ERR_NOBUF));
+    at_sleep = give_back_one_of_those_that_are_known;
+    ck_assert_int_eq(wait_for(4, -1), MIF_ERR_SUCCESS);
+    ck_assert_uint_eq(sleeps, 4);
+    ck_assert_uint_eq(noted_sleeps + wakes, 0);
+    ck_assert_int_le(longest_sleep, 1000000);
+    close_both();
+}
+
+static void take_all(void)
+{
+    ck_assert_int_eq(receive(SLOTS), MIF_ERR_SUCCESS);
+    ck_assert_uint_eq(question()->wanted, 4 | MIF_ASK_NOTED);
+}
+
+static void give_back_four_when_asked(void)
+{
+    give_back(4);
+    ck_assert_uint_eq(wakes, 1);
+}
+
+MEMIF_TEST_LOOP(when_it_is_noted_the_sender_sleeps_until_the_answer, 0, WAYS)
+{
+    open_full(_i);
+    at_sleep = take_all;
+    at_noted_sleep = give_back_four_when_asked;
+    ck_assert_int_eq(wait_for(4, -1), MIF_ERR_SUCCESS);
+    ck_assert_uint_eq(sleeps, 1);
+    ck_assert_uint_eq(noted_sleeps, 1);
+    ck_assert_uint_eq(barriers, 1);
+    ck_assert_uint_eq(naps, 0);
+    ck_assert_int_gt(longest_noted_sleep, 1000000);
+    close_both();
+}
+
 static void wake_up_and_take_all(void)
 {
     struct pollfd ready = {.fd = mif_queue_at(loopback.handles[to], 0, MIF_RX)->efd,
@@ -277,7 +338,7 @@ MEMIF_TEST_LOOP(a_question_that_was_withdrawn_is_not_answered, 0, WAYS)
     ask_no_more();
     give_back(4);
     ck_assert_uint_eq(wakes, 0);
-    ck_assert_uint_eq(question()->wanted, 4);
+    ck_assert_uint_eq(question()->wanted, 4 | MIF_ASK_NOTED);
     close_both();
 }
 
@@ -293,7 +354,7 @@ MEMIF_TEST_LOOP(a_second_question_is_answered_by_its_own_index, 0, WAYS)
     ask_for(5);
     give_back(2);
     ck_assert_uint_eq(wakes, 0);
-    ck_assert_uint_eq(question()->wanted, 5);
+    ck_assert_uint_eq(question()->wanted, 5 | MIF_ASK_NOTED);
     give_back(3);
     ck_assert_uint_eq(wakes, 1);
     ck_assert_uint_eq(question()->wanted, 0);

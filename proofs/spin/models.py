@@ -167,7 +167,7 @@ MODELS = {
         short=_both(("ROUNDS=2",), _ASKED_AGAIN),
         full=_both(("ROUNDS=4",), ("ROUNDS=4", *_ASKED_AGAIN[1:])),
         losses={
-            ("ROUNDS=2", "NEVER_MISLED"): "a receiver that is about to answer may take the next "
+            ("ROUNDS=3", "NEVER_MISLED"): "a receiver that is about to answer may take the next "
             "question, for as many slots, for the same; the sender then looks from time to time"
         },
         faults={
@@ -187,6 +187,8 @@ MODELS = {
             "NO_BARRIER": ("ROUNDS=2", "WEAK"),
             "NO_FENCE": ("ROUNDS=2", "WEAK"),
             "NO_LOOK_AFTER_THE_QUESTION": ("ROUNDS=2", "WEAK"),
+            # Who has too little room takes no question back, but when its time is up.
+            "NOTED_BLINDLY": _ASKED_AGAIN,
         },
     ),
     "control": Model(

@@ -25,6 +25,7 @@
 #define SLOTS 2
 #define IMPOSSIBLE 99
 #define VALID 100 /* MIF_ASK_VALID */
+#define NOTED 16 /* MIF_ASK_NOTED */
 #define MOST_READS 3
 
 byte efd;
@@ -84,13 +85,13 @@ inline ask() /* room.c */
     fi
 }
 
-inline sleep_until_told() /* room.c; the kernel compares */
+inline sleep_until_told() /* room.c; the kernel compares. Its naps have no limit either here. */
 {
     do
     :: barrier(SENDER);
         atomic {
             if
-            :: memory[WANTED] == slots -> asleep = true
+            :: memory[WANTED] == slots || memory[WANTED] == slots + NOTED -> asleep = true
             :: else -> break
             fi
         };
@@ -156,11 +157,20 @@ proctype sender() /* room.c: mif_room_wait, wait_for; then a burst */
 inline answer() /* room.c */
 {
     if
-    :: SLOTS - (limit - done) < wanted ->
+    :: SLOTS - (limit - done) < wanted % NOTED ->
 #ifdef FAULT_QUESTION_FORGOTTEN
         skip
 #else
-        answers = true /* mif_face_answer */
+        answers = true; /* mif_face_answer */
+        if
+#ifdef FAULT_NOTED_BLINDLY
+        :: wanted < NOTED -> store_ordered(RECEIVER, WANTED, wanted + NOTED)
+#else
+        :: wanted < NOTED -> replace(RECEIVER, WANTED, wanted, wanted + NOTED)
+#endif
+        :: else
+        fi;
+        good = false
 #endif
     :: else ->
 #ifdef FAULT_WAKE_WITHOUT_CLEARING

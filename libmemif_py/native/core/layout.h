@@ -48,10 +48,12 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "memif is little-endia
 /* What a sender that waits for room writes beside its index. In bytes that no other implementation
  * uses, and only to receivers that promise to look. */
 struct mif_ask {
-    _Atomic uint32_t wanted; /* free slots; 0 = nobody waits. Both sides write it. */
+    _Atomic uint32_t wanted; /* free slots, and MIF_ASK_NOTED; 0 = nobody waits. Both write it. */
     _Atomic uint32_t index;  /* MIF_ASK_VALID, and the index that the sender would publish */
 };
 #define MIF_ASK_VALID 0x10000u
+/* The receiver has seen the question, and will answer it as it gives buffers back. */
+#define MIF_ASK_NOTED 0x80000000u
 
 /* Cookie and flags and head on one line, tail on the next: each index has one writer. */
 struct mif_ring {

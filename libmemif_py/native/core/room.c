@@ -59,11 +59,14 @@ static void wake(struct mif_ask *ask)
 /* `limit` is the index that was asked with. */
 static void answer(struct mif_queue *q, struct mif_ask *ask, uint32_t wanted)
 {
+    const uint32_t noted = wanted | MIF_ASK_NOTED;
     uint32_t used = (uint32_t)(q->limit - q->done);
-    if (mif_capacity(q, (enum mif_kind)q->kind) - used < wanted)
+    if (mif_capacity(q, (enum mif_kind)q->kind) - used < (wanted & ~MIF_ASK_NOTED)) {
         mif_face_answer(q, true);
-    else if (atomic_compare_exchange_strong(&ask->wanted, &wanted, 0))
+        (void)atomic_compare_exchange_strong(&ask->wanted, &wanted, noted);
+    } else if (atomic_compare_exchange_strong(&ask->wanted, &wanted, 0)) {
         wake(ask);
+    }
 }
 
 /* A question has three words, and the sender may withdraw it and ask another between two reads:
@@ -203,18 +206,29 @@ static int64_t nap_for(uint32_t missing, uint32_t gained, int64_t elapsed, int64
     return nap > LONGEST_NAP ? LONGEST_NAP : nap;
 }
 
-/* Sleeps so long, or until the answer: true. The queue is not entered, so its memory may be
- * unmapped: the kernel reads the word, and fails then. A wake-up alone may be a late one, for an
- * earlier question, or that of the tear-down: who slept looks, and sleeps again. */
-static bool sleep_until_told(struct wait *w, int64_t most)
+static int64_t shorter(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Sleeps so long, or until the question's word changes: true. The queue is not entered, so its
+ * memory may be unmapped: the kernel reads the word, and fails then. */
+static bool sleep_while(const struct wait *w, uint32_t word, int64_t most)
 {
     const struct timespec time = {.tv_nsec = most};
-    long err = syscall(SYS_futex, w->word, FUTEX_WAIT, w->asked, &time, NULL, 0);
-    bool told = err != 0 && errno == EAGAIN;
-    if (err != 0 && !told && errno != ETIMEDOUT && errno != EINTR)
-        (void)nanosleep(&(struct timespec){.tv_nsec = most < LONGEST_NAP ? most : LONGEST_NAP},
-                        NULL);
-    return told;
+    long err = syscall(SYS_futex, w->word, FUTEX_WAIT, word, &time, NULL, 0);
+    bool changed = err != 0 && errno == EAGAIN;
+    if (err != 0 && !changed && errno != ETIMEDOUT && errno != EINTR)
+        (void)nanosleep(&(struct timespec){.tv_nsec = shorter(most, LONGEST_NAP)}, NULL);
+    return changed;
+}
+
+/* Until the answer: true. A receiver that knows of packets enough does not read our index, so until
+ * it has noted the question this is a nap. A wake-up alone may be a late one, for an earlier
+ * question, or that of the tear-down: who slept looks, and sleeps again. */
+static bool sleep_until_told(const struct wait *w, int64_t nap, int64_t most)
+{
+    return sleep_while(w, w->asked, nap) && sleep_while(w, w->asked | MIF_ASK_NOTED, most);
 }
 
 static int wait_for(struct wait *w, int timeout_ms)
@@ -243,13 +257,12 @@ static int wait_for(struct wait *w, int timeout_ms)
             return MIF_ERR_SUCCESS;
         if (rest <= 0)
             return MIF_ERR_AGAIN;
-        if (w->asked != 0) {
-            told = sleep_until_told(w, rest < LONGEST_SLEEP ? rest : LONGEST_SLEEP);
-            continue;
-        }
         uint32_t gained = w->free > at_first ? w->free - at_first : 0;
         nap = nap_for(w->slots - w->free, gained, time - began, nap);
-        (void)nanosleep(&(struct timespec){.tv_nsec = rest < nap ? rest : nap}, NULL);
+        if (w->asked != 0)
+            told = sleep_until_told(w, shorter(nap, rest), shorter(LONGEST_SLEEP, rest));
+        else
+            (void)nanosleep(&(struct timespec){.tv_nsec = shorter(nap, rest)}, NULL);
     }
 }
 
@@ -271,10 +284,13 @@ struct watch {
 static void *watch(void *argument)
 {
     struct watch *own = argument;
-    if (own->wait.asked != 0)
-        (void)sleep_until_told(&own->wait, LONGEST_SLEEP);
-    else
+    const struct wait *w = &own->wait;
+    if (w->asked != 0) {
+        (void)sleep_while(w, w->asked, LONGEST_NAP);
+        (void)sleep_while(w, w->asked | MIF_ASK_NOTED, LONGEST_SLEEP);
+    } else {
         (void)nanosleep(&(struct timespec){.tv_nsec = LONGEST_NAP}, NULL);
+    }
     (void)mif_efd_signal(own->fd);
     (void)close(own->fd);
     free(own);

@@ -10,20 +10,23 @@
  *      publishes an impossible index                   (the next) reads the sender's index
  *      barrier on all processes that registered        ... impossible: takes ask.index instead
  *      looks at the ring once more                     room enough: wanted = 0, wakes the sender
- *      sleeps while wanted is as written (futex)       not yet: looks again whenever it gives back
+ *      sleeps while wanted is as written, or           not yet: notes the question in wanted, and
+ *      noted (futex)                                   looks again whenever it gives back
  *      publishes its index again
  *
- * So bursts of a receiver that nobody asks do no work for it: they check the index anyway. Either
- * the sender's last look, which comes after the barrier, finds what the receiver has published, or
- * the receiver's next look at the index, which comes after it too, finds the question. A receiver
- * that sleeps looks when it wakes up, so the sender signals it once.
+ * So bursts of a receiver that nobody asks do no work for it: they check the index anyway. But a
+ * receiver that knows of packets enough does not read it, so until the question is noted the sender
+ * also looks from time to time, as with a receiver that does not answer. Either the sender's last
+ * look, which comes after the barrier, finds what the receiver has published, or the receiver's
+ * next look at the index, which comes after it too, finds the question. A receiver that sleeps
+ * looks when it wakes up, so the sender signals it once.
  *
  * A program that sleeps elsewhere lets a thread of ours do the waiting (mif_room_watch). That
  * thread knows the futex and not the queue, which stays the program's: when it publishes, the
  * question is withdrawn, and the thread's sleep ends by its limit.
  *
  * ask.index is as little trusted as any index, and a sender that is woken without reason falls back
- * to looking. It also looks every 20 milliseconds: a peer may die, or break its promise.
+ * to looking. Noted or not, it looks every 20 milliseconds: a peer may die, or break its promise.
  */
 #ifndef MIF_ROOM_H
 #define MIF_ROOM_H
@@ -44,7 +47,7 @@ int mif_room(const void *handle, uint16_t qid, uint32_t *slots);
 int mif_room_wait(const void *handle, uint16_t qid, uint32_t slots, int timeout_ms);
 
 /* SUCCESS: there are `slots`. AGAIN: not yet; the eventfd `fd`, of which a copy is kept meanwhile,
- * is signalled when it is time to look again, after 20 milliseconds at the latest. */
+ * is signalled when it is time to look again, after 21 milliseconds at the latest. */
 int mif_room_watch(const void *handle, uint16_t qid, uint32_t slots, int fd);
 
 /* Wakes a thread that waits there. For the tear-down, while the ring is mapped. */
