@@ -6,7 +6,7 @@ import subprocess
 
 from scapy.layers.dns import DNS, DNSQR, DNSRR
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
+from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
 
@@ -53,6 +53,8 @@ FRAMES = {
     "mpls": _ether(_LABELS + bytes(_ip() / ICMP(id=7, seq=6)), type=0x8847),
     "short": b"\x02",
     "long": _ether(_ip() / UDP(sport=1000, dport=2000) / bytes(1000)),
+    "neighbour solicitation": _ether(_ip6() / ICMPv6ND_NS(tgt="fe80::2")),
+    "neighbour advertisement": _ether(_ip6() / ICMPv6ND_NA(tgt="fe80::1")),
 }
 PACKETS = [*FRAMES.values()]
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _IP, _ARP, _IP6, _MPLS, _MPLS_MULTICAST = 0x0800, 0x0806, 0x86DD, 0x8847, 0x8848
 _VLANS = (0x8100, 0x88A8)
 _ETHERNET_HEADER, _TAG = 14, 4
+_LEAST_TYPE = 0x600  # what is below is the length of an IEEE 802.3 frame
 _ICMP, _TCP, _UDP, _ICMP6 = 1, 6, 17, 58
 _PROTOCOLS = {_ICMP: "ICMP", 2: "IGMP", _TCP: "TCP", _UDP: "UDP", 47: "GRE", _ICMP6: "ICMPv6"}
 _EXTENSIONS = (0, 43, 60)  # of IPv6: those with a length in units of 8
@@ -31,6 +32,7 @@ _ICMP6_KINDS = {
     135: "neighbor solicitation", 136: "neighbor advertisement", 143: "multicast listener report",
 }  # fmt: skip
 _ECHOES = (0, 8, 128, 129)
+_NEIGHBOURS = {135: "who has", 136: "tgt is"}
 _DNS_PORTS = (53, 5353)
 _VXLAN_PORT, _VXLAN_HEADER = 4789, 8
 _MOST_TUNNELS = 4
@@ -63,6 +65,8 @@ def _frame(packet: bytes, link_level: bool, way: _Way) -> str:
     except struct.error:
         return f"[|ether] {len(packet)} bytes"
     shown = _network(kind, rest, way)
+    if kind < _LEAST_TYPE:
+        return f"{ends}{tags}802.3, length {kind}"
     if shown is None:
         return f"{ends}{tags}ethertype {_name(kind)}, length {len(packet)}"
     if link_level:
@@ -222,7 +226,11 @@ def _icmp(ends: tuple[str, str], body: bytes, length: int, _way: _Way) -> str:
 
 
 def _icmp6(ends: tuple[str, str], body: bytes, length: int, _way: _Way) -> str:
-    return f"{ends[0]} > {ends[1]}: ICMP6, {_icmp_text(body, _ICMP6_KINDS)}, length {length}"
+    text = _icmp_text(body, _ICMP6_KINDS)
+    if body[0] in _NEIGHBOURS:
+        (target,) = struct.unpack_from("!16s", body, 8)
+        text += f", {_NEIGHBOURS[body[0]]} {IPv6Address(target)}"
+    return f"{ends[0]} > {ends[1]}: ICMP6, {text}, length {length}"
 
 
 def _icmp_text(body: bytes, kinds: dict[int, str]) -> str:

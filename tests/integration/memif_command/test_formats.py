@@ -102,6 +102,14 @@ def test_every_frame_is_shown_as_tcpdump_shows_it():
     assert ", vni 9: IP 10.0.0.1 > 10.0.0.2: ICMP echo request" in decode.line(FRAMES["vxlan"])
 
 
+def test_the_length_of_an_802_3_frame_is_not_taken_for_a_type():
+    frame = FRAMES["icmp"][:12] + bytes.fromhex("0026 424203") + bytes(43)
+    shown = decode.line(frame)
+    assert shown.endswith(", 802.3, length 38")
+    (expected,) = tcpdump_lines([frame], "-t", "-e")
+    assert expected.startswith(shown)
+
+
 DNS_ANSWERS = {
     "77 1/0/0 CNAME a.example.": DNSRR(rrname="e.", type="CNAME", rdata="a.example."),
     "77 1/0/0 AAAA 2001:db8::7": DNSRR(rrname="e.", type="AAAA", rdata="2001:db8::7"),

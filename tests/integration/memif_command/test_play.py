@@ -327,7 +327,7 @@ def test_only_packets_that_match_are_played(shell):
 
 WRONG_WORDS = {
     ("-f", "icmp or"): "syntax error",
-    ("-f", "less 0"): "none of its 14 packets matches the filter",
+    ("-f", "less 0"): f"none of its {len(PACKETS)} packets matches the filter",
     ("--pps", "1", "--topspeed"): "exclude each other",
     ("--multiplier", "2", "--mbps", "1"): "exclude each other",
     ("--multiplier", "0"): "not in the range x>0",
