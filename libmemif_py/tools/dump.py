@@ -15,7 +15,7 @@ from libmemif_py import MemifError
 
 from . import stop
 from .capture import writer_for
-from .filtering import filter_for
+from .filtering import filter_for, filter_option
 from .formats import pcapng
 from .formats.decode import Detail
 from .options import (
@@ -126,6 +126,7 @@ class _Capture:
 
 @click.command("dump", context_settings=EXAMPLES_FIRST)
 @click.argument("words", metavar="[FILTER]", nargs=-1)
+@filter_option("The same as FILTER.")
 @click.option("-w", "path", metavar="FILE", help="Record packets into FILE; -: stdout.")
 @click.option(
     "--format", "form", type=click.Choice(["pcapng", "pcap"]),
@@ -150,8 +151,8 @@ class _Capture:
     help="With -C: use N files, over and over. With -G alone: end after N files.",
 )  # fmt: skip
 @click.option(
-    "-s", "snaplen", type=click.IntRange(1, pcapng.WHOLE), default=pcapng.WHOLE,
-    help=f"Keep this many bytes of a packet. Default: all (at most {MOST_BYTES}).",
+    "-s", "snaplen", type=click.IntRange(0, pcapng.WHOLE), default=0,
+    help=f"Keep this many bytes of a packet. Default: 0, all (at most {MOST_BYTES}).",
 )  # fmt: skip
 @click.option("-q", "quiet", is_flag=True, help="Show less of each packet.")
 @click.option("-v", "verbose", count=True, help="Show more: the fields of IP headers.")
@@ -176,6 +177,7 @@ class _Capture:
 def command(
     options: InterfaceOptions,
     words: tuple[str, ...],
+    expression: str | None,
     path: str | None,
     form: str | None,
     also_print: bool,
@@ -236,15 +238,18 @@ def command(
         raise click.UsageError("--print and -w - would both write to stdout")
     if times > MOST_T:
         raise click.UsageError(f"-t {times} times, expected at most {MOST_T}")
-    expression = " ".join(words)
-    if words:
+    expression = _one_filter(words, expression)
+    if expression is not None:
         filter_for(expression, options.mode)
+    snaplen = snaplen or pcapng.WHOLE
     detail = Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
     hex_level = max(hex_level, 2 * whole_hex)
     style = Style(options.mode, snaplen, link_level, detail, times, ascii_, hex_level)
 
     def writer(file: pcapng.Output) -> pcapng.Writer:
-        return writer_for(file, path or "", form, options.mode, snaplen, expression=expression)
+        return writer_for(
+            file, path or "", form, options.mode, snaplen, expression=expression or ""
+        )
 
     with stop.by_ctrl_c(), contextlib.ExitStack() as stack:
         sinks: list[_Sink] = []
@@ -256,11 +261,18 @@ def command(
             sinks.append(Printer(style, sys.stdout))
         # The interface closes before the file, so that all it received can be written.
         interface = stack.enter_context(options.open(say))
-        if words:
+        if expression is not None:
             interface.set_filter(expression)
         say(f"{options.doing} {options.shown}")
         options.wait_if_limited(interface)
         _record(_Capture(interface, options.queues, sinks, recording), limits)
+
+
+def _one_filter(words: tuple[str, ...], expression: str | None) -> str | None:
+    """Of the words behind the options and of -f. Raises UsageError for both."""
+    if words and expression is not None:
+        raise click.UsageError(f"two filters, {' '.join(words)!r} and -f {expression!r}: give one")
+    return " ".join(words) if words else expression
 
 
 def _record(capture: _Capture, limits: Limits) -> None:

@@ -119,9 +119,11 @@ def dumped(shell, *words: object, frames: list[bytes] = PACKETS) -> list[str]:
     return dump.rest().splitlines()
 
 
-@pytest.mark.parametrize("words", [["icmp or vlan 5"], ["icmp", "or", "vlan", "5"]])
+@pytest.mark.parametrize(
+    "words", [["icmp or vlan 5"], ["icmp", "or", "vlan", "5"], ["-f", "icmp or vlan 5"]]
+)
 def test_dump_shows_what_tcpdump_shows_with_the_same_filter(shell, words):
-    expected = tcpdump_lines(PACKETS, "-t", *words)
+    expected = tcpdump_lines(PACKETS, "-t", "icmp or vlan 5")
     lines = dumped(shell, "-t", "-c", len(expected), *words)
     # Tags of a VLAN are shown by tcpdump with -e only.
     assert [line.replace("vlan 5, ", "").replace("vlan 6, ", "") for line in lines] == expected
@@ -130,7 +132,7 @@ def test_dump_shows_what_tcpdump_shows_with_the_same_filter(shell, words):
 
 def test_the_options_for_lines_are_those_of_tcpdump(shell):
     frames = [FRAMES["icmp"], FRAMES["tcp"], FRAMES["udp over ip6"], FRAMES["dns answer"]]
-    for words in (["-q"], ["-A"], ["-X"], ["-XX"], ["-q", "-X"], ["-nlU"]):
+    for words in (["-q"], ["-A"], ["-X"], ["-XX"], ["-q", "-X"], ["-nlU"], ["-s0"]):
         expected = tcpdump_lines(frames, "-t", *words)
         assert dumped(shell, "-t", "-c", len(frames), *words, frames=frames) == expected
 
@@ -166,6 +168,8 @@ def test_times_are_shown_in_the_five_ways_of_tcpdump():
 
 WRONG_WORDS = {
     ("icmp or",): "syntax error",
+    ("-f", "icmp or"): "syntax error",
+    ("-f", "icmp", "tcp"): "two filters, 'tcp' and -f 'icmp': give one",
     ("/tmp/a.sock",): "for a socket: -S /tmp/a.sock",
     ("-C", "1"): "name them with -w FILE",
     ("-w", "-", "-G", "1"): "name them with -w FILE",
