@@ -4,11 +4,12 @@
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from support.builds import ROOT, SUPPORT, run
-from support.memif_command import interrupt, wait_for_words
+from support.memif_command import interrupt, namespace, wait_for_words
 from support.programs import TIMEOUT, Program, wait_until_listening
 
 from libmemif_py import Interface
@@ -73,8 +74,13 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
-def started(name: str, folder: Path, variables: dict[str, str]) -> Program:
-    """As systemd does it, under the same filter of system calls; what else is closed is not."""
+def started(
+    name: str, folder: Path, variables: dict[str, str], inside: Sequence[str] = ()
+) -> Program:
+    """As systemd does it, with the same system calls, families of sockets and capabilities.
+
+    What else is closed is not. `inside` is what runs a command in a network namespace.
+    """
     settings = service(name)
     (line,) = settings["ExecStart"]
     words: list[str] = []
@@ -86,8 +92,11 @@ def started(name: str, folder: Path, variables: dict[str, str]) -> Program:
     calls.write_text("\n".join(sorted(allowed_calls(settings["SystemCallFilter"]))))
     others = settings["SystemCallErrorNumber"][0]
     wrapper = [sys.executable, SUPPORT / "filtered.py", "--allow", calls, "--others", others]
+    wrapper += ["--families", ",".join(settings["RestrictAddressFamilies"][0].split())]
     denying = [sys.executable, "-c", DENYING]
-    return Program([*wrapper, *denying, *words], folder / "errors")
+    kept = settings["CapabilityBoundingSet"][0].lower().replace("cap_", "+").split()
+    bounds = ["setpriv", f"--bounding-set={','.join(['-all', *kept])}"] if inside else []
+    return Program([*inside, *bounds, *wrapper, *denying, *words], folder / "errors")
 
 
 def test_a_relay_works_under_the_filter_of_its_unit(tmp_path):
@@ -114,6 +123,35 @@ def test_a_bridge_works_under_the_filter_of_its_unit(tmp_path):
             left.send(b"packet", TIMEOUT)
             assert right.recv(TIMEOUT) == b"packet"
         interrupt(bridge)
+
+
+OF_THE_KERNEL = [
+    "if:eth1",
+    "tap:mt0",
+    "tun:mt0",
+    "vxlan:5,remote=10.1.0.2,dev=eth1",
+    "vxlan:5,remote=fd01::2,local=fd01::1,dev=eth1",
+]
+
+
+@pytest.mark.parametrize("end", OF_THE_KERNEL)
+def test_a_bridge_opens_devices_with_what_its_unit_leaves(tmp_path, end):
+    mode = "ip" if end.startswith("tun:") else "ethernet"
+    record = tmp_path / "record.pcapng"
+    variables = {
+        "A": f"{tmp_path}/a.sock",
+        "B": end,
+        "OPTIONS": f"--mode {mode} -w {record} -f icmp",
+    }
+    with namespace() as inside:
+        run([*inside, "ip", "link", "add", "eth1", "type", "veth", "peer", "name", "eth2"])
+        run([*inside, "ip", "link", "set", "eth1", "up"])
+        run([*inside, "ip", "addr", "add", "10.1.0.1/24", "dev", "eth1"])
+        run([*inside, "ip", "addr", "add", "fd01::1/64", "dev", "eth1", "nodad"])
+        with started("bridge", tmp_path, variables, inside) as bridge:
+            wait_for_words(bridge, f"bridge between {tmp_path}/a.sock (id 0, master) and {end}")
+            interrupt(bridge)
+    assert record.stat().st_size > 0
 
 
 def test_the_files_of_the_page_are_those_that_the_units_read():

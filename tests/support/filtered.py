@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a program under a seccomp filter, as container hosts do.
 
-    filtered.py [--deny NAME[,NAME...]:ERRNO] [--allow FILE --others ERRNO|kill] COMMAND...
+    filtered.py [--deny NAME[,NAME...]:ERRNO] [--allow FILE --others ERRNO|kill]
+                [--families AF_NAME[,AF_NAME...]] COMMAND...
 
-FILE holds the names of system calls, one a line; names that this kernel's headers lack are nobody's
-here. `--deny` comes first.
+Sockets of other families than those fail with EAFNOSUPPORT. FILE holds the names of system
+calls, one a line; names that this kernel's headers lack are nobody's here. `--deny` comes first.
 """
 
 import argparse
@@ -13,15 +14,16 @@ import errno
 import os
 import platform
 import re
+import socket
 import struct
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # <linux/audit.h>
 KILL, ALLOW, ERRNO = 0x80000000, 0x7FFF0000, 0x00050000  # <linux/seccomp.h>
 SET_MODE_FILTER, ALL_THREADS, NO_NEW_PRIVILEGES = 1, 1, 38
 LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06  # <linux/bpf_common.h>
-NUMBER, ARCHITECTURE = 0, 4  # where they are in struct seccomp_data
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # where they are in struct seccomp_data
 
 
 def numbers() -> dict[str, int]:
@@ -41,12 +43,23 @@ def names_in(file: str) -> list[str]:
         return [name for line in lines if (name := line.partition("#")[0].strip())]
 
 
-def install(answers: Mapping[str, int], others: int = ALLOW) -> None:
-    """A filter for this process, for good: what becomes of the calls by these names."""
+def install(
+    answers: Mapping[str, int], others: int = ALLOW, families: Collection[int] = ()
+) -> None:
+    """A filter for this process, for good: what becomes of the calls by these names.
+
+    With `families`, no socket can be made of others.
+    """
     known = numbers()
     steps = [(LOAD, 0, 0, ARCHITECTURE)]
     steps += [(JUMP_IF_EQUAL, 1, 0, ARCHITECTURES[platform.machine()]), (RETURN, 0, 0, KILL)]
     steps += [(LOAD, 0, 0, NUMBER)]
+    if families:
+        steps += [(JUMP_IF_EQUAL, 0, len(families) + 3, known["socket"])]
+        steps += [(LOAD, 0, 0, FIRST_ARGUMENT)]
+        for left, family in zip(range(len(families), 0, -1), families, strict=True):
+            steps += [(JUMP_IF_EQUAL, left, 0, family)]
+        steps += [(RETURN, 0, 0, failing("EAFNOSUPPORT")), (LOAD, 0, 0, NUMBER)]
     for name, answer in answers.items():
         if name in known:
             steps += [(JUMP_IF_EQUAL, 0, 1, known[name]), (RETURN, 0, 0, answer)]
@@ -74,13 +87,15 @@ def main() -> None:
     parser.add_argument("--deny", action="append", default=[])
     parser.add_argument("--allow")
     parser.add_argument("--others", default="EPERM")
+    parser.add_argument("--families", default="")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     wishes = parser.parse_args()
     answers, others = denied(wishes.deny), ALLOW
     if wishes.allow:
         others = KILL if wishes.others == "kill" else failing(wishes.others)
         answers = dict.fromkeys(names_in(wishes.allow), ALLOW) | answers
-    install(answers, others)
+    families = [getattr(socket, name) for name in filter(None, wishes.families.split(","))]
+    install(answers, others, families)
     os.execvp(wishes.command[0], wishes.command)  # noqa: S606 - no shell is wanted
 
 
