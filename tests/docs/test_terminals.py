@@ -16,15 +16,18 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from support.builds import environment
+from support.memif_command import namespace
 from support.pages import DOCS, PAGES, Block, blocks_of, has_terminals
 
 TIMEOUT = 90
 TERMINALS = [page for page in PAGES if has_terminals(page)]
+WITH_DEVICES = ["modes"]
+"""Pages that make network devices: they run in a network namespace."""
 PORT = "9464"
 CTRL_C = (0, 1, 130, -signal.SIGINT)
 # Clock times, times with three decimals, what ping and play took, who the process is.
@@ -44,8 +47,14 @@ def compared(line: str, *, figures: bool) -> str:
 class Terminal:
     """A process of a page, and what the page says that it shows."""
 
-    def __init__(self, block: Block, output: Block | None, places: dict[str, str]) -> None:
-        """Starts it."""
+    def __init__(
+        self,
+        block: Block,
+        output: Block | None,
+        places: dict[str, str],
+        inside: Sequence[str] = (),
+    ) -> None:
+        """Starts it. `inside` is what runs a command in a network namespace."""
         code = block.code
         for shown, real in places.items():
             code = code.replace(shown, real)
@@ -58,7 +67,7 @@ class Terminal:
             [sys.executable, "-c", code] if block.language == "python" else ["bash", "-ec", code]
         )
         self._process = subprocess.Popen(
-            command,
+            [*inside, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -121,6 +130,7 @@ def places(tmp_path_factory) -> Iterator[dict[str, str]]:
 def test_the_terminals_of_a_page_show_what_it_says(page, places):
     blocks = blocks_of(page)
     with contextlib.ExitStack() as stack:
+        inside = stack.enter_context(namespace()) if page.stem in WITH_DEVICES else []
         going_on: list[Terminal] = []
         for block, after in itertools.pairwise([*blocks, None]):
             if not block.runs or block.mark.startswith("run: output"):
@@ -128,7 +138,7 @@ def test_the_terminals_of_a_page_show_what_it_says(page, places):
             if "after Ctrl+C" in block.mark:
                 going_on.pop().ctrl_c()
             says = after if after is not None and after.mark.startswith("run: output") else None
-            terminal = Terminal(block, says, places)
+            terminal = Terminal(block, says, places, inside)
             stack.callback(terminal.stop)
             if block.background:
                 terminal.follow(first_only=True)
@@ -141,7 +151,7 @@ def test_the_terminals_of_a_page_show_what_it_says(page, places):
 
 def test_each_page_about_a_tool_runs_in_terminals():
     pages = {page.stem for page in TERMINALS}
-    assert pages == {"capture", "command", "prometheus", "relay", "scapy", "watching"}
+    assert pages == {"capture", "command", "modes", "prometheus", "relay", "scapy", "watching"}
 
 
 def test_a_line_that_is_not_shown_is_noticed(places):
