@@ -125,7 +125,7 @@ class Recording:
         self._number = self._periods = 0
         self._before = 0  # bytes of the files before
         self._is_over = False
-        self._is_whole = True  # no packet was written in part
+        self._is_whole = False  # a file is open, and no part of a packet is at its end
         self.statistics: Callable[[], pcapng.Statistics] | None = None
         """Returns the counts that a file ends with."""
         self._stack = contextlib.ExitStack()
@@ -140,6 +140,7 @@ class Recording:
         self._counted = _Counted(self._file)
         self._writer = self._make_writer(self._counted)
         self._file.flush()  # a program that reads the file sees the header at once
+        self._is_whole = True
 
     @property
     def size(self) -> int:
@@ -189,8 +190,10 @@ class Recording:
         self._finish_file()
 
     def _finish_file(self) -> None:
+        # A signal may come here, or before the next file is open. Then `close` comes here again.
+        is_whole, self._is_whole = self._is_whole, False
         with self._stack.pop_all():
-            if self.statistics is not None and self._is_whole:
+            if self.statistics is not None and is_whole:
                 self._writer.finish([self.statistics()])
 
 

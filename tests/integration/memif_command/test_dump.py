@@ -272,6 +272,20 @@ def test_a_ring_of_files_holds_the_last_packets(shell):
     assert len(kept) == 55
 
 
+def test_a_next_file_that_cannot_be_made_ends_the_command_with_the_reason(shell):
+    folder = shell.folder / "files"
+    folder.mkdir()
+    with Interface(shell.socket, role="master") as ours:
+        dump = shell.side("dump", "-w", folder / "ring.pcapng", "-C", "4k")
+        wait_for_words(dump, "connected to")
+        folder.rename(shell.folder / "elsewhere")
+        ours.send_burst([bytes(1000)] * 8, TIMEOUT)
+        assert dump.wait() == 2
+    assert f"-w {folder}/ring.pcapng1: No such file or directory" in " ".join(dump.errors.split())
+    assert "Traceback" not in dump.errors
+    assert len(capture_of(shell.folder / "elsewhere" / "ring.pcapng")) == 4
+
+
 def test_files_change_with_the_time_until_there_are_enough(shell):
     target = shell.folder / "at-%Y-%H%M%S.pcapng"
     with Interface(shell.socket, role="master") as ours:
