@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import capture, stop
+from . import stop
+from .capture import writer_for
 from .control_trace import control_trace_option, recorded
 from .filtering import filter_for, filter_option
 from .formats import pcapng
 from .options import EXAMPLES_FIRST, InterfaceOptions, interface_options, say, sockets_option
+from .recording import Recording, Ring, ring_options
 from .report import json_text
 from .sides import check_modes, side_of
 from .waiting import FOREVER, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import BinaryIO
 
     from .ports import Port
 
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 class _Bridge:
     """Two ports, which one thread serves in turn."""
 
-    def __init__(self, ports: list[Port], record: Callable[[list, int], None] | None) -> None:
-        self._record = record
+    def __init__(self, ports: list[Port], recorder: _Recorder | None) -> None:
+        self._recorder = recorder
         self._ready = select.epoll()
         self._serve: dict[int, Callable[[], None]] = {}
         for side, port in enumerate(ports):
@@ -44,14 +45,22 @@ class _Bridge:
                 self._ready.register(fd, select.EPOLLIN)
 
     def run(self) -> None:
-        """Pass packets on until a signal ends the command."""
-        while True:
-            for fd, _ in self._ready.poll():
-                self._serve[fd]()
+        """Pass packets on until a signal ends the command, or its last file is over."""
+        if self._recorder is None:
+            while True:
+                self._serve_once(None)
+        files = self._recorder.files
+        while not files.is_over:
+            self._serve_once(files.seconds_left())
+            files.turn()
+
+    def _serve_once(self, patience: float | None) -> None:
+        for fd, _ in self._ready.poll(patience):
+            self._serve[fd]()
 
     def _consume(self, side: int, other: Port, queue: int, packets: list) -> None:
-        if self._record is not None:
-            self._record(packets, side)
+        if self._recorder is not None:
+            self._recorder.record(packets, side)
         other.take(packets, queue)
 
 
@@ -60,43 +69,41 @@ class _Recorder:
 
     def __init__(
         self,
-        file: BinaryIO,
         path: str,
         form: str | None,
+        ring: Ring,
         mode: str,
         names: tuple[str, ...],
         expression: str | None,
     ) -> None:
-        """Write the header."""
-        self._file = file
+        """Open the first file. Raises UsageError."""
         self._filter = None if expression is None else filter_for(expression, mode)
         self._start = time.time_ns()
         self._captured = [0] * len(names)
         self._filtered = [0] * len(names)
-        self._is_whole = True  # no packet was written in part
-        whole = pcapng.WHOLE
-        self._writer = capture.writer_for(file, path, form, mode, whole, names, expression or "")
-        file.flush()
+
+        def writer(file: pcapng.Output) -> pcapng.Writer:
+            return writer_for(file, path, form, mode, pcapng.WHOLE, names, expression or "")
+
+        self.files = Recording(path, ring, writer)
+        self.files.statistics = self._statistics
 
     def record(self, packets: list, side: int) -> None:
         """Record packets that came from a side."""
         now = time.time_ns()
         for packet in packets:
             if self._filter is None or self._filter.matches(packet, len(packet)):
-                self._is_whole = False
-                self._writer.write(bytes(packet), now, side)
-                self._is_whole = True
+                self.files.write(bytes(packet), now, side)
                 self._captured[side] += 1
             else:
                 self._filtered[side] += 1
-        self._file.flush()
+        self.files.flush()
 
-    def finish(self) -> None:
-        """Write what became of the packets of each side."""
+    def _statistics(self) -> list[pcapng.Statistics]:
+        """What became of the packets of each side."""
         counts = zip(self._captured, self._filtered, strict=True)
-        if self._is_whole:
-            now = time.time_ns()
-            self._writer.finish([pcapng.Statistics(self._start, now, *both) for both in counts])
+        now = time.time_ns()
+        return [pcapng.Statistics(self._start, now, *both) for both in counts]
 
 
 @click.command("bridge", context_settings=EXAMPLES_FIRST)
@@ -107,6 +114,7 @@ class _Recorder:
     "--format", "form", type=click.Choice(["pcapng", "pcap"]),
     help="Format of FILE. Default: by the suffix, else pcapng, which also records the side.",
 )  # fmt: skip
+@ring_options
 @filter_option("With -w: record only packets that match, as for tcpdump. All are passed on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts at the end as JSON.")
 @control_trace_option()
@@ -117,6 +125,7 @@ def command(
     sockets: tuple[str, ...],
     path: str | None,
     form: str | None,
+    ring: Ring,
     expression: str | None,
     as_json: bool,
     trace_path: str | None,
@@ -147,6 +156,8 @@ def command(
     For vxlan:ID the command makes a VXLAN device of the kernel, and removes it at its end. dev is
     the network interface that leads to the other host, where the UDP port (4789) must be the same.
 
+    The files of -C, -G and -W have the names that they have in `memif dump`.
+
     \b
     Examples:
       memif bridge /tmp/a.sock /tmp/b.sock
@@ -155,9 +166,10 @@ def command(
       memif bridge /tmp/a.sock vxlan:5,remote=192.0.2.2,dev=eth1
       memif bridge /tmp/a.sock,queues=2 if:eth1 -w - | wireshark -k -i -
       memif bridge /tmp/a.sock /tmp/b.sock -w pings.pcapng -f icmp
+      memif bridge /tmp/a.sock /tmp/b.sock -w ring.pcapng -C 100 -W 10
 
-    Exit status: 1 if a side failed or had no link within `--wait`, 2 wrong usage, 130 after Ctrl+C,
-    143 after SIGTERM.
+    Exit status: 0 after the last file of -G and -W, 1 if a side failed or had no link within
+    `--wait`, 2 wrong usage, 130 after Ctrl+C, 143 after SIGTERM.
     """
     words = (*sockets, *words)
     if len(words) != 2:
@@ -168,18 +180,17 @@ def command(
         raise click.UsageError(f"--format {form} is for a file: name one with -w")
     if path is None and expression is not None:
         raise click.UsageError("-f says what is recorded: name a file with -w")
+    ring.check(path)
     sides = [side_of(word, options) for word in words]
     mode = check_modes(*sides)
     if expression is not None:
         filter_for(expression, mode)  # a wrong one creates no file
     with contextlib.ExitStack() as stack:
         stack.enter_context(recorded(trace_path, [side.path for side in sides if side.path]))
-        record = None
+        recorder = None
         if path is not None:
-            file = stack.enter_context(capture.output(path))
-            recorder = _Recorder(file, path, form, mode, words, expression)
-            stack.callback(recorder.finish)
-            record = recorder.record
+            recorder = _Recorder(path, form, ring, mode, words, expression)
+            stack.callback(recorder.files.close)
         ports = []
         for side in sides:
             with stop.held():
@@ -189,7 +200,7 @@ def command(
         try:
             for port in ports:
                 port.wait_if_limited()
-            _Bridge(ports, record).run()
+            _Bridge(ports, recorder).run()
         finally:
             _print_counts(ports, as_json, to_stderr=path == "-")
 

@@ -26,7 +26,7 @@ from .options import (
     say,
 )
 from .printing import MOST_T, Printer, Style
-from .recording import FileSize, Limit, Limits, Recording, Ring, limits_of
+from .recording import Limit, Limits, Recording, Ring, limits_of, ring_options
 from .waiting import FOREVER, NoAnswer
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class _Capture:
         self._start = time.time_ns()
         self.captured = 0
         if recording is not None:
-            recording.statistics = self.statistics
+            recording.statistics = lambda: [self.statistics()]
 
     def run(self, limits: Limits) -> None:
         """Capture until a limit is reached or the last file of a ring is full."""
@@ -112,7 +112,7 @@ class _Capture:
         """End the file with the counts; returns them."""
         counts = self.statistics()
         if self._recording is not None:
-            self._recording.statistics = lambda: counts
+            self._recording.statistics = lambda: [counts]
         return counts
 
     def statistics(self) -> pcapng.Statistics:
@@ -138,18 +138,7 @@ class _Capture:
     "-a", "conditions", type=Limit(), multiple=True, metavar="CONDITION",
     help="End after duration:SECONDS, filesize:KB (1000 bytes) or packets:N. May be repeated.",
 )  # fmt: skip
-@click.option(
-    "-C", "ring_bytes", type=FileSize(), metavar="SIZE",
-    help="Begin another file after this many million bytes (64k, 64m, 64g: KiB, MiB, GiB).",
-)  # fmt: skip
-@click.option(
-    "-G", "ring_seconds", type=click.IntRange(1), metavar="SECONDS",
-    help="Begin another file after so long. FILE may have the time in it, as date does: %H%M%S.",
-)  # fmt: skip
-@click.option(
-    "-W", "ring_files", type=click.IntRange(1), metavar="N",
-    help="With -C: use N files, over and over. With -G alone: end after N files.",
-)  # fmt: skip
+@ring_options
 @click.option(
     "-s", "snaplen", type=click.IntRange(0, pcapng.WHOLE), default=0,
     help=f"Keep this many bytes of a packet. Default: 0, all (at most {MOST_BYTES}).",
@@ -183,9 +172,7 @@ def command(
     also_print: bool,
     count: int | None,
     conditions: tuple[tuple[str, float], ...],
-    ring_bytes: int | None,
-    ring_seconds: int | None,
-    ring_files: int | None,
+    ring: Ring,
     snaplen: int,
     quiet: bool,
     verbose: int,
@@ -227,7 +214,6 @@ def command(
     Exit status: 0 after a limit or Ctrl+C, 1 if there was no link within `--wait` or the reader of
     the output left, 2 wrong usage or no libpcap, 143 after SIGTERM.
     """
-    ring = Ring(ring_bytes, ring_seconds, ring_files)
     ring.check(path)
     limits = limits_of(count, conditions)
     if path is None and form is not None:

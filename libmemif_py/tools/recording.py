@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `memif dump -w` writes: one file, or a ring of files as tcpdump makes them."""
+"""What -w of a command writes: one file, or a ring of files as tcpdump makes them."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import time
 from dataclasses import dataclass
@@ -112,6 +113,35 @@ class Ring:
         return f"{name}{number:0{width}d}" if width or number else name
 
 
+def ring_options(function: Callable) -> Callable:
+    """-C, -G and -W: the command gets them as `ring`."""
+    options = [
+        click.option(
+            "-C", "ring_bytes", type=FileSize(), metavar="SIZE",
+            help="Begin another file after this many million bytes (64k, 64m, 64g: KiB, MiB, GiB).",
+        ),
+        click.option(
+            "-G", "ring_seconds", type=click.IntRange(1), metavar="SECONDS",
+            help="Begin another file after so long. FILE may have the time in it, as date does: "
+            "%H%M%S.",
+        ),
+        click.option(
+            "-W", "ring_files", type=click.IntRange(1), metavar="N",
+            help="With -C: use N files, over and over. With -G alone: end after N files.",
+        ),
+    ]  # fmt: skip
+
+    @functools.wraps(function)
+    def command(
+        *, ring_bytes: int | None, ring_seconds: int | None, ring_files: int | None, **values: Any
+    ) -> Any:
+        return function(ring=Ring(ring_bytes, ring_seconds, ring_files), **values)
+
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 class Recording:
     """Writes packets into a file, or into one file after another."""
 
@@ -126,8 +156,8 @@ class Recording:
         self._before = 0  # bytes of the files before
         self._is_over = False
         self._is_whole = False  # a file is open, and no part of a packet is at its end
-        self.statistics: Callable[[], pcapng.Statistics] | None = None
-        """Returns the counts that a file ends with."""
+        self.statistics: Callable[[], list[pcapng.Statistics]] | None = None
+        """Returns the counts that a file ends with, by interface."""
         self._stack = contextlib.ExitStack()
         self._open()
 
@@ -156,13 +186,13 @@ class Recording:
         """Seconds until the next file begins; None for no limit."""
         return None if self._end is None else max(0.0, self._end - time.time())
 
-    def write(self, packet: bytes, time_ns: int) -> None:
+    def write(self, packet: bytes, time_ns: int, interface: int = 0) -> None:
         """Write a packet, into the next file if this one is full."""
         if self._ring.size is not None and self._counted.size > self._ring.size:
             number = self._number + 1
             self._next(number % self._ring.files if self._ring.files else number)
         self._is_whole = False
-        self._writer.write(packet, time_ns)
+        self._writer.write(packet, time_ns, interface)
         self._is_whole = True
 
     def turn(self) -> None:
@@ -194,7 +224,7 @@ class Recording:
         is_whole, self._is_whole = self._is_whole, False
         with self._stack.pop_all():
             if self.statistics is not None and is_whole:
-                self._writer.finish([self.statistics()])
+                self._writer.finish(self.statistics())
 
 
 class _Counted:

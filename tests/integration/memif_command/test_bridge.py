@@ -65,12 +65,49 @@ def test_a_filter_says_what_a_bridge_records_and_all_packets_pass(shell):
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(("-f", "icmp"), "name a file with -w"), (("-w", "x", "-f", "icmp or"), "syntax error")],
+    [
+        (("-f", "icmp"), "name a file with -w"),
+        (("-w", "x", "-f", "icmp or"), "syntax error"),
+        (("-C", "1"), "name them with -w FILE"),
+        (("-w", "x", "-W", "3"), "the number of files of -C or -G"),
+    ],
 )
-def test_a_wrong_filter_of_a_bridge_is_refused_before_anything_is_opened(shell, words, said):
+def test_wrong_words_for_the_record_of_a_bridge_are_refused_before_anything_is_opened(
+    shell, words, said
+):
     result = shell.run("bridge", "a.sock", "b.sock", *words, status=2)
     assert said in result.stderr
     assert sorted(shell.folder.iterdir()) == []
+
+
+def test_a_bridge_records_into_a_ring_of_files(shell):
+    paths = [str(shell.folder / name) for name in ("a.sock", "b.sock")]
+    target = shell.folder / "ring.pcapng"
+    bridge = shell.start("bridge", *paths, "-w", target, "-C", "4k", "-W", 3)
+    frames = [bytes((number,)) * 1000 for number in range(20)]
+    for path in paths:
+        wait_until_listening(path)
+    with Interface(paths[0]) as left, Interface(paths[1]) as right:
+        wait_for_words(bridge, "connected to", times=2)
+        left.send_burst(frames, TIMEOUT)
+        assert [right.recv(TIMEOUT) for _ in frames] == frames
+    interrupt(bridge)
+    names = [f"ring.pcapng{number}" for number in range(3)]
+    assert sorted(path.name for path in shell.folder.glob("ring*")) == names
+    kept = sorted(packet for name in names for packet in capture(shell.folder / name))
+    assert kept == frames[-len(kept) :]
+    assert len(kept) == 12  # each file has four
+    # The last file was written at the end: its counts are those of all.
+    both = [statistics(shell.folder / name) for name in names]
+    assert [{4: 20, 5: 0, 6: 20, 8: 20}, {4: 0, 5: 0, 6: 0, 8: 0}] in both
+
+
+def test_a_bridge_ends_after_the_last_file_of_its_time(shell):
+    paths = [str(shell.folder / name) for name in ("a.sock", "b.sock")]
+    target = shell.folder / "at-%H%M%S.pcap"
+    bridge = shell.start("bridge", *paths, "-w", target, "-G", 1, "-W", 2)
+    assert bridge.wait() == 0
+    assert len(list(shell.folder.glob("at-*.pcap"))) == 2
 
 
 def test_a_bridge_passes_every_byte_on_queues_of_their_own(shell):
