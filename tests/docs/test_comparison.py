@@ -15,19 +15,23 @@ SECTION = README.partition("\n## Beside other programs\n")[2].partition("\n## ")
 ROWS = [[cell.strip() for cell in line.split("|")[1:-1]] for line in SECTION.splitlines() if line]
 
 
-def ours(title: str) -> list[str]:
-    """The names in the second column of the table that has this title there."""
-    found, inside = [], False
+def named(title: str) -> list[str]:
+    """The names in the column that has this title."""
+    found: list[str] = []
+    column = 0
     for row in ROWS:
-        inside = row[1:2] == [title] if row[:1] == [""] else inside and bool(row)
-        if inside and len(row) > 1:
-            found += re.findall(r"`([^`]+)`", row[1])
-    return [name for name in found if f"`{name}`" != title]
+        if row[:1] == [""]:
+            column = row.index(title) if title in row else 0
+        elif column and row:
+            found += re.findall(r"`([^`]+)`", row[column])
+        else:
+            column = 0
+    return found
 
 
 def test_the_functions_exist():
     header = (ROOT / "include/memif_ext.h").read_text()
-    names = ours("libmemif-py")
+    names = named("libmemif-py")
     assert len(names) > 7
     for name in names:
         if name.startswith("memif_ext_"):
@@ -42,7 +46,20 @@ def test_the_options_exist(command):
     help_ = subprocess.run(
         [*MEMIF, command, "--help"], capture_output=True, text=True, check=True, timeout=60
     ).stdout
-    names = ours(f"`memif {command}`")
+    names = named(f"`memif {command}`")
     assert len(names) > 5
     for name in names:
         assert re.search(rf"(^|[ ,]){re.escape(name)}\b", help_, re.M), name
+
+
+def test_tcpdump_has_the_options_that_the_table_says():
+    usage = subprocess.run(
+        ["tcpdump", "--help"], capture_output=True, text=True, check=True, timeout=60
+    )
+    text = usage.stdout + usage.stderr
+    flags = re.search(r"\[-(\S+)\]", text)[1]
+    names = named("tcpdump 4.99")
+    assert len(names) > 10
+    for name in names:
+        assert name[1:] in flags or f"[ {name} " in text, name
+    assert "[ -a " not in text
