@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 from support.builds import ROOT
+from support.containerfile import runs_of, stages
 from support.memif_command import Shell, interrupt
 from support.pages import DOCS, blocks_of
 
-CONTAINERFILE = (ROOT / "Containerfile").read_text()
 HOME, THERE = "~/memif", "/opt/memif"
 
 
@@ -21,14 +21,8 @@ def commands_of_readme() -> list[str]:
     return [line.removeprefix("sudo ").replace(HOME, THERE) for line in lines]
 
 
-def stages() -> list[str]:
-    text = re.sub(r"\s*\\\n\s*", " ", CONTAINERFILE)
-    return re.split(r"^FROM ", text, flags=re.M)[1:]
-
-
 def test_an_image_is_built_by_the_commands_of_readme():
-    runs = re.findall(r"^RUN (.*)$", stages()[0], re.M)
-    plain = [line.replace(" -y --no-install-recommends", "") for line in runs]
+    plain = [line.replace(" -y --no-install-recommends", "") for line in runs_of(stages()[0])]
     assert plain == ["apt-get update", *commands_of_readme()]
 
 
