@@ -31,7 +31,10 @@ ALL = {
     "room": ("asked", "answer"),
 }
 # Of no version, role or face.
-BOUNCE = ("take", "give_back", "free_all")
+OF_NONE = {
+    "bounce": ("take", "give_back", "free_all"),
+    "arena": ("enter", "enter_queue", "lookup", "owner"),
+}
 # The functions that a stub stands for, each of which has a proof of its own.
 STEPS: dict[str, tuple[str, ...]] = {
     "rx_rest": ("take_run", "mif_take_other"),
@@ -61,8 +64,8 @@ class Proof:
 
     def __str__(self) -> str:
         """Return its name."""
-        if self.face == "bounce":
-            return f"bounce {self.burst}"
+        if self.face in OF_NONE:
+            return f"{self.face} {self.burst}"
         return f"{self.face} {self.version} {self.role} {self.burst}"
 
     def defines(self) -> dict[str, object]:
@@ -85,7 +88,7 @@ class Proof:
         """Return calls that go to what stands for a function."""
         if self.face == "room":
             return ["mif_direction_of:model_direction_of"]
-        if self.face == "bounce":
+        if self.face in OF_NONE:
             return []
         names = ["burst_hash", *self.steps()]
         if self.burst in FAST:
@@ -105,8 +108,9 @@ def every_proof() -> Iterator[Proof]:
             for role in ("master", "slave"):
                 for burst in bursts:
                     yield Proof(face, version, role, burst)
-    for function in BOUNCE:
-        yield Proof("bounce", 512, "master", function)
+    for face, functions in OF_NONE.items():
+        for function in functions:
+            yield Proof(face, 512, "master", function)
 
 
 # Those that were carried through. Of the others nothing is claimed: they may need more time than
@@ -137,7 +141,7 @@ def _is_shown(proof: Proof) -> bool:
     if proof in UNSEEN:
         return False
     slow = SLOW.get((proof.face, proof.version, proof.role), ())
-    return proof.face in ("room", "bounce") or proof.burst in (*FAST, *slow)
+    return proof.face in ("room", *OF_NONE) or proof.burst in (*FAST, *slow)
 
 
 SHOWN = tuple(proof for proof in every_proof() if _is_shown(proof))

@@ -24,17 +24,25 @@ typedef enum {
 _Bool model_is_shared(const volatile void *at);
 /* A value was written there. */
 void model_stored(const volatile void *at, uint64_t value);
+/* A value was read there. */
+#ifdef MODEL_LOADED
+void model_loaded(const volatile void *at, uint64_t value);
+#else
+#define model_loaded(at, value) ((void)0)
+#endif
 
 /* A local without an initial value has any value. */
 #define atomic_load_explicit(at, order)                                                            \
     ({                                                                                             \
         __typeof__(at) model_at = (at);                                                            \
         __typeof__(*(at)) model_value;                                                             \
-        if (model_is_shared(model_at))                                                             \
+        if (model_is_shared(model_at)) {                                                           \
             __CPROVER_assert(__CPROVER_r_ok(model_at, sizeof(*model_at)),                          \
-                             "a shared word is read inside the ring");                             \
-        else                                                                                       \
+                             "a shared word is read where it is mapped");                          \
+            model_loaded(model_at, (uint64_t)model_value);                                         \
+        } else {                                                                                   \
             model_value = *model_at;                                                               \
+        }                                                                                          \
         model_value;                                                                               \
     })
 #define atomic_store_explicit(at, value, order)                                                    \
@@ -43,7 +51,7 @@ void model_stored(const volatile void *at, uint64_t value);
         __typeof__(*(at)) model_new = (value);                                                     \
         if (model_is_shared(model_at)) {                                                           \
             __CPROVER_assert(__CPROVER_w_ok(model_at, sizeof(*model_at)),                          \
-                             "a shared word is written inside the ring");                          \
+                             "a shared word is written where it is mapped");                       \
             model_stored(model_at, (uint64_t)model_new);                                           \
         } else {                                                                                   \
             *model_at = model_new;                                                                 \
