@@ -30,6 +30,9 @@ ALL = {
     "entry": (*RECEIVING, "take_packet", *SENDING),
     "room": ("asked", "answer"),
 }
+# Of one version, role and face: what else entry.c does with two queues.
+EXCHANGE = ("enqueue", "enqueue_one", "requeue")
+EXCHANGE_CALLS = ("mif_direction_of", "mif_enter_queue", "mif_enter", "mif_lookup")
 # Of no version, role or face.
 OF_NONE = {
     "bounce": ("take", "give_back", "free_all"),
@@ -43,6 +46,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "fill_other": ("fill_next", "fill_checked"),
     "reserve_other": ("mif_chain_measure",),
     "measure": ("mif_claim_slot", "never_fits"),
+    "enqueue": ("enqueue_one",),
 }
 STEPS_OF_FACE = {
     ("packet", "take_other"): ("take_chain",),
@@ -74,7 +78,7 @@ class Proof:
             "MIF_CORE_CODES": 1,
             "MODEL_VERSION": self.version,
             "MODEL_IS_SLAVE": int(self.role == "slave"),
-            "MODEL_IS_RX": int(self.burst not in SENDING),
+            "MODEL_IS_RX": int(self.burst not in (*SENDING, *EXCHANGE)),
             "MODEL_SLOTS": self.slots,
             "MODEL_COUNT": COUNT,
             "MODEL_SUFFIX": f"_{self.version}_{self.role}",
@@ -91,6 +95,8 @@ class Proof:
         if self.face in OF_NONE:
             return []
         names = ["burst_hash", *self.steps()]
+        if self.face == "exchange":
+            names += EXCHANGE_CALLS
         if self.burst in FAST:
             names += ["rx_rest", "alloc_rest", "tx_rest"]
             names += ["free_rest"] if self.face == "packet" else []
@@ -108,6 +114,8 @@ def every_proof() -> Iterator[Proof]:
             for role in ("master", "slave"):
                 for burst in bursts:
                     yield Proof(face, version, role, burst)
+    for burst in EXCHANGE:
+        yield Proof("exchange", 512, "slave", burst)
     for face, functions in OF_NONE.items():
         for function in functions:
             yield Proof(face, 512, "master", function)
@@ -141,7 +149,7 @@ def _is_shown(proof: Proof) -> bool:
     if proof in UNSEEN:
         return False
     slow = SLOW.get((proof.face, proof.version, proof.role), ())
-    return proof.face in ("room", *OF_NONE) or proof.burst in (*FAST, *slow)
+    return proof.face in ("room", "exchange", *OF_NONE) or proof.burst in (*FAST, *slow)
 
 
 SHOWN = tuple(proof for proof in every_proof() if _is_shown(proof))
