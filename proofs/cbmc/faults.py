@@ -312,6 +312,27 @@ FAULTS = (
         Proof("room", 512, "master", "asked"),
     ),
     Fault(
+        "a receive burst drains and looks for packets without end",
+        "datapath/face.h",
+        "if (n == count || drained)",
+        "if (n == count)",
+        Proof("packet", 512, "master", "rx_interrupt"),
+    ),
+    Fault(
+        "slots of a packet count as contiguous wherever they lie",
+        "datapath/chain.c",
+        "(found.count == 0 || own->data == end);",
+        "(found.count == 0 || own->data != NULL);",
+        Proof("packet", 512, "master", "measure"),
+    ),
+    Fault(
+        "a packet that is moved is longer than its room",
+        "datapath/packet.c",
+        "buf->data_len < most ? buf->data_len : most);",
+        "buf->data_len);",
+        Proof("packet", 512, "slave", "fill_checked"),
+    ),
+    Fault(
         "a queue id has more bits than the arena",
         "core/arena.h",
         "(uint8_t)qid * arena->qid_stride",
