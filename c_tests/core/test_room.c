@@ -16,13 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "harness.h"
-#include "loopback.h"
-
-#include "core/ring.h"
-#include "core/room.h"
-
-enum { WAYS = 4, SLOTS = 1 << LOG2_SLOTS };
+#include "sender.h"
 
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
@@ -90,35 +84,14 @@ int __wrap_nanosleep(const struct timespec *time, struct timespec *rest)
 
 /* ---- the scene: one side has filled the ring ---- */
 
-static enum side from, to;
-static uint16_t capacity;
 static memif_buffer_t held[SLOTS]; /* by the receiver */
 static uint16_t received, given_back;
-
-static struct mif_queue *sender(void)
-{
-    return mif_queue_at(loopback.handles[from], 0, MIF_TX);
-}
 
 static struct mif_ask *question(void)
 {
     struct mif_queue *q = sender();
 
     return q->own_index == &q->ring->head ? &q->ring->head_ask : &q->ring->tail_ask;
-}
-
-static void send_packets(uint16_t packets)
-{
-    memif_buffer_t bufs[SLOTS];
-    uint16_t count = 0;
-    void *handle = loopback.handles[from];
-
-    ck_assert_int_eq(mif_call(handle, 0, MIF_TX, MIF_CALL_RESERVE, 64, bufs, packets, &count), 0);
-    ck_assert_uint_eq(count, packets);
-    for (uint16_t i = 0; i < packets; i++)
-        bufs[i].data_len = 64;
-    ck_assert_int_eq(mif_call(handle, 0, MIF_TX, MIF_CALL_TX, 0, bufs, packets, &count), 0);
-    ck_assert_uint_eq(count, packets);
 }
 
 static int receive(uint16_t most)
@@ -145,12 +118,7 @@ static void give_back(uint16_t packets)
 static void open_full(int way)
 {
     at_barrier = at_sleep = at_noted_sleep = at_nap = NULL;
-    open_loopback(way < 2 ? 256 : 512);
-    from = way % 2 == 0 ? SLAVE : MASTER;
-    to = way % 2 == 0 ? MASTER : SLAVE;
-    raise_side(SLAVE);
-    raise_side(MASTER);
-    capacity = way < 2 ? SLOTS - 1 : SLOTS;
+    open_way(way);
     send_packets(capacity);
     received = given_back = 0;
     barriers = sleeps = noted_sleeps = wakes = naps = late_wakes = 0;
@@ -161,14 +129,7 @@ static void open_full(int way)
 static void close_both(void)
 {
     at_barrier = at_sleep = at_noted_sleep = at_nap = NULL;
-    lower_side(MASTER);
-    lower_side(SLAVE);
-    close_loopback();
-}
-
-static int wait_for(uint32_t slots, int timeout_ms)
-{
-    return mif_room_wait(loopback.handles[from], 0, slots, timeout_ms);
+    close_way();
 }
 
 static uint16_t index_now(void)

@@ -13,53 +13,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "harness.h"
-#include "loopback.h"
+#include "sender.h"
 
-#include "core/ring.h"
-#include "core/room.h"
+enum { SENT = 3 };
 
-enum { WAYS = 4, SLOTS = 1 << LOG2_SLOTS, SENT = 3 };
-
-static enum side from;
-static uint16_t capacity;
-
-static struct mif_queue *sender(void)
+static void open_with_some(int way)
 {
-    return mif_queue_at(loopback.handles[from], 0, MIF_TX);
-}
-
-static void send_packets(uint16_t packets)
-{
-    memif_buffer_t bufs[SLOTS];
-    uint16_t count = 0;
-    void *handle = loopback.handles[from];
-
-    ck_assert_int_eq(mif_call(handle, 0, MIF_TX, MIF_CALL_RESERVE, 64, bufs, packets, &count), 0);
-    ck_assert_int_eq(mif_call(handle, 0, MIF_TX, MIF_CALL_TX, 0, bufs, packets, &count), 0);
-    ck_assert_uint_eq(count, packets);
-}
-
-static void open_way(int way)
-{
-    open_loopback(way < 2 ? 256 : 512);
-    from = way % 2 == 0 ? SLAVE : MASTER;
-    raise_side(SLAVE);
-    raise_side(MASTER);
-    capacity = way < 2 ? SLOTS - 1 : SLOTS;
+    open_way(way);
     send_packets(SENT);
-}
-
-static void close_way(void)
-{
-    lower_side(MASTER);
-    lower_side(SLAVE);
-    close_loopback();
-}
-
-static int wait_for(uint32_t slots, int timeout_ms)
-{
-    return mif_room_wait(loopback.handles[from], 0, slots, timeout_ms);
 }
 
 static void expect_nobody_inside(void)
@@ -71,7 +32,7 @@ MEMIF_TEST_LOOP(the_room_is_what_is_not_sent, 0, WAYS)
 {
     uint32_t slots = 0;
 
-    open_way(_i);
+    open_with_some(_i);
     ck_assert_int_eq(mif_room(loopback.handles[from], 0, &slots), MIF_ERR_SUCCESS);
     ck_assert_uint_eq(slots, capacity - SENT);
     expect_nobody_inside();
@@ -80,7 +41,7 @@ MEMIF_TEST_LOOP(the_room_is_what_is_not_sent, 0, WAYS)
 
 MEMIF_TEST_LOOP(all_of_a_ring_can_be_waited_for_and_no_more, 0, WAYS)
 {
-    open_way(_i);
+    open_with_some(_i);
     ck_assert_int_eq(wait_for(capacity - SENT, 0), MIF_ERR_SUCCESS);
     ck_assert_int_eq(wait_for(capacity - SENT + 1, 0), MIF_ERR_AGAIN);
     ck_assert_int_eq(wait_for(capacity, 0), MIF_ERR_AGAIN);
@@ -122,7 +83,7 @@ MEMIF_TEST_LOOP(all_of_a_ring_can_be_watched_for_and_no_more, 0, WAYS)
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     const unsigned before = threads();
 
-    open_way(_i);
+    open_with_some(_i);
     ck_assert_int_eq(watch_for(capacity - SENT, fd), MIF_ERR_SUCCESS);
     ck_assert_int_eq(watch_for(capacity + 1, fd), MIF_ERR_INVAL_ARG);
     ck_assert_int_eq(watch_for(capacity, -1), mif_error_from_errno(EBADF));
@@ -138,7 +99,7 @@ MEMIF_TEST_LOOP(an_impossible_index_ends_the_connection_here_as_well, 0, WAYS)
     struct mif_queue *q;
     uint32_t slots = 1;
 
-    open_way(_i);
+    open_with_some(_i);
     q = sender();
     atomic_store(q->peer_index, (uint16_t)(atomic_load(q->peer_index) + 0x4000));
     ck_assert_int_eq(mif_room(loopback.handles[from], 0, &slots), MIF_ERR_DISCONNECTED);
@@ -153,7 +114,7 @@ MEMIF_TEST(a_queue_that_is_down_has_no_room)
 {
     uint32_t slots = 1;
 
-    open_way(0);
+    open_with_some(0);
     lower_side(from);
     ck_assert_int_eq(mif_room(loopback.handles[from], 0, &slots), MIF_ERR_DISCONNECTED);
     ck_assert_uint_eq(slots, 0);
@@ -172,7 +133,7 @@ MEMIF_TEST(a_watch_takes_no_signals_and_leaves_no_descriptor)
     struct pollfd ready = {.fd = fd, .events = POLLIN};
     sigset_t usr1, pending;
 
-    open_way(0);
+    open_with_some(0);
     const unsigned before = threads(), fds = entries_of("/proc/self/fd");
     ck_assert_int_eq(watch_for(capacity, fd), MIF_ERR_AGAIN);
     ck_assert_int_eq(pthread_sigmask(SIG_BLOCK, NULL, &usr1), 0);
