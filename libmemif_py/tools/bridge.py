@@ -99,6 +99,11 @@ class _Recorder:
                 self._filtered[side] += 1
         self.files.flush()
 
+    def say_counts(self) -> None:
+        """As `memif dump` does. What the ports have lost is among their own counts."""
+        say(f"{sum(self._captured)} packets captured")
+        say(f"{sum(self._filtered)} packets filtered")
+
     def _statistics(self) -> list[pcapng.Statistics]:
         """What became of the packets of each side."""
         counts = zip(self._captured, self._filtered, strict=True)
@@ -156,7 +161,8 @@ def command(
     For vxlan:ID the command makes a VXLAN device of the kernel, and removes it at its end. dev is
     the network interface that leads to the other host, where the UDP port (4789) must be the same.
 
-    The files of -C, -G and -W have the names that they have in `memif dump`.
+    With -w, stderr says at the end how many packets were captured, and how many did not match the
+    filter. The files of -C, -G and -W have the names that they have in `memif dump`.
 
     \b
     Examples:
@@ -203,6 +209,8 @@ def command(
             _Bridge(ports, recorder).run()
         finally:
             _print_counts(ports, as_json, to_stderr=path == "-")
+            if recorder is not None:
+                recorder.say_counts()
 
 
 def _print_counts(ports: list[Port], as_json: bool, *, to_stderr: bool) -> None:

@@ -55,8 +55,10 @@ def test_a_filter_says_what_a_bridge_records_and_all_packets_pass(shell):
         wait_for_words(bridge, "connected to", times=2)
         left.send_burst(PACKETS, TIMEOUT)
         assert [right.recv(TIMEOUT) for _ in PACKETS] == PACKETS
-    interrupt(bridge)
+    said = interrupt(bridge)[1].splitlines()
     expected = tcpdump_keeps(PACKETS, "icmp or vlan 5")
+    assert f"{len(expected)} packets captured" in said
+    assert f"{len(PACKETS) - len(expected)} packets filtered" in said
     assert capture(record) == expected
     none = dict.fromkeys((4, 5, 6, 8), 0)
     left = {4: len(PACKETS), 5: 0, 6: len(expected), 8: len(expected)}
