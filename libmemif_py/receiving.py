@@ -283,11 +283,12 @@ class Receiver:
                 raise closed_error()
             check_code(code, "receive", queue)
             if not wait.acknowledge():  # else the link changed meanwhile: look again at once
+                if code == AGAIN:
+                    self._locks[queue].check_abandoned()
                 left = state.time_left(
                     deadline, timeout, f"no packet within {timeout} s", was_up=up
                 )
                 if code == AGAIN and holds_queue:
-                    self._locks[queue].check_abandoned()
                     nap = sleep(nap, left)
                 elif code == AGAIN:
                     nap = self._locks[queue].pass_by(deadline, timeout, nap)

@@ -64,10 +64,10 @@ class Sender:
             while (slots := burst.tx_burst(state.number, queue, most, size)).__class__ is int:
                 state.check_open()
                 check_code(slots, "send", queue)
-                what = f"no room within {timeout} s"
-                left = state.time_left(deadline, timeout, what, was_up=state.up)
                 if slots == AGAIN:
                     lock.check_abandoned()
+                what = f"no room within {timeout} s"
+                left = state.time_left(deadline, timeout, what, was_up=state.up)
                 nap = sleep(nap, left)
         except BaseException:
             lock.release()
@@ -87,6 +87,8 @@ class Sender:
         while True:
             state.check_open()
             check_code(code, "send", queue)
+            if code == AGAIN:
+                lock.check_abandoned()
             try:
                 what = f"no room within {timeout} s"
                 left = state.time_left(deadline, timeout, what, was_up=state.up)

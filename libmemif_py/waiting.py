@@ -203,7 +203,8 @@ class QueueLock:
         elif self._abandoner == threading.get_ident():
             raise ArgumentError(
                 "views of a burst that this thread has left hold the queue: delete the arrays, "
-                "release or delete the views"
+                "release or delete the views; if you do not find them, close the interface and "
+                "make it again"
             )
 
     def pass_by(self, deadline: float | None, timeout: float | None, nap: float) -> float:

@@ -78,6 +78,20 @@ def test_a_view_that_outlives_its_block_frees_the_queue_when_it_goes(version, ro
         assert capacity(sender) == room
 
 
+@pytest.mark.parametrize(
+    "call", ["recv(0)", "recv_burst(9, 0)", "rx_burst(9, 0)", "send(b'', 0)", "tx_burst(1, 8, 0)"]
+)
+def test_a_call_that_does_not_wait_is_told_of_views_too(call):
+    with pair() as (both, other):
+        other.send(b"packet", TIMEOUT)
+        views = []
+        for burst in (both.rx_burst(1, TIMEOUT), both.tx_burst(1, 8, TIMEOUT)):
+            with pytest.raises(BufferError), burst:
+                views.append(burst[0])
+        with pytest.raises(errors.ArgumentError, match=r"views .* hold the queue"):
+            eval(f"both.{call}", {"both": both})  # noqa: S307 - from the table above
+
+
 def test_received_packets_cannot_be_written():
     with pair() as (sender, receiver):
         sender.send(b"packet", TIMEOUT)
@@ -208,6 +222,23 @@ def test_views_outlive_both_interfaces(version, role):
         gc.collect()
         assert [view[i].tobytes() for i in range(4)] == [packet(i, 50) for i in range(4)]
         assert bytes(row) == packet(3, 50)
+
+
+@each_kind
+def test_whoever_does_not_find_a_view_makes_the_interface_again(version, role):
+    with pair(version, role) as (sender, receiver):
+        sender.send(b"first", TIMEOUT)
+        with pytest.raises(BufferError), receiver.rx_burst(1, TIMEOUT) as burst:
+            kept = burst[0]
+        with pytest.raises(errors.ArgumentError, match="close the interface and make it again"):
+            receiver.recv(0)
+        receiver.close()
+        with Interface(receiver.details().path, role=receiver.details().role) as again:
+            again.wait_connected(TIMEOUT)
+            sender.wait_connected(TIMEOUT)
+            sender.send(b"second", TIMEOUT)
+            assert again.recv(TIMEOUT) == b"second"
+        assert bytes(kept) == b"first"
 
 
 def mapped() -> int:
