@@ -8,6 +8,7 @@ First Python is the master and icmp_responder the slave, then the other way roun
 from __future__ import annotations
 
 import contextlib
+import io
 import signal
 import subprocess
 import sys
@@ -38,6 +39,12 @@ LOAD_WINDOW = 256
 TIMEOUT = 5.0
 
 
+def print_lines_at_once() -> None:
+    """Also into a pipe, where Python would wait for more."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+
+
 @contextlib.contextmanager
 def responder(socket: Path, mode: int) -> Iterator[None]:
     """The C program with one interface; mode 0 is the slave, 1 the master."""
@@ -45,6 +52,7 @@ def responder(socket: Path, mode: int) -> Iterator[None]:
         [RESPONDER, "-s", socket], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     )
     try:
+        assert process.stdin is not None
         process.stdin.write(b"conn 0 %d\n" % mode)
         process.stdin.close()
         yield
@@ -131,7 +139,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    sys.stdout.reconfigure(line_buffering=True)  # each line at once, into pipes as well
+    print_lines_at_once()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     try:

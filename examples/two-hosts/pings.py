@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from demo import RESPONDER_IP, US, ping
+from demo import RESPONDER_IP, US, ping, print_lines_at_once
 from pinger import BURST, Load, Pinger
 
 from libmemif_py import Interface, MemifError, Timeout
@@ -89,7 +89,7 @@ def converse(interface: Interface, count: int) -> int:
 def main() -> int:
     """Argument: abstract name of the memif, how many packets."""
     path, count = sys.argv[1], int(sys.argv[2])
-    sys.stdout.reconfigure(line_buffering=True)
+    print_lines_at_once()
     with Interface(f"@{path}", app_name="pings.py") as interface:
         try:
             status = converse(interface, count)

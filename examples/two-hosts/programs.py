@@ -61,11 +61,13 @@ class Program:
     def write(self, line: str) -> None:
         """A line to its standard input; one that has ended says so at its end."""
         with contextlib.suppress(BrokenPipeError):
+            assert self._process.stdin is not None
             self._process.stdin.write(line)
             self._process.stdin.flush()
 
     def output_beside(self, others: Sequence[Program]) -> Iterator[str]:
         """Its output, as it comes, as long as the others live. Raises ProgramError."""
+        assert self._process.stdout is not None, "its output goes to the log"
         output = self._process.stdout.fileno()
         with contextlib.ExitStack() as stack:
             ready = stack.enter_context(selectors.DefaultSelector())
@@ -86,6 +88,7 @@ class Program:
     def end_input(self) -> None:
         """What asks it to end."""
         with contextlib.suppress(BrokenPipeError):
+            assert self._process.stdin is not None
             self._process.stdin.close()
 
     def terminate(self) -> None:

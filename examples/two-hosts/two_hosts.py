@@ -48,16 +48,16 @@ def what_is_missing() -> str | None:
 def show_way(sides: dict[str, dict[str, int]]) -> None:
     """What each switch counted: a loss lies between two numbers that should be equal."""
     columns = ("from memif", "to cable", "from cable", "to memif", "dropped")
-    print("\n" + f"{'packets':16}" + "".join(f"{column:>12}" for column in columns))
+    print("\n" + f"{'packets':16}" + "".join(f"{column:>12}" for column in columns), flush=True)
     for name, counted in sides.items():
-        print(f"{name:16}" + "".join(f"{counted[column]:12,}" for column in columns))
+        print(f"{name:16}" + "".join(f"{counted[column]:12,}" for column in columns), flush=True)
 
 
 def run(interrupts: Interrupts, stack: contextlib.ExitStack, count: int) -> int:
     """From the first namespace to the last counter; what is left is the stack's to remove."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="two-hosts-")))
     left, right = two_hosts(stack)
-    print(f"hosts: network namespaces {left.name} and {right.name}")
+    print(f"hosts: network namespaces {left.name} and {right.name}", flush=True)
     switches = {
         "testpmd, host a": Switch(stack, left, folder / "a"),
         "testpmd, host b": Switch(stack, right, folder / "b"),
@@ -75,7 +75,7 @@ def run(interrupts: Interrupts, stack: contextlib.ExitStack, count: int) -> int:
         stdout=subprocess.PIPE,
     )
     others = [*switches.values(), responder]
-    print("started: pids", *(program.pid for program in (*others, pings)))
+    print("started: pids", *(program.pid for program in (*others, pings)), flush=True)
     with interrupts.allowed():
         for text in pings.output_beside(others):
             print(text, end="", flush=True)
@@ -108,7 +108,6 @@ def main() -> int:
     if problem is not None:
         print(f"two_hosts: {problem}", file=sys.stderr)
         return 1
-    sys.stdout.reconfigure(line_buffering=True)  # each line at once, into pipes as well
     interrupts = Interrupts()
     try:
         with contextlib.ExitStack() as stack:
