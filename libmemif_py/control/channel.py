@@ -277,8 +277,11 @@ def connect(path: bytes, lib: Any) -> Channel:
     with socket_path.Found(path) as where:
         try:
             return _connect_to(where, lib, path)
-        except ConnectionRefusedError:
+        except ConnectionRefusedError as error:
             if not socket_path.is_abstract(path):
+                kind = socket_path.other_kind(path)
+                if kind:
+                    error.strerror = f"connect: a {kind} is there, expected a socket"
                 raise
             # Some masters bind an abstract name padded to the full length of an address.
             return _connect_to(where.ljust(socket_path.MAX_ADDRESS + 1, b"\0"), lib, path)

@@ -17,6 +17,7 @@ listens.
 
 from __future__ import annotations
 
+import _stat
 import errno
 import fcntl
 import posix
@@ -33,6 +34,24 @@ _SHORT_NAME = 64
 _NOT_OURS = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 _LOOKS = 2  # the file may go between two looks at it
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
+
+
+_KINDS = {
+    _stat.S_ISREG: "plain file",
+    _stat.S_ISDIR: "folder",
+    _stat.S_ISFIFO: "pipe",
+    _stat.S_ISCHR: "device",
+    _stat.S_ISBLK: "device",
+}
+
+
+def other_kind(path: bytes) -> str:
+    """What is at a path if that is no socket, such as "folder"; else empty."""
+    try:
+        mode = system.stat(path).st_mode
+    except (OSError, ValueError):
+        return ""
+    return next((kind for is_kind, kind in _KINDS.items() if is_kind(mode)), "")
 
 
 def shown(path: bytes) -> str:

@@ -8,14 +8,13 @@ import json
 import math
 import os
 import select
-import stat
 from pathlib import Path
 from typing import Any
 
 import click
 
 from libmemif_py import errors
-from libmemif_py.control import channel, reactor, wire
+from libmemif_py.control import channel, reactor, socket_path, wire
 
 from . import stop
 from .options import EXAMPLES_FIRST, default_socket, path_of
@@ -25,13 +24,6 @@ _FAULTS = {
     FileNotFoundError: "there is no such socket: start the master first, or correct the path",
     ConnectionRefusedError: "nobody listens: the master has ended, or (with @) has not started",
     PermissionError: "permission denied: the permissions of the socket file say who may connect",
-}
-_KINDS = {
-    stat.S_ISREG: "plain file",
-    stat.S_ISDIR: "folder",
-    stat.S_ISFIFO: "pipe",
-    stat.S_ISCHR: "device",
-    stat.S_ISBLK: "device",
 }
 _EXPECTED = "expected the socket of a memif master"
 _PATIENCE = 10
@@ -50,11 +42,7 @@ def _connect(path: str) -> channel.Channel:
 
 def _what_else_it_is(path: str) -> str:
     """What a path is if it is there and no socket, else empty."""
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError):
-        return ""
-    kind = next((kind for is_kind, kind in _KINDS.items() if is_kind(mode)), "")
+    kind = socket_path.other_kind(os.fsencode(path))
     return f"is a {kind}, {_EXPECTED}" if kind else ""
 
 

@@ -122,7 +122,7 @@ def test_a_packet_that_never_fits_is_told_once_and_not_waited_for(tmp_path):
 
 
 IN_VAIN = """
-import contextlib, os, sys
+import contextlib, os, socket, sys
 from libmemif_py import Interface
 with Interface(sys.argv[1] + "/socket", name="ours") as slave:
     def attempt():
@@ -133,6 +133,10 @@ with Interface(sys.argv[1] + "/socket", name="ours") as slave:
     open(sys.argv[1] + "/socket", "w").close()
     for _ in range(3):
         attempt()
+    os.unlink(sys.argv[1] + "/socket")
+    socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).bind(sys.argv[1] + "/socket")
+    for _ in range(3):
+        attempt()
 """
 
 
@@ -141,6 +145,7 @@ def test_a_slave_that_finds_no_master_says_why_once(tmp_path):
     lines = [LINE.fullmatch(line) for line in done.stderr.splitlines()]
     assert [line["text"] for line in lines] == [
         f"slave ours id 0 on {tmp_path}/socket: connect: No such file or directory",
+        f"slave ours id 0 on {tmp_path}/socket: connect: a plain file is there, expected a socket",
         f"slave ours id 0 on {tmp_path}/socket: connect: Connection refused",
     ]
 
