@@ -11,6 +11,7 @@ _ASK = """
 import importlib.util, pathlib, sys, sysconfig
 if (
     sysconfig.get_config_var("Py_ENABLE_SHARED")
+    and not sysconfig.get_config_var("Py_GIL_DISABLED")  # its wheels have another tag
     and pathlib.Path(sysconfig.get_path("include"), "Python.h").exists()
     and importlib.util.find_spec("ensurepip")
 ):
