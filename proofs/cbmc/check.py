@@ -62,7 +62,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--faults", action="store_true", help="only the faults")
     parser.add_argument("--list", action="store_true", help="only list what would be done")
     parser.add_argument("--only", default="", metavar="TEXT", help="with this text in the name")
-    parser.add_argument("--slots", type=int, metavar="N", help="of the ring (default 2)")
+    parser.add_argument("--slots", type=int, metavar="N", help="of the ring (default 2 or 4)")
     parser.add_argument("--trace", action="store_true", help="print how a claim can fail")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="at a time (default 1)")
     args = parser.parse_args()

@@ -206,18 +206,6 @@ int model_enqueue_one(struct mif_queue *q, memif_buffer_t *buf)
     return err;
 }
 
-struct mif_queue *model_enter(const void *handle, uint32_t qid, enum mif_direction direction)
-{
-    bool fails;
-    (void)handle;
-    (void)qid;
-    __CPROVER_assert(direction == MIF_TX, "it is a queue that sends");
-    if (fails)
-        return NULL;
-    model_queue.busy = 1;
-    return &model_queue;
-}
-
 void prove_enqueue(void)
 {
     void *handle;

@@ -93,7 +93,6 @@ static void place_counters(void)
 static void begin_loop(void)
 {
     uint16_t count;
-    uint32_t size;
     set_up_queue();
     place_counters();
     model_queue.slots = NULL;
@@ -105,7 +104,7 @@ static void begin_loop(void)
     leave_step();
     begin_burst();
     model_count = count;
-    model_size = size;
+    model_size = any_size();
     model_room = count;
     model_array = entries_of(count);
 }

@@ -85,6 +85,31 @@ static void model_check_length(uint64_t slot, uint64_t at, uint64_t word)
                          "a length that is sent is at most the buffer's");
 }
 
+/* A sender that asks for room: the words of the question that were written, and whether our index
+ * says that there is one. */
+static uint32_t model_question;
+static bool model_asks;
+
+#ifdef MODEL_SENDER
+static bool model_store_asks(const volatile struct mif_ask *own, const volatile void *at,
+                             uint64_t value)
+{
+    uint64_t index =
+        MODEL_IS_256 ? model_queue.done & (MODEL_SLOTS - 1) : (uint16_t)model_queue.done;
+    if (at == (const volatile void *)&own->wanted || at == (const volatile void *)&own->index) {
+        __CPROVER_assert(!model_asks, "a question is written before it is asked");
+        __CPROVER_assert(at == (const volatile void *)&own->wanted
+                             ? value > 0
+                             : value == (MIF_ASK_VALID | index),
+                         "slots are wanted, with our index");
+        model_question++;
+        return true;
+    }
+    model_asks = value != index;
+    return false;
+}
+#endif
+
 void model_stored(const volatile void *at, uint64_t value)
 {
     if (__CPROVER_same_object(at, model_descs)) {
@@ -95,7 +120,12 @@ void model_stored(const volatile void *at, uint64_t value)
             model_check_length(slot, __CPROVER_POINTER_OFFSET(at) % sizeof(model_desc), value);
         return;
     }
-#ifdef MODEL_ROOM
+#ifdef MODEL_SENDER
+    const volatile void *own_ask =
+        model_queue.own_index == &model_ring.head ? &model_ring.head_ask : &model_ring.tail_ask;
+    if (model_store_asks(own_ask, at, value))
+        return;
+#elif defined(MODEL_ROOM)
     bool at_head = model_queue.peer_index == &model_ring.head;
     struct mif_ask *ask = at_head ? &model_ring.head_ask : &model_ring.tail_ask;
     __CPROVER_assert(at == (const volatile void *)&ask->wanted && value == 0,
@@ -148,7 +178,7 @@ bool mif_room_asked(struct mif_queue *q)
 
 void mif_room_answer(struct mif_queue *q)
 {
-    (void)q;
+    __CPROVER_assert(q == &model_queue && q->busy == 1, "the queue that answers was entered");
 }
 #endif
 
@@ -199,7 +229,7 @@ int mif_why_not(const void *handle, uint32_t qid, enum mif_direction direction)
     (void)handle;
     (void)qid;
     (void)direction;
-    __CPROVER_assume(err > 0 && err < MIF_ERR_COUNT);
+    __CPROVER_assume(err == MIF_ERR_NOCONN || err == MIF_ERR_DISCONNECTED || err == MIF_ERR_QID);
     return err;
 }
 

@@ -14,6 +14,8 @@ ROOT = HERE.parent.parent
 
 # Slots of the ring, and the most entries that a program passes to a burst.
 SLOTS, COUNT = 2, 3
+# Version 256 keeps one slot empty, and packets of several slots have at least two.
+SLOTS_256 = 4
 # A proof that takes longer has failed.
 SECONDS = 1800
 
@@ -23,12 +25,18 @@ SENDING = (
     "unreserve_refused",
     *("tx", "tx_rest", "fill_run", "fill_other", "fill_next", "fill_checked", "take_back"),
 )
-RECEIVING = ("rx", "rx_rest", "rx_interrupt", "take_run", "take_other", "give_back")
+RECEIVING = (
+    *("rx", "rx_rest", "rx_interrupt", "take_run", "take_other"),
+    *("give_back", "give_back_answering"),
+)
+# What a sender does that waits for room.
+WAITING = ("look", "ask", "withdraw", "wait", "nap_for", "watch", "thread", "index")
 # What the faces have of their own.
 ALL = {
     "packet": (*RECEIVING, "take_chain", "give_back_rest", *SENDING),
     "entry": (*RECEIVING, "take_packet", *SENDING),
     "room": ("asked", "answer"),
+    "sender": WAITING,
 }
 # Of one version, role and face: what else entry.c does with two queues.
 EXCHANGE = ("enqueue", "enqueue_one", "requeue")
@@ -47,11 +55,13 @@ STEPS: dict[str, tuple[str, ...]] = {
     "reserve_other": ("mif_chain_measure",),
     "measure": ("mif_claim_slot", "never_fits"),
     "enqueue": ("enqueue_one",),
+    "wait": ("look", "ask", "withdraw", "sleep_until_told", "now", "nap_for"),
 }
 STEPS_OF_FACE = {
     ("packet", "take_other"): ("take_chain",),
     ("entry", "take_other"): ("take_packet",),
 }
+FACES = ("packet", "entry")
 # In these a stub stands for the slow part, where the proof ends.
 FAST = ("rx", "give_back", "reserve", "tx", "take_back")
 
@@ -64,7 +74,7 @@ class Proof:
     version: int
     role: str
     burst: str
-    slots: int = SLOTS
+    slots: int = 0  # of the ring; 0: as many as the version needs
 
     def __str__(self) -> str:
         """Return its name."""
@@ -72,14 +82,19 @@ class Proof:
             return f"{self.face} {self.burst}"
         return f"{self.face} {self.version} {self.role} {self.burst}"
 
+    def ring(self) -> int:
+        """Return the slots of its ring."""
+        fast = self.face in FACES and self.burst in FAST
+        return self.slots or (SLOTS_256 if self.version == 256 and not fast else SLOTS)
+
     def defines(self) -> dict[str, object]:
         """Return what the sources of the proof are compiled with."""
         return {
             "MIF_CORE_CODES": 1,
             "MODEL_VERSION": self.version,
             "MODEL_IS_SLAVE": int(self.role == "slave"),
-            "MODEL_IS_RX": int(self.burst not in (*SENDING, *EXCHANGE)),
-            "MODEL_SLOTS": self.slots,
+            "MODEL_IS_RX": int(self.burst not in (*SENDING, *EXCHANGE, *WAITING)),
+            "MODEL_SLOTS": self.ring(),
             "MODEL_COUNT": COUNT,
             "MODEL_SUFFIX": f"_{self.version}_{self.role}",
         }
@@ -90,13 +105,17 @@ class Proof:
 
     def replaced(self) -> list[str]:
         """Return calls that go to what stands for a function."""
-        if self.face == "room":
-            return ["mif_direction_of:model_direction_of"]
+        if self.face in ("room", "sender"):
+            names = ["mif_direction_of", *(("mif_enter",) if self.face == "sender" else ())]
+            names += self.steps()
+            return [f"{name}:model_{name.removeprefix('mif_')}" for name in names]
         if self.face in OF_NONE:
             return []
         names = ["burst_hash", *self.steps()]
         if self.face == "exchange":
             names += EXCHANGE_CALLS
+        if self.burst == "give_back_answering":
+            names += ["mif_enter"]
         if self.burst in FAST:
             names += ["rx_rest", "alloc_rest", "tx_rest"]
             names += ["free_rest"] if self.face == "packet" else []
@@ -104,7 +123,7 @@ class Proof:
 
     def loops(self) -> int:
         """Return how often a loop is followed. Whether that is enough is shown too."""
-        return max(COUNT + 1, self.slots) + 1
+        return max(COUNT + 1, self.ring()) + 1
 
 
 def every_proof() -> Iterator[Proof]:
@@ -125,24 +144,39 @@ def every_proof() -> Iterator[Proof]:
 # anybody has spent, or fail.
 SLOW: dict[tuple[str, int, str], tuple[str, ...]] = {
     ("packet", 512, "master"): (
-        *("rx_rest", "rx_interrupt", "take_run", "take_other", "take_chain"),
-        *("give_back_rest", "reserve_rest", "reserve_run", "reserve_other", "measure"),
-        *("claim_slot", "never_fits", "reserve_whole", "unreserve_refused", "tx_rest"),
-        *("fill_run", "fill_other", "fill_next"),
+        *("rx_rest", "rx_interrupt", "take_run", "take_other", "give_back_answering"),
+        *("take_chain", "give_back_rest", "reserve_rest", "reserve_run", "reserve_other"),
+        *("measure", "claim_slot", "never_fits", "reserve_whole", "unreserve_refused"),
+        *("tx_rest", "fill_run", "fill_other", "fill_next"),
     ),
     ("packet", 512, "slave"): (
-        *("rx_rest", "take_run", "take_other", "take_chain", "reserve_run", "measure"),
-        *("claim_slot", "never_fits", "unreserve_refused", "tx_rest", "fill_run"),
-        *("fill_other", "fill_next", "fill_checked"),
+        *("rx_rest", "rx_interrupt", "take_run", "take_other", "give_back_answering"),
+        *("take_chain", "give_back_rest", "reserve_rest", "reserve_run", "reserve_other"),
+        *("measure", "claim_slot", "never_fits", "unreserve_refused", "tx_rest"),
+        *("fill_run", "fill_other", "fill_next", "fill_checked"),
     ),
-    ("entry", 512, "master"): (*("take_other", "take_packet", "reserve_other"),),
-    ("entry", 512, "slave"): (*("tx_rest", "fill_other", "fill_next"),),
+    ("packet", 256, "master"): (*("give_back_answering",),),
+    ("packet", 256, "slave"): (*("give_back_answering",),),
+    ("entry", 512, "master"): (
+        *("rx_rest", "rx_interrupt", "take_run", "take_other", "give_back_answering"),
+        *("take_packet", "reserve_rest", "reserve_run", "reserve_other", "measure"),
+        *("claim_slot", "never_fits", "unreserve_refused", "tx_rest", "fill_run"),
+        *("fill_other", "fill_next"),
+    ),
+    ("entry", 512, "slave"): (
+        *("rx_rest", "take_run", "take_other", "give_back_answering", "reserve_rest"),
+        *("reserve_run", "reserve_other", "claim_slot", "never_fits", "unreserve_refused"),
+        *("tx_rest", "fill_run", "fill_other", "fill_next"),
+    ),
+    ("entry", 256, "master"): (*("give_back_answering",),),
+    ("entry", 256, "slave"): (*("give_back_answering",),),
 }
 
 
 def _is_shown(proof: Proof) -> bool:
     slow = SLOW.get((proof.face, proof.version, proof.role), ())
-    return proof.face in ("room", "exchange", *OF_NONE) or proof.burst in (*FAST, *slow)
+    always = proof.face not in FACES or proof.burst == "give_back_answering"
+    return always or proof.burst in (*FAST, *slow)
 
 
 SHOWN = tuple(proof for proof in every_proof() if _is_shown(proof))

@@ -200,7 +200,10 @@ static int64_t now(void)
 /* How long the receiver will take for the missing slots, if it goes on as it did since `began`. */
 static int64_t nap_for(uint32_t missing, uint32_t gained, int64_t elapsed, int64_t last)
 {
-    int64_t nap = gained > 0 ? elapsed / gained * missing : last * 2;
+    int64_t each = gained > 0 ? elapsed / gained : 0;
+    if (each > LONGEST_NAP) /* after days the product could overflow */
+        return LONGEST_NAP;
+    int64_t nap = gained > 0 ? each * missing : last * 2;
     if (nap < SHORTEST_NAP)
         return SHORTEST_NAP;
     return nap > LONGEST_NAP ? LONGEST_NAP : nap;
