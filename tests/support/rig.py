@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import socket
 
 import pytest
 
@@ -30,6 +31,13 @@ class Rig:
         settings = Settings(path=self.path, is_master=is_master, interface_id=interface_id)
         endpoint = self.hub.add(settings, observer, NULL, NULL)
         return endpoint, observer
+
+    def welcome(self, peer):
+        """A new master, and the link to a peer that connects."""
+        self.add(True)
+        peer.connect(self.path)
+        self.poll(lambda: self.hub._links)
+        return self.hub._links[0]
 
     def poll(self, until):
         for _ in range(60):
@@ -72,3 +80,13 @@ def rig_in(path, external=None):
     finally:
         rig.close()
     assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+@contextlib.contextmanager
+def rig_and_peer(path, external=None):
+    """With a socket that may connect to it."""
+    with (
+        rig_in(path, external) as rig,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer,
+    ):
+        yield rig, peer

@@ -7,7 +7,7 @@ import socket
 import types
 
 import pytest
-from support.rig import rig_in
+from support.rig import rig_and_peer
 
 from libmemif_py import errors
 from libmemif_py.control import channel, wire
@@ -39,13 +39,8 @@ def test_a_reason_that_is_cut_still_says_what_is_wrong_with_a_descriptor(tmp_pat
     ids=["no message", "a message of zeroes", "ADD_REGION before INIT"],
 )
 def test_a_descriptor_that_is_not_expected_is_closed_with_the_connection(tmp_path, data):
-    with (
-        rig_in(tmp_path) as rig,
-        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer,
-    ):
-        rig.add(True)
-        peer.connect(rig.path)
-        rig.poll(lambda: rig.hub._links)
+    with rig_and_peer(tmp_path) as (rig, peer):
+        rig.welcome(peer)
         fd = os.eventfd(0)
         socket.send_fds(peer, [data], [fd])
         os.close(fd)
@@ -53,15 +48,10 @@ def test_a_descriptor_that_is_not_expected_is_closed_with_the_connection(tmp_pat
 
 
 def test_a_peer_that_says_nothing_is_told_that_it_took_too_long(tmp_path):
-    with (
-        rig_in(tmp_path) as rig,
-        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer,
-    ):
-        rig.add(True)
-        peer.connect(rig.path)
-        rig.poll(lambda: rig.hub._links)
+    with rig_and_peer(tmp_path) as (rig, peer):
+        link = rig.welcome(peer)
         with LOCK:
-            rig.hub._links[0].timed_out()
+            link.timed_out()
         assert not rig.hub._links
         peer.recv(wire.MESSAGE_SIZE)
         last = wire.decode(peer.recv(wire.MESSAGE_SIZE), wire.VERSION_2)
@@ -74,10 +64,7 @@ def test_a_region_that_is_too_long_for_a_program_with_its_own_memory_is_refused(
     external = types.SimpleNamespace(
         maps=lambda: True, map=lambda *arguments: mapped.append(arguments)
     )
-    with (
-        rig_in(tmp_path, external) as rig,
-        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer,
-    ):
+    with rig_and_peer(tmp_path, external) as (rig, peer):
         rig.add(True)
         peer.connect(rig.path)
         size = (1 << 32) + mmap.PAGESIZE

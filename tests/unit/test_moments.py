@@ -9,12 +9,11 @@ import errno
 import fcntl
 import mmap
 import os
-import socket
 import threading
 import types
 
 import pytest
-from support.rig import SECOND, rig_in
+from support.rig import SECOND, rig_and_peer, rig_in
 
 from libmemif_py import Interface, errors, observer
 from libmemif_py.capi import common, v1, v4
@@ -73,10 +72,7 @@ def up(*endpoints):
 
 
 def test_a_peer_that_comes_before_the_first_interface_waits_for_it(tmp_path, monkeypatch):
-    with (
-        rig_in(tmp_path) as rig,
-        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer,
-    ):
+    with rig_and_peer(tmp_path) as (rig, peer):
         answers = []
 
         def come():
@@ -150,10 +146,7 @@ def test_a_listener_that_ends_when_it_cannot_accept_is_not_waited_for(tmp_path, 
 
 
 def test_a_listener_that_ends_while_it_makes_room_welcomes_nobody(tmp_path, monkeypatch):
-    with (
-        rig_in(tmp_path) as rig,
-        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer,
-    ):
+    with rig_and_peer(tmp_path) as (rig, peer):
         master, _ = rig.add(True)
         listener = rig.hub._listeners[rig.path]
         peer.connect(rig.path)
@@ -242,14 +235,8 @@ class UntrustedMessage:
 def test_a_received_descriptor_is_closed_when_the_end_of_the_wait_fails(
     tmp_path, monkeypatch, error
 ):
-    with (
-        rig_in(tmp_path) as rig,
-        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer,
-    ):
-        rig.add(True)
-        peer.connect(rig.path)
-        rig.poll(lambda: rig.hub._links)
-        link = rig.hub._links[0]
+    with rig_and_peer(tmp_path) as (rig, peer):
+        link = rig.welcome(peer)
         link._untrusted = message = UntrustedMessage(os.eventfd(0))
         unwatch = Hub.unwatch
 
