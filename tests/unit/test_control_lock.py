@@ -25,21 +25,29 @@ def is_free(lock: ControlLock) -> bool:
 
 
 @contextlib.contextmanager
-def held_elsewhere(lock: ControlLock):
-    """By another thread."""
-    taken, end = threading.Event(), threading.Event()
+def elsewhere(context):
+    """While another thread is inside of a context."""
+    inside, end = threading.Event(), threading.Event()
 
-    def hold() -> None:
-        with lock:
-            taken.set()
+    def stay() -> None:
+        with context:
+            inside.set()
             end.wait()
 
-    thread = threading.Thread(target=hold)
+    thread = threading.Thread(target=stay)
     thread.start()
-    taken.wait()
-    yield end
-    end.set()
-    thread.join()
+    inside.wait()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def never_released(lock: ControlLock):
+    lock.inner.acquire()
+    yield
 
 
 def test_a_thread_may_take_it_again():
@@ -56,7 +64,7 @@ def test_a_thread_may_take_it_again():
 
 def test_who_does_not_hold_it_is_told_so():
     lock = ControlLock()
-    with held_elsewhere(lock):
+    with elsewhere(lock):
         assert not lock.is_own()
 
 
@@ -82,25 +90,14 @@ def test_after_a_callback_that_fails_it_is_held_again():
 
 def test_a_forked_child_takes_it_from_a_thread_that_is_gone():
     lock = ControlLock()
-    taken, end = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        lock.inner.acquire()  # and never to release it
-        taken.set()
-        end.wait()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    taken.wait()
-    assert not is_free(lock)
-    assert lock.start_over() is False
-    assert is_free(lock)
-    assert not lock.is_own()
-    with lock:
+    with elsewhere(never_released(lock)):
         assert not is_free(lock)
-    assert is_free(lock)
-    end.set()
-    thread.join()
+        assert lock.start_over() is False
+        assert is_free(lock)
+        assert not lock.is_own()
+        with lock:
+            assert not is_free(lock)
+        assert is_free(lock)
 
 
 def test_a_forked_child_keeps_what_it_holds_itself():
@@ -125,19 +122,8 @@ def test_a_thread_counts_once_however_deep_it_is():
 
 def test_each_thread_counts():
     users = Users()
-    inside, end = threading.Event(), threading.Event()
-
-    def use() -> None:
+    with elsewhere(users):
         with users:
-            inside.set()
-            end.wait()
-
-    thread = threading.Thread(target=use)
-    thread.start()
-    inside.wait()
-    with users:
-        assert len(users) == 2
-    assert len(users) == 1
-    end.set()
-    thread.join()
+            assert len(users) == 2
+        assert len(users) == 1
     assert len(users) == 0
