@@ -80,7 +80,7 @@ def run_folder(name: str, *options: str) -> Section:
 
     def run(section: Section) -> None:
         workers = ["-n", str(WORKERS), "--dist", "loadfile"]
-        _pytest(section, [*workers, *options, FOLDERS[name]])
+        _pytest(section, [*workers, *options, *FOLDERS[name]])
 
     return _timed(name, run)
 
