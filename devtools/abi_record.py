@@ -24,7 +24,7 @@ LIBRARIES = {
 PORTABLE = ["--no-architecture", "--no-corpus-path", "--no-comp-dir-path", "--no-show-locs"]
 PORTABLE += ["--no-elf-needed", "--drop-private-types", "--exported-interfaces-only"]
 # The header of both, beside those in the folder of each.
-EXTRA = ["--header-file", ROOT / "include" / "memif_ext.h"]
+EXTRA: list[str | Path] = ["--header-file", ROOT / "include" / "memif_ext.h"]
 # Bits of the exit status of abidiff.
 FAILED = 1 | 2
 CHANGED = 4
@@ -37,7 +37,8 @@ def recorded(name: str) -> Path:
 
 def record(name: str, library: Path, file: Path) -> None:
     """Write down the interface of a library that has debug information."""
-    options = [NOTHING_USED] if NOTHING_USED in _said(_run(["abidw", "--help"])) else []
+    known = _said(_run(["abidw", "--help"]))
+    options: list[str | Path] = [NOTHING_USED] if NOTHING_USED in known else []
     # It calls the types of all other headers private.
     options += ["--headers-dir", ROOT / "include" / name, *EXTRA]
     result = _run(["abidw", *PORTABLE, *options, library])

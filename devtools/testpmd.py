@@ -62,10 +62,10 @@ class Testpmd:
     ) -> None:
         """Prepare; it runs from __enter__ on."""
         # Short: the path of a socket there has 107 bytes at most.
-        self._runtime: tempfile.TemporaryDirectory | None = None
+        self._runtime: tempfile.TemporaryDirectory[str] | None = None
         self._ports = len(vdevs)
         self._arguments = command_line(vdevs, args, eal_args)
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._terminal = -1
         self._unread = ""
         self._transcript = ""
@@ -165,7 +165,9 @@ class Testpmd:
         if f"Number of available ports: {self._ports}\n" not in summary:
             raise TestpmdError(f"not all of the {self._ports} ports came up{self._history()}")
 
-    def _poll(self, ask: Callable, satisfied: Callable, timeout: float) -> Any:
+    def _poll(
+        self, ask: Callable[[], Any], satisfied: Callable[[Any], bool], timeout: float
+    ) -> Any:
         # Counters and links have no event: ask again, but leave the processor to the peers.
         end = time.monotonic() + timeout
         while True:
@@ -176,7 +178,7 @@ class Testpmd:
                 raise TestpmdError(f"not within {timeout} s, at last {answer!r}{self._history()}")
             self._receive(time.monotonic() + STATS_INTERVAL)
 
-    def _running(self) -> subprocess.Popen:
+    def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             raise TestpmdError("dpdk-testpmd is not running")
         return self._process

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from console import ROOT, as_root, become, fail, quietly, say
@@ -89,7 +90,7 @@ def bench(*arguments: str) -> None:
     import building
 
     _install("bench", "bench")
-    command = [VENV_PYTHON, "bench/bench.py", *arguments]
+    command: list[str | Path] = [VENV_PYTHON, "bench/bench.py", *arguments]
     if "--record-instructions" in arguments:
         building.must_make(building.WITH_CLANG)
         quietly("recording the instructions of gcc", command)
@@ -174,7 +175,7 @@ def _install(purpose: str, *parts: str) -> None:
     building.must_install(*parts)
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., object]] = {
     "demo": demo,
     "two-hosts": two_hosts,
     "test": test,

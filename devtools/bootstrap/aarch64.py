@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from pathlib import Path
 
 import building
+import interpreters
 from console import ROOT, succeeds
 
 LIBRARIES = Path("build-aarch64-root")
@@ -26,8 +26,8 @@ def why_not() -> str | None:
         return f"cross-compiled on x86-64 only, not on {platform.machine()}"
     if _debian() is None:
         return "cross-compiled on Debian only, against its libraries for arm64"
-    if not os.path.samefile(sys._base_executable, "/usr/bin/python3"):
-        return f"Debian has no {sys._base_executable} for arm64, only its own Python"
+    if not os.path.samefile(interpreters.RUNNING, "/usr/bin/python3"):
+        return f"Debian has no {interpreters.RUNNING} for arm64, only its own Python"
     return None
 
 

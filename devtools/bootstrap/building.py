@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from console import ROOT, succeeds
+from console import ROOT, Command, succeeds
 from environment import VENV, identity
 
 GCC = ("gcc", "g++")
@@ -88,13 +88,13 @@ def make(build: Build) -> bool:
     """Configure and build; return whether that worked."""
     folder = build.folder
     c, cxx = build.compilers
-    command = ["meson", "compile", "-C", folder, *build.targets]
+    command: Command = ["meson", "compile", "-C", folder, *build.targets]
     return _configure(build) and succeeds(f"building {folder}", command, CC=c, CXX=cxx)
 
 
 def install(build: Build) -> bool:
     """Build and install into .venv; return whether that worked."""
-    command = ["meson", "install", "-C", build.folder, "--no-rebuild", "--only-changed"]
+    command: Command = ["meson", "install", "-C", build.folder, "--no-rebuild", "--only-changed"]
     return make(build) and succeeds("installing into .venv", command)
 
 
@@ -123,7 +123,8 @@ def _configure(build: Build) -> bool:
     options = " ".join(build.options) + "\n"
     if _read(folder / ".made-for") != made_for:
         forget(build)
-        command = ["meson", "setup", folder, f"--prefix={VENV}", "--libdir=lib", *build.options]
+        prefix = [f"--prefix={VENV}", "--libdir=lib"]
+        command: list[str | Path] = ["meson", "setup", folder, *prefix, *build.options]
         command += [f"--cross-file={ROOT / 'devtools' / 'cross' / f}" for f in build.cross_files]
         if not succeeds(f"configuring {folder}", command, CC=c, CXX=cxx):
             return False

@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from console import ROOT, become, fail, say
+from console import ROOT, Command, become, fail, say
 
 FOLDER = ROOT / "build-coverage"
 COPY = FOLDER / "libmemif-py"
@@ -41,7 +41,7 @@ def coverage(*arguments: str) -> None:
     """Copy the sources, and go on in the copy."""
     _parser().parse_args(arguments)
     _copy()
-    command = [sys.executable, "-I", COPY / "devtools" / "bootstrap", "coverage-in-copy"]
+    command: Command = [sys.executable, "-I", COPY / "devtools" / "bootstrap", "coverage-in-copy"]
     become([*command, *arguments])
 
 

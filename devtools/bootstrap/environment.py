@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from console import ROOT, fail, quietly
+from console import ROOT, Command, fail, quietly
 
 VENV = ROOT / ".venv"
 # Dependency groups of pyproject.toml, by what is prepared.
@@ -66,9 +66,9 @@ def prepare(purpose: str) -> None:
     if not mark.exists():
         listed = VENV / "requirements.txt"
         listed.write_text("\n".join(requirements(purpose)) + "\n")
-        pip = [VENV / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check"]
+        pip: Command = [VENV / "bin" / "python", "-m", "pip", "install"]
         label = f"installing the Python packages for {purpose}"
-        quietly(label, [*pip, "--no-input", "-r", listed])
+        quietly(label, [*pip, "--disable-pip-version-check", "--no-input", "-r", listed])
         # What the others need includes what the demo needs.
         (VENV / ".has-demo").touch()
         mark.touch()

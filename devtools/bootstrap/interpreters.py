@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 MINORS = (11, 12, 13, 14, 15)
+# Not that of a virtual environment. typeshed does not know it.
+RUNNING: str = getattr(sys, "_base_executable", sys.executable)
 _ASK = """
 import importlib.util, pathlib, sys, sysconfig
 if (
@@ -27,7 +29,7 @@ def pythons() -> dict[str, Path]:
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     found = {}
     for minor in MINORS:
-        candidates = [Path(sys._base_executable), Path("/usr/bin/python3"), f"python3.{minor}"]  # type: ignore[attr-defined]
+        candidates = [Path(RUNNING), Path("/usr/bin/python3"), Path(f"python3.{minor}")]
         candidates += sorted(pyenv.glob(f"versions/3.{minor}.*/bin/python3"))
         for candidate in candidates:
             answer = _answer(candidate)
@@ -37,7 +39,7 @@ def pythons() -> dict[str, Path]:
     return found
 
 
-def _answer(candidate: Path | str) -> list[str]:
+def _answer(candidate: Path) -> list[str]:
     try:
         result = subprocess.run([candidate, "-I", "-c", _ASK], capture_output=True, check=False)
     except FileNotFoundError:

@@ -7,7 +7,7 @@ import fnmatch
 import shutil
 from pathlib import Path
 
-from console import ROOT, succeeds
+from console import ROOT, Command, succeeds
 
 MADE = ("build*", ".venv*", ".git", "dist")
 MADE_ANYWHERE = (".*_cache", ".hypothesis", "__pycache__")
@@ -27,13 +27,14 @@ def check_sources() -> list[str]:
     """Lint them, and check how they are formatted; return what failed."""
     # Outside a git checkout ruff does not know by itself that these are no sources.
     built = 'extend-exclude = ["build", "build-*"]'
-    checks = {
+    checks: dict[str, Command] = {
         "checking the Python sources": ["ruff", "check", "--config", built, "."],
         "checking the format of the Python sources": [
             *("ruff", "format", "--config", built, "--check", "."),
         ],
         "checking the format of the C sources": [
-            *("clang-format", "--dry-run", "-Werror", *_c_sources()),
+            *("clang-format", "--dry-run", "-Werror"),
+            *_c_sources(),
         ],
         "checking the types of the package with mypy": ["mypy"],
         "checking the types of the package with pyright": ["pyright"],

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aarch64
 import building
@@ -145,7 +146,7 @@ def _pytest(section: Section, arguments: Sequence[str | Path]) -> None:
         section.problems.append(f"pytest {words}: exit status {status}")
 
 
-def _take(section: Section, outcomes: Sequence[dict]) -> None:
+def _take(section: Section, outcomes: Sequence[dict[str, Any]]) -> None:
     """Add the outcomes of one run of pytest: a test has three phases, of which each may fail."""
     worst: dict[str, str] = {}
     for phase in outcomes:
@@ -170,9 +171,9 @@ def summary(sections: Sequence[Section]) -> Iterator[str]:
     yield f"{'section':12} {'seconds':>8} {'passed':>7} {'failed':>7} {'skipped':>8}"
     for section in sections:
         counts = [section.counts.get(outcome, 0) for outcome in ("passed", "failed", "skipped")]
-        passed, failed, skipped = counts if section.counts else ("-", "-", "-")
+        passed, failed, missed = counts if section.counts else ("-", "-", "-")
         verdict = "  FAILED" if section.problems else ""
-        row = f"{section.name:12} {section.seconds:8.1f} {passed:>7} {failed:>7} {skipped:>8}"
+        row = f"{section.name:12} {section.seconds:8.1f} {passed:>7} {failed:>7} {missed:>8}"
         yield row + verdict
     yield f"{'all':12} {sum(section.seconds for section in sections):8.1f}"
     durations = {k: v for section in sections for k, v in section.durations.items()}

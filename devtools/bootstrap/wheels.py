@@ -62,9 +62,13 @@ def make_tools(folder: Path, python: Path) -> Path:
 def make_wheel(sdist: Path, tools: Path, folder: Path) -> list[Path]:
     """Build a wheel in a new folder; return it and its bill of materials."""
     # The bill says what is in the environment, so nothing else may build.
-    options = ["--no-build-isolation", "--no-deps", "--no-cache-dir", "--wheel-dir", folder]
+    options = ["--no-build-isolation", "--no-deps", "--no-cache-dir"]
     path = f"{tools / 'bin'}:{os.environ['PATH']}"
-    _run("building a wheel", [*_pip(tools), "wheel", *options, sdist], PATH=path)
+    _run(
+        "building a wheel",
+        [*_pip(tools), "wheel", *options, "--wheel-dir", folder, sdist],
+        PATH=path,
+    )
     (wheel,) = folder.iterdir()
     finished = folder / "finished"
     _run("finishing the wheel", [PYTHON, "devtools/finish_wheel.py", wheel, tools, finished])

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PACKAGE = "libmemif_py"
 # Written by the build, or run by it.
@@ -55,7 +56,7 @@ def total(name: str, files: Iterable[Covered]) -> Covered:
     return Covered(name, *sums)
 
 
-def of_gcovr(summary: dict) -> Iterator[Covered]:
+def of_gcovr(summary: dict[str, Any]) -> Iterator[Covered]:
     """Return what gcovr's summary says of each file."""
     for file in summary["files"]:
         yield Covered(
@@ -67,7 +68,7 @@ def of_gcovr(summary: dict) -> Iterator[Covered]:
         )
 
 
-def of_coverage(report: dict) -> Iterator[Covered]:
+def of_coverage(report: dict[str, Any]) -> Iterator[Covered]:
     """Return what coverage.py's report says of each file that has statements."""
     for name, file in report["files"].items():
         counts = file["summary"]
@@ -85,7 +86,7 @@ def report_c(sources: Path, build: Path, pages: Path) -> list[Covered]:
     """Have gcovr write pages."""
     pages.mkdir(parents=True)
     summary = pages.parent / "c.json"
-    command = [
+    command: list[str | Path] = [
         *(sys.executable, "-m", "gcovr", "--root", sources, "--object-directory", build, build),
         *("--filter", f"{sources}/{PACKAGE}/native/", "--exclude-throw-branches"),
         # A function of a header is compiled into several programs, at -O1 not always at one place.

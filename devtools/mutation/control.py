@@ -29,7 +29,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import coverage
 from control_mutants import Mutant, mutants
@@ -146,6 +146,9 @@ class Checkout:
             stdout=subprocess.PIPE,
             cwd=self._folder,
         )
+        # Popen makes what it is told to make.
+        self._requests = cast("IO[bytes]", self._process.stdin)
+        self._answers = cast("IO[bytes]", self._process.stdout)
 
     def run(self, module: str, text: str, tests: list[str]) -> dict[str, Any]:
         """Run these tests with this text of a module."""
@@ -155,17 +158,20 @@ class Checkout:
             for file in files:
                 file.write_text(text)
             request = {"arguments": [*OPTIONS, *tests], "timeout": TIMEOUT}
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
-            return json.loads(self._process.stdout.readline())
+            self._requests.write(json.dumps(request).encode() + b"\n")
+            self._requests.flush()
+            return json.loads(self._answers.readline())
         finally:
             for file in files:
                 file.write_text(before)
 
     def close(self) -> None:
         """End what runs pytest."""
-        self._process.stdin.close()
+        self._requests.close()
         self._process.wait()
+
+
+Results = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -196,14 +202,14 @@ def jobs(modules: list[str]) -> Iterator[Job]:
             yield Job(module, mutant, tests, key)
 
 
-def work(checkout: Checkout, waiting: queue.SimpleQueue[Job], results: dict[str, dict]) -> None:
+def work(checkout: Checkout, waiting: queue.SimpleQueue[Job], results: Results) -> None:
     """Run jobs until there is none."""
     while True:
         try:
             job = waiting.get_nowait()
         except queue.Empty:
             return
-        answer = {"status": NO_TESTS_COLLECTED, "output": ""}
+        answer: dict[str, Any] = {"status": NO_TESTS_COLLECTED, "output": ""}
         # Most are noticed by the first few, and the others take long to be collected.
         for tests in filter(None, (job.tests[:FEW], job.tests[FEW:])):
             answer = checkout.run(job.module, job.mutant.text, tests)
@@ -223,7 +229,7 @@ def work(checkout: Checkout, waiting: queue.SimpleQueue[Job], results: dict[str,
             file.write(json.dumps(result) + "\n")
 
 
-def known(module: str) -> dict[str, dict]:
+def known(module: str) -> Results:
     """Return the results of earlier runs."""
     file = _results_file(module)
     lines = file.read_text().splitlines() if file.exists() else []
@@ -240,7 +246,7 @@ def equivalent() -> dict[str, str]:
     return {entry["mutant"]: entry["why"] for entry in entries}
 
 
-def report(module: str, results: dict[str, dict], explained: dict[str, str]) -> None:
+def report(module: str, results: Results, explained: dict[str, str]) -> None:
     """Print how many there are of each kind, and those that nobody noticed."""
     counts: dict[str, int] = {}
     unnoticed = []

@@ -89,7 +89,7 @@ def build(name: str) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         header = SOURCE / "devtools" / "mutation" / "mutant.h"
         options = ["--buildtype=debug", "-Dtests=true", f"-Dc_args=-w -include {header}"]
-        command = ["meson", "setup", folder, SOURCE, *options, *BUILDS[name]]
+        command: list[str | Path] = ["meson", "setup", folder, SOURCE, *options, *BUILDS[name]]
         _run(command)
     _run(["meson", "compile", "-C", folder])
     return folder

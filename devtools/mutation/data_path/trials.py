@@ -57,8 +57,8 @@ def find_tests(build: Path, *, through_python: bool) -> list[Test]:
 
 def _replay(build: Path, target: str) -> Test:
     inputs = build / f"corpus-{target}"
-    program = [sys.executable, ROOT / "fuzz" / "corpus.py", "unpack", target, inputs]
-    subprocess.run(program, check=True)
+    corpus = ROOT / "fuzz" / "corpus.py"
+    subprocess.run([str(sys.executable), str(corpus), "unpack", target, str(inputs)], check=True)
     replay = build / "c_tests" / "hostile" / f"replay_{target}"
     return Test(replay, "the corpus", tuple(sorted(inputs.iterdir())))
 
