@@ -68,7 +68,7 @@ def test_a_command_line_that_makes_no_sense_is_told(arguments, said):
 
 
 def test_both_type_checkers_find_a_fault_in_the_package_and_no_other(tmp_path, monkeypatch, capfd):
-    for folder in ("libmemif_py", "proofs"):
+    for folder in ("libmemif_py", "proofs", "examples", "devtools"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / ".venv").symlink_to(sys.prefix)
