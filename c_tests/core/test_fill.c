@@ -86,7 +86,7 @@ MEMIF_TEST_LOOP(a_packet_of_two_slots_counts_once_wherever_it_lies, 0, 2 * KINDS
                 struct mif_fill fill = fill_of(kind, is_tx, head, tail, SLOTS, of_two);
                 ck_assert_uint_eq(fill.slots, slots);
                 /* Without its second slot it is a packet all the same. */
-                ck_assert_uint_eq(fill.packets, slots - (place + 1 < slots));
+                ck_assert_uint_eq(fill.packets, slots - (place + 1u < slots ? 1u : 0u));
             }
 }
 
