@@ -10,8 +10,8 @@
  *
  * A queue that is up has an owner: handle and queue id in one word that is not 0 (mif_owner). A
  * burst makes that word of its arguments and compares. This checks all at once: the handle, that it
- * is not NULL, and the queue id, of which the address takes the low 8 bits only. Two words that
- * are looked up at one queue are equal only if handle and queue id are: the same cell means that
+ * is not NULL, and the queue id, of which the address takes the low 8 bits only. A word equals that
+ * of the queue where it is looked up only if handle and queue id do: the same cell means that
  * the handles differ by less than 2^9 or by more than 2^20, while the queue ids differ by a
  * multiple of 2^8 that is less than 2^16. A smaller arena has fewer bits for the cell, and
  * "more than 2^20" becomes half of what its cells span: 2^16 at least (MIF_LEAST_CELLS).
