@@ -21,14 +21,14 @@ long __wrap_syscall(long number, ...);
 static void (*at_drain)(void);
 static unsigned drains;
 
-/* No call of the library has more arguments. */
 long __wrap_syscall(long number, ...)
 {
-    long a[6];
+    const int count = number == SYS_preadv2 ? 6 : 5;
+    long a[6] = {0};
     va_list arguments;
 
     va_start(arguments, number);
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < count; i++)
         a[i] = va_arg(arguments, long);
     va_end(arguments);
     long result = __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
