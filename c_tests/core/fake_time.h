@@ -160,4 +160,23 @@ static inline void close_scene(void)
     close_way();
 }
 
+/* ---- what may happen at each of the calls ---- */
+
+static inline void note_the_question(void)
+{
+    atomic_fetch_or(&question()->wanted, MIF_ASK_NOTED);
+}
+
+static inline void give_back_four(void)
+{
+    give_back(4);
+}
+
+static inline void break_the_ring(void)
+{
+    _Atomic uint16_t *index = sender()->peer_index;
+
+    atomic_store(index, (uint16_t)(atomic_load(index) + 0x4000));
+}
+
 #endif

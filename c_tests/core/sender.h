@@ -53,7 +53,7 @@ static void send_packets(uint16_t packets)
     ck_assert_uint_eq(count, packets);
 }
 
-static int wait_for(uint32_t slots, int timeout_ms)
+static inline int wait_for(uint32_t slots, int timeout_ms)
 {
     return mif_room_wait(loopback.handles[from], 0, slots, timeout_ms);
 }

@@ -85,11 +85,6 @@ MEMIF_TEST_LOOP(no_nap_is_too_long_or_too_short, 0, WAYS)
 
 /* ---- sleeps ---- */
 
-static void note_the_question(void)
-{
-    atomic_fetch_or(&question()->wanted, MIF_ASK_NOTED);
-}
-
 /* A nap until the question is noted, then longer sleeps until the time is up. */
 MEMIF_TEST_LOOP(a_noted_question_lets_the_sender_sleep, 0, WAYS)
 {

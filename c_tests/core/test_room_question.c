@@ -36,18 +36,6 @@ MEMIF_TEST_LOOP(a_question_is_asked_for_all_that_is_not_sent, 0, WAYS)
     close_scene();
 }
 
-static void give_back_four(void)
-{
-    give_back(4);
-}
-
-static void break_the_ring(void)
-{
-    _Atomic uint16_t *index = sender()->peer_index;
-
-    atomic_store(index, (uint16_t)(atomic_load(index) + 0x4000));
-}
-
 /* A receiver is woken only to answer. */
 MEMIF_TEST_LOOP(who_finds_room_after_all_wakes_nobody, 0, WAYS)
 {
