@@ -19,6 +19,7 @@ struct reserved {
     uint16_t slots; /* of a packet in our own memory: all of them at its first entry */
     uint32_t most;  /* bytes, of a piece of such a packet */
     bool bounced;
+    bool ends; /* the packet, as it was reserved */
 };
 
 static struct {
@@ -159,6 +160,7 @@ static uint32_t note_packet(const struct testbed *bed, const memif_buffer_t *buf
             .slots = (uint16_t)(bounced ? (i == 0 ? slots : 0) : 1),
             .most = length,
             .bounced = bounced,
+            .ends = last,
         };
         left -= length;
     }

@@ -43,18 +43,17 @@ static bool posts(const struct testbed *bed)
 
 /* ---- the peer ---- */
 
-static uint32_t most_in(const struct testbed *bed, uint16_t slot)
+static uint32_t most_in(uint16_t slot)
 {
     uint32_t headroom = model.headroom[slot];
 
-    (void)bed;
     return headroom <= TESTBED_TAILROOM ? BUFFER : BUFFER - headroom;
 }
 
 static void fill_slot(const struct testbed *bed, uint64_t counter, bool goes_on)
 {
     uint16_t slot = slot_of(counter);
-    uint32_t most = most_in(bed, slot);
+    uint32_t most = most_in(slot);
     uint32_t length = one_in(3) ? most : random_below(&chance, most + 1);
     struct testbed_desc *desc = &model.desc[slot];
 
@@ -184,14 +183,9 @@ static void receive(struct testbed *bed)
 
 /* ---- giving back ---- */
 
-static void give_back(struct testbed *bed)
+static void give_back_with(struct testbed *bed, uint32_t wanted, uint32_t headroom)
 {
-    static const uint32_t headrooms[] = {
-        0,          0,          0,      1,         TESTBED_TAILROOM, TESTBED_TAILROOM + 1,
-        BUFFER / 2, BUFFER - 1, BUFFER, UINT16_MAX};
-    const uint32_t headroom = headrooms[random_below(&chance, sizeof(headrooms) / 4)];
     const uint32_t held = (uint32_t)(model.next - model.done);
-    const uint32_t wanted = one_in(4) ? UINT16_MAX : random_below(&chance, held + 2);
     const bool good = headroom == 0 || !testbed_is_slave(bed) || (posts(bed) && headroom < BUFFER);
     uint16_t none;
 
@@ -207,6 +201,17 @@ static void give_back(struct testbed *bed)
         model.desc[slot].offset += headroom;
     }
     expect_ring(bed);
+}
+
+static void give_back(struct testbed *bed)
+{
+    static const uint32_t headrooms[] = {
+        0,          0,          0,      1,         TESTBED_TAILROOM, TESTBED_TAILROOM + 1,
+        BUFFER / 2, BUFFER - 1, BUFFER, UINT16_MAX};
+    const uint32_t headroom = headrooms[random_below(&chance, sizeof(headrooms) / 4)];
+    const uint32_t held = (uint32_t)(model.next - model.done);
+
+    give_back_with(bed, one_in(4) ? UINT16_MAX : random_below(&chance, held + 2), headroom);
 }
 
 /* ---- the tests ---- */
@@ -249,6 +254,23 @@ MEMIF_TEST_LOOP(what_is_received_is_what_was_sent, 0, WAYS * MODES * 2)
     ck_assert_uint_gt(model.done, 5 * RING);
     ck_assert_ptr_null(testbed_fault(&bed));
     testbed_close(&bed);
+}
+
+/* While the buffers are still an array. */
+MEMIF_TEST_LOOP(the_first_headroom_may_be_any, 0, WAYS)
+{
+    for (uint32_t headroom = 0; headroom < BUFFER; headroom++) {
+        struct testbed bed;
+        if (!open_bed(&bed, _i, 0))
+            return;
+        chance = RANDOM_SEED + headroom;
+        while (model.next == 0) {
+            peer_sends(&bed);
+            receive(&bed);
+        }
+        give_back_with(&bed, 1, headroom);
+        testbed_close(&bed);
+    }
 }
 
 /* The packet has `slots` slots; the last is as long as it takes. */

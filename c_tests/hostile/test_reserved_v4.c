@@ -7,7 +7,7 @@
 
 #include "reserved.h"
 
-enum { ROUNDS = 600, TABLE = 2 };
+enum { ROUNDS = 600, TABLE = 2, OTHER_FLAG = 2 };
 
 /* ---- what a program may do with entries ---- */
 
@@ -120,6 +120,8 @@ static void send_these(struct testbed *bed, const memif_buffer_t *bufs, uint32_t
     uint16_t n;
 
     memcpy(copy, bufs, count * sizeof(*bufs));
+    for (uint32_t i = 0; i < count && one_in(4); i++)
+        copy[i].flags |= OTHER_FLAG;
     ck_assert_int_eq(mif_call(bed->handle, 0, MIF_TX, MIF_CALL_TX, 0, copy, (uint16_t)count, &n),
                      err);
     ck_assert_uint_eq(n, sent);
@@ -173,8 +175,26 @@ static uint32_t most_of(const struct testbed *bed, const struct reserved *held)
     return moved <= TESTBED_TAILROOM ? capacity : capacity - moved;
 }
 
+/* An entry that the program was not given: the slot's own buffer, or what would come next in our
+ * own memory. */
+static void make_up(const struct testbed *bed, memif_buffer_t *entry, uint64_t at, uint8_t *data)
+{
+    const struct mif_queue *q = bed->queue[MIF_TX];
+
+    *entry = (memif_buffer_t){
+        .desc_index = slot_of(at),
+        .queue = bed->queue[MIF_TX],
+        .data = data != NULL ? data : q->slots[slot_of(at)].data,
+    };
+}
+
 static void misplace(const struct testbed *bed, const struct reserved *held, memif_buffer_t *entry)
 {
+    if (held == model.held && (held->bounced || held->at != model.done) && one_in(2)) {
+        make_up(bed, entry, held->bounced ? held->at : model.done, NULL); /* or of a gap */
+        entry->len = 1;
+        return;
+    }
     if (one_in(2)) {
         entry->data = held->bounced ? (uint8_t *)entry->data - 1 : place_of(bed, held->at) - 1;
         return;
@@ -184,29 +204,32 @@ static void misplace(const struct testbed *bed, const struct reserved *held, mem
         entry->len = 0;
         return;
     }
-    entry->data = place_of(bed, held->at) + TESTBED_TAILROOM + 1;
-    entry->len = BUFFER - TESTBED_TAILROOM;
+    bool beyond = one_in(2);
+    entry->data = place_of(bed, held->at) + (beyond ? BUFFER : TESTBED_TAILROOM) + 1;
+    entry->len = beyond ? 1 : BUFFER - TESTBED_TAILROOM;
 }
 
-/* Has an entry go on where its packet must end: in front of a packet in our own memory, behind one,
- * or behind all that is reserved. */
+/* Has a packet go on where it must end: behind one in our own memory, in front of one, or behind
+ * all that is reserved. */
 static bool join(const struct testbed *bed, memif_buffer_t *bufs, uint32_t *count, uint32_t i)
 {
-    const struct mif_queue *q = bed->queue[MIF_TX];
+    const struct reserved *held = &model.held[i];
 
-    if (i + 1 < *count) {
-        bool ends = !bufs[i].flags && (model.held[i].bounced || model.held[i + 1].bounced);
-        bufs[i].flags |= ends ? MEMIF_BUFFER_FLAG_NEXT : 0;
-        return ends;
-    }
-    if (*count < model.count)
+    if (bufs[i].flags)
         return false;
+    if (held->bounced && held->ends && one_in(2)) {
+        make_up(bed, &bufs[i + 1], held->at + 1, (uint8_t *)bufs[i].data + BUFFER);
+        *count = i + 2;
+    } else if (i + 1 < *count && (held->bounced || held[1].bounced)) {
+        if (!held->bounced && one_in(2))
+            make_up(bed, &bufs[i + 1], held[1].at, NULL);
+    } else if (i + 1 == model.count) {
+        make_up(bed, &bufs[i + 1], model.next, NULL);
+        *count = i + 2;
+    } else {
+        return false;
+    }
     bufs[i].flags = MEMIF_BUFFER_FLAG_NEXT;
-    bufs[(*count)++] = (memif_buffer_t){
-        .desc_index = slot_of(model.next),
-        .queue = bed->queue[MIF_TX],
-        .data = q->slots[slot_of(model.next)].data,
-    };
     return true;
 }
 

@@ -134,6 +134,83 @@ MEMIF_TEST_LOOP(a_peer_that_breaks_the_rules_then_is_no_reason_to_wake_up, 0, WA
     close_bed();
 }
 
+/* Before the eventfd is looked at. */
+MEMIF_TEST_LOOP(a_ring_that_is_broken_needs_no_look_at_the_eventfd, 0, WAYS)
+{
+    if (!open_bed(_i, true))
+        return;
+    mif_efd_signal(bed.efd[MIF_RX]);
+    break_the_ring();
+    at_drain = send_one_more;
+    expect_received(0, MIF_ERR_DISCONNECTED);
+    ck_assert_uint_eq(drains, 0);
+    close_bed();
+}
+
+enum { MANY = 3 * MIF_PATIENCE };
+static unsigned takes;
+
+/* Whenever the burst has taken what there is, there is one slot more. */
+static enum mif_step take_while_more_comes(struct mif_queue *q, memif_buffer_t *bufs,
+                                           uint32_t count, uint32_t *n, enum mif_kind kind)
+{
+    (void)bufs;
+    (void)count;
+    (void)kind;
+    if (takes++ < MANY)
+        peer_sends(1);
+    *n += (uint32_t)(q->limit - q->next);
+    q->next = q->limit;
+    return MIF_STEP_OK;
+}
+
+static enum mif_step wait_while_more_comes(struct mif_queue *q, memif_buffer_t *bufs,
+                                           uint32_t count, uint32_t *n, enum mif_kind kind)
+{
+    (void)q;
+    (void)bufs;
+    (void)count;
+    (void)n;
+    (void)kind;
+    if (takes++ < MANY)
+        peer_sends(1);
+    return MIF_STEP_WAIT;
+}
+
+static uint16_t receive_by(mif_take_fn *take)
+{
+    struct mif_queue *q = mif_enter(bed.handle, 0, MIF_RX);
+    uint16_t n;
+
+    takes = 0;
+    ck_assert_ptr_nonnull(q);
+    ck_assert_int_eq(mif_rx_interrupt(q, NULL, SLOTS, &n, take, bed.shape.kind),
+                     MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+    return n;
+}
+
+MEMIF_TEST_LOOP(packets_that_keep_coming_are_received, 0, WAYS)
+{
+    if (!open_bed(_i, true))
+        return;
+    mif_efd_signal(bed.efd[MIF_RX]);
+    ck_assert_uint_eq(receive_by(take_while_more_comes), MANY);
+    ck_assert(!is_signalled(bed.efd[MIF_RX]));
+    close_bed();
+}
+
+/* A packet that grows for ever must not keep the burst. */
+MEMIF_TEST_LOOP(a_packet_that_does_not_end_is_left_for_later, 0, WAYS)
+{
+    if (!open_bed(_i, true))
+        return;
+    mif_efd_signal(bed.efd[MIF_RX]);
+    ck_assert_uint_eq(receive_by(wait_while_more_comes), 0);
+    ck_assert_uint_eq(takes, MIF_PATIENCE);
+    ck_assert(is_signalled(bed.efd[MIF_RX]));
+    close_bed();
+}
+
 /* ---- the peer ---- */
 
 static void expect_sent(uint32_t count, int err)
@@ -245,11 +322,13 @@ MEMIF_TEST_LOOP(nobody_is_answered_when_the_connection_has_ended, 0, WAYS)
 
     if (!open_bed(_i, false))
         return;
+    peer_asks_for(1);
     struct mif_queue *q = mif_enter(bed.handle, 0, MIF_RX);
     ck_assert_ptr_nonnull(q);
     ck_assert_int_eq(mif_give_back_answering(q, 0, NULL, 1, &n, give_back_and_end),
                      MIF_FACE_ERROR(MIF_ERR_SUCCESS));
     ck_assert_uint_eq(n, 1);
+    ck_assert_uint_eq(question()->wanted, 1);
     close_bed();
 }
 
