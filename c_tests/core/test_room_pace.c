@@ -83,6 +83,49 @@ MEMIF_TEST_LOOP(no_nap_is_too_long_or_too_short, 0, WAYS)
     close_scene();
 }
 
+static int64_t measured;
+
+/* One of two slots in exactly that time: the other will take as long. */
+static void give_back_after(void)
+{
+    if (nap_count == 1)
+        now = START + measured;
+    give_back(1);
+}
+
+MEMIF_TEST_LOOP(a_nap_is_cut_to_the_nanosecond, 0, WAYS)
+{
+    static const int64_t all[] = {SHORTEST - 1, SHORTEST, SHORTEST + 1,
+                                  LONGEST - 1,  LONGEST,  LONGEST + 1};
+
+    for (int i = 0; i < 6; i++) {
+        open_scene(_i, 0, 0);
+        measured = all[i];
+        at_nap = give_back_after;
+        ck_assert_int_eq(wait_for(2, -1), MIF_ERR_SUCCESS);
+        ck_assert_uint_eq(nap_count, 2);
+        ck_assert_int_eq(naps[1], within(measured));
+        close_scene();
+    }
+}
+
+static void leave_a_nanosecond_more(void)
+{
+    if (nap_count == 1)
+        now = START + LONGEST - 2 * SHORTEST - 1;
+}
+
+MEMIF_TEST_LOOP(the_last_nap_may_be_a_nanosecond, 0, WAYS)
+{
+    open_scene(_i, 0, 0);
+    at_nap = leave_a_nanosecond_more;
+    ck_assert_int_eq(wait_for(2, 1), MIF_ERR_AGAIN);
+    ck_assert_uint_eq(nap_count, 3);
+    ck_assert_int_eq(naps[1], 2 * SHORTEST);
+    ck_assert_int_eq(naps[2], 1);
+    close_scene();
+}
+
 /* ---- sleeps ---- */
 
 /* A nap until the question is noted, then longer sleeps until the time is up. */

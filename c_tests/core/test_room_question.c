@@ -36,6 +36,23 @@ MEMIF_TEST_LOOP(a_question_is_asked_for_all_that_is_not_sent, 0, WAYS)
     close_scene();
 }
 
+static void answer_falsely(void)
+{
+    ck_assert(is_signalled());
+    atomic_store(&question()->wanted, 0);
+}
+
+/* And no more after an answer that was not true. */
+MEMIF_TEST_LOOP(a_question_is_asked_for_a_single_slot_as_well, 0, WAYS)
+{
+    open_scene(_i, 3, MIF_RING_TELLS_ROOM);
+    at_sleep = answer_falsely;
+    ck_assert_int_eq(wait_for(4, 1), MIF_ERR_AGAIN);
+    ck_assert_uint_eq(sleep_count, 1);
+    ck_assert_uint_eq(barriers, 1);
+    close_scene();
+}
+
 /* A receiver is woken only to answer. */
 MEMIF_TEST_LOOP(who_finds_room_after_all_wakes_nobody, 0, WAYS)
 {
@@ -93,6 +110,26 @@ MEMIF_TEST_LOOP(a_receiver_that_asks_ends_the_connection, 0, WAYS)
         mif_call(loopback.handles[from], 0, MIF_TX, MIF_CALL_RESERVE, 64, &buf, 1, &count),
         mif_error_to_v1(MIF_ERR_DISCONNECTED));
     ck_assert_uint_eq(ask->wanted, 1);
+    close_scene();
+}
+
+/* Onlookers take for a question only what is one. */
+MEMIF_TEST_LOOP(an_index_is_shown_as_it_is_unless_it_asks, 0, WAYS)
+{
+    open_scene(_i, 0, 0);
+    struct mif_queue *q = sender();
+    const uint16_t was = atomic_load(q->own_index);
+    const bool is_256 = mif_kind_is_256((enum mif_kind)q->kind);
+    const uint16_t asking = is_256 ? UINT16_MAX : 5 + 0x8000;
+
+    atomic_store(q->own_index, asking);
+    atomic_store(&question()->index, 5);
+    ck_assert_uint_eq(mif_room_index(q, q->own_index), asking);
+    atomic_store(&question()->index, MIF_ASK_VALID | 5);
+    ck_assert_uint_eq(mif_room_index(q, q->own_index), 5);
+    atomic_store(q->own_index, 7);
+    ck_assert_uint_eq(mif_room_index(q, q->own_index), 7);
+    atomic_store(q->own_index, was);
     close_scene();
 }
 
