@@ -34,7 +34,7 @@ static void close_way(void)
     close_loopback();
 }
 
-static struct mif_queue *sender(void)
+static inline struct mif_queue *sender(void)
 {
     return mif_queue_at(loopback.handles[from], 0, MIF_TX);
 }
