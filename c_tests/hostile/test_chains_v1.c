@@ -131,4 +131,32 @@ MEMIF_TEST_LOOP(a_packet_in_the_usual_region_is_no_longer_than_the_limit, 0, WAY
     }
 }
 
+#ifndef TESTBED_ENTRY_FACE
+/* In two buffers, of which the second is not used to its end. */
+MEMIF_TEST_LOOP(no_more_is_reserved_than_a_receiver_accepts, 0, WAYS)
+{
+    enum { HALF = (MIF_MAX_PACKET + 1) / 2 };
+    struct testbed_shape shape;
+    struct testbed bed;
+    uint16_t n;
+
+    if (!shape_of(_i, &shape))
+        return;
+    shape.log2_ring_size = 3;
+    shape.buffer_size = HALF;
+    for (uint32_t less = 0; less < (mif_kind_is_slave(shape.kind) ? 1 : 4); less++) {
+        testbed_open(&bed, &shape);
+        struct testbed_desc desc = testbed_honest(&bed, MIF_TX, 1, HALF - less);
+        if (!testbed_is_slave(&bed))
+            testbed_peer_write(&bed, MIF_TX, 1, &desc);
+        ck_assert_int_eq(testbed_reserve(&bed, 1, HALF + 1, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+        ck_assert_uint_eq(n, 1);
+        ck_assert_uint_eq(testbed_room(&bed.held[MIF_TX][0]),
+                          less == 0 ? MIF_MAX_PACKET : 2 * HALF - less);
+        ck_assert_uint_eq(bed.queue[MIF_TX]->next, 2);
+        testbed_close(&bed);
+    }
+}
+#endif
+
 MEMIF_TEST_MAIN("hostile chains")

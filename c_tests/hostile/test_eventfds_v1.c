@@ -177,4 +177,25 @@ MEMIF_TEST(a_receiver_that_is_held_up_is_let_go_at_the_end)
     scene_close(&scene);
 }
 
+/* Whatever way the burst takes. */
+MEMIF_TEST_LOOP(a_burst_says_that_its_signal_failed, 0, WAYS)
+{
+    struct testbed_shape shape;
+    struct testbed bed;
+    uint16_t n;
+
+    for (uint16_t i = 0; shape_of(_i, &shape) && i < 16; i++) {
+        uint16_t packets = (uint16_t)(1 + i / 2);
+        uint32_t slots = 1 + i % 2, length = slots * BUFFER;
+        testbed_open(&bed, &shape);
+        ck_assert_int_eq(testbed_reserve(&bed, packets, length, &n),
+                         MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+        bed.queue[MIF_TX]->efd = -1;
+        ck_assert_int_eq(testbed_send(&bed, n, length, &n), MIF_FACE_ERROR(MIF_ERR_INT_WRITE));
+        ck_assert_uint_eq(bed.held_count[MIF_TX], 0);
+        ck_assert_uint_eq(bed.queue[MIF_TX]->done, packets * slots);
+        testbed_close(&bed);
+    }
+}
+
 MEMIF_TEST_MAIN("hostile eventfds")
