@@ -32,6 +32,8 @@ struct burst {
 static struct {
     struct testbed bed;
     uint64_t random;
+    uint8_t *end; /* of the memory for bursts */
+    bool plain;   /* packets of one slot only, for now */
     uint32_t capacity, seed;
     uint64_t taken, done, next, given;
     uint64_t bytes, extra_slots, full, refused, signals;

@@ -26,7 +26,8 @@ static struct {
     struct testbed_desc ring[RING]; /* as it must be */
     uint32_t of_packet[RING];       /* slots from this one to the packet's end */
     uint32_t going_on, bytes_so_far;
-    bool polls;
+    bool polls, answers;
+    bool plain; /* packets of one slot only, for now */
     memif_buffer_t held[RING];
     uint32_t held_count;
 } now;
@@ -75,7 +76,7 @@ static uint32_t slots_of_next_packet(void)
 {
     uint32_t most = RING - (testbed_is_256(&now.bed) ? 1 : 0);
 
-    return below(2) == 0 ? 1 : 1 + below(below(8) == 0 ? most : 5);
+    return now.plain || below(2) == 0 ? 1 : 1 + below(below(8) == 0 ? most : 5);
 }
 
 static uint32_t next_length(void)
@@ -273,6 +274,16 @@ static void give_back(void)
         good = below(count);
         bufs[good].desc_index = (uint16_t)((bufs[good].desc_index + 1 + below(RING - 1)) % RING);
     }
+    if (wrong == 2 && count > 4) { /* the same four again */
+        good = 4;
+        for (uint32_t i = 4; i < count; i++)
+            bufs[i].desc_index = bufs[i - 4].desc_index;
+    }
+    for (uint32_t i = 1; wrong == 3 && i < count; i++) /* as if the ring went on behind its end */
+        if (bufs[i].desc_index < bufs[0].desc_index) {
+            bufs[i].desc_index = (uint16_t)(bufs[i].desc_index + RING);
+            good = i < good ? i : good;
+        }
     int err = mif_call(now.bed.handle, 0, MIF_RX, MIF_CALL_GIVE_BACK, 0, bufs, count, &n);
     ck_assert_uint_eq(n, good);
     ck_assert_int_eq(err, MIF_FACE_ERROR(good == count ? MIF_ERR_SUCCESS : MIF_ERR_INVAL_ARG));
@@ -280,6 +291,9 @@ static void give_back(void)
         if ((bufs[i].data == NULL) != (i < good))
             ck_abort_msg("entry %u has data %p, %u were given back", i, bufs[i].data, good);
     packets_are_given_back(good);
+    if (now.answers) /* whoever looks for a question sees the index */
+        now.limit = now.published;
+    now.answers = false;
 }
 
 /* ---- the test ---- */
@@ -313,7 +327,8 @@ MEMIF_TEST_LOOP(packets_of_any_number_of_slots_are_received_and_given_back, 0, W
     if (!open_model(_i % WAYS, _i / WAYS))
         return;
     for (uint32_t i = 0; i < STEPS; i++) {
-        switch (below(32) == 0 ? 3 : below(3)) {
+        now.plain = i / 64 % 2 == 0;
+        switch (below(16) == 0 ? 3 + below(2) : below(3)) {
         case 0:
             peer_sends();
             break;
@@ -322,6 +337,10 @@ MEMIF_TEST_LOOP(packets_of_any_number_of_slots_are_received_and_given_back, 0, W
             break;
         case 2:
             give_back();
+            break;
+        case 3:
+            now.answers = below(2) == 0;
+            mif_face_answer(now.bed.queue[MIF_RX], now.answers);
             break;
         default:
             now.polls = below(2) == 0;
