@@ -2,7 +2,10 @@
 
 /* Packets of many slots: without an end, or longer than may be. */
 
+#include "core/debug.h"
 #include "scene.h"
+
+#include <string.h>
 
 MEMIF_TEST_LOOP(a_chain_that_never_ends_closes_the_connection, 0, WAYS)
 {
@@ -158,5 +161,35 @@ MEMIF_TEST_LOOP(no_more_is_reserved_than_a_receiver_accepts, 0, WAYS)
     }
 }
 #endif
+
+/* In a ring of four, of which three can be in use in version 256. */
+MEMIF_TEST_LOOP(a_debug_line_says_once_why_a_packet_never_fits, 0, WAYS)
+{
+    char expected[160], text[1024] = "";
+    struct testbed_shape shape;
+    struct testbed bed;
+    uint16_t n;
+
+    if (!shape_of(_i, &shape))
+        return;
+    shape.log2_ring_size = 2;
+    testbed_open(&bed, &shape);
+    (void)snprintf(expected, sizeof(expected),
+                   "a packet of 2000 bytes never fits queue 0: its ring holds %u buffers of at "
+                   "most %u bytes, ours would have %u",
+                   mif_capacity(bed.queue[MIF_TX], shape.kind), BUFFER, BUFFER);
+    FILE *real = stderr, *copy = fmemopen(text, sizeof(text), "w");
+    stderr = copy;
+    mif_debug_on = true;
+    for (int i = 0; i < 3; i++)
+        (void)testbed_reserve(&bed, 1, 2000, &n);
+    mif_debug_on = false;
+    stderr = real;
+    ck_assert_int_eq(fclose(copy), 0);
+    const char *found = strstr(text, expected);
+    ck_assert_msg(found != NULL, "found %s, expected %s", text, expected);
+    ck_assert_ptr_null(strstr(found + strlen(expected), expected));
+    testbed_close(&bed);
+}
 
 MEMIF_TEST_MAIN("hostile chains")

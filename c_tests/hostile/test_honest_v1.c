@@ -437,4 +437,25 @@ MEMIF_TEST_LOOP(no_more_is_sent_than_the_buffer_holds, 0, WAYS *MODES)
 }
 #endif
 
+#ifdef MIF_HAVE_AVX2
+MEMIF_TEST_LOOP(vectors_are_used_where_the_processor_has_them, 0, WAYS)
+{
+#ifdef TESTBED_ENTRY_FACE
+    const struct mif_face_calls *vectors = &mif_entry_calls_avx2;
+#else
+    const struct mif_face_calls *vectors = &mif_packet_calls_avx2;
+#endif
+    struct testbed bed;
+
+    if (!open_honest(&bed, _i, 0))
+        return;
+    for (int d = MIF_RX; d <= MIF_TX; d++) {
+        mif_burst_fn *const *calls = d == MIF_RX ? vectors->rx : vectors->reserve;
+        ck_assert_int_eq(atomic_load(&bed.queue[d]->call[0]) == calls[bed.shape.kind],
+                         bed.shape.vectors);
+    }
+    testbed_close(&bed);
+}
+#endif
+
 MEMIF_TEST_MAIN("honest peers")

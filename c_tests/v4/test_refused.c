@@ -249,6 +249,24 @@ MEMIF_TEST_LOOP(without_a_refusal_nothing_may_be_left_out, 0, WAYS)
     pair_close(&pair);
 }
 
+/* A refusal allows to leave out what was reserved then, also when something later is taken back. */
+MEMIF_TEST_LOOP(what_is_reserved_after_a_refusal_is_sent_in_order, 0, WAYS)
+{
+    struct pair pair = {0};
+    struct flow flow = open_way(&pair, _i, LOG2_RING);
+
+    (void)reserve_packets(flow.from, 0, buffers, 1, BUFFER, 0);
+    memif_buffer_t bad = buffers[0];
+    too_long(&bad);
+    expect_tx(flow.from, &bad, 1, MEMIF_ERR_INVAL_ARG, 0);
+    (void)reserve_packets(flow.from, 0, buffers + 1, 3, BUFFER, 1);
+    ck_assert_int_eq(memif_set_next_free_buffer(flow.from, 0, &buffers[3]), MEMIF_ERR_SUCCESS);
+    expect_tx(flow.from, buffers + 2, 1, MEMIF_ERR_INVAL_ARG, 0);
+    expect_tx(flow.from, buffers, 3, MEMIF_ERR_SUCCESS, 3);
+    expect_packets(flow.to, 0, 3, BUFFER, 0);
+    pair_close(&pair);
+}
+
 MEMIF_TEST_LOOP(an_entry_of_another_queue_costs_itself_alone, 0, WAYS)
 {
     struct pair pair = {0};
