@@ -3,6 +3,7 @@
 /*
  * The rules of reserving and sending (chain.h), without rings and descriptors as the library has
  * them: which slots a packet takes, which may be sent next, what becomes of those that are refused.
+ * With a peer that takes what is sent, and the comparison of all with what the library has.
  */
 
 #ifndef MEMIF_C_TESTS_RESERVED_MODEL_H
@@ -11,6 +12,7 @@
 #include "random.h"
 #include "scene.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 enum { LOG2_RING = 5, RING = 1 << LOG2_RING, SIZE = 64, GUARD = 2 };
@@ -216,6 +218,102 @@ static int send_many(const struct burst *burst, uint32_t *n)
     }
     now.signals += *n > 0 && (atomic_load(&now.bed.ring[MIF_TX]->flags) & MIF_RING_MASK_INT) == 0;
     return err;
+}
+
+/* ---- the peer ---- */
+
+static struct mif_desc read_back(uint32_t slot)
+{
+    return mif_desc_read(now.bed.ring[MIF_TX] + 1, slot, now.bed.shape.kind);
+}
+
+/* Some buffers are adjacent to that of the next slot, some are short, some in another region. */
+static void post(uint32_t slot)
+{
+    uint32_t room = below(2) == 0 ? SIZE : 1 + below(below(2) == 0 ? 16 : SIZE);
+    struct testbed_desc desc = testbed_honest(&now.bed, MIF_TX, slot, room);
+
+    if (below(2) == 0)
+        desc.offset += SIZE - room;
+    if (room <= 16 && below(4) == 0) {
+        desc.region = TESTBED_SMALL;
+        desc.offset = slot * 16;
+    }
+    now.posted[slot] = desc;
+    testbed_peer_write(&now.bed, MIF_TX, slot, &desc);
+    if (testbed_is_256(&now.bed)) { /* which says the capacity in a field of its own */
+        struct mif_desc_256 *shared = (struct mif_desc_256 *)(now.bed.ring[MIF_TX] + 1) + slot;
+        atomic_store(&shared->length, below(2 * SIZE));
+    }
+    now.ring[slot] = read_back(slot);
+}
+
+static void expect_bytes(uint32_t slot)
+{
+    const struct mif_desc desc = read_back(slot);
+    const uint8_t *data = now.bed.regions[(uint16_t)(desc.head >> 16)].base + desc.offset;
+
+    for (uint32_t i = 0; i < desc.length; i++)
+        if (data[i] != byte_of(now.seeds[slot], now.at[slot] + i))
+            ck_abort_msg("byte %u of slot %u differs", i, slot);
+}
+
+/* A slave of version 512 may have posted less than the ring holds when the first packets are sent;
+ * then those that it takes are none yet. */
+static void peer_takes(void)
+{
+    uint32_t count = below(testbed_peer_room(&now.bed, MIF_TX) + 1);
+
+    for (uint32_t i = 0; i < count; i++, now.taken++) {
+        if (now.taken < now.done)
+            expect_bytes(slot_of(now.taken));
+        if (!testbed_is_slave(&now.bed))
+            post(slot_of(now.taken));
+    }
+    now.given = now.taken + now.capacity;
+    testbed_peer_move(&now.bed, MIF_TX, count);
+    atomic_store(&now.bed.ring[MIF_TX]->flags, below(2) == 0 ? MIF_RING_MASK_INT : 0);
+}
+
+/* ---- what must hold after each call ---- */
+
+static void expect_ring(void)
+{
+    for (uint32_t slot = 0; slot < RING; slot++) {
+        const struct mif_desc found = read_back(slot), *desc = &now.ring[slot];
+        if (found.head != desc->head || found.length != desc->length ||
+            found.offset != desc->offset)
+            ck_abort_msg("slot %u has %" PRIx64 ", length %u, offset %" PRIu64, slot, found.head,
+                         found.length, found.offset);
+    }
+}
+
+/* A gap counts as a packet of several slots. */
+static uint32_t chains(void)
+{
+    uint32_t count = now.held_count > 0 && now.held[0].first != now.done;
+
+    for (uint32_t i = 0; i < now.held_count; i++)
+        count += now.held[i].slots > 1;
+    return count;
+}
+
+static void expect_all(void)
+{
+    const struct mif_queue *q = now.bed.queue[MIF_TX];
+    uint64_t index = testbed_is_256(&now.bed) ? now.done % RING : now.done;
+
+    expect_ring();
+    ck_assert_uint_eq(atomic_load(testbed_our_index(&now.bed, MIF_TX)), (uint16_t)index);
+    ck_assert_uint_eq(q->next, now.next);
+    ck_assert_uint_eq(q->done, now.done);
+    ck_assert_uint_eq(q->bytes, now.bytes);
+    ck_assert_uint_eq(q->extra_slots, now.extra_slots);
+    ck_assert_uint_eq(q->full, now.full);
+    ck_assert_uint_eq(q->refused, now.refused);
+    ck_assert_uint_eq(q->signals, now.signals);
+    ck_assert_uint_eq(q->chains, chains());
+    ck_assert_ptr_null(testbed_fault(&now.bed));
 }
 
 #endif
