@@ -160,6 +160,115 @@ MEMIF_TEST_LOOP(no_more_is_reserved_than_a_receiver_accepts, 0, WAYS)
         testbed_close(&bed);
     }
 }
+#else
+/* A slave of version 512 may have sent another packet from within the buffer. */
+MEMIF_TEST_LOOP(a_packet_that_is_moved_down_is_found_there, 0, WAYS)
+{
+    enum { RING = 4, MOVED = 8, LENGTH = 50 };
+    struct testbed_shape shape;
+    struct testbed bed;
+    uint16_t n;
+
+    if (!shape_of(_i, &shape) || shape.kind != MIF_KIND_512_SLAVE)
+        return;
+    shape.log2_ring_size = 2;
+    testbed_open(&bed, &shape);
+    memif_buffer_t *held = bed.held[MIF_TX];
+    (void)testbed_reserve(&bed, RING, LENGTH, &n);
+    for (int i = 0; i < RING; i++)
+        held[i].data = (uint8_t *)held[i].data + MOVED;
+    ck_assert_int_eq(testbed_send_these(&bed, held, RING, &n), MEMIF_ERR_SUCCESS);
+    testbed_peer_move(&bed, MIF_TX, RING);
+
+    (void)testbed_reserve(&bed, 2, LENGTH, &n);
+    memset(held[1].data, 7, LENGTH);
+    held[0].len = BUFFER + 1;
+    ck_assert_int_eq(testbed_send_these(&bed, held, 2, &n), MEMIF_ERR_INVAL_ARG);
+    ck_assert_int_eq(testbed_send_these(&bed, held + 1, 1, &n), MEMIF_ERR_SUCCESS);
+    struct mif_desc desc = mif_desc_read(bed.ring[MIF_TX] + 1, 0, shape.kind);
+    const uint8_t *bytes = bed.regions[TESTBED_BUFFERS].base + desc.offset;
+    ck_assert_uint_eq(desc.offset, testbed_buffer_offset(&bed, MIF_TX, 0));
+    ck_assert_uint_eq(desc.length, LENGTH);
+    ck_assert_uint_eq(bytes[0], 7);
+    ck_assert_mem_eq(bytes, bytes + 1, LENGTH - 1);
+    testbed_close(&bed);
+}
+
+/* What the program holds is `bufs` again, whatever of it was sent. */
+static void expect_send(struct testbed *bed, const memif_buffer_t *bufs, uint32_t count, int err,
+                        uint16_t sent)
+{
+    uint16_t n;
+
+    bed->held_count[MIF_TX] = count;
+    ck_assert_int_eq(testbed_send_these(bed, bufs, count, &n), err);
+    ck_assert_uint_eq(n, sent);
+}
+
+/* A packet, one of three slots whose entry `bad` is too long, and another one. */
+static bool open_three(struct testbed *bed, int way, memif_buffer_t *bufs, uint32_t bad)
+{
+    struct testbed_shape shape;
+    uint16_t n;
+
+    if (!shape_of(way, &shape))
+        return false;
+    shape.log2_ring_size = 3;
+    testbed_open(bed, &shape);
+    (void)testbed_reserve(bed, 1, BUFFER, &n);
+    (void)testbed_reserve(bed, 1, 3 * BUFFER, &n);
+    (void)testbed_reserve(bed, 1, BUFFER, &n);
+    ck_assert_uint_eq(bed->held_count[MIF_TX], 5);
+    memcpy(bufs, bed->held[MIF_TX], 5 * sizeof(*bufs));
+    bufs[bad].len = BUFFER + 1;
+    return true;
+}
+
+MEMIF_TEST_LOOP(a_burst_that_goes_on_passes_over_a_bad_packet_whole, 0, WAYS * 3)
+{
+    memif_buffer_t bufs[5];
+    struct testbed bed;
+
+    if (!open_three(&bed, _i % WAYS, bufs, 1 + (uint32_t)_i / WAYS))
+        return;
+    expect_send(&bed, bufs, 5, MEMIF_ERR_INVAL_ARG, 1);
+    expect_send(&bed, bufs, 5, MEMIF_ERR_SUCCESS, 5);
+    ck_assert_uint_eq(bed.queue[MIF_TX]->done, 2);
+    ck_assert_uint_eq(bed.queue[MIF_TX]->next, 2);
+    ck_assert_uint_eq(bed.queue[MIF_TX]->refused, 3);
+    testbed_close(&bed);
+}
+
+MEMIF_TEST_LOOP(nothing_is_read_behind_a_bad_packet_without_an_end, 0, WAYS)
+{
+    memif_buffer_t bufs[5];
+    struct testbed bed;
+
+    if (!open_three(&bed, _i, bufs, 1))
+        return;
+    expect_send(&bed, bufs, 2, MEMIF_ERR_INVAL_ARG, 1);
+    expect_send(&bed, bufs, 2, MEMIF_ERR_SUCCESS, 2);
+    testbed_close(&bed);
+}
+
+MEMIF_TEST_LOOP(a_packet_without_its_end_is_not_given_up_for_a_bad_one_before, 0, WAYS)
+{
+    memif_buffer_t bufs[5];
+    struct testbed bed;
+    uint16_t n;
+
+    if (!open_three(&bed, _i, bufs, 1))
+        return;
+    expect_send(&bed, bufs, 4, MEMIF_ERR_INVAL_ARG, 1);
+    bufs[1].len = BUFFER;
+    expect_send(&bed, bufs + 1, 2, MEMIF_ERR_SUCCESS, 0);
+    bed.held_count[MIF_TX] = 0;
+    ck_assert_int_eq(testbed_reserve(&bed, SLOTS, 0, &n), MEMIF_ERR_NOBUF_RING);
+    ck_assert_uint_eq(n, mif_capacity(bed.queue[MIF_TX], bed.shape.kind) - 5);
+    expect_send(&bed, bufs + 1, 4, MEMIF_ERR_SUCCESS, 4);
+    ck_assert_uint_eq(bed.queue[MIF_TX]->done, 5);
+    testbed_close(&bed);
+}
 #endif
 
 /* In a ring of four, of which three can be in use in version 256. */
