@@ -109,6 +109,19 @@ MEMIF_TEST_LOOP(a_nap_is_cut_to_the_nanosecond, 0, WAYS)
     }
 }
 
+/* The time for all that is missing has more than 63 bits. */
+MEMIF_TEST_LOOP(a_wait_of_decades_naps_as_any_other, 0, WAYS)
+{
+    open_scene(_i, 0, 0);
+    measured = 1000000000000000000;
+    at_nap = give_back_after;
+    ck_assert_int_eq(wait_for(capacity, -1), MIF_ERR_SUCCESS);
+    ck_assert_uint_eq(nap_count, capacity);
+    for (unsigned n = 1; n < nap_count; n++)
+        ck_assert_int_eq(naps[n], LONGEST);
+    close_scene();
+}
+
 static void leave_a_nanosecond_more(void)
 {
     if (nap_count == 1)
