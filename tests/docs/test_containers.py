@@ -16,7 +16,7 @@ HOME, THERE = "~/memif", "/opt/memif"
 
 def commands_of_readme() -> list[str]:
     """Those that install the package into a virtual environment."""
-    (block,) = [b for b in blocks_of(ROOT / "README.md") if f"python3 -m venv {HOME}" in b.code]
+    (block,) = [b for b in blocks_of(ROOT / "README.md") if "pip install '.[tools]'" in b.code]
     lines = [line.partition(" #")[0].strip() for line in block.code.splitlines()]
     return [line.removeprefix("sudo ").replace(HOME, THERE) for line in lines]
 
