@@ -13,17 +13,14 @@
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <poll.h>
-#include <stdarg.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "sender.h"
+#include "system_calls.h"
 
 enum { SHORTEST = 10000, LONGEST = 1000000, MOST_SLEEP = 20000000, MOST_NAPS = 64 };
 
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
 int __wrap_nanosleep(const struct timespec *time, struct timespec *rest);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *time);
 
@@ -78,16 +75,8 @@ static inline long sleep_here(const uint32_t *word, uint32_t value, const struct
     return sleep_result;
 }
 
-long __wrap_syscall(long number, ...)
+static long on_system_call(long number, const long *a)
 {
-    const int count = number == SYS_preadv2 ? 6 : 5;
-    long a[6] = {0};
-    va_list arguments;
-
-    va_start(arguments, number);
-    for (int i = 0; i < count; i++)
-        a[i] = va_arg(arguments, long);
-    va_end(arguments);
     if (number == SYS_futex && a[1] == FUTEX_WAIT)
         return sleep_here((const uint32_t *)(uintptr_t)a[0], (uint32_t)a[2],
                           (const struct timespec *)(uintptr_t)a[3]);
@@ -96,7 +85,7 @@ long __wrap_syscall(long number, ...)
         if (at_barrier != NULL)
             at_barrier();
     }
-    return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return pass_on(number, a);
 }
 
 /* ---- the scene ---- */

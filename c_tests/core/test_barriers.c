@@ -7,35 +7,22 @@
  */
 
 #include <linux/membarrier.h>
-#include <stdarg.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "harness.h"
 #include "loopback.h"
+#include "system_calls.h"
 
 enum { VERSIONS = 2 };
 
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
-
 static void (*at_barrier)(int command);
 
-/* Other calls of the core come this way, too, and pass. The sixth argument would be read from the
- * caller's stack, so it is read only of a call that has one. */
-long __wrap_syscall(long number, ...)
+/* Other calls of the core come this way, too, and pass. */
+static long on_system_call(long number, const long *a)
 {
-    const int count = number == SYS_preadv2 ? 6 : 5;
-    long a[6] = {0};
-    va_list arguments;
-
-    va_start(arguments, number);
-    for (int i = 0; i < count; i++)
-        a[i] = va_arg(arguments, long);
-    va_end(arguments);
     if (number == SYS_membarrier && at_barrier != NULL)
         at_barrier((int)a[0]);
-    return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return pass_on(number, a);
 }
 
 static void open_and_raise(int i)

@@ -6,33 +6,21 @@
  */
 
 #include <errno.h>
-#include <stdarg.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "sender.h"
-
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
+#include "system_calls.h"
 
 static unsigned sleeps;
 
-long __wrap_syscall(long number, ...)
+static long on_system_call(long number, const long *a)
 {
-    const int count = number == SYS_preadv2 ? 6 : 5;
-    long a[6] = {0};
-    va_list arguments;
-
-    va_start(arguments, number);
-    for (int i = 0; i < count; i++)
-        a[i] = va_arg(arguments, long);
-    va_end(arguments);
     if (number == SYS_membarrier) {
         errno = ENOSYS;
         return -1;
     }
     sleeps += number == SYS_futex && a[3] != 0;
-    return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return pass_on(number, a);
 }
 
 MEMIF_TEST_LOOP(a_receiver_promises_nothing, 0, WAYS)

@@ -10,16 +10,13 @@
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "sender.h"
+#include "system_calls.h"
 
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
 int __real_nanosleep(const struct timespec *time, struct timespec *rest);
 int __wrap_nanosleep(const struct timespec *time, struct timespec *rest);
 
@@ -39,16 +36,8 @@ static void note_sleep(const struct timespec *time, unsigned *count, int64_t *lo
         *longest = time->tv_nsec;
 }
 
-long __wrap_syscall(long number, ...)
+static long on_system_call(long number, const long *a)
 {
-    const int count = number == SYS_preadv2 ? 6 : 5;
-    long a[6] = {0};
-    va_list arguments;
-
-    va_start(arguments, number);
-    for (int i = 0; i < count; i++)
-        a[i] = va_arg(arguments, long);
-    va_end(arguments);
     if (number == SYS_membarrier && a[0] == MEMBARRIER_CMD_GLOBAL_EXPEDITED) {
         barriers++;
         if (at_barrier != NULL)
@@ -71,7 +60,7 @@ long __wrap_syscall(long number, ...)
             return 0;
     }
     wakes += number == SYS_futex && a[1] == FUTEX_WAKE;
-    return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return pass_on(number, a);
 }
 
 int __wrap_nanosleep(const struct timespec *time, struct timespec *rest)
