@@ -44,6 +44,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="test_faults.py has each call fail with each of its errors, in place of one",
     )
     parser.addoption(
+        "--all-steps",
+        action="store_true",
+        help="tests/fresh does too what other tests do, or another of its Debians",
+    )
+    parser.addoption(
         "--fuzz-seconds",
         type=int,
         help="how long test_fuzz.py runs each target; default: a short time, see there",

@@ -14,6 +14,33 @@ from support.bare_debian import BareDebian, bare_debian, lacking
 pytest.register_assert_rewrite("support.newcomer")
 
 
+# On the Debian of this machine, tests/docs and tests/packaging do the same.
+OF_THIS_DEBIAN = (
+    "test_the_documentation_is_made",
+    "test_the_debian_packages_are_made",
+    "test_the_debian_packages_are_all_that_is_needed",
+)
+# What tests/packaging/test_wheels.py shows of this machine, on another Debian.
+LONG = ("test_a_wheel_of_an_older_debian_is_used_from_python_and_from_c",)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out steps that cost minutes and show little more, unless --all-steps asks for them."""
+    if config.getoption("all_steps"):
+        return
+    here = platform.freedesktop_os_release().get("VERSION_CODENAME")
+    left_out = [item for item in items if _is_left_out(item, here)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def _is_left_out(item: pytest.Item, here: str | None) -> bool:
+    suite = getattr(getattr(item, "cls", None), "suite", None)
+    return suite is not None and (
+        item.name in LONG or (suite == here and item.name in OF_THIS_DEBIAN)
+    )
+
+
 @pytest.fixture(scope="class")
 def machine(request) -> Iterator[BareDebian]:
     """Of the suite that the class names."""

@@ -4,7 +4,7 @@
 import shutil
 
 from support.containerfile import runs_of, stages
-from support.newcomer import Newcomer
+from support.newcomer import RECEIVED, VERSION, Newcomer, first_program
 
 PING = """
 export PATH=/opt/memif/bin:$PATH
@@ -17,10 +17,19 @@ kill $!
 class TestBookworm(Newcomer):
     suite = "bookworm"
 
-    def test_the_commands_of_the_containerfile_make_an_image(self, machine, tmp_path):
-        """A bare machine is like the image that it starts from. Each stage has one."""
+    def test_pip_installs_the_package_and_the_command(self, machine, tmp_path):
+        """By the commands of the Containerfile, which are those of README (tests/docs).
+
+        A bare machine is like the image that it starts from. Each stage has one.
+        """
         build, image = map(runs_of, stages())
-        machine.run("\n".join(["cp -a . /src", "cd /src", *build]))
+        python = "/opt/memif/bin/python"
+        flags = f"{python} -m libmemif_py --cflags --libs"
+        said = machine.run(
+            "\n".join(["cp -a . /src", "cd /src", *build, first_program(flags, python)])
+        )
+        assert VERSION in said
+        assert RECEIVED in said
         built = tmp_path / "memif"
         shutil.copytree(machine.root / "opt" / "memif", built, symlinks=True)
         said = machine.run("\n".join([*image, f"cp -a {built} /opt/memif", PING]), tmp_path)
