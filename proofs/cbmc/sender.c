@@ -369,11 +369,12 @@ void model_withdraw(struct wait *w)
     model_withdrawn = true;
 }
 
-bool model_sleep_until_told(struct wait *w, int64_t most)
+bool model_sleep_until_told(const struct wait *w, int64_t nap, int64_t most)
 {
     bool told;
     __CPROVER_assert(w->asked != 0 && w->word == &model_word && model_wait_asked,
                      "who sleeps has asked");
+    __CPROVER_assert(nap > 0 && nap < 1000000000, "a nap has a length that the kernel takes");
     __CPROVER_assert(most > 0 && most < 1000000000, "a sleep has a length that the kernel takes");
     return told;
 }
