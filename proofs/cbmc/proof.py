@@ -208,6 +208,8 @@ SHORT = (
     Proof("packet", 512, "master", "give_back"),
     Proof("packet", 512, "slave", "take_back"),
     Proof("entry", 512, "slave", "take_back"),
+    Proof("room", 512, "master", "answer"),
+    Proof("sender", 512, "master", "wait"),
 )
 
 
