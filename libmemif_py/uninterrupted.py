@@ -7,6 +7,7 @@ does. So the main thread has another thread do the work, and only waits.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import threading
 
@@ -18,23 +19,41 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class _Call(threading.Thread):
-    """One call, on a thread of its own."""
+class _Call:
+    """One call, on a thread of its own.
+
+    The main thread must not run `threading.Thread.start`: it waits in Python code, whose locks stay
+    as they are at the line where a signal handler raises. So a thread without an object makes the
+    one with it, which debuggers see and the end of Python waits for. The main thread only waits for
+    a plain lock.
+    """
 
     def __init__(self, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
-        """Not started."""
-        super().__init__(name="memif-call")
+        """Not begun."""
         self._work: tuple[Any, ...] = (function, *arguments)
+        self.thread = threading.Thread(target=self._run, name="memif-call", daemon=False)
         self.error: BaseException | None = None
+        self.refused = False  # there can be no new thread
+        self.ended = _thread.allocate_lock()
+        self.ended.acquire()
 
-    def run(self) -> None:
-        """Call it, and keep what it raises."""
+    def begin(self) -> None:
+        """Begin it, from the thread without an object."""
+        try:
+            self.thread.start()
+        except RuntimeError:
+            self.refused = True
+            self.ended.release()
+
+    def _run(self) -> None:
         function, *arguments = self._work
         self._work = ()
         try:
             function(*arguments)
         except BaseException as error:
             self.error = error
+        finally:
+            self.ended.release()
 
 
 def call(
@@ -55,18 +74,29 @@ def call(
         return
     made = _Call(function, arguments)
     try:
-        made.start()
-    except RuntimeError:
+        _thread.start_new_thread(made.begin, ())
+    except RuntimeError as error:
+        if _is_of_a_handler(error):
+            raise
+        made.refused = True
+    else:
+        with contextlib.ExitStack() as released:
+            for lock in (LOCK, *locks):
+                if lock.is_own():
+                    released.enter_context(lock.unlocked())
+            made.ended.acquire()
+    if made.refused:
         function(*arguments)
         return
-    with contextlib.ExitStack() as released:
-        for lock in (LOCK, *locks):
-            if lock.is_own():
-                released.enter_context(lock.unlocked())
-        made.join()
-    error, made.error = made.error, None
+    made.thread.join()  # it does nothing any more: whoever counts threads finds none of ours
+    raised, made.error = made.error, None
     try:
-        if error is not None:
-            raise error
+        if raised is not None:
+            raise raised
     finally:
-        del error  # its traceback holds this frame
+        del raised  # its traceback holds this frame
+
+
+def _is_of_a_handler(error: BaseException) -> bool:
+    """Whether a signal handler raised it, where a function of C was called."""
+    return error.__traceback__ is not None and error.__traceback__.tb_next is not None
