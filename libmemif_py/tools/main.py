@@ -19,15 +19,18 @@ OK, NO_ANSWER, USAGE = 0, 1, 2
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    stop.install()
     try:
+        stop.install()
         return run("memif", ("click", "rich"), lambda: _command(arguments))
-    except stop.Stopped as stopped:
-        return stopped.status
     except BrokenPipeError:
         # The reader of our output has closed it, as `head` does. Discard what is still buffered.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_ANSWER
+    except BaseException as error:
+        status = stop.status_of(error)
+        if status is None:
+            raise
+        return status
 
 
 def _command(arguments: list[str] | None) -> object:

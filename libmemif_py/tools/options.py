@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -17,10 +18,11 @@ from libmemif_py import Interface, errors
 from libmemif_py.control import wire
 from libmemif_py.settings import MODES
 
+from . import stop
 from .waiting import NoAnswer, Reporter, printable, wait_for_link, wait_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from libmemif_py.settings import Mode, Role
 
@@ -65,16 +67,20 @@ class InterfaceOptions:
         """What the interface does from the start."""
         return "listening on" if self.role == "master" else "connecting to"
 
-    def open(self, tell: Callable[[str], None], *, prefix: str = "") -> Interface:
-        """Make the interface. It connects or listens from now on. Raises UsageError, NoAnswer.
+    @contextlib.contextmanager
+    def open(self, tell: Callable[[str], None], *, prefix: str = "") -> Iterator[Interface]:
+        """The interface. In the block it connects or listens. Raises UsageError, NoAnswer.
 
         `tell` gets a line whenever the link comes or goes, and when another reason keeps it away.
         All but the last begin with `prefix`.
         """
         reporter = Reporter(tell, self.shown, prefix)
-        interface = self._make(reporter.callbacks())
-        reporter.watch(interface)
-        return interface
+        with contextlib.ExitStack() as stack:
+            with stop.held():
+                interface = self._make(reporter.callbacks())
+                stack.callback(reporter.watch(interface).join)
+                stack.callback(interface.close)
+            yield interface
 
     def _make(self, callbacks: dict[str, Any]) -> Interface:
         try:

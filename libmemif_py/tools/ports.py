@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from libmemif_py import MemifError
@@ -69,7 +70,10 @@ class MemifPort(Port):
             self._rings = 0
             tell(text)
 
-        self.interface = options.open(changed, prefix=f"{options.shown}: ")
+        self._open = contextlib.ExitStack()
+        self.interface = self._open.enter_context(
+            options.open(changed, prefix=f"{options.shown}: ")
+        )
 
     def wait_if_limited(self) -> None:
         """See Port."""
@@ -105,4 +109,4 @@ class MemifPort(Port):
 
     def close(self) -> None:
         """See Port."""
-        self.interface.close()
+        self._open.close()

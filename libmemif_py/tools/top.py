@@ -41,7 +41,8 @@ class _Watched:
 
     def __init__(self, options: InterfaceOptions, what: str, tell: Callable[[str], None]) -> None:
         self.options = options
-        self.interface = options.open(tell, prefix=f"{options.shown}: ")
+        self._open = contextlib.ExitStack()
+        self.interface = self._open.enter_context(options.open(tell, prefix=f"{options.shown}: "))
         self._before = self.interface.counters()
         self._then = time.monotonic()
         self._threads = [
@@ -52,7 +53,7 @@ class _Watched:
             thread.start()
 
     def close(self) -> None:
-        self.interface.close()
+        self._open.close()
         for thread in self._threads:
             thread.join()
 
@@ -219,8 +220,9 @@ def _of_sockets(
         is_drawn.set()
     tell = lambda text: None if is_drawn.is_set() else say(text)  # noqa: E731
     for word in words:
-        watched.append(_Watched(options_of(word, options), what, tell))
-        stack.callback(watched[-1].close)
+        with stop.held():
+            watched.append(_Watched(options_of(word, options), what, tell))
+            stack.callback(watched[-1].close)
     for one in watched:
         one.options.wait_if_limited(one.interface)
     if is_live(as_json):

@@ -84,9 +84,11 @@ class Reporter:
         """Arguments for the interface."""
         return {"on_connect": self._came, "on_disconnect": self._went}
 
-    def watch(self, interface: Interface) -> None:
-        """Begin. It ends when the interface is closed."""
-        threading.Thread(target=self._watch, args=(interface,), daemon=True).start()
+    def watch(self, interface: Interface) -> threading.Thread:
+        """Begin, on a thread that ends when the interface is closed."""
+        thread = threading.Thread(target=self._watch, args=(interface,), daemon=True)
+        thread.start()
+        return thread
 
     def _watch(self, interface: Interface) -> None:
         while True:

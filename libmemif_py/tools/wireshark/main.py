@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Answer one question of Wireshark, or capture; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     capturing = "--capture" in words
-    stop.install()
     try:
+        stop.install()
         if "--extcap-interfaces" in words and find_spec("click") is None:
             # Wireshark shows its user what is on stdout alone.
             text = f"memif: click is missing: {install_command(*_EXTRAS)}"
@@ -33,12 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return OK
         with _output(words) as file:
             return run(_NAME, _EXTRAS, lambda: _command(words, file))
-    except stop.Stopped as stopped:
-        # This is how Wireshark ends a capture.
-        return OK if capturing else stopped.status
     except OSError as error:
         print(f"{_NAME}: {error}", file=sys.stderr)
         return NO_ANSWER
+    except BaseException as error:
+        status = stop.status_of(error)
+        if status is None:
+            raise
+        # This is how Wireshark ends a capture.
+        return OK if capturing else status
 
 
 def _command(words: list[str], file: BinaryIO | None) -> object:
