@@ -13,7 +13,7 @@ MOST_KEPT = 1 << 28
 
 
 class Backlog:
-    """The packets that ended links left, by receive queue. `State.changed` guards it.
+    """The packets that ended links left, by receive queue. `State.lock` guards it.
 
     `numbers` maps each queue to the number that the receive functions of `_burst` take: that of the
     link, or 0 as long as packets of an ended link have to be received first. No queue answers to 0.

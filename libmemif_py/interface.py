@@ -217,7 +217,7 @@ class Interface:
     def _end(self) -> None:
         """Close all that was made, once."""
         state = self._state
-        with state.changed:
+        with state.lock:
             if state.closing:
                 return
             state.closing = True
@@ -269,10 +269,8 @@ class Interface:
         """Wait for the link, up to `timeout` seconds (None: no limit). Raises Timeout."""
         state = self._state
         state.check_process()
-        deadline_after(timeout)  # names a timeout of a wrong type
-        with state.changed:
-            done = state.changed.wait_for(lambda: state.up or state.closed, timeout)
-            state.check_open()
+        done = state.wait_until(lambda: state.up or state.closed, deadline_after(timeout))
+        state.check_open()
         if not done:
             reason = self._endpoint.last_error
             raise Timeout(f"no link within {timeout} s" + (f" ({reason})" if reason else ""))
@@ -287,7 +285,7 @@ class Interface:
     def details(self) -> Details:
         """The interface and its link at this moment, connected or not."""
         self._state.check_process()
-        with self._state.changed:
+        with self._state.lock:
             return details_of(self._endpoint, is_up=self._state.up)
 
     # ---- counters ----

@@ -63,7 +63,7 @@ class Observer:
         """The link is up."""
         state = self._state
         state.endpoint = endpoint
-        with state.changed:
+        with state.lock:
             link = endpoint.link
             # Another thread may end the link now. Its end was reported, or will be.
             if link is None or link.closing:
@@ -71,19 +71,19 @@ class Observer:
             state.up = True
             state.number = int(reactor.ffi.cast("uintptr_t", endpoint.handle))
             self._receiver.link_up(endpoint, link.rx_efds())
-            state.changed.notify_all()
+            state.tell()
         self._tell(self.on_connect)
 
     def disconnected(self, _endpoint: Endpoint, reason: str) -> None:
         """The link is over. Its rings are unmapped when this returns."""
         state = self._state
         with Steps() as steps:
-            with state.changed:
+            with state.lock:
                 steps.take(self._receiver.keep_the_rest)
                 was_up, state.up = state.up, False
                 state.number = 0
                 steps.take(self._receiver.detach)
-                state.changed.notify_all()
+                state.tell()
                 if state.closing:
                     steps.take(self.end)
             interface = self._interface()
@@ -93,9 +93,9 @@ class Observer:
                 self._tell(self.on_disconnect, reason)
 
     def end(self) -> None:
-        """Nothing comes any more: wake all who wait. Under `State.changed`."""
+        """Nothing comes any more: wake all who wait. Under `State.lock`."""
         self._state.closed = True
-        self._state.changed.notify_all()
+        self._state.tell()
         self._receiver.wake()
 
     def abandoned(self) -> None:
@@ -106,7 +106,7 @@ class Observer:
 
     def close(self) -> None:
         """The last step of an interface: nothing comes any more, and the descriptors close."""
-        with self._state.changed, Steps() as steps:
+        with self._state.lock, Steps() as steps:
             steps.take(self.end)
             steps.take(self._receiver.close)
 

@@ -57,7 +57,7 @@ class Receiver:
             with Steps(error) as steps:
                 steps.take(self.close)
 
-    # ---- told by the control plane; all but `abandon` under `State.changed` ----
+    # ---- told by the control plane; all but `abandon` under `State.lock` ----
 
     def link_up(self, endpoint: Endpoint, efds: list[int]) -> None:
         """Receive from the rings of a new link; `efds` are their eventfds, by queue."""
@@ -115,7 +115,7 @@ class Receiver:
 
     def set_polling(self, queue: int, polling: bool) -> None:
         """See Interface.set_rx_mode."""
-        with self._state.changed:
+        with self._state.lock:
             (self._polling.add if polling else self._polling.discard)(queue)
             if self._state.up:
                 self._apply_mode(self._state.endpoint, queue)
@@ -128,7 +128,7 @@ class Receiver:
     def take_left(self, queue: int, most: int) -> list[bytes]:
         """At most `most` packets of ended links. If none are left then, the ring is next."""
         state = self._state
-        with state.changed:
+        with state.lock:
             packets, is_more = self._take_left(queue, most)
             while is_more and not packets:
                 packets, is_more = self._take_left(queue, most)
@@ -150,7 +150,7 @@ class Receiver:
 
     def put_back(self, queue: int, packets: list[bytes]) -> None:
         """Packets that were received, but not by the program, are the next again."""
-        with self._state.changed:
+        with self._state.lock:
             self._backlog.put_back(queue, packets)
             self._waits[queue].wake()
 
@@ -196,7 +196,7 @@ class Receiver:
 
     def any_fd(self) -> ReadyFd:
         """Readable when the descriptor of any queue is. It is made when it is first needed."""
-        with self._state.changed:
+        with self._state.lock:
             if self._any is None:
                 self._state.check_open()
                 with reactor.in_our_classes(self._state.settings):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 import time
@@ -13,6 +14,8 @@ from .control import reactor
 from .control.lock import ControlLock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .control.endpoint import Endpoint, Settings
 
 AGAIN = reactor.native.codes["AGAIN"]
@@ -30,7 +33,7 @@ _WAITABLE = {
 class State:
     """Whether an interface has a link, whether it is closed, and in which process it lives.
 
-    The control thread and the program's threads change it while they hold `changed`, and notify.
+    The control thread and the program's threads change it while they hold `lock`, and call `tell`.
     They read single values without it.
     """
 
@@ -39,8 +42,8 @@ class State:
     def __init__(self, settings: Settings) -> None:
         """No link yet."""
         self.settings = settings
-        self.lock = ControlLock()  # that of `changed`
-        self.changed = threading.Condition(self.lock.inner)
+        self.lock = ControlLock()
+        self._waiting: set[_thread.LockType] = set()
         self.up = False
         self.closing = self.closed = False
         # The number of the link's handle while the link is up, else 0, which no queue answers to.
@@ -83,6 +86,33 @@ class State:
         if self.closed:
             raise closed_error()
         self.check_process()
+
+    def tell(self) -> None:
+        """Have all threads in `wait_until` look again. With the lock held."""
+        for told in tuple(self._waiting):
+            self._waiting.discard(told)
+            told.release()
+
+    def wait_until(self, happened: Callable[[], bool], deadline: float | None) -> bool:
+        """Whether it has happened by `deadline` (None: no limit). Call it without the lock.
+
+        It is no Condition of `threading`: where a signal handler raises in there, the lock may stay
+        held, or be released twice.
+        """
+        told = _thread.allocate_lock()
+        told.acquire()
+        try:
+            while True:
+                with self.lock:
+                    if happened():
+                        return True
+                    self._waiting.add(told)
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                told.acquire(timeout=-1 if left is None else min(left, threading.TIMEOUT_MAX))
+        finally:
+            self._waiting.discard(told)
 
     def time_left(
         self, deadline: float | None, timeout: float | None, what: str, *, was_up: bool

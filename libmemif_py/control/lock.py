@@ -13,40 +13,33 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_RLock: Any = _thread.RLock  # its stub lacks what threading uses of it
 
-class ControlLock:
-    """A re-entrant lock that a thread can release entirely, for the time of a callback."""
 
-    def __init__(self) -> None:
-        """Not held."""
-        self.inner: Any = _thread.RLock()  # its stub lacks what threading uses of it
+class ControlLock(_RLock):  # type: ignore[misc]
+    """A re-entrant lock that a thread can release entirely, for the time of a callback.
 
-    def __enter__(self) -> None:
-        """Wait for the lock."""
-        self.inner.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        """Undo one enter."""
-        self.inner.release()
+    A `with` block takes and releases it in C, so that no signal handler raises in between.
+    """
 
     def is_own(self) -> bool:
         """Whether this thread holds it."""
-        return bool(self.inner._is_owned())
+        return bool(self._is_owned())
 
     def start_over(self) -> bool:
         """In a forked child, where a thread that is gone may hold it. True if no thread did.
 
         If the child's one thread holds it itself, it still holds it afterwards.
         """
-        if self.inner.acquire(blocking=False):
-            self.inner.release()
+        if self.acquire(blocking=False):
+            self.release()
             return not self.is_own()
-        self.inner._at_fork_reinit()
+        self._at_fork_reinit()
         return False
 
     def unlocked(self) -> Unlocked:
         """A context in which this thread does not hold the lock at all."""
-        return Unlocked(self.inner)
+        return Unlocked(self)
 
 
 class Unlocked:

@@ -14,9 +14,9 @@ def is_free(lock: ControlLock) -> bool:
     got = []
 
     def take() -> None:
-        if lock.inner.acquire(blocking=False):
+        if lock.acquire(blocking=False):
             got.append(True)
-            lock.inner.release()
+            lock.release()
 
     thread = threading.Thread(target=take)
     thread.start()
@@ -46,7 +46,7 @@ def elsewhere(context):
 
 @contextlib.contextmanager
 def never_released(lock: ControlLock):
-    lock.inner.acquire()
+    lock.acquire()
     yield
 
 
