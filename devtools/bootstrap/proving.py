@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -30,8 +31,12 @@ class Part:
         return ROOT / "proofs" / self.program
 
 
+# Each proof takes one processor, and up to some GiB of memory.
+JOBS = ("--jobs", str(len(os.sched_getaffinity(0))))
 PARTS = {
-    "cbmc": Part("cbmc/check.py", ((), ("--faults",)), (("--short",), ("--short", "--faults"))),
+    "cbmc": Part(
+        "cbmc/check.py", (JOBS, ("--faults", *JOBS)), (("--short",), ("--short", "--faults"))
+    ),
     "spin": Part("spin/check.py", (("--full",), ("--faults",))),
     "handshake": Part("handshake/enumerate.py", (("--full",),), ((),), needs_package=True),
 }
