@@ -8,7 +8,9 @@ does. So the main thread has another thread do the work, and only waits.
 from __future__ import annotations
 
 import _thread
+import atexit
 import contextlib
+import os
 import threading
 
 from .control.lock import LOCK, ControlLock
@@ -19,19 +21,26 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+# That may run. Python 3.11 crashes if it ends between the creation of a thread and its first step.
+_pending: set[_Call] = set()
+os.register_at_fork(after_in_child=_pending.clear)  # the threads are the parent's
+# In seconds. A call that a signal handler kept from beginning has no end.
+_PATIENCE = 1.0
+
+
 class _Call:
     """One call, on a thread of its own.
 
     The main thread must not run `threading.Thread.start`: it waits in Python code, whose locks stay
-    as they are at the line where a signal handler raises. So a thread without an object makes the
-    one with it, which debuggers see and the end of Python waits for. The main thread only waits for
-    a plain lock.
+    as they are at the line where a signal handler raises. Nor may a Thread die there: `threading`
+    has a callback for that, and what a handler raises in a callback is lost. So a thread without an
+    object makes the one with it, which debuggers see and the end of Python waits for. The main
+    thread only waits for a plain lock.
     """
 
     def __init__(self, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
         """Not begun."""
         self._work: tuple[Any, ...] = (function, *arguments)
-        self.thread = threading.Thread(target=self._run, name="memif-call", daemon=False)
         self.error: BaseException | None = None
         self.refused = False  # there can be no new thread
         self.ended = _thread.allocate_lock()
@@ -40,10 +49,10 @@ class _Call:
     def begin(self) -> None:
         """Begin it, from the thread without an object."""
         try:
-            self.thread.start()
+            threading.Thread(target=self._run, name="memif-call", daemon=False).start()
         except RuntimeError:
             self.refused = True
-            self.ended.release()
+            self._end()
 
     def _run(self) -> None:
         function, *arguments = self._work
@@ -53,7 +62,12 @@ class _Call:
         except BaseException as error:
             self.error = error
         finally:
-            self.ended.release()
+            del function, arguments  # what the program has dropped meanwhile ends here
+            self._end()
+
+    def _end(self) -> None:
+        _pending.discard(self)
+        self.ended.release()
 
 
 def call(
@@ -73,12 +87,14 @@ def call(
         function(*arguments)
         return
     made = _Call(function, arguments)
+    _pending.add(made)
     try:
         _thread.start_new_thread(made.begin, ())
     except RuntimeError as error:
         if _is_of_a_handler(error):
             raise
         made.refused = True
+        _pending.discard(made)
     else:
         with contextlib.ExitStack() as released:
             for lock in (LOCK, *locks):
@@ -88,7 +104,6 @@ def call(
     if made.refused:
         function(*arguments)
         return
-    made.thread.join()  # it does nothing any more: whoever counts threads finds none of ours
     raised, made.error = made.error, None
     try:
         if raised is not None:
@@ -100,3 +115,9 @@ def call(
 def _is_of_a_handler(error: BaseException) -> bool:
     """Whether a signal handler raised it, where a function of C was called."""
     return error.__traceback__ is not None and error.__traceback__.tb_next is not None
+
+
+@atexit.register
+def _wait_for_pending() -> None:
+    for made in tuple(_pending):
+        made.ended.acquire(timeout=_PATIENCE)

@@ -41,14 +41,15 @@ _wakeup = -1  # wakes the thread that nudges
 def install() -> None:
     """From now on these signals raise Stopped. A second one ends the process at once."""
     global _wakeup
-    for number in _SIGNALS:
-        signal.signal(number, _stop)
-    signal.signal(_NUDGE, _nudged)
-    sys.unraisablehook = _raise_again
     noted, _wakeup = os.pipe()
     os.set_blocking(_wakeup, False)
-    signal.set_wakeup_fd(_wakeup, warn_on_full_buffer=False)
+    # Before a signal raises: Python 3.11 crashes if it ends before the first step of a thread.
     threading.Thread(target=_nudge, args=(noted, threading.get_ident()), daemon=True).start()
+    signal.set_wakeup_fd(_wakeup, warn_on_full_buffer=False)
+    sys.unraisablehook = _raise_again
+    signal.signal(_NUDGE, _nudged)
+    for number in _SIGNALS:
+        signal.signal(number, _stop)
 
 
 @contextlib.contextmanager
