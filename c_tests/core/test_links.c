@@ -23,6 +23,27 @@ static struct mif_queue *queue(enum side side, uint16_t qid, enum mif_direction 
     return mif_queue_at(loopback.handles[side], qid, direction);
 }
 
+/* A receive queue of a slave, whose ring begins the region. */
+static struct mif_queue_config slave(uint16_t version)
+{
+    return (struct mif_queue_config){.version = version,
+                                     .is_slave = 1,
+                                     .log2_ring_size = LOG2_SLOTS,
+                                     .efd = -1,
+                                     .buffer_offset = RING_BYTES,
+                                     .buffer_size = BUFFER};
+}
+
+static int map_memory(void *handle)
+{
+    return mif_connection_map(handle, 0, loopback.memory, REGION_BYTES);
+}
+
+static int add(void *handle, struct mif_queue_config config)
+{
+    return mif_connection_add_queue(handle, &config);
+}
+
 /* ---- whose memory ---- */
 
 static struct {
@@ -91,23 +112,18 @@ MEMIF_TEST_LOOP(a_program_may_have_functions_of_its_own_for_it, 0, 4)
 MEMIF_TEST(memory_that_there_is_not_is_said_to_be_none)
 {
     struct mif_poller poller = MIF_POLLER_INIT;
-    const struct mif_queue_config config = {.version = MIF_VERSION_512,
-                                            .is_slave = 1,
-                                            .log2_ring_size = LOG2_SLOTS,
-                                            .efd = -1,
-                                            .buffer_offset = RING_BYTES,
-                                            .buffer_size = BUFFER};
+    struct mif_queue_config config = slave(MIF_VERSION_512);
     void *handle;
 
     poller.allocator.alloc = take;
     memory.refuses = true;
     open_loopback(MIF_VERSION_512);
     handle = open_with(&poller);
-    ck_assert_int_eq(mif_connection_map(handle, 0, loopback.memory, REGION_BYTES), MIF_ERR_SUCCESS);
-    ck_assert_int_eq(mif_connection_add_queue(handle, &config), MIF_ERR_NOMEM);
+    ck_assert_int_eq(map_memory(handle), MIF_ERR_SUCCESS);
+    ck_assert_int_eq(add(handle, config), MIF_ERR_NOMEM);
     ck_assert_ptr_null(mif_queue_at(handle, 0, MIF_RX)->slots);
     memory.refuses = false;
-    ck_assert_int_eq(mif_connection_add_queue(handle, &config), MIF_ERR_SUCCESS);
+    ck_assert_int_eq(add(handle, config), MIF_ERR_SUCCESS);
     mif_connection_release(handle);
     mif_connection_close(handle);
     close_loopback();
@@ -115,10 +131,8 @@ MEMIF_TEST(memory_that_there_is_not_is_said_to_be_none)
 
 MEMIF_TEST(there_is_no_queue_where_there_is_no_interface)
 {
-    const struct mif_queue_config config = {.version = MIF_VERSION_512, .efd = -1};
-
     open_loopback(MIF_VERSION_512);
-    ck_assert_int_eq(mif_connection_add_queue(NULL, &config), MIF_ERR_NOCONN);
+    ck_assert_int_eq(add(NULL, slave(MIF_VERSION_512)), MIF_ERR_NOCONN);
     close_loopback();
 }
 
@@ -203,25 +217,19 @@ MEMIF_TEST_LOOP(each_queue_is_given_the_ring_and_the_buffers_of_its_settings, 0,
 MEMIF_TEST(buffers_that_are_named_one_by_one_have_no_room_in_between)
 {
     uint32_t offsets[SLOTS];
-    struct mif_queue_config config = {.version = MIF_VERSION_512,
-                                      .is_slave = 1,
-                                      .log2_ring_size = LOG2_SLOTS,
-                                      .efd = -1,
-                                      .buffer_offset = RING_BYTES,
-                                      .buffer_size = BUFFER,
-                                      .tailroom = 5};
+    struct mif_queue_config config = slave(MIF_VERSION_512);
 
+    config.tailroom = 5;
     for (uint32_t slot = 0; slot < SLOTS; slot++)
         offsets[slot] = RING_BYTES + slot * BUFFER;
     open_loopback(MIF_VERSION_512);
-    ck_assert_int_eq(mif_connection_map(loopback.handles[SLAVE], 0, loopback.memory, REGION_BYTES),
-                     MIF_ERR_SUCCESS);
-    ck_assert_int_eq(mif_connection_add_queue(loopback.handles[SLAVE], &config), MIF_ERR_SUCCESS);
+    ck_assert_int_eq(map_memory(loopback.handles[SLAVE]), MIF_ERR_SUCCESS);
+    ck_assert_int_eq(add(loopback.handles[SLAVE], config), MIF_ERR_SUCCESS);
     ck_assert_uint_eq(queue(SLAVE, 0, MIF_RX)->tailroom, 5);
     ck_assert_uint_eq(queue(SLAVE, 0, MIF_RX)->buffers.stride, BUFFER + 5);
     config.buffer_offsets = offsets;
     config.qid = 1;
-    ck_assert_int_eq(mif_connection_add_queue(loopback.handles[SLAVE], &config), MIF_ERR_SUCCESS);
+    ck_assert_int_eq(add(loopback.handles[SLAVE], config), MIF_ERR_SUCCESS);
     ck_assert_uint_eq(queue(SLAVE, 1, MIF_RX)->tailroom, 0);
     ck_assert_ptr_null(queue(SLAVE, 1, MIF_RX)->buffers.data);
     lower_side(SLAVE);
@@ -230,21 +238,14 @@ MEMIF_TEST(buffers_that_are_named_one_by_one_have_no_room_in_between)
 
 MEMIF_TEST(buffers_that_the_program_posts_later_are_not_posted_yet)
 {
-    struct mif_queue_config config = {.version = MIF_VERSION_512,
-                                      .is_slave = 1,
-                                      .log2_ring_size = LOG2_SLOTS,
-                                      .buffer_offset = RING_BYTES,
-                                      .buffer_size = BUFFER};
+    struct mif_queue_config config = slave(MIF_VERSION_512);
 
     for (int posts = 0; posts < 2; posts++) {
         open_loopback(MIF_VERSION_512);
         config.efd = loopback.efds[0];
         config.post_at_start = (uint8_t)posts;
-        ck_assert_int_eq(
-            mif_connection_map(loopback.handles[SLAVE], 0, loopback.memory, REGION_BYTES),
-            MIF_ERR_SUCCESS);
-        ck_assert_int_eq(mif_connection_add_queue(loopback.handles[SLAVE], &config),
-                         MIF_ERR_SUCCESS);
+        ck_assert_int_eq(map_memory(loopback.handles[SLAVE]), MIF_ERR_SUCCESS);
+        ck_assert_int_eq(add(loopback.handles[SLAVE], config), MIF_ERR_SUCCESS);
         ck_assert_int_eq(mif_connection_up(loopback.handles[SLAVE], -1), MIF_ERR_SUCCESS);
         struct mif_queue *q = queue(SLAVE, 0, MIF_RX);
         ck_assert_uint_eq(q->next - q->done, posts ? 0 : SLOTS);
@@ -256,23 +257,17 @@ MEMIF_TEST(buffers_that_the_program_posts_later_are_not_posted_yet)
 
 MEMIF_TEST_LOOP(no_other_queue_begins_with_buffers_of_the_program, 0, 2)
 {
-    struct mif_queue_config config = {.version = versions[_i],
-                                      .log2_ring_size = LOG2_SLOTS,
-                                      .efd = -1,
-                                      .buffer_offset = 4 * RING_BYTES,
-                                      .buffer_size = BUFFER};
+    struct mif_queue_config config = slave(versions[_i]);
 
+    config.buffer_offset = 4 * RING_BYTES;
     open_loopback(versions[_i]);
     for (int side = SLAVE; side >= MASTER; side--) { /* the slave writes the rings */
-        ck_assert_int_eq(
-            mif_connection_map(loopback.handles[side], 0, loopback.memory, REGION_BYTES),
-            MIF_ERR_SUCCESS);
+        ck_assert_int_eq(map_memory(loopback.handles[side]), MIF_ERR_SUCCESS);
         for (int s2m = 0; s2m < 2; s2m++) {
             config.is_slave = side == SLAVE;
             config.is_tx = s2m == (side == SLAVE);
             config.offset = (uint64_t)s2m * RING_BYTES;
-            ck_assert_int_eq(mif_connection_add_queue(loopback.handles[side], &config),
-                             MIF_ERR_SUCCESS);
+            ck_assert_int_eq(add(loopback.handles[side], config), MIF_ERR_SUCCESS);
             struct mif_queue *q = queue((enum side)side, 0, config.is_tx ? MIF_TX : MIF_RX);
             if (side == MASTER || config.is_tx || versions[_i] == MIF_VERSION_256)
                 ck_assert_uint_eq(q->next - q->done, 0);
@@ -340,24 +335,19 @@ void __wrap_mif_segment_end(const void *handle)
 
 MEMIF_TEST(a_change_of_a_queue_is_marked_for_those_who_read_it)
 {
-    struct mif_queue_config config = {.version = MIF_VERSION_512,
-                                      .is_slave = 1,
-                                      .log2_ring_size = LOG2_SLOTS,
-                                      .efd = -1,
-                                      .buffer_offset = RING_BYTES,
-                                      .buffer_size = BUFFER};
+    const struct mif_queue_config config = slave(MIF_VERSION_512);
 
     open_loopback(MIF_VERSION_512);
     void *handle = loopback.handles[SLAVE];
-    ck_assert_int_eq(mif_connection_map(handle, 0, loopback.memory, REGION_BYTES), MIF_ERR_SUCCESS);
-    ck_assert_int_eq(mif_connection_add_queue(handle, &config), MIF_ERR_SUCCESS);
+    ck_assert_int_eq(map_memory(handle), MIF_ERR_SUCCESS);
+    ck_assert_int_eq(add(handle, config), MIF_ERR_SUCCESS);
     ck_assert_int_eq(ended, 1);
     mif_connection_release(handle);
     ck_assert_int_eq(ended, 2);
     shown = queue(SLAVE, 0, MIF_RX);
     begun = ended = 0;
-    ck_assert_int_eq(mif_connection_map(handle, 0, loopback.memory, REGION_BYTES), MIF_ERR_SUCCESS);
-    ck_assert_int_eq(mif_connection_add_queue(handle, &config), MIF_ERR_SUCCESS);
+    ck_assert_int_eq(map_memory(handle), MIF_ERR_SUCCESS);
+    ck_assert_int_eq(add(handle, config), MIF_ERR_SUCCESS);
     ck_assert_int_eq(ended, 1);
     mif_connection_release(handle);
     ck_assert_int_eq(ended, 2);
@@ -368,24 +358,19 @@ MEMIF_TEST(a_change_of_a_queue_is_marked_for_those_who_read_it)
 
 MEMIF_TEST(each_direction_has_a_number_of_queues_of_its_own)
 {
-    struct mif_queue_config config = {.version = MIF_VERSION_512,
-                                      .is_slave = 1,
-                                      .log2_ring_size = LOG2_SLOTS,
-                                      .efd = -1,
-                                      .buffer_size = BUFFER};
+    struct mif_queue_config config = slave(MIF_VERSION_512);
     struct mif_queue_state state;
     void *handle;
 
     for (int is_tx = 0; is_tx < 2; is_tx++) {
         open_loopback(MIF_VERSION_512);
         handle = loopback.handles[SLAVE];
-        ck_assert_int_eq(mif_connection_map(handle, 0, loopback.memory, REGION_BYTES),
-                         MIF_ERR_SUCCESS);
+        ck_assert_int_eq(map_memory(handle), MIF_ERR_SUCCESS);
         config.is_tx = (uint8_t)is_tx;
         for (config.qid = 0; config.qid < QUEUES; config.qid++) {
             config.offset = config.qid * (uint64_t)RING_BYTES;
             config.buffer_offset = (QUEUES + config.qid) * (uint64_t)RING_BYTES;
-            ck_assert_int_eq(mif_connection_add_queue(handle, &config), MIF_ERR_SUCCESS);
+            ck_assert_int_eq(add(handle, config), MIF_ERR_SUCCESS);
         }
         for (uint16_t qid = 0; qid < QUEUES; qid++) {
             ck_assert_int_eq(mif_queue_look(handle, qid, is_tx, &state), MIF_ERR_SUCCESS);
