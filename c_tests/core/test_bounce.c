@@ -2,6 +2,7 @@
 
 /* Bounce buffers: how large they are, which are kept for the next packets, and who frees them. */
 
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "harness.h"
@@ -15,6 +16,7 @@ static struct mif_chain chains[SLOTS];
 static struct mif_order order;
 static struct mif_queue queue = {.mask = SLOTS - 1, .chain_of = chains, .order = &order};
 static void *live[64]; /* by number; the harness frees memory of its own */
+static size_t sizes[64];
 static int taken, freed;
 static bool refuses;
 
@@ -23,6 +25,7 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
     if (refuses)
         return NULL;
+    sizes[taken] = size;
     return live[taken++] = __real_aligned_alloc(alignment, size);
 }
 
@@ -43,6 +46,9 @@ static struct mif_bounce *take(uint32_t length, size_t capacity)
 
     ck_assert_ptr_nonnull(bounce);
     ck_assert_uint_eq(bounce->capacity, capacity);
+    for (int number = 0; number < taken; number++)
+        if (live[number] == bounce)
+            ck_assert_uint_ge(sizes[number], offsetof(struct mif_bounce, data) + capacity);
     ck_assert_uint_eq((uintptr_t)bounce->data % MIF_CACHE_LINE, 0);
     bounce->data[0] = bounce->data[capacity - 1] = 1;
     return bounce;
@@ -143,6 +149,14 @@ MEMIF_TEST(at_the_end_all_are_freed_wherever_they_are)
     queue.order = NULL; /* it was never up */
     mif_bounce_free_all(&queue);
     ck_assert_int_eq(freed, SLOTS + 2);
+}
+
+MEMIF_TEST(one_packet_alone_is_freed_as_well)
+{
+    chains[SLOTS - 1].bounce = take(1, STEP);
+    queue.chains = 1;
+    mif_bounce_free_all(&queue);
+    ck_assert_int_eq(freed, 1);
 }
 
 MEMIF_TEST_MAIN("bounce")
