@@ -180,6 +180,34 @@ MEMIF_TEST(mapped_is_what_lies_in_one_region)
     close_connection();
 }
 
+/* ---- the longest packet in one ---- */
+
+static uint32_t longest_in(uint16_t index)
+{
+    const struct mif_queue q = {.regions = conn->regions};
+    const struct mif_region_cache cache = mif_region_cache_of(&q, index);
+
+    ck_assert(cache.base == conn->regions[index].base);
+    ck_assert_uint_eq(cache.size, conn->regions[index].size);
+    ck_assert_uint_eq(cache.head, (uint32_t)index << 16);
+    return cache.max_packet;
+}
+
+MEMIF_TEST(a_packet_is_as_long_as_allowed_and_as_its_region)
+{
+    open_connection();
+    ck_assert_int_eq(mif_connection_adopt(handle, FIRST, own, SIZE), MIF_ERR_SUCCESS);
+    /* Nothing is read there. */
+    ck_assert_int_eq(mif_connection_adopt(handle, LAST, own, ((uint64_t)1 << 32) + 1),
+                     MIF_ERR_SUCCESS);
+    for (uint32_t limit = SIZE - 2; limit <= SIZE + 2; limit++) {
+        mif_connection_limit(handle, limit);
+        ck_assert_uint_eq(longest_in(FIRST), limit < SIZE ? limit : SIZE);
+        ck_assert_uint_eq(longest_in(LAST), limit);
+    }
+    close_connection();
+}
+
 /* ---- who unmaps it ---- */
 
 MEMIF_TEST(memory_of_the_program_stays_mapped)
@@ -193,6 +221,19 @@ MEMIF_TEST(memory_of_the_program_stays_mapped)
     ck_assert_uint_eq(conn->regions[FIRST].size, 0);
     ck_assert_uint_eq(conn->regions[SECOND].size, 0);
     own[0] = own[SIZE - 1] = 1;
+    close_connection();
+}
+
+MEMIF_TEST(a_region_of_the_next_link_is_its_own)
+{
+    open_connection();
+    ck_assert_int_eq(mif_connection_adopt(handle, FIRST, own, SIZE), MIF_ERR_SUCCESS);
+    ck_assert_int_eq(mif_connection_release(handle), MIF_ERR_SUCCESS);
+    ck_assert_uint_eq(conn->region_count, 0);
+    ck_assert_int_eq(mif_connection_map(handle, FIRST, fd, SIZE), MIF_ERR_SUCCESS);
+    unmapped = 0;
+    ck_assert_int_eq(mif_connection_release(handle), MIF_ERR_SUCCESS);
+    ck_assert_int_eq(unmapped, 1);
     close_connection();
 }
 
