@@ -9,7 +9,7 @@
 
 struct loopback loopback;
 
-static void add_queue(void *handle, enum side side, uint16_t qid, bool s2m)
+void add_queue(void *handle, enum side side, uint16_t qid, bool s2m)
 {
     uint16_t ring = (uint16_t)(s2m ? qid : QUEUES + qid);
     const struct mif_queue_config config = {
