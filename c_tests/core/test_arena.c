@@ -208,6 +208,18 @@ MEMIF_TEST(nobody_enters_a_queue_that_nobody_owns)
     }
 }
 
+/* Such a page can be read only. */
+MEMIF_TEST(nothing_is_written_to_a_queue_that_was_not_opened)
+{
+    ck_assert_int_eq(mif_data_path_init(), MIF_ERR_SUCCESS);
+    void *handle = open_one();
+    for (uint32_t qid = 0; qid < MIF_MAX_QUEUES; qid++) {
+        ck_assert_ptr_null(mif_enter(handle, qid, MIF_RX));
+        ck_assert_ptr_null(mif_enter(handle, qid, MIF_TX));
+    }
+    mif_connection_close(handle);
+}
+
 /* ---- a link that ends while a burst is about to enter ---- */
 
 static struct mif_queue *ended;
