@@ -43,11 +43,16 @@ void raise_side(enum side side)
     raise_as(loopback.handles[side], side, loopback.memory);
 }
 
-void open_side(enum side side)
+void *open_handle(void)
 {
     void *handle = NULL;
     ck_assert_int_eq(mif_connection_open(&handle, NULL, NULL, NULL), MIF_ERR_SUCCESS);
-    loopback.handles[side] = handle;
+    return handle;
+}
+
+void open_side(enum side side)
+{
+    loopback.handles[side] = open_handle();
 }
 
 void lower_side(enum side side)

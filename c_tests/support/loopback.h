@@ -33,6 +33,8 @@ extern struct loopback loopback;
 void open_loopback(uint16_t version);
 void close_loopback(void);
 void open_side(enum side side);
+/* One that is no side, down. */
+void *open_handle(void);
 /* The slave first, since it writes the rings. */
 void raise_side(enum side side);
 /* Any other handle, on memory of its own. */
