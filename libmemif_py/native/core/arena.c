@@ -273,5 +273,7 @@ int mif_arena_start_over(void)
     if (madvise(arena.queues, bytes, MADV_DONTNEED) != 0)
         return mif_call_failed("madvise");
     opened = quarantine_first = quarantine_count = 0;
+    /* A thread of the parent may have been about to make some writable. */
+    memset(opened_queues, 0, sizeof(opened_queues));
     return MIF_ERR_SUCCESS;
 }
