@@ -2,6 +2,7 @@
 
 /* A thread forks while another one is in the middle of changing the memory of queues. */
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -98,11 +99,11 @@ MEMIF_TEST(a_child_does_not_write_what_is_just_shown)
     begin_to_show();
     ck_assert_int_eq(moments, 2 * IDS);
     mif_segment_close();
-    ck_assert_int_eq(moments, 4 * IDS);
+    ck_assert_int_eq(moments, 4 * IDS + 1); /* the file is closed as well */
     kernel.meanwhile = NULL;
 }
 
-/* ---- memory of others ---- */
+/* ---- what others have ---- */
 
 static const uint8_t *others;
 
@@ -136,6 +137,43 @@ MEMIF_TEST(a_child_drops_no_memory_of_others)
     ck_assert_int_eq(moments, 2);
     mif_segment_close();
     ck_assert_int_eq(still_has_it(), 0);
+}
+
+static int closed;
+
+int __real_close(int fd);
+int __wrap_close(int fd);
+int __wrap_close(int fd)
+{
+    int answer = __real_close(fd);
+
+    closed = fd;
+    let_others_go_on();
+    return answer;
+}
+
+static int still_has_descriptor(void)
+{
+    FAILS_UNLESS(fcntl(closed, F_GETFD) >= 0);
+    return 0;
+}
+
+static void take_its_number_and_fork(void)
+{
+    moments++;
+    ck_assert_int_eq(fcntl(0, F_DUPFD_CLOEXEC, closed), closed);
+    ck_assert(is_good_in_child(still_has_descriptor));
+}
+
+MEMIF_TEST(a_child_closes_no_descriptor_of_others)
+{
+    ck_assert_int_eq(mif_data_path_init(), MIF_ERR_SUCCESS);
+    begin_to_show();
+    kernel.meanwhile = take_its_number_and_fork;
+    mif_segment_close();
+    kernel.meanwhile = NULL;
+    ck_assert_int_eq(moments, 1);
+    ck_assert_int_eq(still_has_descriptor(), 0);
 }
 
 MEMIF_TEST_MAIN("fork moments")

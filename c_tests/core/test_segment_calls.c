@@ -203,6 +203,19 @@ MEMIF_TEST(pages_that_are_gone_as_a_move_fails_are_made_anew)
     count_but_are_not_shown(true);
 }
 
+/* Any handle may be looked up there, good or not. */
+MEMIF_TEST(pages_that_cannot_be_written_can_be_read)
+{
+    set_up();
+    begin_to_show();
+    kernel.moves_nothing = kernel.drops_what_was = kernel.changes_no_right = true;
+    ck_assert_int_eq(open_queues(0, 0), MIF_ERR_NOMEM);
+    ck_assert_ptr_null(mif_enter(handle_of(0), 0, MIF_RX));
+    kernel.moves_nothing = kernel.changes_no_right = false;
+    count_in(0, 0);
+    mif_segment_close();
+}
+
 MEMIF_TEST(no_more_is_moved_than_the_segment_has)
 {
     set_up();
