@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "held_locks.h"
 #include "system_calls.h"
 
 #include "core/signals.h"
@@ -24,6 +25,8 @@ static struct {
     int read_errno, set_up_errno;                     /* 0: it works */
     int request_errno, request_errors;                /* so many of the next ones fail */
     int poll_errno;
+    int write_errno, write_errors; /* likewise */
+    bool reads_nothing;
 } kernel;
 
 static long refused_with(int error)
@@ -37,6 +40,8 @@ static long on_system_call(long number, const long *a)
     switch (number) {
     case SYS_preadv2:
         kernel.reads++;
+        if (kernel.reads_nothing)
+            return 0;
         return kernel.read_errno != 0 ? refused_with(kernel.read_errno) : pass_on(number, a);
     case SYS_io_setup:
         kernel.set_ups++;
@@ -62,6 +67,16 @@ int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
     kernel.polls++;
     return kernel.poll_errno != 0 ? (int)refused_with(kernel.poll_errno)
                                   : __real_poll(fds, count, timeout);
+}
+
+ssize_t __real_write(int fd, const void *data, size_t bytes);
+ssize_t __wrap_write(int fd, const void *data, size_t bytes);
+ssize_t __wrap_write(int fd, const void *data, size_t bytes)
+{
+    if (kernel.write_errors == 0)
+        return __real_write(fd, data, bytes);
+    kernel.write_errors--;
+    return refused_with(kernel.write_errno);
 }
 
 /* Each test program runs one test, so nothing was refused before. */
@@ -109,6 +124,9 @@ MEMIF_TEST(a_read_that_does_not_wait_is_all_that_is_needed)
         ck_assert_int_eq(kernel.reads, 2 * round);
         signal_it(efd);
     }
+    kernel.reads_nothing = true;
+    errno = EIO; /* of a call before */
+    mif_efd_drain(efd);
     ck_assert_int_eq(kernel.set_ups + kernel.requests + kernel.polls, 0);
 }
 
@@ -144,7 +162,7 @@ MEMIF_TEST(a_descriptor_that_is_none_says_nothing_of_the_call)
 
 MEMIF_TEST(the_last_resort_reads_what_is_there)
 {
-    int efd = open_signal(7);
+    int efd = eventfd(7, EFD_CLOEXEC); /* whoever reads it empty waits */
 
     kernel.read_errno = ENOSYS;
     kernel.set_up_errno = ENOSYS;
@@ -217,6 +235,40 @@ MEMIF_TEST(a_request_is_tried_so_often)
     ck_assert(is_signalled(efd));
 }
 
+static int raced_efd;
+
+static void signal_too(void)
+{
+    ck_assert(mif_efd_signal_nowait(raced_efd));
+}
+
+MEMIF_TEST(requests_are_set_up_once_whoever_comes_first)
+{
+    raced_efd = open_signal(0);
+    locks.before = signal_too;
+    ck_assert(mif_efd_signal_nowait(raced_efd));
+    ck_assert_int_eq(kernel.set_ups, 1);
+    ck_assert_int_eq(kernel.requests, 2);
+    locks.last = NULL;
+    (void)mif_efd_signal_nowait(raced_efd);
+    bool locked = locks.last != NULL; /* Check locks too, with each assertion */
+    ck_assert(!locked);
+    ck_assert_int_eq(kernel.requests, 3);
+}
+
+MEMIF_TEST(a_forked_child_sets_up_requests_of_its_own)
+{
+    int efd = open_signal(0);
+
+    (void)mif_efd_signal_nowait(efd);
+    pthread_mutex_t *lock_of_parent = locks.last;
+    ck_assert_int_eq(kernel.set_ups, 1);
+    ck_assert_int_eq(__real_pthread_mutex_lock(lock_of_parent), 0);
+    mif_signals_init(); /* in the child, where the thread that locked it is not */
+    ck_assert(mif_efd_signal_nowait(efd));
+    ck_assert_int_eq(kernel.set_ups, 2);
+}
+
 /* ---- writes ---- */
 
 MEMIF_TEST(a_full_counter_is_a_signal_already)
@@ -226,10 +278,29 @@ MEMIF_TEST(a_full_counter_is_a_signal_already)
     fill(efd);
     ck_assert(mif_efd_signal(efd));
     ck_assert(mif_efd_signal_nowait(efd));
+    ck_assert_int_eq(kernel.polls, 0);
+}
+
+MEMIF_TEST(a_full_counter_is_a_signal_already_without_requests)
+{
+    int efd = eventfd(0, EFD_CLOEXEC); /* whoever writes to it full waits */
+
+    mif_signals_init();
+    fill(efd);
     kernel.set_up_errno = ENOSYS;
-    mif_signals_init(); /* its requests are another process's */
     ck_assert(mif_efd_signal_nowait(efd));
     ck_assert_int_eq(kernel.polls, 1);
+    ck_assert(is_signalled(efd));
+}
+
+MEMIF_TEST(a_write_that_was_interrupted_is_repeated)
+{
+    int efd = open_signal(0);
+
+    kernel.write_errno = EINTR;
+    kernel.write_errors = 3;
+    ck_assert(mif_efd_signal(efd));
+    ck_assert_int_eq(kernel.write_errors, 0);
     ck_assert(is_signalled(efd));
 }
 
@@ -241,8 +312,11 @@ MEMIF_TEST(where_nothing_can_be_signalled_it_is_said)
     kernel.set_up_errno = ENOSYS;
     kernel.poll_errno = EPERM;
     ck_assert(!mif_efd_signal_nowait(efd));
-    ck_assert(!is_signalled(efd));
     kernel.poll_errno = 0;
+    kernel.write_errno = EPERM;
+    kernel.write_errors = 1;
+    ck_assert(!mif_efd_signal_nowait(efd));
+    ck_assert(!is_signalled(efd));
     ck_assert(mif_efd_signal_nowait(efd));
     ck_assert(is_signalled(efd));
 }
@@ -274,6 +348,8 @@ MEMIF_TEST(a_lock_is_left_only_for_what_may_wait)
 
     mif_lock = &functions;
     mif_drain(&q);
+    ck_assert(!is_signalled(q.efd));
+    ck_assert_int_eq(kernel.requests, 0);
     ck_assert(mif_signal_nowait(&q));
     ck_assert(is_signalled(q.efd));
     kernel.read_errno = ENOSYS;
@@ -286,7 +362,9 @@ MEMIF_TEST(a_lock_is_left_only_for_what_may_wait)
     ck_assert(is_signalled(q.efd));
     ck_assert_int_eq(lock.taken, 1);
     ck_assert_int_eq(kernel.polls, 0);
+    int reads = kernel.reads;
     mif_drain(&q);
+    ck_assert_int_eq(kernel.reads, reads); /* refused once */
     ck_assert(!is_signalled(q.efd));
     ck_assert_int_eq(lock.taken, 2);
     ck_assert_int_eq(kernel.polls, 1);
@@ -310,12 +388,40 @@ MEMIF_TEST(a_receiver_that_polls_is_not_signalled)
     ck_assert(mif_wake(&q));
     ck_assert(!is_signalled(q.efd));
     ck_assert_uint_eq(q.signals, 0);
-    atomic_store(&ring.flags, 0);
-    ck_assert(mif_wake(&q));
-    ck_assert(is_signalled(q.efd));
-    ck_assert_uint_eq(q.signals, 1);
+    for (uint64_t signals = 1; signals <= 2; signals++) {
+        atomic_store(&ring.flags, (uint16_t)~MIF_RING_MASK_INT);
+        ck_assert(mif_wake(&q));
+        ck_assert(is_signalled(q.efd));
+        ck_assert_uint_eq(q.signals, signals);
+        mif_drain(&q);
+    }
     q.efd = -1;
     ck_assert(!mif_wake(&q));
+}
+
+MEMIF_TEST(only_flags_that_promise_all_spare_the_barrier)
+{
+    struct mif_ring ring = {0};
+    struct mif_queue q = {.ring = &ring};
+
+    mif_quiet_flags = MIF_RING_MASK_INT | MIF_RING_FENCED;
+    ck_assert(!mif_receiver_polls(&q));
+    atomic_store(&ring.flags, MIF_RING_MASK_INT);
+    ck_assert(!mif_receiver_polls(&q));
+    atomic_store(&ring.flags, MIF_RING_MASK_INT | MIF_RING_FENCED);
+    ck_assert(mif_receiver_polls(&q));
+}
+
+MEMIF_TEST(a_peer_that_is_trusted_is_signalled_by_a_write)
+{
+    struct mif_queue q = {.efd = open_signal(0)};
+
+    ck_assert(mif_signal(&q));
+    ck_assert(is_signalled(q.efd));
+    ck_assert_int_eq(kernel.requests, 0);
+    q.signal_mode = MIF_SIGNAL_UNTRUSTED;
+    ck_assert(mif_signal(&q));
+    ck_assert_int_eq(kernel.requests, 1);
 }
 
 MEMIF_TEST_MAIN("signals")

@@ -19,6 +19,7 @@ enum { MOST_HELD = 8 };
 static _Thread_local struct {
     pthread_mutex_t *held[MOST_HELD]; /* NULL: a place that is free */
     pthread_mutex_t *last;            /* that was locked */
+    void (*before)(void);             /* what another thread does before the next one is locked */
 } locks;
 
 /* In any thread: Check can end a test in its own thread only. */
@@ -43,8 +44,12 @@ int __real_pthread_mutex_lock(pthread_mutex_t *lock);
 int __wrap_pthread_mutex_lock(pthread_mutex_t *lock);
 int __wrap_pthread_mutex_lock(pthread_mutex_t *lock)
 {
-    int error = __real_pthread_mutex_lock(lock);
+    void (*before)(void) = locks.before;
 
+    locks.before = NULL;
+    if (before != NULL)
+        before();
+    int error = __real_pthread_mutex_lock(lock);
     if (!replace_held(NULL, lock))
         fail_at_once("a thread has locked too much");
     locks.last = lock;
