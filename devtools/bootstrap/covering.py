@@ -27,7 +27,8 @@ LEFT_OUT = {
 # The C libraries start an isolated interpreter, which no setting from outside reaches.
 EMBEDDING = "libmemif_py/native/embed/imports.c"
 FIRST_IMPORT = '"import sys\\n"'
-# Some tests build and install the libraries elsewhere. There is no coverage.py.
+# Some tests build and install the libraries elsewhere, or load them into an interpreter of the
+# system. There is no coverage.py.
 MEASURED_IMPORT = (
     "\"import sys; any(path.startswith('{}/') for path in sys.path)"
     " and __import__('start_coverage')\\n\""
@@ -86,19 +87,19 @@ def _copy() -> None:
     new = FOLDER / "new"
     shutil.rmtree(new, ignore_errors=True)
     copy_sources(new)
-    measure_embedded(new / EMBEDDING, COPY)
+    measure_embedded(new / EMBEDDING, COPY / ".venv")
     if (COPY / ".venv").exists():
         (COPY / ".venv").rename(new / ".venv")
     shutil.rmtree(COPY, ignore_errors=True)
     new.rename(COPY)
 
 
-def measure_embedded(source: Path, checkout: Path) -> None:
-    """Have the interpreter of the C libraries of a checkout start coverage.py before all else."""
+def measure_embedded(source: Path, venv: Path) -> None:
+    """Have the interpreter that the C libraries of an environment start begin with coverage.py."""
     text = source.read_text()
     if text.count(FIRST_IMPORT) != 1:
         fail(f"{source}: expected {FIRST_IMPORT} once, to start coverage.py there")
-    source.write_text(text.replace(FIRST_IMPORT, MEASURED_IMPORT.format(checkout)))
+    source.write_text(text.replace(FIRST_IMPORT, MEASURED_IMPORT.format(venv)))
 
 
 def _start_in_every_interpreter(venv: Path, data: Path) -> None:
