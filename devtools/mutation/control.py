@@ -26,6 +26,7 @@ import subprocess
 import sys
 import threading
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,15 +70,18 @@ class TestsByLine:
         data.read()
         self._contexts = data.contexts_by_lineno(f"{PACKAGE}/{module}")
         self._sizes = _sizes()
+        contexts = (context for found in self._contexts.values() for context in found)
+        self._runs = Counter(test_of(context) for context in contexts)
 
     def select(self, first: int, last: int | None = None) -> list[str]:
         """Return tests of some lines, or of all from the first.
 
-        The folders that are quick come first, and in each the tests that run the least.
+        The folders that are quick come first, and in each the tests that are about this module,
+        which run the least of others.
         """
         lines = [n for n in self._contexts if first <= n and (last is None or n <= last)]
         found = {test_of(context) for line in lines for context in self._contexts[line]}
-        ranked = sorted(found, key=lambda test: (self._sizes[test], test))
+        ranked = sorted(found, key=lambda test: (-self._runs[test] / self._sizes[test], test))
         chosen = []
         for folder, limit in FOLDERS.items():
             chosen += spread([test for test in ranked if test.startswith(folder)], limit)
@@ -202,8 +206,10 @@ def jobs(modules: list[str]) -> Iterator[Job]:
             yield Job(module, mutant, tests, key)
 
 
-def work(checkout: Checkout, waiting: queue.SimpleQueue[Job], results: Results) -> None:
-    """Run jobs until there is none."""
+def work(
+    checkout: Checkout, waiting: queue.SimpleQueue[Job], results: Results, kills: Counter[str]
+) -> None:
+    """Run jobs until there is none, each with those tests first that have noticed the most."""
     while True:
         try:
             job = waiting.get_nowait()
@@ -211,7 +217,8 @@ def work(checkout: Checkout, waiting: queue.SimpleQueue[Job], results: Results) 
             return
         answer: dict[str, Any] = {"status": NO_TESTS_COLLECTED, "output": ""}
         # Most are noticed by the first few, and the others take long to be collected.
-        for tests in filter(None, (job.tests[:FEW], job.tests[FEW:])):
+        ranked = sorted(job.tests, key=lambda test: -kills[test])
+        for tests in filter(None, (ranked[:FEW], ranked[FEW:])):
             answer = checkout.run(job.module, job.mutant.text, tests)
             if answer["status"] != 0:
                 break
@@ -225,6 +232,7 @@ def work(checkout: Checkout, waiting: queue.SimpleQueue[Job], results: Results) 
             or answer["output"].splitlines()[-3:],
         }
         results[job.key] = result
+        kills.update(test for test in job.tests if f"FAILED {test}" in answer["output"])
         with _results_file(job.module).open("a") as file:
             file.write(json.dumps(result) + "\n")
 
@@ -293,12 +301,13 @@ def main() -> None:
             results = {
                 k: r for k, r in results.items() if r["verdict"] in noticed or k in explained
             }
+        kills: Counter[str] = Counter()
         waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
         for job in todo:
             if job.key not in results:
                 waiting.put(job)
         threads = [
-            threading.Thread(target=work, args=(checkout, waiting, results))
+            threading.Thread(target=work, args=(checkout, waiting, results, kills))
             for checkout in checkouts
         ]
         for thread in threads:
