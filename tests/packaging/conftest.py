@@ -9,30 +9,27 @@ from support import builds
 from support.builds import PYTHON, ROOT, V1, V4, Api, Installed, run
 from support.installations import files_below, make_venv, pip
 
-
-@pytest.fixture(scope="session")
-def plain(tmp_path_factory) -> Installed:
-    return builds.release(tmp_path_factory)
+plain = pytest.fixture(scope="session")(builds.release)
 
 
 @pytest.fixture(scope="session")
-def usr(tmp_path_factory) -> Installed:
+@builds.once_a_session
+def usr(folder: Path) -> Installed:
     """Staged for /usr, with the system's own folder for libraries."""
-    folder = tmp_path_factory.mktemp("usr")
     return builds.build_and_install(folder / "build", Path("/usr"), root=folder / "root")
 
 
 @pytest.fixture(scope="session")
-def usr_v4(tmp_path_factory) -> Installed:
+@builds.once_a_session
+def usr_v4(folder: Path) -> Installed:
     """The same with the plain names given to the 4.0 API."""
-    folder = tmp_path_factory.mktemp("usr_v4")
     options = ("-Ddefault_api=4.0",)
     return builds.build_and_install(folder / "build", Path("/usr"), *options, root=folder / "root")
 
 
 @pytest.fixture(scope="session")
-def in_venv(tmp_path_factory) -> Installed:
-    folder = tmp_path_factory.mktemp("in_venv")
+@builds.once_a_session
+def in_venv(folder: Path) -> Installed:
     make_venv(folder / "venv", "--without-pip")
     options = ("--libdir=lib", "-Dexamples=true")
     return builds.build_and_install(folder / "build", folder / "venv", *options)

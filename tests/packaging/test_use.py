@@ -138,7 +138,8 @@ def test_other_users_can_run_programs_without_the_folders_of_the_build(plain, ap
         sockets = folder / "sockets"
         sockets.mkdir()
         sockets.chmod(0o1777)
-        with hidden(plain.prefix.parent):
+        # Others use the prefix. It lies in a folder of pytest, which only its owner can enter.
+        with hidden(plain.prefix.parent / "build"):
             run([*as_another_user(), program, sockets / "socket"], env={}, cwd="/")
 
 

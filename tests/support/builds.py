@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds of this checkout, installed into the tests' own folders, and C programs against them."""
 
-import functools
+import fcntl
 import os
 import re
 import shutil
@@ -173,31 +173,45 @@ def build_and_install(
 
 
 def once_a_session(
-    make: Callable[[pytest.TempPathFactory], Installed],
+    make: Callable[[Path], Installed],
 ) -> Callable[[pytest.TempPathFactory], Installed]:
-    """Makes on the first call, and gives the same again on every later one."""
+    """Makes on the first call, in a folder, and gives the same again on every later one, to all
+    workers of xdist: processes whose own folders lie side by side.
+    """
     made: list[Installed] = []
 
-    @functools.wraps(make)
-    def get(factory: pytest.TempPathFactory) -> Installed:
+    def get(tmp_path_factory: pytest.TempPathFactory) -> Installed:
         if not made:
-            made.append(make(factory))
+            own = tmp_path_factory.getbasetemp()
+            place = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+            made.append(_made_once(make, place / f"{make.__name__}-of-all"))
         return made[0]
 
+    get.__name__ = make.__name__
     return get
 
 
+def _made_once(make: Callable[[Path], Installed], folder: Path) -> Installed:
+    with folder.with_suffix(".lock").open("a+") as record:
+        fcntl.flock(record, fcntl.LOCK_EX)
+        record.seek(0)
+        if places := record.read().splitlines():
+            return Installed(*map(Path, places))
+        shutil.rmtree(folder, ignore_errors=True)  # a worker failed to make it
+        folder.mkdir()
+        result = make(folder)
+        record.write(f"{result.prefix}\n{result.root}\n")
+    return result
+
+
 @once_a_session
-def release(factory: pytest.TempPathFactory) -> Installed:
+def release(folder: Path) -> Installed:
     """One release build for all tests of a session. They must not change it."""
-    folder = factory.mktemp("release")
     return build_and_install(folder / "build", folder / "prefix", "--libdir=lib")
 
 
 @once_a_session
-def debug(factory: pytest.TempPathFactory) -> Installed:
+def debug(folder: Path) -> Installed:
     """The same with --buildtype=debug."""
-    folder = factory.mktemp("debug")
-    return build_and_install(
-        folder / "build", folder / "prefix", "--libdir=lib", "--buildtype=debug"
-    )
+    options = ("--libdir=lib", "--buildtype=debug", "-Dwerror=true")
+    return build_and_install(folder / "build", folder / "prefix", *options)
