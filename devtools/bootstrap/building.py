@@ -30,10 +30,8 @@ def release(*parts: str) -> Build:
     return Build(Path("build"), ("--buildtype=release", *(f"-D{part}=true" for part in parts)))
 
 
-DEBUG = Build(
-    Path("build-debug"),
-    ("--buildtype=debug", "-Doptimization=2", "-Dtests=true", "-Dwerror=true"),
-)
+# What most tests use.
+TESTED = release("examples", "tests", "bench", "werror")
 # The sanitizers hide from gcc what it knows of values, so that it warns of more.
 ASAN = Build(
     Path("build-asan"),

@@ -41,8 +41,7 @@ ALONE = {
 }
 PYTEST = VENV / "bin" / "pytest"
 WORKERS = min(2, os.cpu_count() or 1)
-INSTALLED = building.release("examples", "tests", "bench")
-OTHER_BUILDS = (building.DEBUG, building.ASAN, building.TSAN, building.WITH_CLANG, building.FUZZ)
+OTHER_BUILDS = (building.ASAN, building.TSAN, building.WITH_CLANG, building.FUZZ)
 SLOWEST = 10
 FAILED_TESTS = 1
 
@@ -113,14 +112,14 @@ def _lint(section: Section) -> None:
 
 
 def _build(section: Section) -> None:
-    if not building.install(INSTALLED):
-        section.problems.append(INSTALLED.folder.name)
+    if not building.install(building.TESTED):
+        section.problems.append(building.TESTED.folder.name)
     section.problems += [build.folder.name for build in OTHER_BUILDS if not building.make(build)]
     section.problems += aarch64.make()
 
 
 def _is_installed(build: Section) -> bool:
-    return INSTALLED.folder.name not in build.problems
+    return building.TESTED.folder.name not in build.problems
 
 
 def _run_tests(section: Section) -> None:
