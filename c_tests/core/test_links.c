@@ -23,17 +23,6 @@ static struct mif_queue *queue(enum side side, uint16_t qid, enum mif_direction 
     return mif_queue_at(loopback.handles[side], qid, direction);
 }
 
-/* A receive queue of a slave, whose ring begins the region. */
-static struct mif_queue_config slave(uint16_t version)
-{
-    return (struct mif_queue_config){.version = version,
-                                     .is_slave = 1,
-                                     .log2_ring_size = LOG2_SLOTS,
-                                     .efd = -1,
-                                     .buffer_offset = RING_BYTES,
-                                     .buffer_size = BUFFER};
-}
-
 static int map_memory(void *handle)
 {
     return mif_connection_map(handle, 0, loopback.memory, REGION_BYTES);
@@ -112,7 +101,7 @@ MEMIF_TEST_LOOP(a_program_may_have_functions_of_its_own_for_it, 0, 4)
 MEMIF_TEST(memory_that_there_is_not_is_said_to_be_none)
 {
     struct mif_poller poller = MIF_POLLER_INIT;
-    struct mif_queue_config config = slave(MIF_VERSION_512);
+    struct mif_queue_config config = slave_queue(MIF_VERSION_512);
     void *handle;
 
     poller.allocator.alloc = take;
@@ -132,7 +121,7 @@ MEMIF_TEST(memory_that_there_is_not_is_said_to_be_none)
 MEMIF_TEST(there_is_no_queue_where_there_is_no_interface)
 {
     open_loopback(MIF_VERSION_512);
-    ck_assert_int_eq(add(NULL, slave(MIF_VERSION_512)), MIF_ERR_NOCONN);
+    ck_assert_int_eq(add(NULL, slave_queue(MIF_VERSION_512)), MIF_ERR_NOCONN);
     close_loopback();
 }
 
@@ -217,7 +206,7 @@ MEMIF_TEST_LOOP(each_queue_is_given_the_ring_and_the_buffers_of_its_settings, 0,
 MEMIF_TEST(buffers_that_are_named_one_by_one_have_no_room_in_between)
 {
     uint32_t offsets[SLOTS];
-    struct mif_queue_config config = slave(MIF_VERSION_512);
+    struct mif_queue_config config = slave_queue(MIF_VERSION_512);
 
     config.tailroom = 5;
     for (uint32_t slot = 0; slot < SLOTS; slot++)
@@ -238,7 +227,7 @@ MEMIF_TEST(buffers_that_are_named_one_by_one_have_no_room_in_between)
 
 MEMIF_TEST(buffers_that_the_program_posts_later_are_not_posted_yet)
 {
-    struct mif_queue_config config = slave(MIF_VERSION_512);
+    struct mif_queue_config config = slave_queue(MIF_VERSION_512);
 
     for (int posts = 0; posts < 2; posts++) {
         open_loopback(MIF_VERSION_512);
@@ -257,7 +246,7 @@ MEMIF_TEST(buffers_that_the_program_posts_later_are_not_posted_yet)
 
 MEMIF_TEST_LOOP(no_other_queue_begins_with_buffers_of_the_program, 0, 2)
 {
-    struct mif_queue_config config = slave(versions[_i]);
+    struct mif_queue_config config = slave_queue(versions[_i]);
 
     config.buffer_offset = 4 * RING_BYTES;
     open_loopback(versions[_i]);
@@ -335,7 +324,7 @@ void __wrap_mif_segment_end(const void *handle)
 
 MEMIF_TEST(a_change_of_a_queue_is_marked_for_those_who_read_it)
 {
-    const struct mif_queue_config config = slave(MIF_VERSION_512);
+    const struct mif_queue_config config = slave_queue(MIF_VERSION_512);
 
     open_loopback(MIF_VERSION_512);
     void *handle = loopback.handles[SLAVE];
@@ -358,7 +347,7 @@ MEMIF_TEST(a_change_of_a_queue_is_marked_for_those_who_read_it)
 
 MEMIF_TEST(each_direction_has_a_number_of_queues_of_its_own)
 {
-    struct mif_queue_config config = slave(MIF_VERSION_512);
+    struct mif_queue_config config = slave_queue(MIF_VERSION_512);
     struct mif_queue_state state;
     void *handle;
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "refused.h"
 
 #include "core/errors.h"
 #include "core/fork.h"
@@ -27,12 +28,6 @@ static struct {
     int closed;      /* descriptors */
 } kernel;
 static int waits; /* that have begun */
-
-static int refused_with(int error)
-{
-    errno = error;
-    return -1;
-}
 
 int __real_close(int fd);
 int __wrap_close(int fd);

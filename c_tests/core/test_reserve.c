@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "harness.h"
+#include "refused.h"
 
 #include "core/arena.h"
 #include "core/connection.h"
@@ -38,12 +39,6 @@ static struct {
     size_t refused_element; /* size of those for which there is no memory; 0 = none */
 } kernel;
 
-static long refused_with(int error)
-{
-    errno = error;
-    return -1;
-}
-
 static size_t mapped(void)
 {
     size_t sum = 0;
@@ -68,7 +63,7 @@ void *__wrap_mmap64(void *at, size_t bytes, int protection, int flags, int fd, o
         return __real_mmap64(at, bytes, protection, flags, fd, offset);
     kernel.maps++;
     if (bytes > kernel.left)
-        return (void *)refused_with(ENOMEM);
+        return (void *)(intptr_t)refused_with(ENOMEM);
     struct mapping *made = mapping_at(NULL);
     made->base = __real_mmap64(at, bytes, protection, flags, fd, offset);
     if (made->base == MAP_FAILED)
@@ -88,7 +83,7 @@ int __wrap_munmap(void *base, size_t bytes)
         ck_abort_msg("nothing like that was mapped");
     if (kernel.refused_unmaps > 0) {
         kernel.refused_unmaps--;
-        return (int)refused_with(ENOMEM);
+        return refused_with(ENOMEM);
     }
     kernel.left += bytes;
     *gone = (struct mapping){0};
@@ -106,15 +101,13 @@ int __wrap_mprotect(void *base, size_t bytes, int protection)
         ck_abort_msg("two threads may open the same memory");
     kernel.opens++;
     kernel.opened = (struct mapping){.base = base, .bytes = bytes};
-    return kernel.refuses_to_open ? (int)refused_with(ENOMEM)
-                                  : __real_mprotect(base, bytes, protection);
+    return kernel.refuses_to_open ? refused_with(ENOMEM) : __real_mprotect(base, bytes, protection);
 }
 
 int __real_madvise(void *base, size_t bytes, int advice);
 int __wrap_madvise(void *base, size_t bytes, int advice)
 {
-    return kernel.refuses_to_empty ? (int)refused_with(EINVAL)
-                                   : __real_madvise(base, bytes, advice);
+    return kernel.refuses_to_empty ? refused_with(EINVAL) : __real_madvise(base, bytes, advice);
 }
 
 void *__real_calloc(size_t count, size_t bytes);

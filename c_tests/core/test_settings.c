@@ -67,16 +67,6 @@ static struct mif_queue *queue(enum mif_direction direction)
     return mif_queue_at(handle, 0, direction);
 }
 
-static struct mif_queue_config slave(uint16_t version)
-{
-    return (struct mif_queue_config){.version = version,
-                                     .is_slave = 1,
-                                     .log2_ring_size = LOG2_SLOTS,
-                                     .efd = -1,
-                                     .buffer_offset = RING_BYTES,
-                                     .buffer_size = BUFFER};
-}
-
 static void open_mapped(uint16_t version)
 {
     open_loopback(version);
@@ -100,7 +90,7 @@ static void close_mapped(void)
 MEMIF_TEST_LOOP(a_slave_lays_out_its_buffers_and_nothing_behind_them, 0, 4)
 {
     static const struct mif_chain no_chain;
-    struct mif_queue_config config = slave(versions[_i % 2]);
+    struct mif_queue_config config = slave_queue(versions[_i % 2]);
     uint32_t offsets[SLOTS];
 
     for (uint32_t slot = 0; slot < SLOTS; slot++)
@@ -121,7 +111,7 @@ MEMIF_TEST_LOOP(a_slave_lays_out_its_buffers_and_nothing_behind_them, 0, 4)
 
 MEMIF_TEST_LOOP(a_master_has_no_buffers_of_its_own, 0, 2)
 {
-    struct mif_queue_config config = slave(versions[_i]);
+    struct mif_queue_config config = slave_queue(versions[_i]);
 
     open_mapped(config.version);
     config.is_tx = 1;
@@ -140,7 +130,7 @@ MEMIF_TEST_LOOP(a_master_has_no_buffers_of_its_own, 0, 2)
 MEMIF_TEST_LOOP(a_queue_signals_in_the_way_of_its_peer_and_its_face, 0, 4)
 {
     static const struct mif_lock functions;
-    struct mif_queue_config config = slave(MIF_VERSION_512);
+    struct mif_queue_config config = slave_queue(MIF_VERSION_512);
 
     open_mapped(config.version);
     config.untrusted = _i & 1;
@@ -154,7 +144,7 @@ MEMIF_TEST_LOOP(a_queue_signals_in_the_way_of_its_peer_and_its_face, 0, 4)
 
 MEMIF_TEST(a_queue_for_which_there_is_no_room_is_refused)
 {
-    struct mif_queue_config config = slave(MIF_VERSION_512);
+    struct mif_queue_config config = slave_queue(MIF_VERSION_512);
 
     open_mapped(config.version);
     arena_error = MIF_ERR_NOMEM;
@@ -169,7 +159,7 @@ MEMIF_TEST(a_queue_for_which_there_is_no_room_is_refused)
 MEMIF_TEST(a_queue_gives_back_its_slots_and_its_packets)
 {
     open_mapped(MIF_VERSION_512);
-    add(slave(MIF_VERSION_512));
+    add(slave_queue(MIF_VERSION_512));
     awaited = queue(MIF_RX)->slots;
     bounces_freed = 0;
     lower_side(SLAVE);
@@ -192,7 +182,7 @@ MEMIF_TEST(nothing_is_not_given_back)
     open_loopback(MIF_VERSION_512);
     ck_assert_int_eq(mif_connection_open(&handle, &poller, NULL, NULL), MIF_ERR_SUCCESS);
     ck_assert_int_eq(mif_connection_map(handle, 0, loopback.memory, REGION_BYTES), MIF_ERR_SUCCESS);
-    add(slave(MIF_VERSION_512));
+    add(slave_queue(MIF_VERSION_512));
     for (int times = 0; times < 2; times++)
         mif_queue_release(mif_lookup(handle), queue(MIF_RX), false);
     mif_connection_release(handle);

@@ -13,6 +13,7 @@
 
 #include "harness.h"
 #include "held_locks.h"
+#include "refused.h"
 #include "system_calls.h"
 
 #include "core/signals.h"
@@ -28,12 +29,6 @@ static struct {
     int write_errno, write_errors; /* likewise */
     bool reads_nothing;
 } kernel;
-
-static long refused_with(int error)
-{
-    errno = error;
-    return -1;
-}
 
 static long on_system_call(long number, const long *a)
 {
@@ -65,7 +60,7 @@ int __real_poll(struct pollfd *fds, nfds_t count, int timeout);
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
 {
     kernel.polls++;
-    return kernel.poll_errno != 0 ? (int)refused_with(kernel.poll_errno)
+    return kernel.poll_errno != 0 ? refused_with(kernel.poll_errno)
                                   : __real_poll(fds, count, timeout);
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "refused.h"
 
 #include "core/errors.h"
 #include "core/poller.h"
@@ -19,12 +20,6 @@ static struct {
     int closed;                 /* descriptors */
     struct itimerspec timer;
 } kernel;
-
-static int refused_with(int error)
-{
-    errno = error;
-    return -1;
-}
 
 int __real_close(int fd);
 int __wrap_close(int fd);

@@ -9,6 +9,16 @@
 
 struct loopback loopback;
 
+struct mif_queue_config slave_queue(uint16_t version)
+{
+    return (struct mif_queue_config){.version = version,
+                                     .is_slave = 1,
+                                     .log2_ring_size = LOG2_SLOTS,
+                                     .efd = -1,
+                                     .buffer_offset = RING_BYTES,
+                                     .buffer_size = BUFFER};
+}
+
 void add_queue(void *handle, enum side side, uint16_t qid, bool s2m)
 {
     uint16_t ring = (uint16_t)(s2m ? qid : QUEUES + qid);

@@ -41,6 +41,8 @@ void raise_side(enum side side);
 void raise_as(void *handle, enum side side, int memory);
 /* One queue, of a ring from slave to master or of the other way. Region 0 is mapped. */
 void add_queue(void *handle, enum side side, uint16_t qid, bool s2m);
+/* What sets up a receive queue of a slave, whose ring begins region 0. */
+struct mif_queue_config slave_queue(uint16_t version);
 /* Its mapping goes, and the other one's stays: a process that died. */
 void lower_side(enum side side);
 /* What was is forgotten: a slave comes with memory of its own each time. */
