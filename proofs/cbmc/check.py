@@ -19,7 +19,8 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from cbmc import faults
+from cbmc.fault import Fault, is_found
+from cbmc.faults import FAULTS
 from cbmc.proof import ROOT, SHORT, SHOWN, Proof, check, every_proof
 
 # Of `--short --faults`.
@@ -37,14 +38,14 @@ def _prove(proof: Proof, trace: bool) -> Outcome:
     return good, "\n".join(text if good else text + failed)
 
 
-def _find(fault: faults.Fault) -> Outcome:
-    good = faults.is_found(fault)
+def _find(fault: Fault) -> Outcome:
+    good = is_found(fault)
     return good, f"{fault.name}: {'found' if good else 'NOT FOUND'} by {fault.proof}"
 
 
 def _tasks(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     if args.faults:
-        for fault in faults.FAULTS[: SHORT_FAULTS if args.short else None]:
+        for fault in FAULTS[: SHORT_FAULTS if args.short else None]:
             yield fault.name, partial(_find, fault)
         return
     proofs = SHORT if args.short else tuple(every_proof()) if args.all else SHOWN

@@ -11,7 +11,8 @@ import sys
 from collections import Counter
 
 import pytest
-from cbmc import faults
+from cbmc.fault import NATIVE
+from cbmc.faults import FAULTS
 from cbmc.proof import ALL, HERE, ROOT, SHORT, SHOWN, every_proof
 
 CHECK = HERE / "check.py"
@@ -46,11 +47,11 @@ def test_each_function_that_a_stub_stands_for_has_a_proof():
             assert re.sub("^mif_(chain_)?", "", name) in ALL[proof.face], name
 
 
-@pytest.mark.parametrize("fault", faults.FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_is_one_change_of_the_sources_as_they_are(tmp_path, fault):
-    file = tmp_path / faults.NATIVE / fault.file
+    file = tmp_path / NATIVE / fault.file
     file.parent.mkdir(parents=True)
-    shutil.copy(ROOT / faults.NATIVE / fault.file, file)
+    shutil.copy(ROOT / NATIVE / fault.file, file)
     before = file.read_text()
     fault.put_in(tmp_path)
     assert file.read_text() != before
@@ -58,12 +59,12 @@ def test_a_fault_is_one_change_of_the_sources_as_they_are(tmp_path, fault):
 
 
 def test_no_fault_is_named_twice():
-    assert not [name for name, n in Counter(f.name for f in faults.FAULTS).items() if n > 1]
+    assert not [name for name, n in Counter(f.name for f in FAULTS).items() if n > 1]
 
 
 @pytest.mark.parametrize("face", ["packet", "entry"])
 def test_each_burst_function_of_a_face_has_a_proof(face):
-    source = (ROOT / faults.NATIVE / "datapath" / f"{face}_fast_path.h").read_text()
+    source = (ROOT / NATIVE / "datapath" / f"{face}_fast_path.h").read_text()
     functions = {name or "rx_burst" for name in MACROS.findall(source)}
     proofs = (HERE / "bursts.h").read_text()
     assert functions == {"rx_burst", "alloc_burst", "tx_burst"} | (
