@@ -26,9 +26,9 @@ class Rig:
         self._key = int(reactor.ffi.cast("uintptr_t", self.pointer))
         reactor._threads[self._key] = self  # whose `hub` is called
 
-    def add(self, is_master, interface_id=0):
+    def add(self, is_master, interface_id=0, **more):
         observer = Observer()
-        settings = Settings(path=self.path, is_master=is_master, interface_id=interface_id)
+        settings = Settings(path=self.path, is_master=is_master, interface_id=interface_id, **more)
         endpoint = self.hub.add(settings, observer, NULL, NULL)
         return endpoint, observer
 
@@ -45,6 +45,11 @@ class Rig:
                 return
             assert reactor.lib.mif_poller_poll(self.pointer, SECOND) == 0
         pytest.fail("nothing comes of it")
+
+    def abandon(self, at_rest):
+        """In a forked child."""
+        self.hub.abandon(at_rest)
+        reactor.lib.mif_poller_abandon(self.pointer)
 
     def close(self):
         with Steps() as steps:
@@ -68,6 +73,9 @@ class Observer:
 
     def disconnected(self, *_):
         self.told.append("down")
+
+    def abandoned(self):
+        self.told.append("abandoned")
 
 
 @contextlib.contextmanager

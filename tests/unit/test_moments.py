@@ -6,8 +6,6 @@ Each moment is made: another thread's part is played by what is called just then
 
 import contextlib
 import errno
-import fcntl
-import mmap
 import os
 import threading
 import types
@@ -296,97 +294,3 @@ def test_on_connect_has_the_handle_also_when_the_interface_is_gone():
     gone = types.SimpleNamespace(handle=NULL)
     common.Program(reactor.native, on_connect, NULL, NULL).connected(gone, 77)
     assert handles == [77]
-
-
-# ---- external memory ----
-
-
-class Memory:
-    """The application's. `then` is called during the callback of that name."""
-
-    def __init__(self, during):
-        self._during = during
-        self.then = None
-        self.asked, self.given, self.returned = [], [], []
-        self._own, self._kept = [], []
-
-    def provides(self):
-        return True
-
-    def maps(self):
-        return True
-
-    def _note(self, name):
-        self.asked.append(name)
-        if name == self._during:
-            self.then()
-
-    def add(self, size, _context):
-        fd = os.memfd_create("buffers", os.MFD_ALLOW_SEALING)
-        os.ftruncate(fd, size)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-        self._own.append(fd)
-        self._note("add")
-        return self._map(size, fd), fd
-
-    def map(self, size, fd, _context):
-        self._note("map")
-        return self._map(size, fd)
-
-    def _map(self, size, fd):
-        self._kept.append(mmap.mmap(fd, size))
-        address = reactor.ffi.cast("void *", reactor.ffi.from_buffer(self._kept[-1]))
-        self.given.append((address, size, fd))
-        return address
-
-    def offsets(self, _count, _context):
-        self._note("offsets")
-
-    def delete(self, address, size, fd, _context):
-        os.fstat(fd)  # still open
-        self.returned.append((address, size, fd))
-        self._kept[self.given.index(self.returned[-1])].close()
-        if fd in self._own:
-            os.close(fd)
-
-
-@pytest.mark.parametrize("during", ["add", "offsets"])
-def test_a_slave_that_ends_while_it_is_given_memory_gives_it_back(tmp_path, during):
-    memory = Memory(during)
-    with rig_in(tmp_path, memory) as rig:
-        rig.add(is_master=True)
-        slave, observer = rig.add(is_master=False)
-        memory.then = lambda: rig.hub.remove(slave)
-        rig.poll(lambda: memory.returned and not rig.hub._links)
-    assert memory.returned == memory.given
-    assert memory.asked == ["add", "offsets"][: 1 + (during == "offsets")]
-    assert observer.told == []
-
-
-def test_a_master_that_ends_while_memory_is_mapped_gives_it_back(tmp_path):
-    memory = Memory("map")
-    with rig_in(tmp_path, memory) as rig:
-        master, observer = rig.add(is_master=True)
-        rig.add(is_master=False)
-        memory.then = lambda: rig.hub.remove(master)
-        rig.poll(lambda: len(memory.returned) == 2 and not rig.hub._links)
-    assert sorted(memory.returned, key=str) == sorted(memory.given, key=str)
-    assert observer.told == []
-
-
-def test_the_hub_counts_as_used_while_the_application_provides_memory(tmp_path):
-    memory = Memory("add")
-    used = []
-    with rig_in(tmp_path, memory) as rig:
-        master, _ = rig.add(is_master=True)
-        slave, _ = rig.add(is_master=False)
-
-        def end():
-            rig.hub.remove(slave)
-            rig.hub.remove(master)
-            used.append(rig.hub.in_use())
-
-        memory.then = end
-        rig.poll(lambda: memory.returned)
-        assert used == [True]
-        assert not rig.hub.in_use()
