@@ -300,7 +300,7 @@ def test_memory_that_can_shrink_is_not_taken_from_others(make, tmp_path):
     try:
         regions.check_peer_region(fd, SIZE, (1, os.geteuid(), 1))
         with pytest.raises(errors.RegionLimitError, match=f"can shrink.*user {NOBODY}"):
-            regions.check_peer_region(fd, SIZE, (1, NOBODY, NOBODY))
+            regions.check_peer_region(fd, SIZE, (1, NOBODY, 1))
     finally:
         os.close(fd)
 
@@ -368,7 +368,7 @@ def test_huge_pages_are_not_taken_from_others():
     try:
         regions.check_peer_region(fd, HUGE, (1, os.geteuid(), 1))
         with pytest.raises(errors.RegionLimitError, match=f"huge pages, user {NOBODY}"):
-            regions.check_peer_region(fd, HUGE, (1, NOBODY, NOBODY))
+            regions.check_peer_region(fd, HUGE, (1, NOBODY, 1))
     finally:
         os.close(fd)
 

@@ -58,7 +58,8 @@ def test_a_peer_that_says_nothing_is_told_that_it_took_too_long(tmp_path):
         assert last.reason == b"handshake timed out"
 
 
-def test_a_region_that_is_too_long_for_a_program_with_its_own_memory_is_refused(tmp_path):
+@pytest.mark.parametrize("beyond", [0, mmap.PAGESIZE])
+def test_a_region_that_is_too_long_for_a_program_with_its_own_memory_is_refused(tmp_path, beyond):
     """Its callbacks count in 32 bits: it would map the length without its upper half."""
     mapped = []
     external = types.SimpleNamespace(
@@ -67,7 +68,7 @@ def test_a_region_that_is_too_long_for_a_program_with_its_own_memory_is_refused(
     with rig_and_peer(tmp_path, external) as (rig, peer):
         rig.add(True)
         peer.connect(rig.path)
-        size = (1 << 32) + mmap.PAGESIZE
+        size = (1 << 32) + beyond
         fd = os.memfd_create("region", os.MFD_ALLOW_SEALING)
         os.ftruncate(fd, size)
         peer.send(wire.encode(wire.Init(wire.VERSION_2, 0, 0, b"", b"peer"), wire.VERSION_2))
