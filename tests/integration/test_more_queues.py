@@ -245,11 +245,21 @@ def test_who_cannot_be_told_from_others_is_not_remembered():
     assert known.expected(None, [0]) is None
 
 
-def test_a_process_that_was_dpdk_once_is_told_nothing():
-    """Both may be in one process."""
+def test_who_cannot_be_told_from_others_takes_nobodys_place():
     known = KnownPeers()
-    known.tried("peer", b"DPDK 22.11.11", 0)
-    known.tried("peer", VPP, 1)
+    for number in range(MOST_PEERS):
+        known.tried(f"peer {number}", VPP, 0)
+    known.tried(None, VPP, 0)
+    assert known.offered_too_many("peer 0")
+
+
+@pytest.mark.parametrize("names", [(b"DPDK 22.11.11", VPP), (VPP, b"DPDK 22.11.11")])
+def test_a_process_that_was_dpdk_once_is_told_nothing(names):
+    """Both may be in one process, and what it was told before may be for the other one."""
+    known = KnownPeers()
+    for number, name in enumerate(names):
+        known.tried("peer", name, number)
+        known.offered_too_many("peer")
     assert not known.offered_too_many("peer")
     assert known.expected("peer", [0, 1]) is None
 
