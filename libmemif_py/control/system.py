@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeGuard
 
-_LAST_UID = 0xFFFFFFFF - 4096  # what is above is a negative errno
+_LAST_UID = 0xFFFFFFFF - 4095  # what is above is a negative errno
 
 
 def named(error: OSError, call: str) -> OSError:

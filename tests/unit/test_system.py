@@ -98,7 +98,7 @@ def test_a_user_that_is_an_error_is_nobody(monkeypatch, number):
         system.geteuid()
 
 
-@pytest.mark.parametrize("uid", [0, 1000, (1 << 32) - 4097])
+@pytest.mark.parametrize("uid", [0, 1000, (1 << 32) - 4096])
 def test_any_other_number_is_a_user(monkeypatch, uid):
     monkeypatch.setattr(posix, "geteuid", lambda: uid)
     assert system.geteuid() == uid
