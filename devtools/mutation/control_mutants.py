@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import libcst as cst
 import libcst.matchers as m
@@ -99,7 +99,7 @@ def _without_end(node: cst.Try) -> Iterator[cst.CSTNode]:
 def _mutmut(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
     for kind, change in mutators.mutation_operators:
         if change in USED and isinstance(node, kind):
-            yield from change(node)
+            yield from cast("Change", change)(node)
 
 
 USED = (
@@ -183,7 +183,8 @@ def mutants(text: str) -> Iterator[Mutant]:
     wrapper.visit(finder)
     seen = {text}
     for node, new, first, last, in_function, where in sorted(finder.found, key=lambda f: f[2]):
-        changed = wrapper.module.deep_replace(node, new).code
+        # Whatever is replaced in a module, it is one afterwards.
+        changed = cast("cst.Module", wrapper.module.deep_replace(node, new)).code
         if changed not in seen and _compiles(changed):
             seen.add(changed)
             old_lines, new_lines = _difference(text.splitlines(), changed.splitlines())
