@@ -55,7 +55,8 @@ def test_a_child_closes_only_descriptors_whose_numbers_are_certain(tmp_path, is_
 
     with rig_in(tmp_path) as rig:
         master, slave = connected(rig)
-        fds = [*master.link.rx_efds(), *slave.link.rx_efds()]
+        timer = rig.hub._deadlines.fileno()
+        fds = [timer, *master.link.rx_efds(), *slave.link.rx_efds()]
         thread = threading.Thread(target=work)
         if is_at_work:
             thread.start()
@@ -63,7 +64,7 @@ def test_a_child_closes_only_descriptors_whose_numbers_are_certain(tmp_path, is_
         try:
             assert (
                 in_child(lambda: [os.path.lexists(f"/proc/self/fd/{fd}") for fd in fds])
-                == [is_at_work] * 2
+                == [is_at_work] * 3
             )
         finally:
             ended.set()
