@@ -5,6 +5,8 @@ import contextlib
 import os
 import socket
 import threading
+import time
+import types
 
 import pytest
 from support.children import in_child, outcome
@@ -69,26 +71,35 @@ def test_nobody_looks_at_a_hub_while_another_thread_changes_it(tmp_path, call):
         assert is_waiting
 
 
-def test_a_hub_that_closes_waits_for_a_callback_of_another_thread(tmp_path):
+def test_a_hub_that_closes_waits_for_a_callback_of_another_thread(tmp_path, monkeypatch):
+    """Without the lock, which that thread needs to come back, and not in haste."""
     inside, end = threading.Event(), threading.Event()
+    held = []
 
     def call_back(hub):
         with LOCK, hub.users, hub.unlocked():
             inside.set()
-            end.wait(60)
+            end.wait(10)
 
+    def pause(seconds):
+        held.append(LOCK.is_own())
+        end.set()
+        if held[-1]:
+            raise RuntimeError("that thread never comes back")
+        time.sleep(seconds)
+
+    clock = types.SimpleNamespace(sleep=pause, monotonic=time.monotonic)
+    monkeypatch.setattr(hub_module, "time", clock)
     with rig_in(tmp_path) as rig:
         user = threading.Thread(target=call_back, args=(rig.hub,))
-        closing = threading.Thread(target=rig.hub.close)
         user.start()
         assert inside.wait(60)
-        closing.start()
-        closing.join(0.1)
-        is_waiting = closing.is_alive()
-        end.set()
-        user.join()
-        closing.join()
-        assert is_waiting
+        try:
+            rig.hub.close()
+        finally:
+            user.join()
+        assert held
+        assert not any(held)
 
 
 # ---- a hub that is closed ----
@@ -113,6 +124,26 @@ def test_a_peer_without_an_interface_sees_the_end_too(tmp_path):
         peer.settimeout(10)
         while peer.recv(4096):
             pass
+
+
+def test_a_signal_while_an_interface_ends_leaves_no_connection_behind(tmp_path, monkeypatch):
+    """Its handler may raise before the link was closed, and the hub closes it then."""
+    with rig_in(tmp_path) as rig, listening(rig.path) as listener:
+        slave, _ = rig.add(False)
+        rig.poll(lambda: slave.link)
+
+        def interrupted(_error):
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(slave.link.machine, "refuse", interrupted)
+        with listener.accept()[0] as peer:
+            with pytest.raises(KeyboardInterrupt):
+                rig.hub.close()
+            peer.settimeout(10)
+            while peer.recv(4096):
+                pass
+        assert not rig.hub.in_use()
 
 
 # ---- listening sockets ----
