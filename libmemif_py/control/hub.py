@@ -397,9 +397,9 @@ class Hub:
                 with self.unlocked():
                     time.sleep(_GLANCE)
             timer = self._deadlines.detach()  # its number may be another's soon
-            steps.take(self.unwatch, timer)
-            steps.take(channel.close_fds, [timer])
-            if timer >= 0:  # not closed before
+            if timer >= 0:  # not in a child of a callback, see `abandon`
+                steps.take(self.unwatch, timer)
+                steps.take(channel.close_fds, [timer])
                 self.native.lib.mif_segment_close()
 
     def abandon(self, at_rest: bool) -> None:

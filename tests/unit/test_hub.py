@@ -3,13 +3,14 @@
 
 import contextlib
 import os
+import pickle
 import socket
 import threading
 import time
 import types
 
 import pytest
-from support.children import in_child, outcome
+from support.children import fork, in_child, outcome, run_and_exit
 from support.rig import rig_and_peer, rig_in
 
 from libmemif_py import errors
@@ -262,3 +263,25 @@ def test_a_child_closes_a_timer_that_took_the_place_of_stdin(tmp_path):
         return os.path.lexists("/proc/self/fd/0")
 
     assert in_child(is_timer_open) is False
+
+
+def test_a_child_of_a_callback_of_a_hub_that_closes_returns_from_it(tmp_path):
+    """The callback returns in both processes, and in the child the timer is gone by then."""
+    reading, writing = os.pipe()
+    children = []
+
+    def fork_once(*_):
+        children.append(fork())
+
+    with rig_in(tmp_path) as rig:
+        master, observer = rig.add(True)
+        slave, _ = rig.add(False)
+        rig.poll(lambda: master.connected and slave.connected)
+        observer.disconnected = fork_once
+        ending = outcome(rig.hub.close)
+        if children == [0]:
+            run_and_exit(lambda: ending, writing)
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        assert (ending, pickle.load(pipe)) == ("no error", "no error")  # noqa: S301 - our own
+    os.waitpid(children[0], 0)
