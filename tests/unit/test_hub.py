@@ -253,13 +253,14 @@ def test_a_child_of_a_program_that_had_closed_its_hub_goes_on(tmp_path):
         assert in_child(lambda: outcome(lambda: rig.hub.abandon(at_rest=True))) == "no error"
 
 
-def test_a_child_closes_a_timer_that_took_the_place_of_stdin(tmp_path):
+@pytest.mark.parametrize("end", [Hub.close, lambda hub: hub.abandon(at_rest=True)])
+def test_a_timer_that_took_the_place_of_stdin_is_closed_too(end):
     def is_timer_open():
         pointer = reactor.lib.mif_native_poller_new()
         os.close(0)
         hub = Hub(reactor.native, pointer, b"test")
         assert hub._deadlines.fileno() == 0
-        hub.abandon(at_rest=True)
+        end(hub)
         return os.path.lexists("/proc/self/fd/0")
 
     assert in_child(is_timer_open) is False
