@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 import threading
+import time
 from pathlib import Path
 
 from libmemif_py import Interface
@@ -44,6 +45,16 @@ def heard_by(tmp_path: Path, uid: int, path: Path, *arguments: str) -> str:
 
 def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+def descriptors_left(expected: int) -> int:
+    """How many are open, as soon as it is that many: a thread that reports an error has the sources
+    open for a moment, for the traceback.
+    """
+    later = time.monotonic() + TIMEOUT
+    while (found := open_descriptors()) != expected and time.monotonic() < later:
+        time.sleep(0.01)
+    return found
 
 
 def wait_for_error(interface: Interface, text: str) -> str:
