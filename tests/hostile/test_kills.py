@@ -49,7 +49,7 @@ def test_a_master_outlives_slaves_that_die_in_their_handshake(launcher, kills, k
         launcher.survival(kind, "master", version, 2) as survivor,
         launcher.stopping_peers(version) as peers,
     ):
-        held = survivor.holdings()
+        held = survivor.settled_holdings()
         for steps in itertools.islice(itertools.cycle(range(MOST_STEPS)), max(kills, MOST_STEPS)):
             peers.write(f"slave 1 {steps}\n")
             kill_next(peers)

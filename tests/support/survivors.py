@@ -45,6 +45,18 @@ class Survivor(Side):
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0])
 
+    def settled_holdings(self) -> tuple[int, int]:
+        """What it holds between two attempts to connect, once it serves.
+
+        A program says that a link is up before it opens what it waits with; it answers after.
+        """
+        self.echoed()
+        before = None
+        while (now := self.holdings()) != before:
+            before = now
+            time.sleep(0.02)
+        return now
+
     def wait_until_holding(self, expected: tuple[int, int]) -> None:
         """There is no event to wait for: a connection that never was up ends without a word."""
         end = time.monotonic() + TIMEOUT
@@ -92,7 +104,7 @@ class SurvivorLauncher(Launcher):
             stack.enter_context(survivor)
             asker = asker or stack.enter_context(self.asker(other, self.steady_socket, 0, version))
             survivor.wait_for("up", "0")
-            held = survivor.holdings()
+            held = survivor.settled_holdings()
             before = survivor.echoed()[0]
             yield survivor
             survivor.wait_until_holding(held)
