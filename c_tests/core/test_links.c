@@ -371,6 +371,31 @@ MEMIF_TEST(each_direction_has_a_number_of_queues_of_its_own)
     }
 }
 
+MEMIF_TEST_LOOP(a_slave_posts_the_buffers_of_each_queue_again, 0, QUEUES)
+{
+    uint16_t qid = (uint16_t)_i, n;
+    memif_buffer_t buf;
+
+    open_loopback(MIF_VERSION_512);
+    raise_side(SLAVE);
+    raise_side(MASTER);
+    void *slave = loopback.handles[SLAVE], *master = loopback.handles[MASTER];
+    const struct mif_queue *q = queue(SLAVE, qid, MIF_RX);
+    for (uint32_t slot = 0; slot < SLOTS; slot++) {
+        struct mif_desc before = mif_desc_read(q->descs, slot, MIF_KIND_512_SLAVE);
+        ck_assert_int_eq(mif_call(master, qid, MIF_TX, MIF_CALL_RESERVE, 1, &buf, 1, &n), 0);
+        ck_assert_int_eq(mif_call(master, qid, MIF_TX, MIF_CALL_TX, 0, &buf, 1, &n), 0);
+        ck_assert_int_eq(mif_call(slave, qid, MIF_RX, MIF_CALL_RX, 0, &buf, 1, &n), 0);
+        ck_assert_int_eq(mif_call(slave, qid, MIF_RX, MIF_CALL_GIVE_BACK, 0, &buf, 1, &n), 0);
+        struct mif_desc after = mif_desc_read(q->descs, slot, MIF_KIND_512_SLAVE);
+        ck_assert_uint_eq(after.head, before.head);
+        ck_assert_uint_eq(after.offset, before.offset);
+    }
+    lower_side(MASTER);
+    lower_side(SLAVE);
+    close_loopback();
+}
+
 MEMIF_TEST(only_who_fills_the_buffers_of_a_peer_tells_their_size)
 {
     struct mif_slot of_peer = {.word = (uint64_t)999 << 32};

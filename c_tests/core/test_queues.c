@@ -2,15 +2,18 @@
 
 /* What a queue may look like: the control plane passes on what a peer has sent. */
 
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "harness.h"
 
+#include "core/arena.h"
 #include "core/connection.h"
 #include "core/errors.h"
 #include "core/queue.h"
 #include "core/regions.h"
+#include "core/ring.h"
 #include "core/setup.h"
 
 enum { LOG2 = 4, BUFFER = 128, REGION = 1 << 16, RINGS = 0, BUFFERS = 1, HOLE = 2 };
@@ -163,6 +166,28 @@ MEMIF_TEST(each_buffer_of_a_slave_ends_within_its_region)
         offsets[at]++;
         ck_assert_int_eq(add(config), MIF_ERR_INVAL_ARG);
     }
+}
+
+/* In memory that was used for something else. */
+MEMIF_TEST_LOOP(the_slots_of_a_slave_are_empty_at_first, 0, 2)
+{
+    struct mif_queue_config config = slave(_i == 0 ? MIF_VERSION_256 : MIF_VERSION_512);
+    void *opened = open_with_regions(), *base;
+    uint64_t size;
+
+    ck_assert_int_eq(mif_region_look(opened, RINGS, &base, &size), MIF_ERR_SUCCESS);
+    memset(base, 0xFF, size);
+    ck_assert_int_eq(mif_connection_add_queue(opened, &config), MIF_ERR_SUCCESS);
+    const struct mif_queue *q = mif_queue_at(opened, 0, MIF_RX);
+    for (uint32_t slot = 0; slot < 1u << LOG2; slot++) {
+        struct mif_desc desc = mif_desc_read(q->descs, slot, (enum mif_kind)q->kind);
+        ck_assert_uint_eq(desc.length, _i == 0 ? 0 : BUFFER); /* 512 says what may be written */
+        ck_assert_uint_eq(mif_desc_capacity(&desc), BUFFER);
+        ck_assert_uint_eq(desc.offset, slot * BUFFER);
+    }
+    mif_connection_down(opened);
+    mif_connection_release(opened);
+    mif_connection_close(opened);
 }
 
 MEMIF_TEST(a_master_wants_the_cookie_of_its_version)

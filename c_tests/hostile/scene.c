@@ -133,6 +133,7 @@ static const struct testbed_desc table[] = {
     {.region = TESTBED_RINGS, .length = 1000, .offset = 3},
     {.region = TESTBED_BUFFERS, .length = BUFFER, .offset = 0},
     {.region = TESTBED_BUFFERS, .length = BUFFER + 1, .offset = 0},
+    {.region = TESTBED_SMALL, .length = MIF_MAX_PACKET, .offset = 0},
     {.region = TESTBED_HOLE, .length = 0, .offset = 0},
     {.flags = 0xFFFE, .region = TESTBED_BUFFERS, .length = 60, .offset = 0},
 };

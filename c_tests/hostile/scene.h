@@ -16,7 +16,7 @@
 #include "testbed/testbed.h"
 
 enum { KINDS = 4, WAYS = 2 * KINDS, LOG2_SLOTS = 9, SLOTS = 1 << LOG2_SLOTS, BUFFER = 256 };
-enum { BURSTS = 4, HOSTILE = 54, PLACES = 5 };
+enum { BURSTS = 4, HOSTILE = 56, PLACES = 5 };
 extern const uint32_t bursts[BURSTS];
 extern const uint32_t places[PLACES];
 

@@ -160,6 +160,40 @@ MEMIF_TEST_LOOP(no_more_is_reserved_than_a_receiver_accepts, 0, WAYS)
         testbed_close(&bed);
     }
 }
+
+static void send_one(struct testbed *bed, uint32_t size, uint32_t length)
+{
+    uint16_t n;
+
+    ck_assert_int_eq(testbed_reserve(bed, 1, size, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+    ck_assert_int_eq(testbed_send(bed, 1, length, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+    ck_assert_uint_eq(n, 1);
+    testbed_peer_turn(bed, 1);
+}
+
+/* The last slot of the ring began a packet that went on in the first: nothing of it is left. */
+MEMIF_TEST_LOOP(a_packet_of_one_slot_is_cut_where_a_longer_one_began, 0, WAYS)
+{
+    enum { LAST = 3 };
+    struct testbed_shape shape;
+    struct testbed bed;
+
+    if (!shape_of(_i, &shape))
+        return;
+    shape.log2_ring_size = 2;
+    testbed_open(&bed, &shape);
+    while (bed.queue[MIF_TX]->next < LAST)
+        send_one(&bed, 1, 1);
+    send_one(&bed, 2 * BUFFER, 2 * BUFFER);
+    while ((bed.queue[MIF_TX]->next & LAST) != LAST)
+        send_one(&bed, 1, 1);
+    send_one(&bed, 1, 2 * BUFFER);
+    struct mif_desc desc = mif_desc_read(bed.ring[MIF_TX] + 1, LAST, shape.kind);
+    ck_assert_uint_eq(bed.queue[MIF_TX]->done, 8);
+    ck_assert_uint_eq(desc.length, BUFFER);
+    ck_assert_uint_eq(desc.head & MIF_DESC_NEXT, 0);
+    testbed_close(&bed);
+}
 #else
 /* A slave of version 512 may have sent another packet from within the buffer. */
 MEMIF_TEST_LOOP(a_packet_that_is_moved_down_is_found_there, 0, WAYS)
@@ -267,6 +301,27 @@ MEMIF_TEST_LOOP(a_packet_without_its_end_is_not_given_up_for_a_bad_one_before, 0
     ck_assert_uint_eq(n, mif_capacity(bed.queue[MIF_TX], bed.shape.kind) - 5);
     expect_send(&bed, bufs + 1, 4, MEMIF_ERR_SUCCESS, 4);
     ck_assert_uint_eq(bed.queue[MIF_TX]->done, 5);
+    testbed_close(&bed);
+}
+
+/* Of the packets reserved after a burst stopped, the first may follow, and no other. */
+MEMIF_TEST_LOOP(giving_up_a_packet_lets_no_other_be_left_out, 0, WAYS)
+{
+    memif_buffer_t bufs[8];
+    struct testbed bed;
+    uint16_t n;
+
+    if (!open_three(&bed, _i, bufs, 0))
+        return;
+    expect_send(&bed, bufs, 1, MEMIF_ERR_INVAL_ARG, 0);
+    (void)testbed_reserve(&bed, 2, BUFFER, &n);
+    ck_assert_uint_eq(n, 2);
+    memcpy(bufs + 5, bed.held[MIF_TX] + 1, 2 * sizeof(*bufs));
+    ck_assert_int_eq(mif_entry_set_next_free(bed.handle, 0, bufs + 6), MEMIF_ERR_SUCCESS);
+    (void)testbed_reserve(&bed, 1, BUFFER, &n);
+    ck_assert_uint_eq(bed.queue[MIF_TX]->next, 7);
+    expect_send(&bed, bufs + 6, 1, MEMIF_ERR_INVAL_ARG, 0);
+    expect_send(&bed, bufs + 5, 2, MEMIF_ERR_SUCCESS, 2);
     testbed_close(&bed);
 }
 #endif

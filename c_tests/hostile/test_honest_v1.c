@@ -277,6 +277,24 @@ MEMIF_TEST_LOOP(each_packet_is_sent_from_its_slot, 0, WAYS *MODES)
     testbed_close(&bed);
 }
 
+MEMIF_TEST_LOOP(empty_packets_are_sent_from_their_slots, 0, WAYS *MODES)
+{
+    enum { COUNT = 9 };
+    struct testbed bed;
+    uint16_t n;
+
+    if (!open_honest(&bed, _i % WAYS, _i / WAYS))
+        return;
+    ck_assert_int_eq(testbed_reserve(&bed, COUNT, 0, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+    ck_assert_int_eq(testbed_send(&bed, COUNT, 0, &n), MIF_FACE_ERROR(MIF_ERR_SUCCESS));
+    ck_assert_uint_eq(n, COUNT);
+    for (uint32_t slot = 0; slot < COUNT; slot++) {
+        struct testbed_desc desc = testbed_honest(&bed, MIF_TX, slot, 0);
+        expect_desc(&bed, MIF_TX, slot, &desc);
+    }
+    testbed_close(&bed);
+}
+
 /* The entry of a slot, made up: the program does not hold it. */
 static memif_buffer_t made_up(const struct testbed *bed, enum mif_direction direction,
                               uint32_t slot)

@@ -97,6 +97,44 @@ MEMIF_TEST_LOOP(no_region_number_leads_to_another_connection, 0, WAYS)
     scene_close(&scene);
 }
 
+/* Eight packets of one region, and then eight of another. */
+static struct testbed_desc in_region(uint32_t slot, uint16_t region)
+{
+    return (struct testbed_desc){
+        .region = region,
+        .length = 1 + slot,
+        .offset = region == TESTBED_RINGS ? 0 : slot * BUFFER,
+    };
+}
+
+MEMIF_TEST_LOOP(each_packet_is_received_from_its_region, 0, WAYS * 9)
+{
+    static const uint16_t regions[] = {TESTBED_RINGS, TESTBED_BUFFERS, TESTBED_SMALL};
+    enum { EACH = 8 };
+    const uint16_t of[] = {regions[_i / WAYS % 3], regions[_i / WAYS / 3]};
+    struct testbed_shape shape;
+    struct testbed bed;
+
+    if (!shape_of(_i % WAYS, &shape) || mif_kind_is_slave(shape.kind))
+        return;
+    testbed_open(&bed, &shape);
+    for (uint32_t slot = 0; slot < 2 * EACH; slot++) {
+        struct testbed_desc desc = in_region(slot, of[slot / EACH]);
+        testbed_peer_write(&bed, MIF_RX, slot, &desc);
+        if (slot % EACH != EACH - 1)
+            continue;
+        testbed_peer_move(&bed, MIF_RX, EACH);
+        ck_assert_uint_eq(receive_all(&bed, EACH), EACH);
+    }
+    for (uint32_t slot = 0; slot < 2 * EACH; slot++) {
+        struct testbed_desc desc = in_region(slot, of[slot / EACH]);
+        const memif_buffer_t *entry = &bed.held[MIF_RX][slot];
+        ck_assert_uint_eq(testbed_room(entry), desc.length);
+        ck_assert_ptr_eq(entry->data, bed.regions[desc.region].base + desc.offset);
+    }
+    testbed_close(&bed);
+}
+
 /* ---- indices and headers ---- */
 
 static void put_index(const struct testbed *bed, enum mif_direction direction, uint32_t value)
@@ -117,7 +155,7 @@ static void check_jump(const struct testbed_shape *shape, enum mif_direction dir
         (void)reserve_all(bed, 256, 0);
     /* In version 256 any index of less than a ring is a good one, whatever it was before. */
     put_index(bed, direction,
-              testbed_is_256(bed) ? SLOTS + jump % (65536 - SLOTS)
+              testbed_is_256(bed) ? SLOTS + jump - 1
                                   : atomic_load(testbed_peer_index(bed, direction)) + jump);
     if (direction == MIF_RX)
         (void)receive_all(bed, 32);
@@ -220,6 +258,25 @@ MEMIF_TEST_LOOP(a_slave_hands_out_its_own_buffers_whatever_the_master_writes, 0,
         expect_fault(&scene.bed, NULL);
     }
     scene_close(&scene);
+}
+
+/* Four at a time, whose offsets and lengths add up to nothing. */
+MEMIF_TEST_LOOP(no_offset_hides_from_a_slave_how_long_a_packet_is, 0, WAYS)
+{
+    enum { COUNT = 8 };
+    struct testbed_desc desc = {.length = BUFFER + 1, .offset = MOST_64 - BUFFER};
+    struct testbed_shape shape;
+    struct testbed bed;
+
+    if (!shape_of(_i, &shape) || !mif_kind_is_slave(shape.kind))
+        return;
+    testbed_open(&bed, &shape);
+    for (uint32_t slot = 0; slot < COUNT; slot++)
+        testbed_peer_write(&bed, MIF_RX, slot, &desc);
+    testbed_peer_move(&bed, MIF_RX, COUNT);
+    ck_assert_uint_eq(receive_all(&bed, COUNT), 0);
+    expect_fault(&bed, "descriptor out of range");
+    testbed_close(&bed);
 }
 
 #ifdef TESTBED_ENTRY_FACE
