@@ -22,7 +22,7 @@ from console import ROOT
 from environment import VENV
 from sources import check_sources
 
-# By their names, the folders of tests. The longest files come first, so that others fill the end.
+# By their names, the folders of tests.
 FOLDERS = {
     "unit": ("tests/unit",),
     "proofs": ("tests/proofs",),
@@ -32,6 +32,9 @@ FOLDERS = {
     "hostile": ("tests/hostile",),
     "packaging": ("tests/fresh", "tests/packaging"),
 }
+# Of these the longest files come first, so that others fill the end. Elsewhere those with the most
+# tests do, which is what xdist chooses.
+LONGEST_FIRST = ("packaging",)
 # Whose tests are steps: the time of each is told, by file.
 STEPS = "tests/fresh/"
 # Files of tests that need the machine for themselves, and why.
@@ -79,8 +82,7 @@ def run_folder(name: str, *options: str) -> Section:
     """Run the tests of a section, all side by side, with these options for pytest."""
 
     def run(section: Section) -> None:
-        workers = ["-n", str(WORKERS), "--dist", "loadfile"]
-        _pytest(section, [*workers, *options, *FOLDERS[name]])
+        _pytest(section, [*_workers(name), *options, *FOLDERS[name]])
 
     return _timed(name, run)
 
@@ -126,9 +128,14 @@ def _run_tests(section: Section) -> None:
     folders = [Path(folder) for folder in FOLDERS[section.name]]
     alone = [Path(file) for file in ALONE if any(Path(file).is_relative_to(f) for f in folders)]
     beside = [f"--ignore={path}" for path in alone]
-    _pytest(section, ["-n", str(WORKERS), "--dist", "loadfile", *beside, *folders])
+    _pytest(section, [*_workers(section.name), *beside, *folders])
     if alone:
         _pytest(section, alone)
+
+
+def _workers(name: str) -> list[str]:
+    order = ["--no-loadscope-reorder"] if name in LONGEST_FIRST else []
+    return ["-n", str(WORKERS), "--dist", "loadfile", *order]
 
 
 def _pytest(section: Section, arguments: Sequence[str | Path]) -> None:

@@ -53,8 +53,8 @@ def machine(request) -> Iterator[BareDebian]:
 @pytest.fixture(scope="class")
 def packages(machine, tmp_path_factory) -> Path:
     """A folder with those that ./bootstrap deb made."""
-    # tests/packaging/test_debian.py builds them with their tests, and ./bootstrap test --in SUITE
-    # runs all tests on another Debian.
+    # tests/packaging/test_debian.py builds them with their tests, if it is told to, and
+    # ./bootstrap test --in SUITE runs all tests on another Debian.
     machine.run("DEB_BUILD_OPTIONS=nocheck ./bootstrap deb")
     folder = tmp_path_factory.mktemp("packages")
     for package in machine.checkout().glob("dist/*.deb"):

@@ -55,14 +55,19 @@ def build_tools(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def packages(tmp_path_factory) -> dict[str, Path]:
-    """The packages by name, from `dpkg-buildpackage` in a copy of the sources, with its C tests."""
+def packages(tmp_path_factory, pytestconfig) -> dict[str, Path]:
+    """The packages by name, from `dpkg-buildpackage` in a copy of the sources.
+
+    With --all-steps it also runs the C tests, as it does for whoever says nothing else.
+    """
     folder = tmp_path_factory.mktemp("debian")
     unwanted = ("build", "build-*", ".venv*", ".git", ".*_cache", "__pycache__", "dist")
     ignore = shutil.ignore_patterns(*unwanted)
     sources = shutil.copytree(ROOT, folder / "libmemif-py", ignore=ignore)
     # Without the packages of debug information, which nothing here uses.
-    options = "noautodbgsym parallel=2"
+    options = "noautodbgsym parallel=2" + (
+        "" if pytestconfig.getoption("all_steps") else " nocheck"
+    )
     path = f"{build_tools(folder)}:{os.environ['PATH']}"
     command = ["dpkg-buildpackage", "-us", "-uc", "-b"]
     run(command, cwd=sources, env=environment(PATH=path, DEB_BUILD_OPTIONS=options), timeout=900)
