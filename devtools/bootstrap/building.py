@@ -64,9 +64,11 @@ AARCH64 = Build(
     ),
     cross_files=("aarch64.ini", "aarch64-gcc.ini"),
 )
+# The C tests run as gcc compiles them.
 AARCH64_WITH_CLANG = replace(
     AARCH64,
     folder=Path("build-aarch64-clang"),
+    options=tuple(option for option in AARCH64.options if option != "-Dtests=true"),
     cross_files=("aarch64.ini", "aarch64-clang.ini"),
 )
 # Without what the optimiser joins or leaves out, but with functions inlined; counted by threads.

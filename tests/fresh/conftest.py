@@ -14,14 +14,19 @@ from support.bare_debian import BareDebian, bare_debian, lacking
 pytest.register_assert_rewrite("support.newcomer")
 
 
-# On the Debian of this machine, tests/docs and tests/packaging do the same.
+# On the Debian of this machine, tests/docs and tests/packaging do the same. What README has
+# apt-get install first is seen on the other one.
 OF_THIS_DEBIAN = (
-    "test_the_documentation_is_made",
+    "test_pip_installs_the_package_and_the_command",
+    "test_meson_installs_into_the_system",
     "test_the_debian_packages_are_made",
     "test_the_debian_packages_are_all_that_is_needed",
 )
-# What tests/packaging/test_wheels.py shows of this machine, on another Debian.
-LONG = ("test_a_wheel_of_an_older_debian_is_used_from_python_and_from_c",)
+# What tests/docs and tests/packaging/test_wheels.py show of this machine.
+LONG = (
+    "test_the_documentation_is_made",
+    "test_a_wheel_of_an_older_debian_is_used_from_python_and_from_c",
+)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

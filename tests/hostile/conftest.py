@@ -11,7 +11,7 @@ from support.builds import APIS, Api, Installed
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory) -> Installed:
-    return builds.release(tmp_path_factory)
+    return builds.tested(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

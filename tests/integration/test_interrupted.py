@@ -106,8 +106,7 @@ def _check_nothing_is_left(before: tuple[list[str], int, int], folder, place: st
     assert _state(folder) == before, place
 
 
-@pytest.mark.parametrize("role", ["master", "slave"])
-@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize(("role", "is_first"), [("master", True), ("slave", False)])
 def test_nothing_is_left_wherever_it_comes(tmp_path, calls, role, is_first):
     path, other = tmp_path / "socket", tmp_path / "other"
     kept = None if is_first else Interface(other, role="master")
@@ -144,8 +143,7 @@ def test_nothing_is_left_wherever_it_comes(tmp_path, calls, role, is_first):
     assert reactor._thread is None
 
 
-@pytest.mark.parametrize("role", ["master", "slave"])
-@pytest.mark.parametrize("is_last", [True, False])
+@pytest.mark.parametrize(("role", "is_last"), [("master", False), ("slave", True)])
 def test_nothing_is_left_wherever_it_comes_in_close(tmp_path, calls, role, is_last):
     path, other = tmp_path / "socket", tmp_path / "other"
     before = _state(tmp_path)
