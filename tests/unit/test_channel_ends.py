@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A control connection from its beginning to its end: who is counted, traced and closed."""
+"""A control connection from its beginning to its end: who is counted, traced, named and closed."""
 
+import errno
+import mmap
 import os
+import posix
 import socket
 import struct
 
@@ -185,3 +188,39 @@ def test_no_socket_of_ours_waits(tmp_path):
     finally:
         for end in (connected, accepted, listening):
             end.close()
+
+
+# ---- who it is ----
+
+
+def test_a_process_is_known_by_its_pidfds_where_these_have_an_inode_of_their_own(one):
+    pidfd, of_any = os.pidfd_open(os.getpid()), os.eventfd(0)
+    found, shared = os.fstat(pidfd), os.fstat(of_any)
+    os.close(pidfd)
+    os.close(of_any)
+    has_its_own = (found.st_dev, found.st_ino) != (shared.st_dev, shared.st_ino)
+    by_time = f"pid {os.getpid()} started "
+    assert one.identity().startswith(f"pidfd {found.st_ino}" if has_its_own else by_time)
+
+
+def test_an_inode_that_others_have_too_is_nobodys_name(one, monkeypatch):
+    """As before Linux 6.9."""
+    monkeypatch.setattr(channel, "_is_same_file", lambda *_: True)
+    assert one.identity().startswith(f"pid {os.getpid()} started ")
+
+
+def test_a_process_is_named_where_pidfds_cannot_be_compared(one, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EMFILE, "out of descriptors")
+
+    monkeypatch.setattr(posix, "eventfd", fail)
+    before = open_fds()
+    assert one.identity().startswith(f"pid {os.getpid()} started ")
+    assert open_fds() == before
+
+
+def test_a_process_that_grows_keeps_its_name(one, monkeypatch):
+    monkeypatch.setattr(channel, "_SO_PEERPIDFD", 0x7FFF)  # as before Linux 6.5
+    before = one.identity()
+    with mmap.mmap(-1, 1 << 26):
+        assert one.identity() == before
