@@ -6,6 +6,8 @@ What a proof does not notice it does not show.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cbmc.fault import Fault
 from cbmc.proof import Proof
 
@@ -24,7 +26,7 @@ TX_ONE = """    mif_desc_fill(q->descs, slot, own, 0, length, kind);
     mif_publish_done(q, done + 1, false, kind);
 """
 
-FAULTS = (
+ONCE = (
     Fault(
         "the peer's index may be one too large",
         RING,
@@ -461,5 +463,31 @@ FAULTS = (
         "        entries += more;\n",
         "",
         Proof("entry", 256, "master", "reserve_rest"),
+    ),
+)
+
+# Some of them are put in for another proof too, which is one of cases.
+_BY_NAME = {fault.name: fault for fault in ONCE}
+_ALSO = (
+    ("a packet has more entries than the array", "entry", 256, "master", "take_packet"),
+    ("a packet has more entries than the array", "entry", 512, "slave", "take_packet"),
+    (
+        "a packet is reserved with one slot more than it has",
+        "packet",
+        256,
+        "slave",
+        "reserve_other",
+    ),
+    ("slots of a packet count as contiguous wherever they lie", "packet", 256, "master", "measure"),
+)
+FAULTS = (
+    *ONCE,
+    *(
+        replace(
+            _BY_NAME[name],
+            name=f"{name}, {version} {role}",
+            proof=Proof(face, version, role, burst),
+        )
+        for name, face, version, role, burst in _ALSO
     ),
 )

@@ -81,6 +81,12 @@ static void begin_burst(void)
     model_before = model_queue;
 }
 
+/* Each queue is in one case: the slot of `done`, and how many follow up to `next`. */
+static uint64_t case_of(const struct mif_queue *q)
+{
+    return (q->done & (MODEL_SLOTS - 1)) + MODEL_SLOTS * (q->next - q->done);
+}
+
 static void make_queue(void)
 {
     uint32_t cached;
@@ -91,6 +97,10 @@ static void make_queue(void)
     model_queue.cache.base = model_connection.regions[cached & 1].base;
     model_queue.buffers.data = MODEL_IS_SLAVE && is_array ? model_slots[0].data : NULL;
     __CPROVER_assume(mif_invariant(&model_queue));
+#ifdef MODEL_CASE
+    __CPROVER_assert(case_of(&model_queue) < MODEL_CASES, "each queue is in one of the cases");
+    __CPROVER_assume(case_of(&model_queue) == MODEL_CASE);
+#endif
     begin_burst();
 }
 
