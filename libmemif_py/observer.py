@@ -112,9 +112,11 @@ class Observer:
 
     def _tell(self, callback: Callable[..., object] | None, *arguments: object) -> None:
         """Call back into the program. Its exceptions are shown; the link goes on."""
+        if callback is None:
+            return  # this thread must not be the one that drops the interface
         interface = self._interface()
         try:
-            if callback is not None and interface is not None:
+            if interface is not None:
                 log.hand_on()  # what led to this call, before it
                 callback(interface, *arguments)
         except Exception as error:
