@@ -22,7 +22,6 @@ PYTHON = Path(sys.executable)
 BASE_PYTHON = Path(sys._base_executable)
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 STANDARD = ["-std=c11", "-D_GNU_SOURCE", *WARNINGS, "-Wl,--as-needed"]
-MESON = [PYTHON, "-m", "mesonbuild.mesonmain"]
 # What would lead a build or a program to another library or interpreter than the one under test.
 FOREIGN = ("PYTHON", "LIBMEMIF_", "LD_", "PKG_CONFIG", "MESON")
 
@@ -71,7 +70,7 @@ def pythons() -> dict[str, Path]:
 
 def meson(*arguments: Path | str, env: dict[str, str] | None = None) -> str:
     """Run meson with the interpreter that runs the tests, which then is the one built for."""
-    return run([*MESON, *arguments], timeout=300, env=env).stdout
+    return run([PYTHON, "-m", "mesonbuild.mesonmain", *arguments], timeout=300, env=env).stdout
 
 
 @dataclass(frozen=True)
@@ -208,7 +207,7 @@ def _made_once(make: Callable[[Path], Installed], folder: Path) -> Installed:
 @once_a_session
 def tested(folder: Path) -> Installed:
     """What the C tests use, staged for all tests of a session. They must not change it."""
-    run([*MESON, "install", "-C", ROOT / "build", "--quiet", "--no-rebuild", "--destdir", folder])
+    meson("install", "-C", ROOT / "build", "--quiet", "--no-rebuild", "--destdir", folder)
     return Installed(Path(sys.prefix), folder)
 
 
